@@ -1,0 +1,168 @@
+"""What a caller asks for and what comes back, as plain values that cross process borders."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from service.errors import BadOption, DeadlineExceeded
+
+DEFAULT_QUALITY = 50
+DEFAULT_EFFORT = 4
+
+OutputFormat = Literal["png", "webp", "bmp"]
+
+_TARGETS = ("quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressOptions:
+    """The options of `/compress` and `vcodec compress`. Raises `BadOption` for what cannot be meant.
+
+    At most one of `quality` (1-100, JPEG's own scale), `max_bytes`, `max_bpp` (bits per pixel of the image),
+    `min_psnr` (RGB, dB) and `min_ms_ssim` (0-1, RGB mean) may be given; without any it is quality 50.
+    `effort` is 0-9; `scale` is None for automatic; `model` is a name or id, None for the store's default;
+    `background` is the RGB colour that transparent pixels are flattened onto.
+    """
+
+    quality: int | None = None
+    max_bytes: int | None = None
+    max_bpp: float | None = None
+    min_psnr: float | None = None
+    min_ms_ssim: float | None = None
+    effort: int = DEFAULT_EFFORT
+    scale: int | None = None
+    codec: str = "jpeg"
+    model: str | None = None
+    background: tuple[int, int, int] = (255, 255, 255)
+
+    def __post_init__(self) -> None:
+        given = [name for name in _TARGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise BadOption(f"give at most one of {', '.join(_TARGETS)}; got {' and '.join(given)}")
+        _check_range("quality", self.quality, 1, 100)
+        _check_range("max_bytes", self.max_bytes, 1, 2**40)
+        _check_range("max_bpp", self.max_bpp, 0, 100, open_low=True)
+        _check_range("min_psnr", self.min_psnr, 0, 100, open_low=True)
+        _check_range("min_ms_ssim", self.min_ms_ssim, 0, 1, open_low=True)
+        _check_range("effort", self.effort, 0, 9)
+        if self.scale not in (None, 1, 2):
+            raise BadOption(f"scale must be auto, 1 or 2, got {self.scale}")
+
+    @property
+    def target(self) -> str | None:
+        """The name of the target that stands in place of a quality, or None."""
+        return next((name for name in _TARGETS[1:] if getattr(self, name) is not None), None)
+
+    @classmethod
+    def parse(cls, text: Mapping[str, str]) -> CompressOptions:
+        """Read options from their text form. Raises `BadOption` that names the option and what is allowed."""
+        known = [item.name for item in fields(cls)]
+        values: dict[str, object] = {}
+        for name, value in text.items():
+            if name not in known:
+                raise BadOption(f"unknown option {name!r}; the options are {', '.join(known)}")
+            values[name] = _parse_option(name, value)
+        return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """The options of `/decompress` and `vcodec decompress`."""
+
+    output: OutputFormat = "png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressResult:
+    """A stream and what is known of it.
+
+    `quality` is the quality that was used (where a target was given: that was found); `psnr_db` and `ms_ssim` are
+    measured on the really restored image where a target asked for it. `stages_s` holds seconds by stage:
+    decode, queue, device, encode.
+    """
+
+    stream: bytes = field(repr=False)
+    media_type: str
+    model: str
+    scale: int
+    width: int
+    height: int
+    quality: int
+    psnr_db: float | None = None
+    ms_ssim: float | None = None
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rate_bpp(self) -> float:
+        """Stream bits per pixel of the image."""
+        return 8 * len(self.stream) / (self.width * self.height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreResult:
+    """A restored image, encoded, and what is known of it. `stages_s` as in `CompressResult`."""
+
+    image: bytes = field(repr=False)
+    media_type: str
+    model: str
+    scale: int
+    width: int
+    height: int
+    rate_bpp: float
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One request on its way to a worker. `deadline` is absolute, on `time.monotonic`'s clock."""
+
+    data: bytes = field(repr=False)
+    options: CompressOptions | RestoreOptions
+    request_id: str = ""
+    deadline: float | None = None
+
+
+def check_deadline(deadline: float | None) -> None:
+    """Raise `DeadlineExceeded` when the absolute `deadline` (on `time.monotonic`'s clock) has passed."""
+    if deadline is not None and time.monotonic() > deadline:
+        raise DeadlineExceeded("the deadline passed before the work was done; send a smaller image or allow more time")
+
+
+def _check_range(name: str, value: float | None, low: float, high: float, *, open_low: bool = False) -> None:
+    if value is None:
+        return
+    above_low = value > low if open_low else value >= low
+    if not (above_low and value <= high):
+        bound = "above" if open_low else "at least"
+        raise BadOption(f"{name} must be {bound} {low:g} and at most {high:g}, got {value:g}")
+
+
+def _parse_option(name: str, value: str) -> object:
+    match name:
+        case "quality" | "max_bytes" | "effort":
+            if not (value.isascii() and value.isdigit() and len(value) <= 15):
+                raise BadOption(f"{name} must be a whole number, got {value[:40]!r}")
+            return int(value)
+        case "max_bpp" | "min_psnr" | "min_ms_ssim":
+            try:
+                number = float(value)
+            except ValueError:
+                raise BadOption(f"{name} must be a number, got {value[:40]!r}") from None
+            if number != number or number in (float("inf"), float("-inf")):
+                raise BadOption(f"{name} must be a finite number, got {value[:40]!r}")
+            return number
+        case "scale":
+            if value not in ("auto", "1", "2"):
+                raise BadOption(f"scale must be auto, 1 or 2, got {value[:40]!r}")
+            return None if value == "auto" else int(value)
+        case "background":
+            if len(value) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in value):
+                raise BadOption(f"background must be six hex digits rrggbb, got {value[:40]!r}")
+            return tuple(bytes.fromhex(value))
+        case _:
+            if not value:
+                raise BadOption(f"{name} must not be empty")
+            return value
