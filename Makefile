@@ -1,0 +1,57 @@
+# Needs Python 3.11 or newer and make, nothing else: the rest is installed into .venv on first use.
+# PYTHON=/path/to/python3 chooses the interpreter, VENV=folder the place.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_NO_INPUT := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help serve test check test-all golden bench clean
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+serve: $(VENV)/.serve ## answer on http://127.0.0.1:8000 (VCODEC_HOST, VCODEC_PORT, ... are honoured)
+	@exec $(BIN)/vcodec serve
+
+test: check ## everything CI checks
+
+check: $(VENV)/.dev ## formatting, lint, types, import contracts, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.dev ## every test, the slow ones and those for an accelerator too
+	$(BIN)/python -m pytest -m ""
+
+golden: $(VENV)/.dev ## rewrite the golden files from what the code does now; review the difference
+	$(BIN)/python -m pytest --golden
+
+bench: $(VENV)/.serve ## load a server of its own for half a minute; ARGS="--url ..." for another
+	$(BIN)/vcodec bench $(ARGS)
+
+clean: ## remove what make made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.serve: pyproject.toml hatch_build.py | $(BIN)/python
+	$(BIN)/python -m pip install --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml hatch_build.py | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[dev]'
+	@touch $(VENV)/.serve $@
+
+# A name on the PATH may be a stub that only prints an error, and some systems split venv off: each is tried.
+$(BIN)/python:
+	@for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	        echo "making $(VENV) with $$("$$python" -V) ($$python)"; \
+	        exec "$$python" -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "No Python 3.11 or newer with venv was found. Install one (Debian, Ubuntu: python3 and python3-venv)," >&2; \
+	echo "or name it: make PYTHON=/path/to/python3" >&2; \
+	exit 1
