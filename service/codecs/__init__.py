@@ -1,0 +1,36 @@
+"""The standard codecs a description may travel through.
+
+To add one: a private module with a class that keeps the promises of `Codec`, and a row in `CODECS`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.codecs._jpeg import Jpeg, JpegSettings, quantisation_tables
+
+__all__ = ["CODECS", "Codec", "JpegSettings", "quantisation_tables"]
+
+
+class Codec(Protocol):
+    """A codec of a published standard, so that streams open anywhere."""
+
+    @property
+    def name(self) -> str:
+        """What requests call it."""
+
+    @property
+    def media_type(self) -> str:
+        """What its streams are served as."""
+
+    def encode(self, pixels: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettings) -> bytes:
+        """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255; floats are taken unrounded."""
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """The picture any decoder of the standard shows: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
+
+
+CODECS: dict[str, Codec] = {codec.name: codec for codec in (Jpeg(),)}

@@ -1,0 +1,36 @@
+"""The constant tables of JPEG, and the quantisation tables made from them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Natural index of the i-th coefficient in zig-zag order.
+ZIGZAG: NDArray[np.int64] = np.array(
+    sorted(range(64), key=lambda i: (i // 8 + i % 8, i % 8 if (i // 8 + i % 8) % 2 == 0 else i // 8)),
+    np.int64,
+)
+
+# ITU-T T.81, Annex K.1: the tables most encoders scale.
+ANNEX_K_LUMA: NDArray[np.float64] = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ],
+    np.float64,
+)
+ANNEX_K_CHROMA: NDArray[np.float64] = np.full((8, 8), 99.0)
+ANNEX_K_CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
+
+
+def scaled_table(base: NDArray[np.float64], exponent: float, mean: float) -> NDArray[np.uint8]:
+    """`base` to the power `exponent`, scaled to `mean`, rounded to 1..255: [8, 8] -> [8, 8], natural order."""
+    shape = base**exponent
+    table: NDArray[np.uint8] = np.clip(np.rint(shape * (mean / shape.mean())), 1, 255).astype(np.uint8)
+    return table
