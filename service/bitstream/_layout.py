@@ -41,7 +41,7 @@ class JpegLayout:
 
     `process` is baseline, extended, progressive, lossless or arithmetic; `precision` is bits a sample.
     `sampling` holds (horizontal, vertical) factors, `tables` the quantisation table each component uses:
-    [8, 8] uint16 in natural order (the row is the vertical frequency), read-only; a lossless process has none.
+    [8, 8] uint16 in natural order (rows are vertical frequencies), read-only; a lossless process has none.
     `adobe_transform` is that of an Adobe APP14 segment. `entropy_bytes` counts the bytes of all scans' data.
     """
 
