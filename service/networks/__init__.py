@@ -1,0 +1,34 @@
+"""The networks, and the table that manifests choose them from.
+
+A new network is one module here and one row in `NETWORKS`; manifests name the row and its arguments, so that neither
+serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] and a condition
+[B, CONDITION_SIZE] (see `service.networks.condition`), and has a whole-numbered `scale` and a `radius`: how many
+pixels of its input, on each side, an output pixel depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from service.errors import BadModel
+from service.networks._description import DescriptionNet, shrink
+from service.networks._postprocess import PostprocessNet, enlarge
+
+__all__ = ["NETWORKS", "DescriptionNet", "PostprocessNet", "build", "enlarge", "shrink"]
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "postprocess": PostprocessNet,
+    "description": DescriptionNet,
+}
+
+
+def build(architecture: str, arguments: Mapping[str, int | float | str | bool]) -> nn.Module:
+    """Make a network of the table with fresh weights. Raises `BadModel` for an unknown one or wrong arguments."""
+    if architecture not in NETWORKS:
+        raise BadModel(f"no network {architecture!r}; have {', '.join(sorted(NETWORKS))}")
+    try:
+        return NETWORKS[architecture](**arguments)
+    except (TypeError, ValueError) as error:
+        raise BadModel(f"{architecture} cannot be made with {dict(arguments)}: {error}") from error

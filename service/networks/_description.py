@@ -1,0 +1,57 @@
+"""The description network (the paper's FDNN): the image to the small picture that the standard codec codes."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, final
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from service.networks._body import ConditionedBody, start_at_zero
+
+
+def _lanczos_half() -> list[float]:
+    """The taps of Lanczos, a = 3, at half size: at (k + 1/2) / 2 for k = -6..5, with a sum of one."""
+    places = [math.pi * (k + 0.5) / 2 for k in range(-6, 6)]
+    taps = [math.sin(x) / x * math.sin(x / 3) / (x / 3) for x in places]
+    return [tap / sum(taps) for tap in taps]
+
+
+_LANCZOS: Final = _lanczos_half()
+
+
+@final
+class DescriptionNet(nn.Module):
+    """Shrinks an image by two into a picture the standard codec spends fewer bits on.
+
+        image ──► plain half size ────────────────────────────────────────────────► + ──► description
+             └──► pixels unshuffled ─► conv ─► conditioned body ─► conv ────────────┘
+
+    It begins as the plain filter and is told which tables the codec will use, so that one network serves every quality.
+    """
+
+    def __init__(self, *, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.scale = 2
+        self.head = nn.Conv2d(12, channels, 3, padding=1)
+        self.body = ConditionedBody(channels=channels, blocks=blocks)
+        self.tail = nn.Conv2d(channels, 3, 3, padding=1)
+        start_at_zero(self.tail)  # begins as the plain filter
+
+    def forward(self, image: Tensor, condition: Tensor) -> Tensor:
+        """[B, 3, 2h, 2w] in [0, 1] and [B, K] -> [B, 3, h, w], not clipped."""
+        small = functional.pixel_unshuffle(image, 2).to(self.head.weight.dtype)
+        features: Tensor = self.head(small - 0.5)
+        residual: Tensor = self.tail(features + self.body(features, condition))
+        return shrink(image) + residual.to(image.dtype)
+
+
+def shrink(image: Tensor) -> Tensor:
+    """The plain filter inside the network: Lanczos at half size. [B, C, 2h, 2w] -> [B, C, h, w]."""
+    channels = image.shape[1]
+    taps = image.new_tensor(_LANCZOS)
+    across = taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+    padded = functional.pad(image, (5, 5, 5, 5), mode="replicate")
+    rows = functional.conv2d(padded, across, stride=(1, 2), groups=channels)
+    return functional.conv2d(rows, across.transpose(2, 3), stride=(2, 1), groups=channels)

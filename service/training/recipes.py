@@ -1,0 +1,103 @@
+"""Recipes: what is trained, on what, for how long. A recipe is a function; `RECIPES` is the table of them.
+
+Numbers that measurements chose say so; the rest is the custom of the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run. Sizes are in pixels of the image, codec steps are means of the luma quantisation table."""
+
+    name: str
+    target: Literal["postprocess", "description"]
+    scale: int
+    channels: int
+    blocks: int
+    steps: int
+    crop: int = 160
+    batch: int = 12
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    ema_decay: float = 0.999
+    step_range: tuple[float, float] = (1.5, 110.0)
+    foreign_share: float = 0.2
+    grey_share: float = 0.05
+    validate_every: int = 500
+    rate_weight: float = 0.6  # of the description's loss; 0.5 to 0.7 measured best around a plain downscale
+    pull_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.crop % 32:
+            raise ValueError(f"crop must be a multiple of 32, got {self.crop}")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.scale not in (1, 2):
+            raise ValueError(f"scale must be 1 or 2, got {self.scale}")
+
+
+def postprocess_1() -> TrainConfig:
+    """Post-processing at full size: removes the artefacts of our streams and of other encoders' JPEGs."""
+    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=6500)
+
+
+def postprocess_2() -> TrainConfig:
+    """Post-processing at scale 2: removes artefacts and doubles the size."""
+    return TrainConfig(
+        name="postprocess-2",
+        target="postprocess",
+        scale=2,
+        channels=48,
+        blocks=6,
+        steps=5500,
+        step_range=(4.0, 100.0),
+        foreign_share=0.0,
+    )
+
+
+def description_2() -> TrainConfig:
+    """The description at scale 2, through the differentiable codec and a frozen post-processing network."""
+    return TrainConfig(
+        name="description-2",
+        target="description",
+        scale=2,
+        channels=32,
+        blocks=3,
+        steps=2000,
+        learning_rate=3e-4,
+        step_range=(4.0, 80.0),
+        foreign_share=0.0,
+        grey_share=0.0,
+    )
+
+
+def smoke() -> TrainConfig:
+    """A run of seconds, to see that training works on a machine."""
+    return TrainConfig(
+        name="smoke",
+        target="postprocess",
+        scale=1,
+        channels=16,
+        blocks=1,
+        steps=60,
+        crop=64,
+        batch=4,
+        learning_rate=2e-3,
+        warmup_steps=5,
+        ema_decay=0.9,
+        validate_every=30,
+        step_range=(20.0, 60.0),
+    )
+
+
+RECIPES: dict[str, Callable[[], TrainConfig]] = {
+    "postprocess-1": postprocess_1,
+    "postprocess-2": postprocess_2,
+    "description-2": description_2,
+    "smoke": smoke,
+}

@@ -1,0 +1,135 @@
+"""Training samples: a crop sent through the real codec, with what the stream tells of itself."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from service import bitstream
+from service.codecs import JpegSettings
+from service.codecs._jpeg import DEFAULT_TRELLIS, decode, encode
+from service.networks.condition import condition
+from service.training.data import Pictures
+from service.training.recipes import TrainConfig
+
+_AHEAD: Final = 3  # batches made while the device works
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Pictures [B, 3, h, w] in [0, 1] and what their streams say [B, CONDITION_SIZE].
+
+    `decoded` is what the decoder returned (`description` size), `image` the original.
+    """
+
+    decoded: Tensor
+    image: Tensor
+    condition: Tensor
+
+
+def batches(pictures: Pictures, config: TrainConfig, *, seed: int, start: int) -> Iterator[Batch]:
+    """Batches from step `start` to the end of the recipe, made ahead in threads; each depends on seed and step alone."""
+
+    def make(step: int) -> Batch:
+        random = np.random.default_rng((seed, step))
+        return collate([_sample(random, pictures, config) for _ in range(config.batch)])
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: list[Future[Batch]] = []
+        for step in range(start, config.steps + _AHEAD):
+            if step < config.steps:
+                waiting.append(pool.submit(make, step))
+            if len(waiting) > _AHEAD or step >= config.steps:
+                if not waiting:
+                    return
+                yield waiting.pop(0).result()
+
+
+def through_codec(
+    description: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettings
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
+    """Send a picture through our encoder and the ordinary decoder: decoded pixels, condition, and bytes."""
+    stream = encode(description, settings)
+    return decode(stream), _stream_condition(stream, own=True), len(stream)
+
+
+def shrink_pixels(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The plain description of an image: Lanczos at 1/scale size."""
+    if scale == 1:
+        return image
+    size = (image.shape[1] // scale, image.shape[0] // scale)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def collate(samples: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]]) -> Batch:
+    """Stack (decoded, image, condition) triples."""
+    return Batch(
+        decoded=to_tensor([decoded for decoded, _, _ in samples]),
+        image=to_tensor([image for _, image, _ in samples]),
+        condition=torch.from_numpy(np.stack([vector for _, _, vector in samples])),
+    )
+
+
+def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """[h, w, 3] bytes -> [B, 3, h, w] in [0, 1], channels last in memory."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(255)
+
+
+def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSettings:
+    """Settings of our encoder around its defaults; coarse steps, where there is most to restore, come more often."""
+    low, high = np.log(config.step_range)
+    return JpegSettings(
+        step=float(np.exp(low + (high - low) * np.sqrt(random.random()))),
+        trellis=DEFAULT_TRELLIS * float(np.exp(random.uniform(-0.5, 0.5))),
+        luma_exponent=float(random.uniform(0.05, 0.6)),
+        chroma_ratio=float(random.uniform(0.6, 1.1)),
+        subsampling="444" if random.random() < 0.1 else "420",
+    )
+
+
+def _sample(
+    random: np.random.Generator, pictures: Pictures, config: TrainConfig
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    image = pictures.crop(random, config.crop)
+    grey = random.random() < config.grey_share
+    if grey:
+        image = np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)
+    description = shrink_pixels(image, config.scale)
+    if random.random() < config.foreign_share:
+        decoded, vector = _through_foreign(random, description[..., 0] if grey else description)
+    else:
+        settings = draw_settings(random, config)
+        decoded, vector, _ = through_codec(description[..., 0] if grey else description, settings)
+    if decoded.ndim == 2:
+        decoded = np.repeat(decoded[..., None], 3, axis=2)
+    return decoded, image, vector
+
+
+def _through_foreign(
+    random: np.random.Generator, description: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Another encoder's JPEG: libjpeg-turbo at qualities 5 to 100, now and then compressed twice."""
+    for _ in range(2 if random.random() < 0.2 else 1):
+        file = io.BytesIO()
+        Image.fromarray(description).save(
+            file,
+            "JPEG",
+            quality=int(random.integers(5, 101)),
+            subsampling=int(random.choice([2, 2, 0, 1])),
+        )
+        description = decode(file.getvalue())
+    return description, _stream_condition(file.getvalue(), own=False)
+
+
+def _stream_condition(stream: bytes, *, own: bool) -> NDArray[np.float32]:
+    layout = bitstream.layout(stream)
+    return condition(layout.tables, subsampled=len(set(layout.sampling)) > 1, own=own)
