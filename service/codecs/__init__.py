@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.codecs._dct import Pixels
 from service.codecs._jpeg import Jpeg, JpegSettings, quantisation_tables
 
 __all__ = ["CODECS", "Codec", "JpegSettings", "quantisation_tables"]
@@ -26,7 +27,7 @@ class Codec(Protocol):
     def media_type(self) -> str:
         """What its streams are served as."""
 
-    def encode(self, pixels: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettings) -> bytes:
+    def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
         """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255; floats are taken unrounded."""
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:

@@ -11,10 +11,10 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Compile on first use, free of the interpreter's lock, and keep the machine code on disk where that can be.
+    """Compile on first use, free of the interpreter's lock, and keep the machine code where there is a place.
 
-    Without a writable place (package folder, NUMBA_CACHE_DIR or the user's cache folder) it is compiled anew in
-    each process.
+    That is the package folder, NUMBA_CACHE_DIR or the user's cache folder; where none can be written to, each
+    process compiles anew.
     """
     try:
         return cast(Function, njit(cache=True, nogil=True)(function))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.codecs._compiled import compiled
 from service.codecs._tables import ZIGZAG
+
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 # Rows are the orthonormal DCT's basis functions, so squared errors of coefficients are those of samples.
 _BASIS: NDArray[np.float32] = np.array(
@@ -25,9 +28,9 @@ _BASIS_T: NDArray[np.float32] = np.ascontiguousarray(_BASIS.T)
 class Blocks:
     """An image as coefficients.
 
-    `components` holds one float32 [blocks, 64] array per component, blocks in coding order, coefficients in zig-zag
-    order, orthonormal, level-shifted. An MCU takes `luma_per_mcu` blocks (1 or 4) of the first component and one
-    of each other. `is_padding` marks the luma blocks that lie wholly outside the image.
+    `components` holds one [blocks, 64] array per component: blocks in coding order, coefficients in zig-zag
+    order, orthonormal, level-shifted. An MCU takes `luma_per_mcu` blocks (1 or 4) of the first component and
+    one of each other. `is_padding` marks the luma blocks that lie wholly outside the image.
     """
 
     width: int
@@ -37,13 +40,13 @@ class Blocks:
     is_padding: NDArray[np.bool_]
 
 
-def blocks_of(pixels: NDArray[np.uint8] | NDArray[np.float32], *, halve_chroma: bool) -> Blocks:
+def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
     """Transform [h, w, 3] RGB or [h, w] grey samples, 0 to 255; edges are replicated to whole MCUs."""
     height, width = pixels.shape[:2]
-    pixels = np.ascontiguousarray(pixels)
+    samples: NDArray[Any] = np.ascontiguousarray(pixels)
     if pixels.ndim == 2:
         grey = np.empty((_up(height, 8), _up(width, 8)), np.float32)
-        _fill_grey(pixels, grey)
+        _fill_grey(samples, grey)
         blocks = _transformed(grey, 1)
         return Blocks(
             width=width,
@@ -56,7 +59,7 @@ def blocks_of(pixels: NDArray[np.uint8] | NDArray[np.float32], *, halve_chroma: 
     luma = np.empty((_up(height, 8 * side), _up(width, 8 * side)), np.float32)
     blue = np.empty((luma.shape[0] // side, luma.shape[1] // side), np.float32)
     red = np.empty_like(blue)
-    _fill_colour(pixels, side, luma, blue, red)
+    _fill_colour(samples, side, luma, blue, red)
     components = (_transformed(luma, side), _transformed(blue, 1), _transformed(red, 1))
     is_padding = np.zeros(len(components[0]), np.bool_)
     if halve_chroma:
@@ -77,7 +80,7 @@ def _transformed(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
 
 
 @compiled
-def _fill_grey(pixels: NDArray[np.float32], plane: NDArray[np.float32]) -> None:
+def _fill_grey(pixels: Pixels, plane: NDArray[np.float32]) -> None:
     height, width = pixels.shape
     for y in range(plane.shape[0]):
         row = pixels[min(y, height - 1)]
@@ -89,13 +92,13 @@ def _fill_grey(pixels: NDArray[np.float32], plane: NDArray[np.float32]) -> None:
 
 @compiled
 def _fill_colour(
-    pixels: NDArray[np.float32],
+    pixels: Pixels,
     side: int,
     luma: NDArray[np.float32],
     blue: NDArray[np.float32],
     red: NDArray[np.float32],
 ) -> None:
-    """JFIF's full-range BT.601, unrounded; chroma is the mean of side x side pixels, which are libjpeg's sites."""
+    """JFIF's full-range BT.601, unrounded; chroma is the mean of side x side pixels: libjpeg's sites."""
     height, width, _ = pixels.shape
     for y in range(luma.shape[0]):
         row = pixels[min(y, height - 1)]

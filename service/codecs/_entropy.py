@@ -23,9 +23,9 @@ def file_of(
 ) -> bytes:
     """A baseline JPEG of one interleaved scan with the shortest header decoders read.
 
-    `levels` ([blocks, 64] each, zig-zag, coding order) and `last` are per component; `tables` ([8, 8] each, natural
-    order) are luma's and, with colour, chroma's. Luma and chroma share a table or a code where that is shorter.
-    Without JFIF and Adobe markers, components 1, 2, 3 are read as YCbCr by common consent.
+    `levels` ([blocks, 64] each, zig-zag, coding order) and `last` are per component; `tables` ([8, 8] each,
+    natural order) are luma's and, with colour, chroma's. Luma and chroma share a table or a code where that
+    is shorter. Without JFIF and Adobe markers, components 1, 2, 3 are read as YCbCr by common consent.
     """
     groups = [slice(0, 1)] if len(levels) == 1 else [slice(0, 1), slice(1, 3)]
     dc_codes, dc_of = _codes_for([counts_dc(levels[group]) for group in groups])
@@ -122,20 +122,20 @@ def _write_scan(
     chroma_ac: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> int:
-    pending = (np.int64(0), 0, 0)  # bits not yet written, how many, bytes written
-    luma_before, blue_before, red_before = np.int64(0), np.int64(0), np.int64(0)
+    pending = (0, 0, 0)  # bits not yet written, how many, bytes written
+    luma_before, blue_before, red_before = 0, 0, 0
     block = 0
     for mcu in range(len(luma) // luma_per_mcu):
         for _ in range(luma_per_mcu):
             pending = _put_block(luma[block], luma_last[block], luma_before, luma_dc, luma_ac, pending, out)
-            luma_before = np.int64(luma[block, 0])
+            luma_before = int(luma[block, 0])
             block += 1
         if has_chroma:
             pending = _put_block(blue[mcu], blue_last[mcu], blue_before, chroma_dc, chroma_ac, pending, out)
-            blue_before = np.int64(blue[mcu, 0])
+            blue_before = int(blue[mcu, 0])
             pending = _put_block(red[mcu], red_last[mcu], red_before, chroma_dc, chroma_ac, pending, out)
-            red_before = np.int64(red[mcu, 0])
-    return _put(np.int64(0x7F), 7, pending, out)[2]
+            red_before = int(red[mcu, 0])
+    return _put(0x7F, 7, pending, out)[2]
 
 
 @compiled
@@ -148,21 +148,21 @@ def _put_block(
     pending: tuple[int, int, int],
     out: NDArray[np.uint8],
 ) -> tuple[int, int, int]:
-    difference = np.int64(levels[0]) - before
+    difference = int(levels[0]) - before
     pending = _put_symbol(bit_size(difference), difference, dc, pending, out)
     run = 0
     for k in range(1, end + 1):
-        level = np.int64(levels[k])
+        level = int(levels[k])
         if level == 0:
             run += 1
             continue
         while run > 15:
-            pending = _put_symbol(0xF0, np.int64(0), ac, pending, out)
+            pending = _put_symbol(0xF0, 0, ac, pending, out)
             run -= 16
         pending = _put_symbol((run << 4) | bit_size(level), level, ac, pending, out)
         run = 0
     if end < 63:
-        pending = _put_symbol(0, np.int64(0), ac, pending, out)
+        pending = _put_symbol(0, 0, ac, pending, out)
     return pending
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from service.codecs._compiled import compiled
 
 LONGEST_CODE = 16
+_NEVER = 1 << 62
 _MAGNITUDE_BITS: NDArray[np.int64] = np.arange(256) & 15
 
 
@@ -30,7 +31,7 @@ class HuffmanCode:
         per_length = np.bincount(lengths, minlength=LONGEST_CODE + 1)[1:]
         order = np.argsort(lengths, kind="stable")
         symbols = order[lengths[order] > 0]
-        return per_length.astype(np.uint8).tobytes() + symbols.astype(np.uint8).tobytes()
+        return bytes(per_length.tolist()) + bytes(symbols.tolist())
 
     @property
     def total_bits(self) -> int:
@@ -48,7 +49,8 @@ def best_code(counts: NDArray[np.int64]) -> HuffmanCode:
 def price(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """The bits each symbol would take with its magnitude bits ([256]), from how often it was seen ([256])."""
     share = (counts + 0.25) / (counts.sum() + 1)
-    return np.clip(-np.log2(share), 1, LONGEST_CODE) + _MAGNITUDE_BITS
+    bits: NDArray[np.float64] = np.clip(-np.log2(share), 1, LONGEST_CODE) + _MAGNITUDE_BITS
+    return bits
 
 
 @compiled
@@ -56,7 +58,7 @@ def count_dc(levels: NDArray[np.int16], counts: NDArray[np.int64]) -> None:
     """Add the size categories of the DC differences of `levels` ([blocks, 64]) to `counts` ([256])."""
     previous = 0
     for block in range(len(levels)):
-        level = np.int64(levels[block, 0])
+        level = int(levels[block, 0])
         counts[bit_size(level - previous)] += 1
         previous = level
 
@@ -68,7 +70,7 @@ def count_ac(levels: NDArray[np.int16], last: NDArray[np.int64], counts: NDArray
         end = last[block]
         run = 0
         for k in range(1, end + 1):
-            level = np.int64(levels[block, k])
+            level = int(levels[block, k])
             if level == 0:
                 run += 1
                 continue
@@ -111,9 +113,10 @@ def _build(counts: NDArray[np.int64], lengths: NDArray[np.int64], codes: NDArray
         leaf, package = 0, 0
         size = leaves + packages
         for i in range(size):
+            merged = _NEVER
             if package < packages:
                 merged = items[level - 1, 2 * package] + items[level - 1, 2 * package + 1]
-            if package == packages or (leaf < leaves and weights[leaf] <= merged):
+            if leaf < leaves and weights[leaf] <= merged:
                 items[level, i] = weights[leaf]
                 is_leaf[level, i] = True
                 leaf += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.codecs._dct import Blocks, blocks_of
+from service.codecs._dct import Blocks, Pixels, blocks_of
 from service.codecs._entropy import counts_ac, counts_dc, file_of
 from service.codecs._huffman import price
 from service.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ZIGZAG, scaled_table
@@ -31,11 +32,11 @@ DEFAULT_CHROMA_TRELLIS = 0.5
 class JpegSettings:
     """How strongly to quantise, and how.
 
-    `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, chroma's with a mean of
-    `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of squared error in luma, `chroma_trellis`
-    times that in chroma; 0 rounds to the nearest level. `passes` is how often the quantiser is run, each time on
-    the symbol statistics of the time before. `optimize_scans` also tries a progressive file of the same pixels and
-    keeps the smaller; it needs the package mozjpeg-lossless-optimization.
+    `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, chroma's with a
+    mean of `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of squared error in luma and
+    `chroma_trellis` times that in chroma; 0 rounds to the nearest level. `passes` is how often the quantiser
+    runs, each time on the symbol statistics of the time before. `optimize_scans` also tries a progressive
+    file of the same pixels and keeps the smaller; it needs the package mozjpeg-lossless-optimization.
     """
 
     step: float
@@ -69,7 +70,7 @@ def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDAr
     )
 
 
-def encode(pixels: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettings) -> bytes:
+def encode(pixels: Pixels, settings: JpegSettings) -> bytes:
     """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG (but see `optimize_scans`).
 
     Floats are taken unrounded. The same pixels give the same bytes on one machine.
@@ -77,9 +78,7 @@ def encode(pixels: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettin
     return encode_blocks(analyse(pixels, settings.subsampling), settings)
 
 
-def analyse(
-    pixels: NDArray[np.uint8] | NDArray[np.float32], subsampling: Literal["420", "444"] = "420"
-) -> Blocks:
+def analyse(pixels: Pixels, subsampling: Literal["420", "444"] = "420") -> Blocks:
     """What `encode` computes once for all settings of one `subsampling`."""
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise ValueError(f"pixels must be [h, w, 3] or [h, w], got {list(pixels.shape)}")
@@ -93,17 +92,7 @@ def analyse(
 def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
     """Code what `analyse` made; `settings.subsampling` is not looked at."""
     tables = quantisation_tables(settings)
-    worth = settings.trellis * float(tables[0].mean()) ** 2
-    levels: list[NDArray[np.int16]] = []
-    last: list[NDArray[np.int64]] = []
-    groups = ((0, 1, worth), (1, len(blocks.components), worth * settings.chroma_trellis))
-    for (first, end, bit_worth), table in zip(groups, tables, strict=True):
-        components = blocks.components[first:end]
-        for coefficients, ends in _quantised(
-            components, blocks.is_padding, table, bit_worth, settings.passes
-        ):
-            levels.append(coefficients)
-            last.append(ends)
+    levels, last = quantised(blocks, settings)
     stream = file_of(
         width=blocks.width,
         height=blocks.height,
@@ -115,14 +104,28 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
     return _with_best_scans(stream) if settings.optimize_scans else stream
 
 
+def quantised(
+    blocks: Blocks, settings: JpegSettings
+) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:
+    """The levels `encode_blocks` codes: per component [blocks, 64], and each block's last nonzero place."""
+    luma_table, chroma_table = quantisation_tables(settings)
+    bit_worth = settings.trellis * float(luma_table.mean()) ** 2
+    luma, *chroma = blocks.components
+    no_padding = np.zeros(len(chroma[0]) if chroma else 0, np.bool_)
+    results = _quantised([luma], blocks.is_padding, luma_table, bit_worth, settings.passes)
+    results += _quantised(
+        chroma, no_padding, chroma_table, bit_worth * settings.chroma_trellis, settings.passes
+    )
+    return [levels for levels, _ in results], [last for _, last in results]
+
+
 def decode(stream: bytes) -> NDArray[np.uint8]:
-    """The picture libjpeg makes of a stream: [h, w, 3], or [h, w] for one component. Raises `UndecodableImage`."""
+    """The picture libjpeg makes of a stream: [h, w, 3], or [h, w] if grey. Raises `UndecodableImage`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's on size: limits are for callers to check
             with Image.open(io.BytesIO(stream), formats=["JPEG"]) as image:
-                image = image if image.mode in ("RGB", "L") else image.convert("RGB")
-                return np.asarray(image)
+                return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UndecodableImage(f"the stream is not a JPEG that libjpeg decodes: {error}") from error
 
@@ -134,7 +137,7 @@ class Jpeg:
     name = "jpeg"
     media_type = "image/jpeg"
 
-    def encode(self, pixels: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettings) -> bytes:
+    def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
         """See the module's `encode`."""
         return encode(pixels, settings)
 
@@ -144,29 +147,25 @@ class Jpeg:
 
 
 def _quantised(
-    components: tuple[NDArray[np.float32], ...],
-    luma_padding: NDArray[np.bool_],
+    components: Sequence[NDArray[np.float32]],
+    is_padding: NDArray[np.bool_],
     table: NDArray[np.uint8],
     bit_worth: float,
     passes: int,
 ) -> list[tuple[NDArray[np.int16], NDArray[np.int64]]]:
     """Levels and ends of components that share their tables."""
     steps = table.ravel()[ZIGZAG].astype(np.float32)
-    results = []
-    for blocks in components:
-        levels = np.empty(blocks.shape, np.int16)
-        last = np.empty(len(blocks), np.int64)
-        padding = luma_padding if len(luma_padding) == len(blocks) else np.zeros(len(blocks), np.bool_)
-        round_blocks(blocks, steps, padding, 0.5, levels, last)
-        results.append((levels, last, padding))
+    levels = [np.empty(blocks.shape, np.int16) for blocks in components]
+    last = [np.empty(len(blocks), np.int64) for blocks in components]
+    for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
+        round_blocks(blocks, steps, is_padding, 0.5, own_levels, own_last)
     for _ in range(passes if bit_worth > 0 else 0):
-        all_levels, all_last = [r[0] for r in results], [r[1] for r in results]
-        dc_price = (price(counts_dc(all_levels)) * bit_worth).astype(np.float32)
-        ac_price = (price(counts_ac(all_levels, all_last)) * bit_worth).astype(np.float32)
-        for blocks, (levels, last, padding) in zip(components, results, strict=True):
-            quantise_ac(blocks, steps, padding, ac_price, levels, last)
-            quantise_dc(blocks, float(steps[0]), padding, dc_price, levels)
-    return [(levels, last) for levels, last, _ in results]
+        dc_price = (price(counts_dc(levels)) * bit_worth).astype(np.float32)
+        ac_price = (price(counts_ac(levels, last)) * bit_worth).astype(np.float32)
+        for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
+            quantise_ac(blocks, steps, is_padding, ac_price, own_levels, own_last)
+            quantise_dc(blocks, float(steps[0]), is_padding, dc_price, own_levels)
+    return list(zip(levels, last, strict=True))
 
 
 def _with_best_scans(stream: bytes) -> bytes:

@@ -55,9 +55,9 @@ def quantise_ac(
 ) -> None:
     """The AC levels of least squared error plus cost, per block.
 
-    `cost_of` ([256]) is the price of a run/size symbol with its magnitude bits, in squared error. A path through the
-    block's places is a choice of places that stay nonzero; a place keeps its nearest level or takes the greatest
-    one of the next smaller size, for only a smaller size saves bits.
+    `cost_of` ([256]) is the price of a run/size symbol with its magnitude bits, in squared error. A path
+    through the block's places is a choice of places that stay nonzero; a place keeps its nearest level or
+    takes the greatest one of the next smaller size, for only a smaller size saves bits.
     """
     inverse = np.float32(1) / table
     half = np.float32(0.5)
@@ -144,8 +144,8 @@ def quantise_dc(
 ) -> None:
     """The DC levels of least squared error plus cost, over all blocks of a component.
 
-    Each block takes its nearest level or one beside it; `cost_of` ([256]) is the price of a difference's size with
-    its magnitude bits, in squared error. A padding block goes for whatever is cheapest.
+    Each block takes its nearest level or one beside it; `cost_of` ([256]) is the price of a difference's size
+    with its magnitude bits, in squared error. A padding block goes for whatever is cheapest.
     """
     count = len(blocks)
     centre = np.zeros(count, np.int64)
