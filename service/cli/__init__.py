@@ -1,0 +1,78 @@
+"""The command line: one verb for each thing this project does.
+
+A new verb is one module here and one row in `VERBS`. Verbs import what they need when they run, so that
+`--help` is instant. stdout carries results only, stderr the rest. The exit status is 0, 1 (something failed,
+the rest is done), 2 (misuse, nothing is done) or 130 (interrupted).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from service import __version__
+from service.cli import _bench, _compress, _decompress, _evaluate, _models, _serve, _train
+from service.cli._open import OpenCodec, open_default_codec
+from service.cli._verb import Misuse, Verb
+from service.errors import VirtualCodecError
+
+VERBS: Final[dict[str, Verb]] = {
+    "serve": _serve.VERB,
+    "compress": _compress.VERB,
+    "decompress": _decompress.VERB,
+    "train": _train.VERB,
+    "evaluate": _evaluate.VERB,
+    "models": _models.VERB,
+    "bench": _bench.VERB,
+}
+
+
+def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_default_codec) -> int:
+    """Run one command and return its exit status. `open_codec` makes the codec that images go through."""
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+        status = VERBS[arguments.verb].run(arguments, open_codec)
+        sys.stdout.flush()
+    except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
+        return ended.code if isinstance(ended.code, int) else 2
+    except Misuse as error:
+        print(f"vcodec: {error}", file=sys.stderr)
+        return 2
+    except (VirtualCodecError, OSError) as error:
+        if isinstance(
+            error, BrokenPipeError
+        ):  # the reader of our output has gone; Python would complain at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        print(f"vcodec: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vcodec: interrupted", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vcodec",
+        description="Image compression that stays inside a plain JPEG, with neural post-processing.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"vcodec {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        verb.add_arguments(
+            verbs.add_parser(
+                name,
+                help=verb.summary,
+                description=verb.description or verb.summary,
+                epilog=verb.epilog,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+                allow_abbrev=False,
+            )
+        )
+    return parser
