@@ -122,20 +122,22 @@ def _write_scan(
     chroma_ac: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> int:
-    pending = (0, 0, 0)  # bits not yet written, how many, bytes written
-    luma_before, blue_before, red_before = 0, 0, 0
+    state = np.zeros(3, np.int64)  # bits not yet written, how many, bytes written
+    before = np.zeros(3, np.int64)
     block = 0
     for mcu in range(len(luma) // luma_per_mcu):
         for _ in range(luma_per_mcu):
-            pending = _put_block(luma[block], luma_last[block], luma_before, luma_dc, luma_ac, pending, out)
-            luma_before = int(luma[block, 0])
+            _put_block(luma[block], luma_last[block], before[0], luma_dc, luma_ac, state, out)
+            before[0] = luma[block, 0]
             block += 1
         if has_chroma:
-            pending = _put_block(blue[mcu], blue_last[mcu], blue_before, chroma_dc, chroma_ac, pending, out)
-            blue_before = int(blue[mcu, 0])
-            pending = _put_block(red[mcu], red_last[mcu], red_before, chroma_dc, chroma_ac, pending, out)
-            red_before = int(red[mcu, 0])
-    return _put(0x7F, 7, pending, out)[2]
+            _put_block(blue[mcu], blue_last[mcu], before[1], chroma_dc, chroma_ac, state, out)
+            before[1] = blue[mcu, 0]
+            _put_block(red[mcu], red_last[mcu], before[2], chroma_dc, chroma_ac, state, out)
+            before[2] = red[mcu, 0]
+    if state[1]:
+        _put((1 << (8 - state[1])) - 1, 8 - state[1], state, out)
+    return int(state[2])
 
 
 @compiled
@@ -145,48 +147,38 @@ def _put_block(
     before: int,
     dc: NDArray[np.int64],
     ac: NDArray[np.int64],
-    pending: tuple[int, int, int],
+    state: NDArray[np.int64],
     out: NDArray[np.uint8],
-) -> tuple[int, int, int]:
-    difference = int(levels[0]) - before
-    pending = _put_symbol(bit_size(difference), difference, dc, pending, out)
+) -> None:
+    difference = levels[0] - before
+    size = bit_size(difference)
+    _put((dc[1, size] << size) | _magnitude(difference, size), dc[0, size] + size, state, out)
     run = 0
     for k in range(1, end + 1):
-        level = int(levels[k])
+        level = levels[k] + 0  # as wide as a difference
         if level == 0:
             run += 1
             continue
         while run > 15:
-            pending = _put_symbol(0xF0, 0, ac, pending, out)
+            _put(ac[1, 0xF0], ac[0, 0xF0], state, out)
             run -= 16
-        pending = _put_symbol((run << 4) | bit_size(level), level, ac, pending, out)
+        size = bit_size(level)
+        symbol = (run << 4) | size
+        _put((ac[1, symbol] << size) | _magnitude(level, size), ac[0, symbol] + size, state, out)
         run = 0
     if end < 63:
-        pending = _put_symbol(0, 0, ac, pending, out)
-    return pending
+        _put(ac[1, 0], ac[0, 0], state, out)
 
 
 @compiled
-def _put_symbol(
-    symbol: int,
-    value: int,
-    code: NDArray[np.int64],
-    pending: tuple[int, int, int],
-    out: NDArray[np.uint8],
-) -> tuple[int, int, int]:
-    """A symbol and the magnitude bits of the value it announces."""
-    size = symbol & 15
-    magnitude = value if value >= 0 else value + (1 << size) - 1
-    return _put((code[1, symbol] << size) | magnitude, code[0, symbol] + size, pending, out)
+def _magnitude(value: int, size: int) -> int:
+    """The bits that tell a value among those of its size."""
+    return value if value >= 0 else value + (1 << size) - 1
 
 
 @compiled
-def _put(
-    bits: int, count: int, pending: tuple[int, int, int], out: NDArray[np.uint8]
-) -> tuple[int, int, int]:
-    held, held_count, size = pending
-    held = (held << count) | bits
-    held_count += count
+def _put(bits: int, count: int, state: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    held, held_count, size = (state[0] << count) | bits, state[1] + count, state[2]
     while held_count >= 8:
         held_count -= 8
         byte = held >> held_count
@@ -196,4 +188,4 @@ def _put(
             out[size] = 0
             size += 1
         held &= (1 << held_count) - 1
-    return held, held_count, size
+    state[0], state[1], state[2] = held, held_count, size

@@ -42,7 +42,9 @@ class HuffmanCode:
 def best_code(counts: NDArray[np.int64]) -> HuffmanCode:
     """The code of at most 16 bits a symbol, all ones unused, with the fewest bits for `counts` ([256])."""
     table = np.zeros((2, 256), np.int64)
-    coded_bits = _build(counts, table[0], table[1])
+    symbols = np.flatnonzero(counts)
+    symbols = symbols[np.argsort(counts[symbols], kind="stable")]
+    coded_bits = _build(symbols, counts, table)
     return HuffmanCode(table=table, coded_bits=int(coded_bits))
 
 
@@ -93,21 +95,21 @@ def bit_size(value: int) -> int:
 
 
 @compiled
-def _build(counts: NDArray[np.int64], lengths: NDArray[np.int64], codes: NDArray[np.int64]) -> int:
-    """Package-merge (Larmore and Hirschberg, 1990), then canonical codes."""
-    symbols = np.nonzero(counts)[0]
-    symbols = symbols[np.argsort(counts[symbols], kind="mergesort")]
+def _build(symbols: NDArray[np.int64], counts: NDArray[np.int64], table: NDArray[np.int64]) -> int:
+    """Package-merge (Larmore and Hirschberg, 1990) of symbols by rising count, then canonical codes."""
     leaves = len(symbols) + 1
     if leaves == 1:
         return 0
     # A leaf that never occurs takes the longest code, so the all-ones code is never a symbol's.
     weights = np.zeros(leaves, np.int64)
-    weights[1:] = counts[symbols]
+    for i in range(1, leaves):
+        weights[i] = counts[symbols[i - 1]]
     items = np.zeros((LONGEST_CODE, 2 * leaves), np.int64)
     is_leaf = np.zeros((LONGEST_CODE, 2 * leaves), np.bool_)
     size = leaves
-    items[0, :leaves] = weights
-    is_leaf[0, :leaves] = True
+    for i in range(leaves):
+        items[0, i] = weights[i]
+        is_leaf[0, i] = True
     for level in range(1, LONGEST_CODE):
         packages = size // 2
         leaf, package = 0, 0
@@ -134,13 +136,13 @@ def _build(counts: NDArray[np.int64], lengths: NDArray[np.int64], codes: NDArray
         taken = 2 * (taken - chosen)
     bits = 0
     for i in range(1, leaves):
-        lengths[symbols[i - 1]] = depth[i]
+        table[0, symbols[i - 1]] = depth[i]
         bits += weights[i] * (depth[i] + (symbols[i - 1] & 15))
     code = 0
     for length in range(1, LONGEST_CODE + 1):
         for symbol in range(256):
-            if lengths[symbol] == length:
-                codes[symbol] = code
+            if table[0, symbol] == length:
+                table[1, symbol] = code
                 code += 1
         code <<= 1
     return bits

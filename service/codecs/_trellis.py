@@ -29,7 +29,8 @@ def round_blocks(
     offset = np.float32(rounding)
     for block in range(len(blocks)):
         if is_padding[block]:
-            levels[block] = 0
+            for k in range(1, 64):
+                levels[block, k] = 0
             levels[block, 0] = levels[block - 1, 0]
             last[block] = 0
             continue
@@ -62,8 +63,11 @@ def quantise_ac(
     inverse = np.float32(1) / table
     half = np.float32(0.5)
     zero_run, end_of_block = cost_of[0xF0], cost_of[0]
-    # Dropping a coefficient saves at most its own code, its magnitude and the run codes before it.
-    never_dropped = np.float32(cost_of.max() + 3 * zero_run + cost_of.max())
+    dearest = np.float32(0)
+    for symbol in range(256):
+        dearest = max(dearest, cost_of[symbol])
+    # Dropping a coefficient saves its own code and what the next one's may lose.
+    never_dropped = 2 * dearest
     place = np.zeros(64, np.int64)
     level_of = np.zeros((2, 64), np.int64)
     size_of = np.zeros(64, np.int64)
@@ -170,8 +174,12 @@ def quantise_dc(
                         came_from[block, i] = j
             error = 0.0 if is_padding[block] else (blocks[block, 0] - level * step) ** 2
             after[i] = least + error
-        before[:] = after
-    i = int(np.argmin(before))
+        for i in range(3):
+            before[i] = after[i]
+    i = 0
+    for j in range(1, 3):
+        if before[j] < before[i]:
+            i = j
     for block in range(count - 1, -1, -1):
         levels[block, 0] = centre[block] + i - 1
         i = came_from[block, i]
