@@ -92,8 +92,8 @@ class Manifest(BaseModel):
 class ModelStore:
     """The models in a folder, read and checked once, when it is opened.
 
-    Raises `BadModel` when the folder, its CURRENT or any model in it is damaged; weights are checked when read.
-    A store without any model can be opened, but has no default.
+    Raises `BadModel` when the folder, its CURRENT or any model in it is damaged; weights are checked when
+    read. A store without any model can be opened, but has no default.
     """
 
     def __init__(self, root: Path) -> None:
