@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, final
 
 from service import __version__
 from service.cli import _bench, _compress, _decompress, _evaluate, _models, _serve, _train
 from service.cli._open import OpenCodec, open_default_codec
 from service.cli._verb import Misuse, Verb
-from service.errors import VirtualCodecError
+from service.errors import BadOption, NotFound, VirtualCodecError
 
 VERBS: Final[dict[str, Verb]] = {
     "serve": _serve.VERB,
@@ -32,14 +32,14 @@ VERBS: Final[dict[str, Verb]] = {
 
 def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_default_codec) -> int:
     """Run one command and return its exit status. `open_codec` makes the codec that images go through."""
-    parser = _parser()
+    parser = make_parser()
     try:
         arguments = parser.parse_args(argv)
         status = VERBS[arguments.verb].run(arguments, open_codec)
         sys.stdout.flush()
     except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
         return ended.code if isinstance(ended.code, int) else 2
-    except Misuse as error:
+    except (Misuse, BadOption, NotFound) as error:  # each before any work was begun
         print(f"vcodec: {error}", file=sys.stderr)
         return 2
     except (VirtualCodecError, OSError) as error:
@@ -56,23 +56,34 @@ def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_defa
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line; what is parsed has a `verb`."""
     parser = argparse.ArgumentParser(
         prog="vcodec",
         description="Image compression that stays inside a plain JPEG, with neural post-processing.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"vcodec {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_VerbParser)
     for name, verb in VERBS.items():
-        verb.add_arguments(
-            verbs.add_parser(
-                name,
-                help=verb.summary,
-                description=verb.description or verb.summary,
-                epilog=verb.epilog,
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-                allow_abbrev=False,
-            )
+        verb_parser = verbs.add_parser(
+            name,
+            help=verb.summary,
+            description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
+        verb_parser.make_epilog = verb.epilog
+        verb.add_arguments(verb_parser)
     return parser
+
+
+@final
+class _VerbParser(argparse.ArgumentParser):
+    """Makes its epilog when it is read: that of `serve` takes imports that no other command waits for."""
+
+    make_epilog: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        self.epilog = self.make_epilog() if self.make_epilog is not None else None
+        return super().format_help()

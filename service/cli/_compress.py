@@ -82,7 +82,7 @@ def _options(arguments: argparse.Namespace) -> CompressOptions:
 
 VERB: Final = Verb(
     summary="images to plain JPEGs",
-    epilog="Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-ssim.",
+    epilog=lambda: "Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-ssim.",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Final
 
-from service.cli._open import OpenCodec, add_store_argument
+from service.cli._open import OpenCodec, add_store_argument, default_store_root
 from service.cli._verb import Verb
 
 
@@ -18,10 +18,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
-    from service.settings import Settings
     from service.store import ModelStore
 
-    store = ModelStore(arguments.model_store or Settings().model_store)
+    store = ModelStore(arguments.model_store or default_store_root())
     models = store.models()
     default = store.default.id if models else ""
     if arguments.json:

@@ -6,9 +6,13 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from service.cli._verb import Misuse
 from service.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 
 class Codec(Protocol):
@@ -34,25 +38,34 @@ OpenCodec = Callable[[CodecWish], Codec]
 
 
 def open_default_codec(wish: CodecWish) -> Codec:
-    """The real one. Raises `ModelNotFound` before anything heavy is loaded."""
-    from service.settings import Settings
+    """The real one, within the settings' limits. Raises `ModelNotFound` before anything heavy is loaded."""
     from service.store import ModelStore
 
-    root = wish.model_store or Settings().model_store
+    settings = load_settings()
+    root = wish.model_store or settings.model_store
     if wish.model is not None:
         ModelStore(root).get(wish.model)
 
     from service.codec import open_codec
+    from service.images import ImageLimits
 
-    return open_codec(root, wish.device or _best_device())
+    limits = ImageLimits(
+        max_pixels=settings.max_pixels, max_side=settings.max_side, max_scans=settings.max_scans
+    )
+    return open_codec(root, device=wish.device or first_device(), limits=limits)
 
 
 def add_codec_arguments(parser: argparse.ArgumentParser) -> None:
     """Where models come from and where they run."""
-    parser.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda or cuda:N (default: cuda where there is one)"
-    )
+    add_device_argument(parser)
     add_store_argument(parser)
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Where networks run."""
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda or cuda:N (default: VCODEC_DEVICES, or what there is)"
+    )
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +78,26 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _best_device() -> str:
+def default_store_root() -> Path:
+    """The model store of the settings."""
+    return load_settings().model_store
+
+
+def load_settings(**given: object) -> Settings:
+    """The settings, `given` before the environment. Raises `Misuse` that names each wrong variable."""
+    from service.settings import Settings
+
+    try:
+        return Settings.load(**given)
+    except ValueError as error:
+        raise Misuse(str(error)) from error
+
+
+def first_device() -> str:
+    """The first device of the settings, or of this machine."""
+    devices = load_settings().devices
+    if devices != "auto":
+        return devices.partition(",")[0].strip()
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,12 +1,13 @@
-"""`vcodec serve`: the HTTP service, configured by environment variables."""
+"""`vcodec serve`: the HTTP service."""
 
 from __future__ import annotations
 
 import argparse
+import textwrap
 from typing import Final
 
-from service.cli._open import OpenCodec
-from service.cli._verb import Misuse, Verb
+from service.cli._open import OpenCodec, load_settings
+from service.cli._verb import Verb
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,15 +17,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
-    from pydantic import ValidationError
-
-    from service.settings import Settings
-
     flags = {name: getattr(arguments, name) for name in ("host", "port")}
-    try:
-        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
-    except ValidationError as error:
-        raise Misuse(f"the settings are wrong: {error}") from error
+    settings = load_settings(**{name: value for name, value in flags.items() if value is not None})
     if arguments.check:
         print(settings.model_dump_json(indent=2))
         return 0
@@ -34,4 +28,15 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     return 0
 
 
-VERB: Final = Verb(summary="answer over HTTP", add_arguments=_add_arguments, run=_run)
+def _environment() -> str:
+    """Every variable with its default and meaning, for people."""
+    from service.settings import describe
+
+    lines = ["settings, as environment variables (default):"]
+    for setting in describe():
+        lines.append(f"  {setting.variable} ({setting.default})")
+        lines += textwrap.wrap(setting.meaning, 90, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
+VERB: Final = Verb(summary="answer over HTTP", add_arguments=_add_arguments, run=_run, epilog=_environment)

@@ -1,33 +1,77 @@
-"""`vcodec train`: a model from a recipe and a folder of images."""
+"""`vcodec train`: one network, by a recipe, from a folder of images."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from service.cli._open import OpenCodec
-from service.cli._verb import Verb, positive_seconds
+from service.cli._open import OpenCodec, add_device_argument, first_device
+from service.cli._verb import Verb, positive, positive_seconds
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name")
+    parser.add_argument("recipe", metavar="RECIPE", help="see below")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="images to train on")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where checkpoints and the model go"
+        "--out", type=Path, required=True, metavar="DIR", help="where checkpoints and logs go"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in OUT")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
+    parser.add_argument("--steps", type=positive, metavar="N", help="in place of the recipe's")
     parser.add_argument(
-        "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop in time, with a checkpoint"
-    )
-    parser.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda or cuda:N (default: cuda where there is one)"
+        "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop by then, with a checkpoint"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    add_device_argument(parser)
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="processor threads (default: all cores)"
+    )
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="take first weights from this run")
+    parser.add_argument(
+        "--postprocess",
+        type=Path,
+        metavar="DIR",
+        help="the finished run that a description is trained against",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="print where the run stands as one JSON line")
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
-    raise NotImplementedError
+    from service.training import TrainRequest, train
+
+    report = train(
+        TrainRequest(
+            recipe=arguments.recipe,
+            data=arguments.data,
+            out=arguments.out,
+            seed=arguments.seed,
+            device=arguments.device or first_device(),
+            threads=arguments.threads,
+            resume=arguments.resume,
+            time_limit_s=arguments.time_limit,
+            steps=arguments.steps,
+            start_from=arguments.start_from,
+            postprocess=arguments.postprocess,
+            show_progress=not arguments.quiet,
+        )
+    )
+    if arguments.json:
+        print(json.dumps(asdict(report)))
+    else:
+        print(f"{report.recipe}: step {report.step} of {report.steps} after {report.seconds:.0f} s")
+    return 0
 
 
-VERB: Final = Verb(summary="train a model", add_arguments=_add_arguments, run=_run)
+def _recipes() -> str:
+    from service.training.recipes import RECIPES
+
+    lines = [f"  {name:<16}{(recipe.__doc__ or '').strip()}" for name, recipe in RECIPES.items()]
+    return "\n".join(["recipes:", *lines])
+
+
+VERB: Final = Verb(
+    summary="train a network by a recipe", add_arguments=_add_arguments, run=_run, epilog=_recipes
+)

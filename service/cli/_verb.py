@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from service.cli._open import OpenCodec
+if TYPE_CHECKING:
+    from service.cli._open import OpenCodec
 
 
 @final
@@ -17,13 +18,15 @@ class Misuse(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """One row of the table of verbs; `run` takes the parsed arguments and returns the exit status."""
+    """One row of the table of verbs; `run` takes the parsed arguments and returns the exit status.
+
+    `epilog` is what `--help` closes with, made only then.
+    """
 
     summary: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, OpenCodec], int]
-    description: str = ""
-    epilog: str | None = None
+    epilog: Callable[[], str] | None = None
 
 
 def positive(text: str) -> int:

@@ -1,0 +1,63 @@
+"""A codec that needs no model: its stream is the image with a word before it."""
+
+from __future__ import annotations
+
+import time
+from typing import final
+
+from service.cli._open import CodecWish
+from service.errors import UndecodableImage
+from service.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
+
+
+@final
+class WordyCodec:
+    """`b"bad..."` cannot be decoded, `b"bug..."` meets a fault of ours, `b"^C..."` the user's Ctrl-C."""
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        self.wishes: list[CodecWish] = []
+        self.compress_options: list[CompressOptions] = []
+        self.restore_options: list[RestoreOptions] = []
+        self.delay_s = delay_s
+
+    def open(self, wish: CodecWish) -> WordyCodec:
+        self.wishes.append(wish)
+        return self
+
+    def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:
+        self._stumble(data)
+        options = options or CompressOptions()
+        self.compress_options.append(options)
+        return CompressResult(
+            stream=b"stream of " + data,
+            media_type="image/jpeg",
+            model="0a1b2c3d",
+            scale=options.scale or 2,
+            width=8,
+            height=4,
+            quality=options.quality or 50,
+            psnr_db=31.25 if options.min_psnr else None,
+        )
+
+    def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:
+        self._stumble(data)
+        options = options or RestoreOptions()
+        self.restore_options.append(options)
+        return RestoreResult(
+            image=b"image of " + data,
+            media_type=f"image/{options.output}",
+            model="0a1b2c3d",
+            scale=2,
+            width=8,
+            height=4,
+            rate_bpp=0.25,
+        )
+
+    def _stumble(self, data: bytes) -> None:
+        time.sleep(self.delay_s)
+        if data.startswith(b"bad"):
+            raise UndecodableImage("the image is truncated; send it whole")
+        if data.startswith(b"bug"):
+            raise ZeroDivisionError("division by zero")
+        if data.startswith(b"^C"):
+            raise KeyboardInterrupt

@@ -1,0 +1,74 @@
+"""The README is in step with the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from service.cli import VERBS, make_parser
+from service.jobs import CompressOptions
+from service.settings import describe
+from tests.conftest import ROOT, Golden
+
+README = ROOT / "README.md"
+BEGIN = "<!-- settings: `make golden` writes this table from service/settings.py -->\n"
+END = "<!-- end of settings -->"
+
+
+@pytest.fixture
+def readme() -> str:
+    return README.read_text(encoding="utf-8")
+
+
+def test_the_settings_table_is_that_of_the_settings(readme: str, golden: Golden) -> None:
+    rows = [f"| `{it.variable}` | {it.default} | {it.meaning} |" for it in describe()]
+    table = "\n".join(["", "| variable | default | meaning |", "| --- | --- | --- |", *rows, "", ""])
+    before, rest = readme.split(BEGIN)
+    current, after = rest.split(END)
+    if golden.rewrites:
+        README.write_text(before + BEGIN + table + END + after, encoding="utf-8")
+        return
+    assert current == table, "README.md lags behind service/settings.py; `make golden` brings it up"
+
+
+def test_every_option_has_a_row(readme: str) -> None:
+    rows = "".join(re.findall(r"^\| (`[^|]*) \|", readme, re.MULTILINE))
+    missing = [name for name in CompressOptions.__dataclass_fields__ if f"`{name}`" not in rows]
+    assert not missing
+
+
+def test_every_verb_has_a_row(readme: str) -> None:
+    assert sorted(re.findall(r"^\| `vcodec ([a-z]+)", readme, re.MULTILINE)) == sorted(VERBS)
+
+
+def test_every_command_shown_is_one_that_is_taken(readme: str) -> None:
+    shown = [
+        shlex.split(line, comments=True)[1:]
+        for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith((".venv/bin/vcodec ", "vcodec "))
+    ]
+    assert len(shown) >= 2
+    for argv in shown:
+        make_parser().parse_args(argv)
+
+
+def test_every_make_target_named_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for document in ("README.md", "CONTRIBUTING.md"):
+        named = re.findall(
+            r"\bmake ([a-z-]+)`?",
+            "\n".join(re.findall(r"`[^`]*`|```.*?```", (ROOT / document).read_text(), re.DOTALL)),
+        )
+        assert named
+        assert set(named) <= targets
+
+
+def test_every_place_named_is_there(readme: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme)
+    tree = re.findall(r"^  (?:[a-z_/.]+ +)*?([a-z_]+(?:/|\.py))", readme, re.MULTILINE)
+    assert len(tree) > 8
+    for place in (*links, *(f"service/{name}" for name in tree)):
+        assert (ROOT / place).exists(), place
