@@ -1,0 +1,71 @@
+"""Which devices there are, what fits them, and how many jobs a worker does at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+_LOG: Final = logging.getLogger(__name__)
+_SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not be what makes the system swap
+_COUNT: Final = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
+
+
+def find_devices(wanted: str) -> list[str]:
+    """The devices that "auto", or a list with commas, stands for. Takes seconds where there is a GPU."""
+    if wanted != "auto":
+        return [name.strip() for name in wanted.split(",")]
+    return [f"cuda:{index}" for index in range(_cuda_devices())] or ["cpu"]
+
+
+def default_threads(device: str, workers: int) -> int:
+    """How many jobs a worker on `device` does at a time, when there are `workers` on this machine.
+
+    At least two, so that a small image need not wait for a large one, and so that one image is decoded while
+    another is on the device.
+    """
+    share = (os.cpu_count() or 1) // workers
+    return min(16 if device.startswith("cuda") else 4, max(2, share))
+
+
+def has_memory_for_spares(count: int) -> bool:
+    """Whether so many more workers fit into memory with ease. False where that cannot be found out."""
+    free = [_available_bytes(), _cgroup_bytes()]
+    known = [amount for amount in free if amount is not None]
+    return bool(known) and min(known) >= count * _SPARE_BYTES
+
+
+def _cuda_devices() -> int:
+    # Only torch knows what it can use (driver, build, visibility), and it is not loaded into this process.
+    if not any(Path("/dev").glob("nvidia[0-9]*")):
+        return 0
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", _COUNT], capture_output=True, text=True, timeout=300, check=True
+        )
+        return int(answer.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        _LOG.warning("event=no_cuda reason=%r", str(error))
+        return 0
+
+
+def _available_bytes() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _cgroup_bytes() -> int | None:
+    root = Path("/sys/fs/cgroup")
+    try:
+        limit = (root / "memory.max").read_text().strip()
+        return None if limit == "max" else int(limit) - int((root / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,291 @@
+"""The pool of worker processes on this machine.
+
+    submit ──► admission ──► line ──► the least loaded worker ──► result
+                               ▲              │ dies
+                               └─ each alone ─┘
+
+Each worker holds only as many jobs as it works on, so a waiting job can go anywhere. A worker that dies is
+seen at once and replaced; what it held runs again, each job alone in a worker, until its deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, final
+
+from service.errors import DeadlineExceeded, Draining, NoWorker, PoisonInput, VirtualCodecError
+from service.jobs import Job, check_deadline
+from service.serving import PoolPolicy, PoolState, Result
+from service.serving._backlog import Throughput, kind_of, refuse_above, retry_after_s
+from service.serving._devices import default_threads, find_devices, has_memory_for_spares
+from service.serving._quarantine import Quarantine
+from service.serving._seat import Answer, Seat
+from service.serving._ticket import Line, Ticket
+from service.serving._worker import Broken, Done, Failed, Opening
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@final
+class LocalPool:
+    """Worker processes, each with a device, threads and a `JobRunner` of its own; a `Pool`."""
+
+    def __init__(self, codec: str, arguments: Mapping[str, object], policy: PoolPolicy) -> None:
+        self._codec = codec
+        self._arguments = arguments
+        self._policy = policy
+        self._line = Line()
+        self._throughput = Throughput()
+        self._quarantine = Quarantine()
+        self._numbers = itertools.count(1)
+        self._open: set[Ticket] = set()
+        self._seats: list[Seat] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._warm = asyncio.Event()
+        self._is_stopping = False
+        self._restarts: Counter[str] = Counter(crash=0, hang=0, start=0)
+        self._cancelled: Counter[str] = Counter(queue=0, worker=0)
+        self._retries = 0
+
+    async def start(self) -> None:
+        """Start the workers; they warm up while this has returned."""
+        self._tasks.append(asyncio.create_task(self._populate(), name="pool"))
+
+    async def stop(self) -> None:
+        """Let what was taken finish, within the grace, then end the workers."""
+        self._is_stopping = True
+        if waiting := [ticket.future for ticket in self._open]:
+            await asyncio.wait(waiting, timeout=self._policy.stop_grace_s)
+        for ticket in list(self._open):
+            self._fail(ticket, Draining("the service stopped before the work was done", retry_after_s=5.0))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for seat in self._seats:
+            for ticket in seat.running.values():
+                _disarm(ticket)
+            await seat.end()
+
+    def admit(self) -> None:
+        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
+        if self._is_stopping:
+            raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
+        workers = [seat for seat in self._seats if not seat.is_spare]
+        if not self._usable() and all(seat.failures for seat in workers) and (workers or not self._tasks):
+            reasons = "; ".join(sorted({seat.reason for seat in workers})) or "not started"
+            wait_s = min((seat.retry_s for seat in workers), default=1.0)
+            raise NoWorker(f"no worker is up ({reasons})", retry_after_s=retry_after_s(wait_s))
+        refuse_above(self._policy.queue_limit_s, self._estimated_wait_s())
+
+    async def submit(self, job: Job, *, pixels: int) -> Result:
+        """Do a job on an image of so many pixels."""
+        self.admit()
+        digest = await asyncio.to_thread(_digest, job.data)
+        self._quarantine.check(digest)
+        check_deadline(job.deadline)
+        self.admit()  # again, since others were admitted meanwhile; from here to the line nothing is awaited
+        if job.deadline is not None:
+            refuse_above(job.deadline - time.monotonic(), self._estimated_wait_s())
+        ticket = self._ticket(job, pixels, digest)
+        self._open.add(ticket)
+        self._line.add(ticket)
+        self._dispatch()
+        time_left_s = None if job.deadline is None else job.deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(time_left_s):
+                return await ticket.future
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "the deadline passed before the work was done; send a smaller image or allow more time"
+            ) from None
+        except asyncio.CancelledError:
+            self._cancelled["queue" if ticket in self._line else "worker"] += 1
+            raise
+        finally:
+            ticket.future.cancel()  # a worker that still has the job goes on, for nobody
+            self._open.discard(ticket)
+            self._line.remove(ticket)
+
+    def state(self) -> PoolState:
+        """The pool now."""
+        now = time.monotonic()
+        waiting = list(self._line)
+        return PoolState(
+            workers=tuple(seat.state() for seat in self._seats),
+            running_items=sum(len(seat.running) for seat in self._seats),
+            queued_items=len(waiting),
+            queued_pixels=sum(ticket.pixels for ticket in waiting),
+            oldest_age_s=max((now - ticket.queued_at for ticket in waiting), default=0.0),
+            estimated_wait_s=self._estimated_wait_s(),
+            is_stopping=self._is_stopping,
+            notes={name: text for seat in self._seats for name, text in seat.notes.items()},
+            reasons=tuple(
+                f"worker {seat.name}: {seat.reason}"
+                for seat in self._seats
+                if not (seat.is_ready or seat.is_spare)
+            ),
+            restarts=dict(self._restarts),
+            retries=self._retries,
+            quarantined=self._quarantine.refused_inputs,
+            cancelled=dict(self._cancelled),
+        )
+
+    def on_ready(self) -> None:
+        """A warm worker sits there."""
+        self._warm.set()
+        self._dispatch()
+
+    def on_answer(self, seat: Seat, answer: Answer) -> None:
+        """A job came back."""
+        ticket = seat.running.pop(answer.number)
+        _disarm(ticket)
+        match answer:
+            case Done():
+                self._throughput.learn(ticket.kind, ticket.pixels, answer.seconds)
+                waited_s = ticket.started_at - ticket.queued_at
+                stages_s = dict(answer.result.stages_s)
+                stages_s["queue"] = stages_s.get("queue", 0.0) + waited_s
+                if not ticket.future.done():
+                    ticket.future.set_result(replace(answer.result, stages_s=stages_s))
+            case Failed():
+                self._fail(ticket, answer.error)
+            case Broken():
+                self._on_broken(ticket, answer.report)
+        if ticket.alone:
+            self._quarantine.clear(ticket.digest)
+        self._dispatch()
+
+    def on_death(self, seat: Seat, cause: str) -> None:
+        """The worker ended. What it held runs again, alone; what killed it alone, twice, is refused."""
+        self._restarts[cause] += 1
+        tickets = list(seat.running.values())
+        seat.running.clear()
+        for ticket in tickets:
+            _disarm(ticket)
+            if ticket.alone:
+                self._quarantine.strike(ticket.digest)
+            else:
+                self._quarantine.suspect(ticket.digest)
+            try:
+                self._quarantine.check(ticket.digest)
+            except PoisonInput as error:
+                _LOG.error("event=quarantine request_id=%s", ticket.job.request_id)
+                self._fail(ticket, error)
+            else:
+                self._repeat_alone(ticket)
+        self._dispatch()
+
+    async def _populate(self) -> None:
+        policy = self._policy
+        devices = await asyncio.to_thread(find_devices, policy.devices)
+        count = len(devices) * policy.workers_per_device
+        for device in devices:
+            for index in range(policy.workers_per_device):
+                self._add_seat(f"{device}/{index}", device, count, is_spare=False)
+        if policy.standby == "off":
+            return
+        await self._warm.wait()  # a spare must not slow down the start of the others
+        if policy.standby == "on" or await asyncio.to_thread(has_memory_for_spares, len(set(devices))):
+            for device in sorted(set(devices)):
+                self._add_seat(f"{device}/spare", device, count, is_spare=True)
+
+    def _add_seat(self, name: str, device: str, count: int, *, is_spare: bool) -> None:
+        opening = Opening(
+            codec=self._codec,
+            arguments=self._arguments,
+            device=device,
+            threads=self._policy.threads or default_threads(device, count),
+        )
+        seat = Seat(name, opening, is_spare=is_spare, start_timeout_s=self._policy.start_timeout_s)
+        task = asyncio.create_task(seat.keep(self), name=f"worker {name}")
+        task.add_done_callback(_log_failure)
+        self._seats.append(seat)
+        self._tasks.append(task)
+
+    def _ticket(self, job: Job, pixels: int, digest: bytes) -> Ticket:
+        kind = kind_of(job)
+        return Ticket(
+            number=next(self._numbers),
+            job=job,
+            pixels=pixels,
+            kind=kind,
+            digest=digest,
+            estimate_s=self._throughput.estimate_s(kind, pixels),
+            future=asyncio.get_running_loop().create_future(),
+            alone=self._quarantine.is_suspect(digest),
+        )
+
+    def _dispatch(self) -> None:
+        for ticket, seat in self._line.assign(self._usable()):
+            now = time.monotonic()
+            ticket.started_at = now
+            deadline = ticket.job.deadline or now + self._policy.job_timeout_s
+            ticket.watchdog = asyncio.get_running_loop().call_later(
+                deadline + self._policy.hang_grace_s - now, self._on_hang, seat, ticket
+            )
+            seat.start(ticket)
+
+    def _usable(self) -> list[Seat]:
+        # A spare comes last on its device, so it is used only while a worker before it is not ready.
+        usable: list[Seat] = []
+        taken: Counter[str] = Counter()
+        for seat in self._seats:
+            if seat.is_ready and taken[seat.device] < self._policy.workers_per_device:
+                taken[seat.device] += 1
+                usable.append(seat)
+        return usable
+
+    def _on_hang(self, seat: Seat, ticket: Ticket) -> None:
+        if ticket.number in seat.running:
+            _LOG.error("event=worker_hung worker=%s request_id=%s", seat.name, ticket.job.request_id)
+            seat.kill_hung()
+
+    def _on_broken(self, ticket: Ticket, report: str) -> None:
+        _LOG.error("event=job_broke request_id=%s\n%s", ticket.job.request_id, report)
+        if ticket.was_repeated:
+            self._fail(ticket, VirtualCodecError("an error of the service; it has been logged"))
+            return
+        ticket.was_repeated = True  # once, alone: the device may only have been short of memory
+        self._repeat_alone(ticket)
+
+    def _repeat_alone(self, ticket: Ticket) -> None:
+        if ticket.future.done():
+            return
+        self._retries += 1
+        ticket.alone = True
+        self._line.add(ticket)
+
+    def _fail(self, ticket: Ticket, error: VirtualCodecError) -> None:
+        if not ticket.future.done():
+            ticket.future.set_exception(error)
+
+    def _estimated_wait_s(self) -> float:
+        usable = self._usable()
+        places = sum(seat.threads for seat in usable or self._seats) or 1
+        if not self._line and sum(len(seat.running) for seat in usable) < places:
+            return 0.0
+        now = time.monotonic()
+        running_s = sum(ticket.remaining_s(now) for seat in usable for ticket in seat.running.values())
+        return (running_s + sum(ticket.estimate_s for ticket in self._line)) / places
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.critical("event=seat_lost name=%s", task.get_name(), exc_info=error)
+
+
+def _disarm(ticket: Ticket) -> None:
+    if ticket.watchdog is not None:
+        ticket.watchdog.cancel()
+        ticket.watchdog = None
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

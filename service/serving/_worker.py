@@ -1,0 +1,181 @@
+"""A worker process: opens what does the work, then does whole jobs, several at a time.
+
+    parent ──(number, job)──► job threads ──► JobRunner.run ──(Done | Failed | Broken)──► parent
+
+It runs until the parent's end of the pipe closes. Its log lines go to the parent, which knows how to write
+them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Final
+
+from service.errors import VirtualCodecError
+from service.jobs import Job, check_deadline
+from service.serving import JobRunner, Result, load
+
+DEVICE_LOST: Final = 70  # exit status of a worker whose device, or memory, is beyond use
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """The first message to a worker: what to open, how many jobs to do at a time."""
+
+    codec: str
+    arguments: Mapping[str, object]
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """It is warm and takes jobs."""
+
+    notes: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CannotOpen:
+    """It could not open the codec, and ends."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A job's result, and the seconds it took in the worker."""
+
+    number: int
+    result: Result = field(repr=False)
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """What a job raised."""
+
+    number: int
+    error: VirtualCodecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broken:
+    """A job raised what it never should."""
+
+    number: int
+    report: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logged:
+    """A line for the log."""
+
+    logger: str
+    level: int
+    message: str
+
+
+Message = Ready | CannotOpen | Done | Failed | Broken | Logged
+
+
+def main(descriptor: int) -> None:
+    """Serve the parent at the other end of the socket with this descriptor, until it closes."""
+    os.set_inheritable(descriptor, False)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # the parent says when; a terminal or an init may tell us all
+        signal.signal(number, signal.SIG_IGN)
+    connection: Connection[object, object] = Connection(descriptor)
+    sending = threading.Lock()
+
+    def send(message: Message) -> None:
+        with sending:
+            connection.send(message)
+
+    logging.getLogger().addHandler(_Forwarder(send))
+    logging.getLogger("service").setLevel(logging.INFO)
+    try:
+        opening = connection.recv()
+        assert isinstance(opening, Opening)
+        codec = _open(opening, send)
+        jobs: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
+        for place in range(opening.threads):
+            threading.Thread(target=_work, args=(codec, jobs, send), name=f"job-{place}", daemon=True).start()
+        while True:
+            jobs.put(connection.recv())  # type: ignore[arg-type]  # only (number, job) follows the opening
+    except (EOFError, OSError):
+        os._exit(0)  # without waiting for threads that may be deep in a job nobody wants any more
+
+
+def _open(opening: Opening, send: Callable[[Message], None]) -> JobRunner:
+    try:
+        codec: JobRunner = load(opening.codec)(device=opening.device, **opening.arguments)
+    except BaseException as error:
+        expected = isinstance(error, VirtualCodecError)
+        if not expected:
+            send(Logged(logger=__name__, level=logging.ERROR, message=traceback.format_exc()))
+        send(CannotOpen(reason=str(error) if expected else f"{type(error).__name__} while opening the codec"))
+        os._exit(1)
+    send(Ready(notes=dict(getattr(codec, "notes", {}))))
+    return codec
+
+
+def _work(
+    codec: JobRunner, jobs: queue.SimpleQueue[tuple[int, Job]], send: Callable[[Message], None]
+) -> None:
+    while True:
+        number, job = jobs.get()
+        try:
+            send(_outcome(codec, number, job))
+        except OSError:
+            os._exit(0)  # the parent has gone
+        del job  # a large image is not kept until the next one comes
+
+
+def _outcome(codec: JobRunner, number: int, job: Job) -> Message:
+    started = time.monotonic()
+    try:
+        check_deadline(job.deadline)
+        result = codec.run(job)
+        return Done(number=number, result=result, seconds=time.monotonic() - started)
+    except VirtualCodecError as error:
+        return Failed(number=number, error=error)
+    except BaseException as error:
+        if _is_fatal(error):
+            traceback.print_exc()
+            os._exit(DEVICE_LOST)  # a fresh worker does the jobs again, each alone
+        return Broken(number=number, report=traceback.format_exc())
+
+
+def _is_fatal(error: BaseException) -> bool:
+    # After a CUDA error other than "out of memory" every later call in this process fails too.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "AcceleratorError"
+        or "CUDA error" in str(error)
+    )
+
+
+class _Forwarder(logging.Handler):
+    """Sends log records to the parent."""
+
+    def __init__(self, send: Callable[[Message], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._send(Logged(logger=record.name, level=record.levelno, message=self.format(record)))
+        except Exception:
+            self.handleError(record)

@@ -1,0 +1,164 @@
+"""The service's settings, read from the environment: the only reader of it.
+
+Every field is a variable `VCODEC_<NAME>`; what is not set keeps its default. Only the command line and
+`service.api.create_app` import this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Self, final
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "VCODEC_"
+
+_MIB = 2**20
+
+
+def default_model_store() -> Path:
+    """The store beside the package in a checkout, or the one inside the installed wheel."""
+    package = Path(__file__).resolve().parent
+    places = (package.parent / "model_store", package / "_model_store")
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+@final
+class Settings(BaseSettings):
+    """All of them, checked. `Settings.load` reads them with messages that name the variable."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes any free one")
+    model_store: Path = Field(default_factory=default_model_store, description="folder of the models")
+    pool: Literal["local", "inline"] = Field(
+        "local",
+        description="where jobs run: local (worker processes) or inline (threads of the server itself)",
+    )
+    devices: str = Field(
+        "auto",
+        pattern=r"^(auto|[a-z]+(:[0-9]+)?( *, *[a-z]+(:[0-9]+)?)*)$",
+        description="auto (every CUDA device, else the CPU) or a list such as cuda:0,cuda:1",
+    )
+    workers_per_device: int = Field(1, ge=1, le=64, description="worker processes on each device")
+    threads: int | None = Field(
+        None, ge=1, le=256, description="jobs that one worker does at a time; unset: by device and cores"
+    )
+    standby: Literal["auto", "on", "off"] = Field(
+        "auto", description="a spare warm worker on each device: on, off, or auto (where memory allows)"
+    )
+    max_body_bytes: int = Field(64 * _MIB, ge=1, le=2**31, description="largest request body")
+    max_pixels: int = Field(50_000_000, ge=1, le=2**31, description="most pixels of an image")
+    max_side: int = Field(65_535, ge=1, le=65_535, description="longest side of an image, in pixels")
+    max_scans: int = Field(64, ge=1, le=10_000, description="most scans of a JPEG")
+    max_effort: int = Field(9, ge=0, le=9, description="highest effort that a caller may ask for")
+    timeout_s: float = Field(120, gt=0, le=86_400, description="seconds a request has when it names no time")
+    max_timeout_s: float = Field(600, gt=0, le=86_400, description="most seconds a request may ask for")
+    body_timeout_s: float = Field(
+        30, gt=0, le=86_400, description="seconds a body may take, and one more for every 128 KiB of it"
+    )
+    queue_limit_s: float = Field(
+        60, gt=0, le=86_400, description="estimated seconds of waiting at which new requests are refused"
+    )
+    max_pending_bytes: int = Field(
+        1024 * _MIB, ge=1, le=2**40, description="most bytes of all request bodies held at one time"
+    )
+    hang_grace_s: float = Field(
+        20, gt=0, le=3_600, description="seconds past its deadline at which a job's worker is killed"
+    )
+    drain_delay_s: float = Field(
+        5, ge=0, le=600, description="seconds it goes on serving, not ready, after SIGTERM"
+    )
+    shutdown_grace_s: float = Field(
+        30, ge=0, le=3_600, description="seconds that running requests have to finish when it stops"
+    )
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="keys that may call, with commas between; each is a secret or sha256:<its hex digest>"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+    log_format: Literal["text", "json"] = Field("text", description="log lines as key=value text or as JSON")
+
+    @classmethod
+    def load(cls, **given: object) -> Self:
+        """From the environment, `given` before it. Raises `ValueError` that names each wrong variable."""
+        try:
+            return cls(**given)  # type: ignore[arg-type]  # pydantic checks them
+        except ValidationError as error:
+            raise ValueError("; ".join(_complaints(error))) from None
+
+    @property
+    def api_key_digests(self) -> frozenset[bytes]:
+        """The sha256 of every key that may call; empty when none is needed."""
+        return frozenset(_digest(key.get_secret_value()) for key in self.api_keys)
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, keys: object) -> object:
+        if isinstance(keys, str):
+            return tuple(key.strip() for key in keys.split(",") if key.strip())
+        return keys
+
+    @field_validator("api_keys")
+    @classmethod
+    def _are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in keys:
+            secret = key.get_secret_value()
+            if secret.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-fA-F]{64}", secret):
+                raise ValueError("a key that begins with sha256: must go on with 64 hex digits")
+            if not (secret.isascii() and secret.isprintable()):
+                raise ValueError("keys are printable ASCII, since they travel in a header")
+        return keys
+
+    @model_validator(mode="after")
+    def _times_agree(self) -> Self:
+        if self.timeout_s > self.max_timeout_s:
+            given, most = self.timeout_s, self.max_timeout_s
+            raise ValueError(f"{PREFIX}TIMEOUT_S, {given:g}, is above {PREFIX}MAX_TIMEOUT_S, {most:g}")
+        return self
+
+
+class Description(NamedTuple):
+    """One setting, for people: its variable, its default as text, and what it means."""
+
+    variable: str
+    default: str
+    meaning: str
+
+
+def describe() -> list[Description]:
+    """Every setting, in the order of `Settings`."""
+    return [
+        Description(PREFIX + name.upper(), _default(name), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _default(name: str) -> str:
+    if name == "model_store":
+        return "model_store"
+    value = Settings.model_fields[name].default
+    return "unset" if value in (None, ()) else str(value)
+
+
+def _digest(key: str) -> bytes:
+    if key.startswith("sha256:"):
+        return bytes.fromhex(key.removeprefix("sha256:"))
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    complaints = []
+    for item in error.errors(include_url=False):
+        message = item["msg"].removeprefix("Value error, ")
+        if not item["loc"]:
+            complaints.append(message)
+            continue
+        name = str(item["loc"][0])
+        # Never echo a key.
+        got = "" if name == "api_keys" else f", got {str(item['input'])[:80]!r}"
+        complaints.append(f"{PREFIX}{name.upper()}: {message[0].lower()}{message[1:]}{got}")
+    return complaints

@@ -1,0 +1,109 @@
+"""A codec for workers to open that does what the bytes of a job tell it: no images, no torch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import final
+
+from service.errors import BadModel, UndecodableImage
+from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult
+
+OPEN = f"{__name__}:open_obedient"
+OPEN_BROKEN = f"{__name__}:open_broken"
+OPEN_SLOWLY = f"{__name__}:open_slowly"
+
+
+def open_obedient(*, device: str, scratch: Path) -> Obedient:
+    """A codec that leaves its traces in the folder `scratch`."""
+    return Obedient(device, scratch)
+
+
+def open_slowly(*, device: str, scratch: Path) -> Obedient:
+    """As above, in a worker that takes its time to warm up."""
+    time.sleep(0.5)
+    return Obedient(device, scratch)
+
+
+def open_broken(*, device: str, scratch: Path) -> Obedient:
+    """A codec that cannot be opened while the file `broken` is there."""
+    if (scratch / "broken").exists():
+        raise BadModel("the model is damaged")
+    return Obedient(device, scratch)
+
+
+@final
+class Obedient:
+    """Commands, one a job: `sleep 0.5`, `hang`, `bad`, `surprise`, `crash`, `crash 2 <name>` (only twice)."""
+
+    def __init__(self, device: str, scratch: Path) -> None:
+        self.notes = {"speed": f"none at all on {device}"}
+        self._scratch = scratch
+
+    def run(self, job: Job) -> CompressResult | RestoreResult:
+        command, *words = job.data.decode().split()
+        running = self._scratch / f"{os.getpid()}.{job.request_id}.running"
+        running.touch()
+        beside = [path.name for path in self._scratch.glob(f"{os.getpid()}.*.running")]
+        with (self._scratch / "log").open("a") as log:
+            log.write(f"{job.request_id} {os.getpid()} {len(beside)}\n")
+        try:
+            match command:
+                case "sleep":
+                    time.sleep(float(words[0]))
+                case "hang":
+                    time.sleep(3600)
+                case "bad":
+                    raise UndecodableImage("as told", limit=1, actual=2)
+                case "surprise":
+                    logging.getLogger("service.fake").warning("event=told")
+                    raise ZeroDivisionError("as told")
+                case "crash":
+                    self._crash(words)
+        finally:
+            running.unlink()
+        return self._result(job)
+
+    def _crash(self, words: list[str]) -> None:
+        if words:
+            times, name = int(words[0]), words[1]
+            with (self._scratch / f"crashes.{name}").open("ab") as crashes:
+                if crashes.tell() >= times:
+                    return
+                crashes.write(b".")
+        for path in self._scratch.glob(f"{os.getpid()}.*.running"):
+            path.unlink()
+        os._exit(3)
+
+    def _result(self, job: Job) -> CompressResult | RestoreResult:
+        if isinstance(job.options, RestoreOptions):
+            return RestoreResult(
+                image=job.data,
+                media_type="image/png",
+                model="0badf00d",
+                scale=2,
+                width=6,
+                height=4,
+                rate_bpp=1.5,
+                stages_s={"decode": 0.001, "device": 0.002},
+            )
+        return CompressResult(
+            stream=job.data,
+            media_type="image/jpeg",
+            model="0badf00d",
+            scale=2,
+            width=6,
+            height=4,
+            quality=job.options.quality or 50,
+            stages_s={"decode": 0.001, "device": 0.002},
+        )
+
+
+def job(command: str, request_id: str = "", *, seconds: float | None = None) -> Job:
+    """A job that tells `Obedient` what to do, with so many seconds to do it."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    return Job(
+        data=command.encode(), options=CompressOptions(), request_id=request_id or command, deadline=deadline
+    )

@@ -1,0 +1,339 @@
+"""What the pool of worker processes promises, with real processes and a codec that obeys commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service.errors import (
+    DeadlineExceeded,
+    Draining,
+    NoWorker,
+    Overloaded,
+    PoisonInput,
+    UndecodableImage,
+    VirtualCodecError,
+)
+from service.jobs import CompressResult, Job, RestoreOptions, RestoreResult
+from service.serving import Pool, PoolPolicy, PoolState, open_pool
+from tests.serving.fakes import OPEN, OPEN_BROKEN, OPEN_SLOWLY, job
+
+SMALL = 10_000
+LARGE = 10_000_000
+
+
+@dataclass
+class Traces:
+    """What the workers wrote down: who ran where, among how many."""
+
+    scratch: Path
+
+    def runs(self, request_id: str) -> list[tuple[int, int]]:
+        """(process id, jobs in that process at that moment) of every run of a job."""
+        if not (self.scratch / "log").exists():
+            return []
+        lines = [line.rsplit(" ", 2) for line in (self.scratch / "log").read_text().splitlines()]
+        return [(int(pid), int(beside)) for name, pid, beside in lines if name == request_id]
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> Traces:
+    return Traces(tmp_path)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    scratch: Path,
+    *,
+    codec: str = OPEN,
+    workers: int = 1,
+    threads: int = 1,
+    standby: bool = False,
+    queue_limit_s: float = 60,
+    hang_grace_s: float = 10,
+    stop_grace_s: float = 0.2,
+) -> AsyncIterator[Pool]:
+    policy = PoolPolicy(
+        devices="cpu",
+        workers_per_device=workers,
+        threads=threads,
+        standby="on" if standby else "off",
+        queue_limit_s=queue_limit_s,
+        hang_grace_s=hang_grace_s,
+        stop_grace_s=stop_grace_s,
+    )
+    pool = open_pool("local", {"scratch": scratch}, policy, codec=codec)
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.stop()
+
+
+async def until(pool: Pool, condition: Callable[[PoolState], object]) -> PoolState:
+    async with asyncio.timeout(20):
+        while not condition(pool.state()):  # noqa: ASYNC110  # what other processes do sets no event
+            await asyncio.sleep(0.005)
+    return pool.state()
+
+
+async def all_ready(pool: Pool, workers: int = 1) -> None:
+    await until(pool, lambda state: sum(it.is_ready for it in state.workers) == workers)
+
+
+async def test_a_job_goes_to_a_worker_and_its_result_comes_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as pool:
+        result = await pool.submit(job("echo"), pixels=SMALL)
+        assert isinstance(result, CompressResult)
+        assert result.stream == b"echo"
+        assert result.stages_s["device"] == 0.002
+        assert result.stages_s["queue"] > 0
+        restored = await pool.submit(
+            Job(data=b"echo", options=RestoreOptions(output="bmp"), request_id="r"), pixels=SMALL
+        )
+        assert isinstance(restored, RestoreResult)
+
+
+async def test_ready_means_warm_and_says_what_was_replaced(tmp_path: Path) -> None:
+    async with running(tmp_path, codec=OPEN_SLOWLY) as pool:
+        await until(pool, lambda state: state.workers)
+        assert not pool.state().is_ready
+        assert pool.state().reasons == ("worker cpu/0: starting",)
+        early = asyncio.create_task(pool.submit(job("echo"), pixels=SMALL))
+        await all_ready(pool)
+        assert pool.state().is_ready
+        assert pool.state().reasons == ()
+        assert pool.state().notes == {"speed": "none at all on cpu"}
+        assert isinstance(await early, CompressResult)
+
+
+async def test_errors_cross_with_their_limits_and_harm_nobody_else(tmp_path: Path) -> None:
+    async with running(tmp_path, threads=3) as pool:
+        others = [asyncio.create_task(pool.submit(job("sleep 0.1", str(n)), pixels=SMALL)) for n in range(2)]
+        with pytest.raises(UndecodableImage, match="as told") as caught:
+            await pool.submit(job("bad"), pixels=SMALL)
+        assert (caught.value.limit, caught.value.actual) == (1, 2)
+        assert all(isinstance(it, CompressResult) for it in await asyncio.gather(*others))
+        assert sum(pool.state().restarts.values()) == 0
+
+
+async def test_an_unknown_exception_is_tried_once_more_alone_then_internal(
+    tmp_path: Path, traces: Traces, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, threads=2) as pool:
+        with pytest.raises(VirtualCodecError, match="error of the service") as caught:
+            await pool.submit(job("surprise"), pixels=SMALL)
+        assert caught.value.code == "internal"
+        assert "as told" not in caught.value.detail
+        assert len(traces.runs("surprise")) == 2
+        assert "ZeroDivisionError: as told" in caplog.text
+        assert "event=told" in caplog.text  # the worker's own line came home
+        assert isinstance(await pool.submit(job("echo"), pixels=SMALL), CompressResult)
+
+
+async def test_a_killed_worker_is_replaced_and_none_of_its_jobs_is_lost(
+    tmp_path: Path, traces: Traces
+) -> None:
+    async with running(tmp_path, threads=2) as pool:
+        jobs = [asyncio.create_task(pool.submit(job("sleep 0.3", str(n)), pixels=SMALL)) for n in range(4)]
+        await until(pool, lambda state: state.running_items == 2)
+        await until(pool, lambda _: traces.runs("0") and traces.runs("1"))
+        os.kill(traces.runs("0")[0][0], signal.SIGKILL)
+        results = await asyncio.gather(*jobs)
+        assert all(isinstance(result, CompressResult) for result in results)
+        assert pool.state().restarts["crash"] == 1
+        assert pool.state().retries == 2
+        for name in ("0", "1"):
+            runs = traces.runs(name)
+            assert len(runs) == 2
+            assert runs[1][1] == 1, "the second time it was alone in its worker"
+
+
+async def test_only_the_input_that_kills_workers_alone_is_refused_and_from_then_on(
+    tmp_path: Path, traces: Traces
+) -> None:
+    async with running(tmp_path, threads=2) as pool:
+        neighbour = asyncio.create_task(pool.submit(job("sleep 0.3"), pixels=SMALL))
+        await until(pool, lambda _: traces.runs("sleep 0.3"))
+        with pytest.raises(PoisonInput):
+            await pool.submit(job("crash"), pixels=SMALL)
+        assert isinstance(await neighbour, CompressResult)
+        assert len(traces.runs("crash")) == 3  # once among others, twice alone
+        assert pool.state().quarantined == 1
+        with pytest.raises(PoisonInput):
+            await pool.submit(job("crash"), pixels=SMALL)
+        assert len(traces.runs("crash")) == 3
+        await all_ready(pool)
+
+
+async def test_an_input_whose_solo_run_killed_one_worker_only_is_done(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path) as pool:
+        assert isinstance(await pool.submit(job("crash 2 twice"), pixels=SMALL), CompressResult)
+        assert len(traces.runs("crash 2 twice")) == 3
+        assert pool.state().quarantined == 0
+
+
+async def test_a_warm_spare_takes_over_at_once(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path, codec=OPEN_SLOWLY, standby=True) as pool:
+        await all_ready(pool, 2)
+        assert isinstance(await pool.submit(job("crash 1 once"), pixels=SMALL), CompressResult)
+        assert sum(it.is_ready for it in pool.state().workers) == 1, "nobody waited for a worker to warm up"
+        pids = [pid for pid, _ in traces.runs("crash 1 once")]
+        assert len(set(pids)) == 2
+        await all_ready(pool, 2)
+        await pool.submit(job("echo"), pixels=SMALL)
+        assert traces.runs("echo")[0][0] not in pids, "the spare is spare again"
+
+
+async def test_a_hung_worker_is_killed_past_the_deadline_and_its_caller_is_told_at_it(
+    tmp_path: Path, traces: Traces
+) -> None:
+    async with running(tmp_path, threads=2, hang_grace_s=0.3) as pool:
+        await all_ready(pool)
+        neighbour = asyncio.create_task(pool.submit(job("sleep 1.5", seconds=60), pixels=SMALL))
+        started = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            await pool.submit(job("hang", seconds=0.3), pixels=SMALL)
+        assert time.monotonic() - started == pytest.approx(0.3, abs=0.2)
+        state = await until(pool, lambda state: state.restarts["hang"] == 1)
+        assert state.retries == 1
+        assert isinstance(await neighbour, CompressResult)
+        assert len(traces.runs("hang")) == 1
+        assert len(traces.runs("sleep 1.5")) == 2
+
+
+async def test_a_job_whose_deadline_passes_in_the_queue_never_runs(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        first = asyncio.create_task(pool.submit(job("sleep 0.4"), pixels=SMALL))
+        await until(pool, lambda state: state.running_items == 1)
+        with pytest.raises(DeadlineExceeded):
+            await pool.submit(job("late", seconds=0.1), pixels=SMALL)
+        assert not first.done()
+        assert pool.state().queued_items == 0
+        await first
+        assert traces.runs("late") == []
+
+
+async def test_a_deadline_already_past_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as pool:
+        with pytest.raises(DeadlineExceeded):
+            await pool.submit(job("echo", seconds=-1), pixels=SMALL)
+
+
+async def test_a_caller_who_leaves_frees_the_place(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        first = asyncio.create_task(pool.submit(job("sleep 0.2"), pixels=SMALL))
+        await until(pool, lambda state: state.running_items == 1)
+        gone = asyncio.create_task(pool.submit(job("gone"), pixels=SMALL))
+        await until(pool, lambda state: state.queued_items == 1)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert pool.state().queued_items == 0
+        assert pool.state().cancelled == {"queue": 1, "worker": 0}
+        await first
+        await pool.submit(job("after"), pixels=SMALL)
+        assert traces.runs("gone") == []
+
+
+async def test_more_work_than_fits_the_limit_is_refused_with_a_time_to_come_back(tmp_path: Path) -> None:
+    async with running(tmp_path, queue_limit_s=3) as pool:
+        await all_ready(pool)
+        jobs = [
+            asyncio.create_task(pool.submit(job("sleep 0.05", str(n)), pixels=2_000_000)) for n in range(20)
+        ]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, Overloaded)]
+        done = [result for result in results if isinstance(result, CompressResult)]
+        assert len(refused) + len(done) == 20
+        assert 2 <= len(done) <= 6  # about a second each, by the first guess
+        assert all(it.retry_after_s is not None and it.retry_after_s >= 1 for it in refused)
+        assert isinstance(await pool.submit(job("after"), pixels=SMALL), CompressResult)
+
+
+async def test_a_job_that_would_start_after_its_deadline_is_refused_and_not_queued(tmp_path: Path) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        first = asyncio.create_task(
+            pool.submit(job("sleep 0.2"), pixels=20_000_000)
+        )  # ten seconds, it guesses
+        await until(pool, lambda state: state.running_items == 1)
+        with pytest.raises(Overloaded):
+            await pool.submit(job("echo", seconds=5), pixels=SMALL)
+        await first
+
+
+async def test_large_images_leave_a_place_for_small_ones(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path, threads=2) as pool:
+        await all_ready(pool)
+        large = [asyncio.create_task(pool.submit(job("sleep 0.4", f"L{n}"), pixels=LARGE)) for n in range(2)]
+        await until(pool, lambda state: state.running_items == 1 and state.queued_items == 1)
+        await pool.submit(job("echo"), pixels=SMALL)
+        assert not large[0].done()
+        assert traces.runs("L1") == []
+        await asyncio.gather(*large)
+
+
+async def test_jobs_go_to_the_worker_with_the_fewest_pixels(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path, workers=2, threads=4) as pool:
+        await all_ready(pool, 2)
+        jobs = [asyncio.create_task(pool.submit(job("sleep 0.3", "big"), pixels=LARGE))]
+        await until(pool, lambda state: state.running_items == 1)
+        jobs += [asyncio.create_task(pool.submit(job("sleep 0.2", str(n)), pixels=SMALL)) for n in range(3)]
+        await asyncio.gather(*jobs)
+        [(busy, _)] = traces.runs("big")
+        assert all(pid != busy for n in range(3) for pid, _ in traces.runs(str(n)))
+
+
+async def test_a_codec_that_cannot_be_opened_is_no_worker_until_it_can(tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    async with running(tmp_path, codec=OPEN_BROKEN) as pool:
+        await until(pool, lambda state: state.restarts["start"] >= 1)
+        with pytest.raises(NoWorker, match="the model is damaged") as caught:
+            await pool.submit(job("echo"), pixels=SMALL)
+        assert caught.value.retry_after_s is not None
+        assert pool.state().reasons == ("worker cpu/0: the model is damaged",)
+        (tmp_path / "broken").unlink()
+        await all_ready(pool)
+        assert isinstance(await pool.submit(job("echo"), pixels=SMALL), CompressResult)
+
+
+async def test_stopping_takes_nothing_new_and_finishes_what_it_can(tmp_path: Path) -> None:
+    async with running(tmp_path, threads=2, stop_grace_s=1) as pool:
+        await all_ready(pool)
+        short = asyncio.create_task(pool.submit(job("sleep 0.2"), pixels=SMALL))
+        long = asyncio.create_task(pool.submit(job("hang"), pixels=SMALL))
+        await until(pool, lambda state: state.running_items == 2)
+        stopping = asyncio.create_task(pool.stop())
+        await asyncio.sleep(0)
+        assert not pool.state().is_ready
+        with pytest.raises(Draining):
+            await pool.submit(job("echo"), pixels=SMALL)
+        assert isinstance(await short, CompressResult)
+        with pytest.raises(Draining):
+            await long
+        await stopping
+
+
+async def test_workers_end_with_their_parent(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path) as pool:
+        await pool.submit(job("echo"), pixels=SMALL)
+    [(pid, _)] = traces.runs("echo")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_nothing_is_taken_before_the_start(tmp_path: Path) -> None:
+    pool = open_pool("local", {"scratch": tmp_path}, PoolPolicy(devices="cpu"), codec=OPEN)
+    with pytest.raises(NoWorker, match="not started"):
+        await pool.submit(job("echo"), pixels=SMALL)

@@ -1,0 +1,194 @@
+"""The parts of a pool by themselves: what work costs, who is next, who is refused, which devices are."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from service.errors import Overloaded, PoisonInput
+from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions
+from service.serving import POOLS, PoolPolicy, load
+from service.serving._backlog import Throughput, kind_of, refuse_above
+from service.serving._devices import default_threads, find_devices
+from service.serving._quarantine import Quarantine
+from service.serving._ticket import Line, Ticket
+
+
+@dataclass
+class Desk:
+    """A place for `Line` to fill."""
+
+    threads: int = 1
+    running: dict[int, Ticket] = field(default_factory=dict)
+
+
+def ticket(number: int, *, pixels: int = 1000, alone: bool = False) -> Ticket:
+    return Ticket(
+        number=number,
+        job=Job(data=b"", options=CompressOptions()),
+        pixels=pixels,
+        kind="",
+        digest=b"",
+        estimate_s=1.0,
+        future=asyncio.get_running_loop().create_future(),
+        alone=alone,
+    )
+
+
+def assign(line: Line, desks: list[Desk]) -> list[int]:
+    taken = []
+    for it, desk in line.assign(desks):
+        desk.running[it.number] = it
+        taken.append(it.number)
+    return taken
+
+
+async def test_first_come_is_first_served() -> None:
+    line, desks = Line(), [Desk(threads=2)]
+    for number in (1, 2, 3):
+        line.add(ticket(number))
+    assert assign(line, desks) == [1, 2]
+    assert len(line) == 1
+    desks[0].running.pop(1)
+    assert assign(line, desks) == [3]
+
+
+async def test_a_job_that_must_be_alone_gets_an_empty_worker_before_all_others() -> None:
+    line, desks = Line(), [Desk(threads=2), Desk(threads=2)]
+    for number in (1, 2, 3, 4):
+        line.add(ticket(number))
+    assert assign(line, desks) == [1, 2, 3, 4]
+    line.add(ticket(5))
+    line.add(ticket(6, alone=True))
+    desks[0].running.clear()
+    assert assign(line, desks) == [6]
+    assert list(desks[0].running) == [6]
+    desks[1].running.popitem()
+    assert assign(line, desks) == [5]
+    assert list(desks[0].running) == [6], "nobody joins it"
+
+
+async def test_a_worker_is_emptied_for_a_job_that_must_be_alone() -> None:
+    line, desks = Line(), [Desk(threads=2)]
+    line.add(ticket(1))
+    assert assign(line, desks) == [1]
+    line.add(ticket(2, alone=True))
+    line.add(ticket(3))
+    assert assign(line, desks) == []
+    desks[0].running.clear()
+    assert assign(line, desks) == [2]
+
+
+async def test_large_images_are_overtaken_only_at_the_last_place() -> None:
+    line, desks = Line(), [Desk(threads=3)]
+    for number in (1, 2, 3):
+        line.add(ticket(number, pixels=10_000_000))
+    line.add(ticket(4))
+    assert assign(line, desks) == [1, 2, 4]
+    only = Line(), [Desk(threads=1)]
+    only[0].add(ticket(1, pixels=10_000_000))
+    assert assign(*only) == [1]
+
+
+async def test_who_leaves_the_line_is_not_called() -> None:
+    line, gone = Line(), ticket(1)
+    line.add(gone)
+    assert line.remove(gone)
+    assert not line.remove(gone)
+    assert assign(line, [Desk()]) == []
+
+
+def test_estimates_follow_what_was_measured() -> None:
+    throughput = Throughput()
+    for _ in range(20):
+        throughput.learn("restore", 900_000, 4.0)
+    assert throughput.estimate_s("restore", 1_900_000) == pytest.approx(8.0)
+    assert throughput.estimate_s("never seen", 1_900_000) == pytest.approx(8.0)
+    throughput.learn("restore", 900_000, 2.0)
+    assert throughput.estimate_s("restore", 900_000) < 4.0
+
+
+def test_tiny_images_do_not_make_large_ones_look_like_hours() -> None:
+    throughput = Throughput()
+    for _ in range(100):
+        throughput.learn("restore", 1, 0.02)
+    assert throughput.estimate_s("restore", 50_000_000) < 30
+
+
+def test_effort_and_targets_are_kinds_of_their_own() -> None:
+    jobs = [
+        Job(data=b"", options=options)
+        for options in (
+            RestoreOptions(),
+            CompressOptions(),
+            CompressOptions(effort=9),
+            CompressOptions(min_psnr=40.0),
+        )
+    ]
+    assert len({kind_of(job) for job in jobs}) == 4
+
+
+def test_a_refusal_says_how_much_waits_and_when_to_come_back() -> None:
+    refuse_above(10.0, 10.0)
+    with pytest.raises(Overloaded) as caught:
+        refuse_above(10.0, 12.3)
+    assert (caught.value.limit, caught.value.actual, caught.value.retry_after_s) == (10.0, 12.3, 13.0)
+
+
+def test_two_strikes_are_needed_and_only_lone_runs_count() -> None:
+    quarantine = Quarantine()
+    quarantine.suspect(b"a")
+    quarantine.suspect(b"a")
+    quarantine.check(b"a")
+    assert quarantine.is_suspect(b"a")
+    quarantine.strike(b"a")
+    quarantine.check(b"a")
+    quarantine.strike(b"a")
+    with pytest.raises(PoisonInput):
+        quarantine.check(b"a")
+    assert quarantine.refused_inputs == 1
+
+
+def test_an_input_that_got_through_alone_is_cleared() -> None:
+    quarantine = Quarantine()
+    quarantine.strike(b"a")
+    quarantine.clear(b"a")
+    quarantine.strike(b"a")
+    quarantine.check(b"a")
+
+
+def test_the_quarantine_forgets_the_oldest() -> None:
+    quarantine = Quarantine(capacity=2)
+    for digest in (b"a", b"b", b"c"):
+        quarantine.suspect(digest)
+    assert [quarantine.is_suspect(digest) for digest in (b"a", b"b", b"c")] == [False, True, True]
+
+
+def test_devices_are_taken_as_listed() -> None:
+    assert find_devices("cpu") == ["cpu"]
+    assert find_devices("cuda:0, cuda:2") == ["cuda:0", "cuda:2"]
+
+
+def test_every_worker_has_a_place_for_a_second_job() -> None:
+    assert default_threads("cpu", 1000) == 2
+    assert 2 <= default_threads("cuda:0", 1) <= 16
+
+
+@pytest.mark.parametrize("name", list(POOLS))
+def test_every_pool_in_the_table_is_there(name: str) -> None:
+    assert callable(load(POOLS[name]))
+
+
+@pytest.mark.parametrize("wrong", [{"queue_limit_s": 0}, {"workers_per_device": 0}, {"threads": 0}])
+def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PoolPolicy(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_result_says_its_rate() -> None:
+    result = CompressResult(
+        stream=b"12345678", media_type="image/jpeg", model="", scale=1, width=8, height=4, quality=50
+    )
+    assert result.rate_bpp == 2.0

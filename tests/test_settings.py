@@ -1,0 +1,93 @@
+"""Settings come from the environment, with messages that name the variable."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, describe
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in describe():
+        monkeypatch.delenv(setting.variable, raising=False)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = Settings.load()
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.max_body_bytes == 64 * 2**20
+    assert (settings.max_pixels, settings.max_side, settings.max_scans) == (50_000_000, 65_535, 64)
+    assert settings.timeout_s == 120
+    assert settings.model_store.name in ("model_store", "_model_store")
+
+
+def test_a_variable_overrides_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCODEC_PORT", "9000")
+    monkeypatch.setenv("VCODEC_MODEL_STORE", "/models")
+    monkeypatch.setenv("VCODEC_DEVICES", "cuda:0, cuda:1")
+    settings = Settings.load()
+    assert settings.port == 9000
+    assert settings.model_store == Path("/models")
+    assert settings.devices == "cuda:0, cuda:1"
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCODEC_PORT", "")
+    assert Settings.load().port == 8000
+
+
+def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCODEC_PORT", "9000")
+    assert Settings.load(port=9001).port == 9001
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("VCODEC_PORT", "99999"),
+        ("VCODEC_PORT", "http"),
+        ("VCODEC_DEVICES", "cuda;0"),
+        ("VCODEC_POOL", "ray"),
+        ("VCODEC_MAX_EFFORT", "10"),
+        ("VCODEC_TIMEOUT_S", "0"),
+        ("VCODEC_TIMEOUT_S", "601"),
+        ("VCODEC_LOG_FORMAT", "xml"),
+        ("VCODEC_THREADS", "0"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"{variable}.*{value}"):
+        Settings.load()
+
+
+def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCODEC_PORT", "-1")
+    monkeypatch.setenv("VCODEC_MAX_PIXELS", "0")
+    with pytest.raises(ValueError, match=r"VCODEC_PORT.*VCODEC_MAX_PIXELS"):
+        Settings.load()
+
+
+def test_keys_are_secrets_or_digests_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = hashlib.sha256(b"two").hexdigest()
+    monkeypatch.setenv("VCODEC_API_KEYS", f"hunter2, sha256:{digest}")
+    settings = Settings.load()
+    assert settings.api_key_digests == {hashlib.sha256(b"hunter2").digest(), hashlib.sha256(b"two").digest()}
+    assert "hunter2" not in repr(settings)
+    monkeypatch.setenv("VCODEC_API_KEYS", "sha256:hush")
+    with pytest.raises(ValueError, match="VCODEC_API_KEYS") as caught:
+        Settings.load()
+    assert "hush" not in str(caught.value)
+
+
+def test_every_setting_is_described() -> None:
+    described = describe()
+    assert [setting.variable for setting in described][:2] == ["VCODEC_HOST", "VCODEC_PORT"]
+    assert all(setting.meaning and setting.default for setting in described)
+    assert len(described) == len(Settings.model_fields)
