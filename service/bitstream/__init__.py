@@ -1,7 +1,7 @@
 """Standard JPEG streams from outside: our segment in them, and what their markers say. Nothing is decoded."""
 
-from service.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, layout
-from service.bitstream._markers import MAX_SEGMENTS
+from service.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scans, layout
+from service.bitstream._markers import MAX_SEGMENTS, Segment, leading_segments
 from service.bitstream._segment import (
     SEGMENT_BYTES,
     SIGNATURE,
@@ -20,10 +20,13 @@ __all__ = [
     "SIGNATURE",
     "VERSION",
     "JpegLayout",
+    "Segment",
     "StreamHeader",
+    "check_scans",
     "find",
     "insert",
     "layout",
+    "leading_segments",
     "pack",
     "strip",
 ]

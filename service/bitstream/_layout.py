@@ -79,12 +79,7 @@ def layout(stream: bytes, *, max_scans: int = DEFAULT_MAX_SCANS) -> JpegLayout:
             if frame is None:
                 raise UndecodableImage("not a readable JPEG: a scan comes before the frame header")
             scans += 1
-            if scans > max_scans:
-                raise TooManyScans(
-                    f"the JPEG has more than {max_scans} scans; save it with fewer",
-                    limit=max_scans,
-                    actual=scans,
-                )
+            _check_count(scans, max_scans)
             data_start = segment.end
             for component in _scan_components(body):
                 table = defined.get(frame.table_of.get(component, -1))
@@ -123,6 +118,15 @@ def layout(stream: bytes, *, max_scans: int = DEFAULT_MAX_SCANS) -> JpegLayout:
     )
 
 
+def check_scans(stream: bytes, max_scans: int = DEFAULT_MAX_SCANS) -> None:
+    """Raise `TooManyScans` for a JPEG of more than `max_scans` scans, be it whole or without its tables."""
+    scans = 0
+    for segment in segments(stream):
+        if segment.marker == SOS:
+            scans += 1
+            _check_count(scans, max_scans)
+
+
 class _Frame(NamedTuple):
     marker: int
     precision: int
@@ -130,6 +134,13 @@ class _Frame(NamedTuple):
     height: int
     sampling: tuple[tuple[int, int], ...]
     table_of: dict[int, int]  # component id -> quantisation table, in the frame's order
+
+
+def _check_count(scans: int, max_scans: int) -> None:
+    if scans > max_scans:
+        raise TooManyScans(
+            f"the JPEG has more than {max_scans} scans; save it with fewer", limit=max_scans, actual=scans
+        )
 
 
 def _read_frame(marker: int, body: bytes) -> _Frame:

@@ -1,0 +1,107 @@
+"""Bytes to pixels."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import AnimatedImage, TooManyPixels, UndecodableImage, VirtualCodecError
+from service.images import _gif, _headers, _jpeg, _png, _tiff
+from service.images._colour import to_srgb
+from service.images._essence import Essence
+from service.images._limits import PILLOW_MAX_PIXELS, ImageLimits
+from service.images._sniff import sniff
+
+DEFAULT_LIMITS = ImageLimits()
+WHITE = (255, 255, 255)
+
+
+def decode(
+    image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, background: tuple[int, int, int] = WHITE
+) -> NDArray[np.uint8]:
+    """The picture in `image`: [H, W, 3] sRGB, or [H, W] where the file is grey. Upright, without alpha.
+
+    EXIF's orientation is applied, colours are converted to sRGB by the file's ICC profile (a broken one is
+    ignored), CMYK and 16 bits are converted, transparent pixels flattened onto `background`, an RGB colour.
+    A grey picture with transparent pixels stays grey on a grey background only.
+
+    Raises `EmptyInput`, `UnsupportedFormat`, and from the header alone `TooManyPixels`, `SideTooLong`,
+    `TooManyScans` and `AnimatedImage`; else `UndecodableImage`, for whatever is wrong inside.
+    """
+    name = sniff(image)
+    reader = _READERS[name]
+    with _foreign_errors(reader.title, limits):
+        essence = reader.essence(image, limits)
+        with Image.open(io.BytesIO(essence.file), formats=reader.pillow_formats) as opened:
+            limits.check(*opened.size)
+            if getattr(opened, "n_frames", 1) > 1:
+                raise AnimatedImage(f"the {reader.title} is animated; send one frame of it")
+            profile = essence.profile or opened.info.get("icc_profile")
+            orientation = essence.orientation
+            if name == "avif":
+                orientation = _tiff.exif_orientation(opened.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+            opened.load()
+            pixels = to_srgb(opened, profile, background)
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
+
+
+class _Reader(NamedTuple):
+    title: str
+    pillow_formats: tuple[str, ...]
+    essence: Callable[[bytes, ImageLimits], Essence]
+
+
+_READERS = {
+    "png": _Reader("PNG", ("PNG",), _png.essence),
+    "jpeg": _Reader("JPEG", ("JPEG", "MPO"), _jpeg.essence),
+    "webp": _Reader("WebP", ("WEBP",), _headers.webp),
+    "tiff": _Reader("TIFF", ("TIFF",), _tiff.essence),
+    "bmp": _Reader("BMP", ("BMP",), _headers.bmp),
+    "gif": _Reader("GIF", ("GIF",), _gif.essence),
+    "avif": _Reader("AVIF", ("AVIF",), _headers.avif),
+}
+
+_UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda pixels: pixels,
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: np.swapaxes(pixels, 0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.swapaxes(np.rot90(pixels, 2), 0, 1),
+    8: np.rot90,
+}
+
+
+@contextmanager
+def _foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
+    """Whatever Pillow raises on bad bytes, and that is nearly everything, says that they are bad."""
+    _guard_pillow()
+    try:
+        yield
+    except VirtualCodecError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels(f"the {title} has too many pixels", limit=limits.max_pixels) from error
+    except Exception as error:  # OSError, SyntaxError, struct.error, MemoryError, KeyError, ...
+        message = f"the {title} cannot be decoded: it is damaged, truncated or of an unusual variant"
+        raise UndecodableImage(message) from error
+
+
+@cache
+def _guard_pillow() -> None:
+    """Set Pillow's process-wide limit once, above ours: ours counts, as it can differ by call and by thread.
+
+    Pillow's remains for what a decoder finds inside a file.
+    """
+    Image.MAX_IMAGE_PIXELS = PILLOW_MAX_PIXELS
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

@@ -1,0 +1,82 @@
+"""GIF: its first picture, and whether there is a second."""
+
+from __future__ import annotations
+
+from service.errors import AnimatedImage, UndecodableImage
+from service.images._essence import Essence
+from service.images._limits import ImageLimits
+
+_EXTENSION, _IMAGE, _TRAILER = b"!", b",", b";"
+_GRAPHIC_CONTROL = 0xF9
+_MAX_BLOCKS = 1_000_000  # of up to 255 bytes; a decoder reads them one by one
+
+
+def essence(file: bytes, limits: ImageLimits) -> Essence:
+    """The palette, the first picture and its transparency."""
+    limits.check(int.from_bytes(file[6:8], "little"), int.from_bytes(file[8:10], "little"))
+    place = 13 + _palette_bytes(file, 10)
+    kept = [file[:place]]
+    blocks = 0
+    while blocks < _MAX_BLOCKS:
+        kind = file[place : place + 1]
+        if kind == _EXTENSION:
+            end, count = _end_of_blocks(file, place + 2, _MAX_BLOCKS - blocks)
+            if file[place + 1] == _GRAPHIC_CONTROL:
+                kept[1:] = [file[place:end]]
+        elif kind == _IMAGE:
+            left, top, width, height = (_u16(file, place + offset) for offset in (1, 3, 5, 7))
+            limits.check(left + width, top + height)
+            data = place + 10 + _palette_bytes(file, place + 9)
+            end, count = _end_of_blocks(file, data + 1, _MAX_BLOCKS - blocks)
+            kept += [file[place:end], _TRAILER]
+            if _has_another(file, end, _MAX_BLOCKS - blocks - count):
+                raise AnimatedImage("the GIF is animated; send one frame of it")
+            return Essence(file=b"".join(kept))
+        elif kind == b"\0":  # a stray terminator
+            end, count = place + 1, 1
+        else:
+            break
+        place, blocks = end, blocks + count
+    raise UndecodableImage("the GIF is damaged or truncated: there is no picture in it")
+
+
+def _has_another(file: bytes, place: int, most_blocks: int) -> bool:
+    """Whether a second picture follows. What cannot be followed is none: viewers stop there too."""
+    while most_blocks > 0:
+        kind = file[place : place + 1]
+        if kind == _IMAGE:
+            return True
+        if kind == _EXTENSION:
+            try:
+                place, count = _end_of_blocks(file, place + 2, most_blocks)
+            except UndecodableImage:
+                return False
+        elif kind == b"\0":
+            place, count = place + 1, 1
+        else:
+            return False
+        most_blocks -= count
+    return False
+
+
+def _end_of_blocks(file: bytes, place: int, most: int) -> tuple[int, int]:
+    """Where a chain of sub-blocks ends, and how many there were."""
+    for count in range(1, most + 1):
+        if place >= len(file):
+            raise UndecodableImage("the GIF is truncated")
+        length = file[place]
+        place += 1 + length
+        if length == 0:
+            return place, count
+    raise UndecodableImage(f"the GIF has more than {_MAX_BLOCKS} data blocks")
+
+
+def _palette_bytes(file: bytes, place: int) -> int:
+    if place >= len(file):
+        raise UndecodableImage("the GIF is truncated")
+    flags = file[place]
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _u16(file: bytes, place: int) -> int:
+    return int.from_bytes(file[place : place + 2], "little")

@@ -1,0 +1,93 @@
+"""BMP, WebP and AVIF: what is checked of their headers before the decoder sees them."""
+
+from __future__ import annotations
+
+from service.errors import UndecodableImage
+from service.images._essence import Essence
+from service.images._limits import ImageLimits
+from service.images._tiff import exif_orientation
+
+_MAX_RUN_LENGTH_BYTES = 1 << 20  # run lengths are decoded in Python, about a second a MiB
+_MAX_CHUNKS = 4096
+
+
+def bmp(file: bytes, limits: ImageLimits) -> Essence:
+    """The whole BMP, after its sides and the cost of its run lengths were checked."""
+    if len(file) < 26:
+        raise UndecodableImage("the BMP is truncated")
+    if _u32(file, 14) == 12:
+        limits.check(_u16(file, 18), _u16(file, 20))
+    else:
+        limits.check(_signed(file, 18), abs(_signed(file, 22)))
+        is_run_length = _u32(file, 30) in (1, 2)
+        if is_run_length and len(file) > _MAX_RUN_LENGTH_BYTES:
+            raise UndecodableImage("the BMP has more run-length data than is read; save it uncompressed")
+    return Essence(file=file)
+
+
+def webp(file: bytes, limits: ImageLimits) -> Essence:
+    """The chunks that make pixels, after the sides of the canvas were checked."""
+    limits.check(*_webp_sides(file))
+    end = 8 + _u32(file, 4)
+    if end > len(file):
+        raise UndecodableImage("the WebP is truncated")
+    kept: list[bytes] = []
+    position = 12
+    orientation: int | None = None
+    for _ in range(_MAX_CHUNKS):
+        if position + 8 > end:
+            body = b"WEBP" + b"".join(kept)
+            return Essence(
+                file=b"RIFF" + len(body).to_bytes(4, "little") + body, orientation=orientation or 1
+            )
+        name, size = file[position : position + 4], _u32(file, position + 4)
+        if position + 8 + size > end:
+            raise UndecodableImage("the WebP is truncated")
+        if name == b"EXIF" and orientation is None:
+            orientation = exif_orientation(file[position + 8 : position + 8 + size].removeprefix(b"Exif\0\0"))
+        elif name in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"):
+            kept.append(file[position : position + 8 + size + size % 2])
+        position += 8 + size + size % 2
+    raise UndecodableImage(f"the WebP has more than {_MAX_CHUNKS} chunks")
+
+
+def avif(file: bytes, _: ImageLimits) -> Essence:
+    """The whole AVIF, its EXIF made unfindable: an AVIF is turned by its own boxes, whatever EXIF says."""
+    position = 0
+    while position + 8 <= len(file):
+        size = int.from_bytes(file[position : position + 4], "big")
+        if file[position + 4 : position + 8] == b"meta" and size >= 8:
+            box = file[position : position + size]
+            file = file[:position] + box.replace(b"Exif", b"free") + file[position + size :]
+            break
+        if size < 8:  # the rest of the file, or 64-bit sizes: no metadata follows that would be short
+            break
+        position += size
+    return Essence(file=file)
+
+
+def _webp_sides(file: bytes) -> tuple[int, int]:
+    if len(file) < 30:
+        raise UndecodableImage("the WebP is truncated")
+    match file[12:16]:
+        case b"VP8X":
+            return 1 + int.from_bytes(file[24:27], "little"), 1 + int.from_bytes(file[27:30], "little")
+        case b"VP8 ":
+            return _u16(file, 26) & 0x3FFF, _u16(file, 28) & 0x3FFF
+        case b"VP8L":
+            bits = _u32(file, 21)
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case _:
+            raise UndecodableImage("the WebP is damaged: it does not begin with a picture")
+
+
+def _u16(file: bytes, place: int) -> int:
+    return int.from_bytes(file[place : place + 2], "little")
+
+
+def _u32(file: bytes, place: int) -> int:
+    return int.from_bytes(file[place : place + 4], "little")
+
+
+def _signed(file: bytes, place: int) -> int:
+    return int.from_bytes(file[place : place + 4], "little", signed=True)

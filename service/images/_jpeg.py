@@ -1,0 +1,36 @@
+"""JPEG, and the MPO of a phone, of which the first picture is read."""
+
+from __future__ import annotations
+
+from service import bitstream
+from service.errors import UndecodableImage
+from service.images._essence import Essence
+from service.images._limits import ImageLimits
+from service.images._tiff import exif_orientation
+
+_APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+
+
+def essence(file: bytes, limits: ImageLimits) -> Essence:
+    """Only the segments that make pixels, before the first scan. Counts scans before any is decoded."""
+    found = bitstream.layout(file, max_scans=limits.max_scans)
+    limits.check(found.width, found.height)
+    if found.precision != 8:
+        raise UndecodableImage(f"the JPEG has {found.precision} bits a sample; only 8 are read here")
+    orientation: int | None = None
+    position = 2
+    kept = [file[:2]]
+    for segment in bitstream.leading_segments(file):
+        position = segment.end
+        body = file[segment.start + 4 : segment.end]
+        if segment.marker == _APP1 and orientation is None and body.startswith(b"Exif\0\0"):
+            orientation = exif_orientation(body[6:])
+        is_metadata = _APP0 <= segment.marker <= _APP15 or segment.marker == _COM
+        if not is_metadata or segment.marker in (_APP0, _APP14) or _is_profile(segment.marker, body):
+            kept.append(file[segment.start : segment.end])
+    kept.append(file[file.index(b"\xff\xda", position) :])
+    return Essence(file=b"".join(kept), orientation=orientation or 1)
+
+
+def _is_profile(marker: int, body: bytes) -> bool:
+    return marker == _APP2 and body.startswith(b"ICC_PROFILE\0")
