@@ -10,6 +10,7 @@ import pytest
 from service import __version__
 from service.cli import VERBS, main
 from service.settings import describe
+from service.store import Manifest, NetworkEntry, model_id
 
 
 def test_every_verb_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,3 +84,59 @@ def test_an_empty_store_has_no_models(capsys: pytest.CaptureFixture[str], tmp_pa
     assert json.loads(capsys.readouterr().out) == []
     assert main(["models", "--model-store", str(tmp_path / "nowhere")]) == 1
     assert "there is no model store at" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_the_default_marked(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name, weights in (("first", "a" * 64), ("second", "b" * 64)):
+        entry = NetworkEntry(architecture="postprocess", arguments={}, file="x.safetensors", sha256=weights)
+        networks = {"postprocess-2": entry}
+        manifest = Manifest(
+            name=name,
+            id=model_id(networks),
+            created="2026-01-02",
+            retired=name == "first",
+            codecs=["jpeg"],
+            networks=networks,
+            metrics={"psnr_db": 30.5},
+        )
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(manifest.model_dump_json())
+    (tmp_path / "CURRENT").write_text("second\n")
+    assert main(["models", "--model-store", str(tmp_path)]) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["NAME", "ID", "CREATED", "SCALES", "CODECS"]
+    assert first.split()[0] == "first"
+    assert first.endswith("retired")
+    assert second.split()[:2] == ["*", "second"]
+    assert main(["models", "--json", "--model-store", str(tmp_path)]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert [(it["name"], it["default"], it["scales"]) for it in described] == [
+        ("first", False, [2]),
+        ("second", True, [2]),
+    ]
+    assert described[0]["metrics"] == {"psnr_db": 30.5}
+
+
+def test_an_unknown_recipe_is_a_misuse_that_lists_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["train", "magic", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "no recipe 'magic'; have " in capsys.readouterr().err
+
+
+def test_an_unknown_model_is_a_misuse_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    places = [
+        str(tmp_path / "a.png"),
+        "-o",
+        str(tmp_path / "a.jpg"),
+        "--model-store",
+        str(tmp_path / "store"),
+    ]
+    (tmp_path / "store").mkdir()
+    assert main(["compress", *places, "--model", "magic"]) == 2
+    assert "no model 'magic'" in capsys.readouterr().err
