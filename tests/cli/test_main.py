@@ -103,6 +103,7 @@ def test_models_are_listed_with_the_default_marked(
         )
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text(manifest.model_dump_json())
+        (tmp_path / name / entry.file).touch()
     (tmp_path / "CURRENT").write_text("second\n")
     assert main(["models", "--model-store", str(tmp_path)]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
