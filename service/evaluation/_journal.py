@@ -1,0 +1,70 @@
+"""A CSV file of measurements that an interrupted run can go on with."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar, final
+
+Row = TypeVar("Row")
+
+
+@final
+class Journal(Generic[Row]):
+    """Rows of one frozen dataclass (of str, int, float, float | None), in a file as soon as they are known.
+
+    `columns` are names of its fields and properties. With `resume`, `rows` begins with those already in the
+    file, but for a last one that an interruption cut short.
+    """
+
+    def __init__(self, path: Path, kind: type[Row], columns: Iterable[str], *, resume: bool = False) -> None:
+        self.rows: list[Row] = _read(path, kind) if resume and path.exists() else []
+        self._path = path
+        self._columns = tuple(columns)
+        self._write()
+
+    def add(self, row: Row) -> None:
+        """Append a row, to the list and to the file."""
+        self.rows.append(row)
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerow(self._cells(row))
+
+    def finish(self, order: Callable[[Row], Any]) -> None:
+        """Write the file anew in `order`, whole or not at all."""
+        self.rows.sort(key=order)
+        self._write()
+
+    def _write(self) -> None:
+        unfinished = self._path.with_suffix(".part")
+        with unfinished.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self._columns)
+            writer.writerows(self._cells(row) for row in self.rows)
+        os.replace(unfinished, self._path)
+
+    def _cells(self, row: Row) -> list[str]:
+        return [_text(getattr(row, column)) for column in self._columns]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def _read(path: Path, kind: type[Row]) -> list[Row]:
+    parsers = {field.name: _PARSERS[str(field.type)] for field in fields(kind)}  # type: ignore[arg-type]
+    with path.open(newline="", encoding="utf-8") as file:
+        cells = [row for row in csv.DictReader(file) if None not in row.values()]
+    return [kind(**{name: parse(row[name]) for name, parse in parsers.items()}) for row in cells]
+
+
+_PARSERS: Final[dict[str, Callable[[str], Any]]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "float | None": lambda text: float(text) if text else None,
+}

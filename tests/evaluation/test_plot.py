@@ -1,0 +1,36 @@
+"""The plot's labels stay apart, and its file is the same for the same figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from service.evaluation._plot import _spread, plot_rate_distortion
+from tests.evaluation.test_curves import point
+
+
+def test_labels_that_would_touch_are_moved_apart_about_their_middle() -> None:
+    assert _spread([0, 10, 10, 20], 4) == [0, 8, 12, 20]
+    assert _spread([1, 1, 1], 2) == [-1, 1, 3]
+    assert _spread([0, 5], 2) == [0, 5]
+    assert _spread([], 2) == []
+
+
+def test_the_same_figures_give_the_same_files(tmp_path: Path) -> None:
+    points = [point("a", size, 20 + size / 100, 0.9 + size / 10_000) for size in (100, 200, 400)]
+    files = []
+    for name in ("first", "second"):
+        path = tmp_path / f"{name}.png"
+        plot_rate_distortion(points, ["codec"], path)
+        files.append((path.read_bytes(), path.with_suffix(".svg").read_bytes()))
+    assert files[0] == files[1]
+    assert len(files[0][1]) < 100_000
+
+
+def test_a_set_without_a_metric_is_drawn_all_the_same(tmp_path: Path) -> None:
+    points = [point("a", size, 20 + size / 100) for size in (100, 200)]
+    plot_rate_distortion(points, [], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
