@@ -53,6 +53,29 @@ def decode(
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
 
 
+def probe(image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:
+    """(width, height) of what `decode` would return, from the header alone. Raises what `decode` finds there."""
+    name = sniff(image)
+    reader = _READERS[name]
+    with _foreign_errors(reader.title, limits):
+        essence = reader.essence(image, limits)
+        with Image.open(io.BytesIO(essence.file), formats=reader.pillow_formats) as opened:
+            limits.check(*opened.size)
+            width, height = opened.size
+    return (height, width) if essence.orientation >= 5 else (width, height)
+
+
+def decode_as_coded(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """A JPEG's samples as its coder had them: no orientation, no profile. [H, W, 3], or [H, W] for one component.
+
+    Raises as `decode` does.
+    """
+    with _foreign_errors("JPEG", limits):
+        essence = _jpeg.essence(jpeg, limits)
+        with Image.open(io.BytesIO(essence.file), formats=("JPEG",)) as opened:
+            return np.asarray(opened if opened.mode in ("RGB", "L") else opened.convert("RGB"))
+
+
 class _Reader(NamedTuple):
     title: str
     pillow_formats: tuple[str, ...]

@@ -7,7 +7,8 @@ from service.images._essence import Essence
 from service.images._limits import ImageLimits
 from service.images._tiff import exif_orientation
 
-_MAX_RUN_LENGTH_BYTES = 1 << 20  # run lengths are decoded in Python, about a second a MiB
+# Run lengths are decoded in Python: half a second a MiB, and a second for 8 million pixels of short lines.
+_MAX_RUN_LENGTH_BYTES, _MAX_RUN_LENGTH_PIXELS = 1 << 20, 8_000_000
 _MAX_CHUNKS = 4096
 
 
@@ -18,10 +19,11 @@ def bmp(file: bytes, limits: ImageLimits) -> Essence:
     if _u32(file, 14) == 12:
         limits.check(_u16(file, 18), _u16(file, 20))
     else:
-        limits.check(_signed(file, 18), abs(_signed(file, 22)))
-        is_run_length = _u32(file, 30) in (1, 2)
-        if is_run_length and len(file) > _MAX_RUN_LENGTH_BYTES:
-            raise UndecodableImage("the BMP has more run-length data than is read; save it uncompressed")
+        width, height = _signed(file, 18), abs(_signed(file, 22))
+        limits.check(width, height)
+        is_large = len(file) > _MAX_RUN_LENGTH_BYTES or width * height > _MAX_RUN_LENGTH_PIXELS
+        if is_large and _u32(file, 30) in (1, 2):
+            raise UndecodableImage("the BMP is run-length coded and large; save it uncompressed")
     return Essence(file=file)
 
 

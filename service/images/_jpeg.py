@@ -28,7 +28,12 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
         is_metadata = _APP0 <= segment.marker <= _APP15 or segment.marker == _COM
         if not is_metadata or segment.marker in (_APP0, _APP14) or _is_profile(segment.marker, body):
             kept.append(file[segment.start : segment.end])
-    kept.append(file[file.index(b"\xff\xda", position) :])
+    scans = file[file.index(b"\xff\xda", position) :]
+    # Fill bytes may stand before any marker; a decoder that is fed piecemeal starts a long run of them again
+    # with every piece: 60 MB of them take it 19 s.
+    while b"\xff\xff" in scans:
+        scans = scans.replace(b"\xff\xff", b"\xff")
+    kept.append(scans)
     return Essence(file=b"".join(kept), orientation=orientation or 1)
 
 

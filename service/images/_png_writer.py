@@ -40,7 +40,7 @@ FASTEST_DEFLATE = _fastest_deflate()
 
 
 def write_png(pixels: NDArray[np.uint8], deflate: Callable[[], Deflate] = FASTEST_DEFLATE) -> bytes:
-    """A PNG of [H, W, 3] sRGB or [H, W] grey, Paeth's filter in every row: choosing costs more than it saves."""
+    """A PNG of [H, W, 3] sRGB or [H, W] grey, filtered by Paeth throughout: choosing costs more."""
     stream = deflate()
     deflated = [stream.compress(rows.data) for rows in _filtered(pixels)]
     deflated.append(stream.flush())
