@@ -30,6 +30,9 @@ class Codec(Protocol):
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
         """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255; floats are taken unrounded."""
 
+    def polish(self, stream: bytes) -> bytes:
+        """The same picture in fewer bytes where more effort finds them, else `stream`."""
+
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """The picture any decoder of the standard shows: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
 

@@ -15,10 +15,7 @@ Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 # Rows are the orthonormal DCT's basis functions, so squared errors of coefficients are those of samples.
 _BASIS: NDArray[np.float32] = np.array(
-    [
-        [np.cos((2 * n + 1) * k * np.pi / 16) * (np.sqrt(0.125) if k == 0 else 0.5) for n in range(8)]
-        for k in range(8)
-    ],
+    [[np.cos((2 * n + 1) * k * np.pi / 16) * (np.sqrt(0.125) if k == 0 else 0.5) for n in range(8)] for k in range(8)],
     np.float32,
 )
 _BASIS_T: NDArray[np.float32] = np.ascontiguousarray(_BASIS.T)
@@ -64,9 +61,7 @@ def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
     is_padding = np.zeros(len(components[0]), np.bool_)
     if halve_chroma:
         _mark_padding(-(-height // 8), -(-width // 8), luma.shape[1] // 16, is_padding)
-    return Blocks(
-        width=width, height=height, luma_per_mcu=side * side, components=components, is_padding=is_padding
-    )
+    return Blocks(width=width, height=height, luma_per_mcu=side * side, components=components, is_padding=is_padding)
 
 
 def _up(length: int, unit: int) -> int:
@@ -104,9 +99,7 @@ def _fill_colour(
         row = pixels[min(y, height - 1)]
         for x in range(width):
             r, g, b = np.float32(row[x, 0]), np.float32(row[x, 1]), np.float32(row[x, 2])
-            luma[y, x] = (
-                np.float32(0.299) * r + np.float32(0.587) * g + np.float32(0.114) * b - np.float32(128)
-            )
+            luma[y, x] = np.float32(0.299) * r + np.float32(0.587) * g + np.float32(0.114) * b - np.float32(128)
         for x in range(width, luma.shape[1]):
             luma[y, x] = luma[y, width - 1]
     weight = np.float32(1 / (side * side))
@@ -130,12 +123,8 @@ def _fill_colour(
                 b = np.float32(first[left, 2]) + np.float32(first[right, 2])
                 b += np.float32(second[left, 2]) + np.float32(second[right, 2])
                 scale = weight
-            blue[y, x] = scale * (
-                np.float32(-0.168735892) * r - np.float32(0.331264108) * g + np.float32(0.5) * b
-            )
-            red[y, x] = scale * (
-                np.float32(0.5) * r - np.float32(0.418687589) * g - np.float32(0.081312411) * b
-            )
+            blue[y, x] = scale * (np.float32(-0.168735892) * r - np.float32(0.331264108) * g + np.float32(0.5) * b)
+            red[y, x] = scale * (np.float32(0.5) * r - np.float32(0.418687589) * g - np.float32(0.081312411) * b)
 
 
 @compiled

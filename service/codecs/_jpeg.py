@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, final
@@ -101,33 +100,42 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
         last=last,
         tables=tables[: min(2, len(levels))],
     )
-    return _with_best_scans(stream) if settings.optimize_scans else stream
+    return polish(stream) if settings.optimize_scans else stream
 
 
-def quantised(
-    blocks: Blocks, settings: JpegSettings
-) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:
+def quantised(blocks: Blocks, settings: JpegSettings) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:
     """The levels `encode_blocks` codes: per component [blocks, 64], and each block's last nonzero place."""
     luma_table, chroma_table = quantisation_tables(settings)
     bit_worth = settings.trellis * float(luma_table.mean()) ** 2
     luma, *chroma = blocks.components
     no_padding = np.zeros(len(chroma[0]) if chroma else 0, np.bool_)
     results = _quantised([luma], blocks.is_padding, luma_table, bit_worth, settings.passes)
-    results += _quantised(
-        chroma, no_padding, chroma_table, bit_worth * settings.chroma_trellis, settings.passes
-    )
+    results += _quantised(chroma, no_padding, chroma_table, bit_worth * settings.chroma_trellis, settings.passes)
     return [levels for levels, _ in results], [last for _, last in results]
 
 
 def decode(stream: bytes) -> NDArray[np.uint8]:
     """The picture libjpeg makes of a stream: [h, w, 3], or [h, w] if grey. Raises `UndecodableImage`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's on size: limits are for callers to check
-            with Image.open(io.BytesIO(stream), formats=["JPEG"]) as image:
-                return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with Image.open(io.BytesIO(stream), formats=["JPEG"]) as image:
+            return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
         raise UndecodableImage(f"the stream is not a JPEG that libjpeg decodes: {error}") from error
+
+
+def polish(stream: bytes) -> bytes:
+    """The same picture in fewer bytes where a progressive file with the best scans has fewer; else unchanged.
+
+    Without the package mozjpeg-lossless-optimization it is always unchanged.
+    """
+    try:
+        import mozjpeg_lossless_optimization
+    except ImportError:
+        return stream
+    optimised: bytes = mozjpeg_lossless_optimization.optimize(stream)
+    if optimised[2:4] == b"\xff\xe0":  # a JFIF segment that says nothing
+        optimised = optimised[:2] + optimised[4 + int.from_bytes(optimised[4:6], "big") :]
+    return min(stream, optimised, key=len)
 
 
 @final
@@ -140,6 +148,10 @@ class Jpeg:
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
         """See the module's `encode`."""
         return encode(pixels, settings)
+
+    def polish(self, stream: bytes) -> bytes:
+        """See the module's `polish`."""
+        return polish(stream)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """See the module's `decode`."""
@@ -166,12 +178,3 @@ def _quantised(
             quantise_ac(blocks, steps, is_padding, ac_price, own_levels, own_last)
             quantise_dc(blocks, float(steps[0]), is_padding, dc_price, own_levels)
     return list(zip(levels, last, strict=True))
-
-
-def _with_best_scans(stream: bytes) -> bytes:
-    import mozjpeg_lossless_optimization
-
-    optimised: bytes = mozjpeg_lossless_optimization.optimize(stream)
-    if optimised[2:4] == b"\xff\xe0":  # a JFIF segment that says nothing
-        optimised = optimised[:2] + optimised[4 + int.from_bytes(optimised[4:6], "big") :]
-    return min(stream, optimised, key=len)

@@ -2,21 +2,37 @@
 
 A new network is one module here and one row in `NETWORKS`; manifests name the row and its arguments, so that neither
 serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] and a condition
-[B, CONDITION_SIZE] (see `service.networks.condition`), and has a whole-numbered `scale` and a `radius`: how many
-pixels of its input, on each side, an output pixel depends on.
+[B, CONDITION_SIZE] (see `service.networks.condition`), and tells three numbers of itself:
+
+    ratio     output size over input size
+    multiple  what its input's sides, and a tile's origin, must be multiples of
+    radius    how many pixels of its input, on each side, an output pixel depends on
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from service.errors import BadModel
 from service.networks._description import DescriptionNet, shrink
 from service.networks._postprocess import PostprocessNet, enlarge
 
-__all__ = ["NETWORKS", "DescriptionNet", "PostprocessNet", "build", "enlarge", "shrink"]
+__all__ = ["NETWORKS", "ColourNet", "DescriptionNet", "PostprocessNet", "build", "enlarge", "shrink"]
+
+
+class ColourNet(Protocol):
+    """What every row of `NETWORKS` makes; see the module's docstring."""
+
+    ratio: float
+    multiple: int
+    radius: int
+
+    def __call__(self, pictures: Tensor, condition: Tensor, /) -> Tensor:
+        """[B, 3, h, w] and [B, CONDITION_SIZE] -> [B, 3, ratio*h, ratio*w]."""
+
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "postprocess": PostprocessNet,

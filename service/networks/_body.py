@@ -34,7 +34,7 @@ class ConditionedBody(nn.Module):
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         """[B, C, h, w] and [B, CONDITION_SIZE] -> [B, C, h, w]."""
         film: Tensor = self.embed(condition.to(features.dtype))
-        steps = film.unflatten(1, (len(self.expand), 2, self.channels))[..., None, None]
+        steps = film.view(-1, len(self.expand), 2, self.channels, 1, 1)
         for index, (expand, reduce) in enumerate(zip(self.expand, self.reduce, strict=True)):
             scale, shift = steps[:, index, 0], steps[:, index, 1]
             hidden: Tensor = expand(features)

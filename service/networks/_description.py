@@ -33,7 +33,9 @@ class DescriptionNet(nn.Module):
 
     def __init__(self, *, channels: int, blocks: int) -> None:
         super().__init__()
-        self.scale = 2
+        self.ratio = 0.5
+        self.multiple = 2
+        self.radius = max(6, 2 * (2 * blocks + 2))
         self.head = nn.Conv2d(12, channels, 3, padding=1)
         self.body = ConditionedBody(channels=channels, blocks=blocks)
         self.tail = nn.Conv2d(channels, 3, 3, padding=1)

@@ -26,6 +26,9 @@ class PostprocessNet(nn.Module):
         if scale not in (1, 2):
             raise ValueError(f"scale must be 1 or 2, got {scale}")
         self.scale = scale
+        self.ratio = scale
+        self.multiple = 2 if scale == 1 else 1
+        self.radius = self.multiple * (2 * blocks + 2)
         self.head = nn.Conv2d(12 if scale == 1 else 3, channels, 3, padding=1)
         self.body = ConditionedBody(channels=channels, blocks=blocks)
         self.tail = nn.Conv2d(channels, 12, 3, padding=1)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -31,7 +30,11 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, progress: Progress, network: nn.Module, average: Mapping[str, Tensor], optimizer: torch.optim.Adam
+    folder: Path,
+    progress: Progress,
+    network: nn.Module,
+    average: Mapping[str, Tensor],
+    optimizer: torch.optim.Adam,
 ) -> None:
     """Write `folder`/checkpoint.safetensors, whole or not at all."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
@@ -71,6 +74,15 @@ def load_average(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return _under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError) as error:
+        raise BadModel(f"{path} is not a checkpoint: {error}") from error
+
+
+def read_progress(path: Path) -> Progress:
+    """Where the run of a checkpoint stands."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress(**json.loads(file.metadata()["progress"]))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise BadModel(f"{path} is not a checkpoint: {error}") from error
 
 

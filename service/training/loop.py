@@ -6,9 +6,9 @@ import csv
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Final, final
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from service.training.checkpoint import CHECKPOINT, Progress, load_average, load_checkpoint, save_checkpoint
+from service.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from service.training.recipes import TrainConfig
 from service.training.samples import Batch
 
@@ -36,7 +36,7 @@ class LoopOptions:
     device: str = "cpu"
     resume: bool = False
     time_limit_s: float | None = None
-    start_from: Path | None = None
+    initial: Mapping[str, Tensor] | None = None
     show_progress: bool = True
 
 
@@ -57,7 +57,7 @@ class Interrupt:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _request(self, number: int, frame: FrameType | None) -> None:
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
 
 
@@ -74,15 +74,16 @@ def run(
     `batches(step)` gives batches from a step on; `validate` measures the averaged network.
     """
     device = torch.device(options.device)
-    network.to(device, memory_format=torch.channels_last)
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     progress = Progress(recipe=config.name, seed=options.seed, step=0, seconds=0.0)
     path = options.out / CHECKPOINT
     if options.resume and path.exists():
         progress = load_checkpoint(path, network, average, optimizer)
-    elif options.start_from is not None:
-        start_from(network, load_average(options.start_from))
+    elif options.initial is not None:
+        take_over(network, options.initial)
         average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     started = time.monotonic()
     saved = started
@@ -105,7 +106,7 @@ def run(
             with torch.autocast(device.type, torch.bfloat16):
                 loss = loss_of(network, _to(batch, device))
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             step += 1
@@ -137,7 +138,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def start_from(network: nn.Module, weights: dict[str, Tensor]) -> None:
+def take_over(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Take over the weights whose names and shapes agree: a body moves between scales, a head does not."""
     own = network.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
@@ -147,7 +148,8 @@ def start_from(network: nn.Module, weights: dict[str, Tensor]) -> None:
 def _to(batch: Batch, device: torch.device) -> Batch:
     if device.type == "cpu":
         return batch
-    return Batch(
+    return replace(
+        batch,
         decoded=batch.decoded.to(device, non_blocking=True),
         image=batch.image.to(device, non_blocking=True),
         condition=batch.condition.to(device, non_blocking=True),

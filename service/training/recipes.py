@@ -15,7 +15,7 @@ class TrainConfig:
     """One training run. Sizes are in pixels of the image, codec steps are means of the luma quantisation table."""
 
     name: str
-    target: Literal["postprocess", "description"]
+    target: Literal["postprocess", "joint"]
     scale: int
     channels: int
     blocks: int
@@ -28,9 +28,12 @@ class TrainConfig:
     step_range: tuple[float, float] = (1.5, 110.0)
     foreign_share: float = 0.2
     grey_share: float = 0.05
+    full_chroma_share: float = 0.1
     validate_every: int = 500
     rate_weight: float = 0.6  # of the description's loss; 0.5 to 0.7 measured best around a plain downscale
     pull_weight: float = 0.5
+    description_channels: int = 32
+    description_blocks: int = 3
 
     def __post_init__(self) -> None:
         if self.crop % 32:
@@ -43,7 +46,7 @@ class TrainConfig:
 
 def postprocess_1() -> TrainConfig:
     """Post-processing at full size: removes the artefacts of our streams and of other encoders' JPEGs."""
-    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=6500)
+    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=5500)
 
 
 def postprocess_2() -> TrainConfig:
@@ -54,25 +57,26 @@ def postprocess_2() -> TrainConfig:
         scale=2,
         channels=48,
         blocks=6,
-        steps=5500,
+        steps=5000,
         step_range=(4.0, 100.0),
         foreign_share=0.0,
     )
 
 
-def description_2() -> TrainConfig:
-    """The description at scale 2, through the differentiable codec and a frozen post-processing network."""
+def joint_2() -> TrainConfig:
+    """Description and post-processing at scale 2 together; start it from a finished `postprocess-2`."""
     return TrainConfig(
-        name="description-2",
-        target="description",
+        name="joint-2",
+        target="joint",
         scale=2,
-        channels=32,
-        blocks=3,
-        steps=2000,
+        channels=48,
+        blocks=6,
+        steps=900,
         learning_rate=3e-4,
-        step_range=(4.0, 80.0),
-        foreign_share=0.0,
-        grey_share=0.0,
+        warmup_steps=100,
+        step_range=(4.0, 100.0),
+        full_chroma_share=0.0,
+        validate_every=150,
     )
 
 
@@ -98,6 +102,6 @@ def smoke() -> TrainConfig:
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "postprocess-1": postprocess_1,
     "postprocess-2": postprocess_2,
-    "description-2": description_2,
+    "joint-2": joint_2,
     "smoke": smoke,
 }

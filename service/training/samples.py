@@ -36,8 +36,8 @@ class Batch:
     condition: Tensor
 
 
-def batches(pictures: Pictures, config: TrainConfig, *, seed: int, start: int) -> Iterator[Batch]:
-    """Batches from step `start` to the end of the recipe, made ahead in threads; each depends on seed and step alone."""
+def batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
+    """Batches from step `start` to the recipe's end, made ahead in threads; each depends on seed and step alone."""
 
     def make(step: int) -> Batch:
         random = np.random.default_rng((seed, step))
@@ -92,7 +92,7 @@ def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSetti
         trellis=DEFAULT_TRELLIS * float(np.exp(random.uniform(-0.5, 0.5))),
         luma_exponent=float(random.uniform(0.05, 0.6)),
         chroma_ratio=float(random.uniform(0.6, 1.1)),
-        subsampling="444" if random.random() < 0.1 else "420",
+        subsampling="444" if random.random() < config.full_chroma_share else "420",
     )
 
 
@@ -118,16 +118,18 @@ def _through_foreign(
     random: np.random.Generator, description: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Another encoder's JPEG: libjpeg-turbo at qualities 5 to 100, now and then compressed twice."""
-    for _ in range(2 if random.random() < 0.2 else 1):
-        file = io.BytesIO()
-        Image.fromarray(description).save(
-            file,
-            "JPEG",
-            quality=int(random.integers(5, 101)),
-            subsampling=int(random.choice([2, 2, 0, 1])),
-        )
-        description = decode(file.getvalue())
-    return description, _stream_condition(file.getvalue(), own=False)
+    stream = _foreign(random, description)
+    if random.random() < 0.2:
+        stream = _foreign(random, decode(stream))
+    return decode(stream), _stream_condition(stream, own=False)
+
+
+def _foreign(random: np.random.Generator, picture: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(
+        file, "JPEG", quality=int(random.integers(5, 101)), subsampling=int(random.choice([2, 2, 0, 1]))
+    )
+    return file.getvalue()
 
 
 def _stream_condition(stream: bytes, *, own: bool) -> NDArray[np.float32]:

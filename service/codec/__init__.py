@@ -1,0 +1,233 @@
+"""The product as one class: `VirtualCodec` does whole jobs, bytes in and bytes out, wherever it runs.
+
+compress:  image ─► description ─► stream ─► decoded ─► restored, measured ─► the best stream
+restore:   stream ─► decoded ─► restored ─► PNG
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import bitstream, images
+from service.codec.model import LoadedModel, condition_of, plain_restore
+from service.codec.search import at_quality, at_target
+from service.codec.trial import Stopwatch, Trials
+from service.codecs import CODECS
+from service.errors import (
+    BadOption,
+    BadStream,
+    ModelNotFound,
+    TooManyPixels,
+    UnknownStreamModel,
+    UnsupportedFormat,
+)
+from service.images import ImageLimits
+from service.jobs import (
+    DEFAULT_QUALITY,
+    CompressOptions,
+    CompressResult,
+    Job,
+    RestoreOptions,
+    RestoreResult,
+    check_deadline,
+)
+from service.metrics import ms_ssim
+from service.runner import DirectRunner, Runner
+from service.store import ModelStore
+
+__all__ = ["VirtualCodec", "open_codec"]
+
+_SMALLEST_MS_SSIM_SIDE: Final = 161
+
+
+def open_codec(
+    store: Path,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    limits: ImageLimits | None = None,
+    max_effort: int = 9,
+) -> VirtualCodec:
+    """A codec on a model store, warm: the default model is loaded and has done a whole job."""
+    codec = VirtualCodec(
+        ModelStore(store), DirectRunner(device=device, threads=threads), limits=limits, max_effort=max_effort
+    )
+    codec.warm()
+    return codec
+
+
+@final
+class VirtualCodec:
+    """Compresses images to standard streams and restores them. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        store: ModelStore,
+        runner: Runner,
+        *,
+        limits: ImageLimits | None = None,
+        max_effort: int = 9,
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._limits = limits or ImageLimits()
+        self._max_effort = max_effort
+        self._models: dict[str, LoadedModel] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """How this machine runs the networks, for people."""
+        return self._runner.notes
+
+    def run(self, job: Job) -> CompressResult | RestoreResult:
+        """Do a job, whichever kind it is."""
+        if isinstance(job.options, CompressOptions):
+            return self.compress(job.data, job.options, deadline=job.deadline)
+        return self.restore(job.data, job.options, deadline=job.deadline)
+
+    def compress(
+        self, data: bytes, options: CompressOptions | None = None, *, deadline: float | None = None
+    ) -> CompressResult:
+        """An image file to a stream. Raises the errors of `service.errors.BadInput`, or `DeadlineExceeded`."""
+        options = options or CompressOptions()
+        stopwatch = Stopwatch()
+        model = self._model_for(options)
+        with stopwatch.stage("decode"):
+            pixels = images.decode(data, limits=self._limits, background=options.background)
+        height, width = pixels.shape[:2]
+        if options.min_ms_ssim is not None and min(height, width) < _SMALLEST_MS_SSIM_SIDE:
+            raise BadOption(
+                f"min_ms_ssim needs sides of at least {_SMALLEST_MS_SSIM_SIDE} pixels, got {width}x{height}"
+            )
+        codec = CODECS[options.codec]
+        trials = Trials(pixels, model, codec, deadline=deadline, stopwatch=stopwatch)
+        find = at_target if options.target else at_quality
+        best = find(trials, model.operating, options)
+        with stopwatch.stage("encode"):
+            coded = codec.polish(best.coded) if options.effort >= 2 else best.coded
+            stream = bitstream.insert(coded, best.header)
+        check_deadline(deadline)
+        quality = options.quality or DEFAULT_QUALITY
+        return CompressResult(
+            stream=stream,
+            media_type=codec.media_type,
+            model=model.manifest.id,
+            scale=best.mode.scale,
+            width=width,
+            height=height,
+            quality=model.operating.nearest_quality(best.mode, best.step) if options.target else quality,
+            psnr_db=best.psnr_db if options.target else None,
+            ms_ssim=ms_ssim(best.restored, pixels) if options.min_ms_ssim is not None else None,
+            stages_s=stopwatch.stages_s,
+        )
+
+    def restore(
+        self, data: bytes, options: RestoreOptions | None = None, *, deadline: float | None = None
+    ) -> RestoreResult:
+        """A stream of ours, or any other JPEG, to an image file. Raises as `compress` does."""
+        options = options or RestoreOptions()
+        stopwatch = Stopwatch()
+        found = images.sniff(data)
+        if found != "jpeg":
+            raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
+        header = bitstream.find(data)
+        if header is None:
+            model, scale = self._model(self._store.default.id), 1
+            restored = self._restore_foreign(data, model, deadline, stopwatch)
+        else:
+            model, scale = self._model_of_stream(header), header.scale
+            restored = self._restore_own(data, header, model, deadline, stopwatch)
+        check_deadline(deadline)
+        with stopwatch.stage("encode"):
+            image = images.encode(restored, options.output)
+        height, width = restored.shape[:2]
+        return RestoreResult(
+            image=image,
+            media_type=images.MEDIA_TYPES[options.output],
+            model=model.manifest.id,
+            scale=scale,
+            width=width,
+            height=height,
+            rate_bpp=8 * len(data) / (width * height),
+            stages_s=stopwatch.stages_s,
+        )
+
+    def warm(self) -> None:
+        """Load the default model and do one whole job, so that the first request waits for nothing."""
+        self._model(self._store.default.id).warm()
+        ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+        colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
+        for options in (CompressOptions(effort=7), CompressOptions(effort=7, scale=2)):
+            self.restore(self.compress(colour, options).stream)
+
+    def _restore_own(
+        self,
+        data: bytes,
+        header: bitstream.StreamHeader,
+        model: LoadedModel,
+        deadline: float | None,
+        stopwatch: Stopwatch,
+    ) -> NDArray[np.uint8]:
+        with stopwatch.stage("decode"):
+            layout = bitstream.layout(data, max_scans=self._limits.max_scans)
+            width = header.scale * (layout.width - 1) + header.width_remainder
+            height = header.scale * (layout.height - 1) + header.height_remainder
+            if width * height > self._limits.max_pixels:
+                raise TooManyPixels(
+                    f"the stream restores to {width}x{height} pixels; at most {self._limits.max_pixels} are made",
+                    limit=self._limits.max_pixels,
+                    actual=width * height,
+                )
+            if header.scale not in model.manifest.scales or layout.components not in (1, 3) or layout.precision != 8:
+                raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
+            decoded = images.decode_as_coded(data, limits=self._limits)
+        check_deadline(deadline)
+        with stopwatch.stage("device"):
+            if header.show_decoded:
+                restored = plain_restore(decoded, header.scale)
+            else:
+                restored = model.restore(decoded, header.scale, condition_of(layout, own=True))
+        return restored[:height, :width]
+
+    def _restore_foreign(
+        self, data: bytes, model: LoadedModel, deadline: float | None, stopwatch: Stopwatch
+    ) -> NDArray[np.uint8]:
+        with stopwatch.stage("decode"):
+            decoded = images.decode(data, limits=self._limits)
+            layout = bitstream.layout(data, max_scans=self._limits.max_scans)
+        check_deadline(deadline)
+        if layout.components not in (1, 3) or layout.precision != 8 or not layout.tables:
+            return decoded  # CMYK, or coded without quantisation tables: nothing was trained for it
+        with stopwatch.stage("device"):
+            return model.restore(decoded, 1, condition_of(layout, own=False))
+
+    def _model_for(self, options: CompressOptions) -> LoadedModel:
+        if options.effort > self._max_effort:
+            raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
+        if options.codec not in CODECS:
+            raise BadOption(f"codec must be one of {', '.join(sorted(CODECS))}, got {options.codec[:40]!r}")
+        manifest = self._store.get(options.model) if options.model else self._store.default
+        if manifest.retired:
+            raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")
+        if options.codec not in manifest.codecs:
+            raise BadOption(f"model {manifest.name} works with {', '.join(manifest.codecs)}, not {options.codec}")
+        return self._model(manifest.id)
+
+    def _model_of_stream(self, header: bitstream.StreamHeader) -> LoadedModel:
+        try:
+            return self._model(header.model)
+        except ModelNotFound as error:
+            raise UnknownStreamModel(f"the stream was made by a model this store lacks: {error.detail}") from error
+
+    def _model(self, model_id: str) -> LoadedModel:
+        with self._lock:
+            if model_id not in self._models:
+                self._models[model_id] = LoadedModel(self._store, self._store.get(model_id), self._runner)
+            return self._models[model_id]

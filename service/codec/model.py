@@ -1,0 +1,111 @@
+"""A model ready to work: its networks on a runner, and the plain filters they are measured against."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.bitstream import JpegLayout
+from service.codec.operating import OperatingTable
+from service.networks.condition import condition
+from service.runner import Network, Runner, run_network, run_network_to_bytes
+from service.store import Manifest, ModelStore
+
+_DESCRIPTION: Final = "description-{}"
+_POSTPROCESS: Final = "postprocess-{}"
+
+
+@final
+class LoadedModel:
+    """One model's networks, loaded when first needed. Safe to use from several threads."""
+
+    def __init__(self, store: ModelStore, manifest: Manifest, runner: Runner) -> None:
+        self.manifest = manifest
+        self._store = store
+        self._runner = runner
+        self._networks: dict[str, Network] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def operating(self) -> OperatingTable:
+        """What its qualities stand for. Raises `BadModel` when its manifest does not tell."""
+        return OperatingTable(self.manifest.tables)
+
+    def describe(
+        self, pixels: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]
+    ) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """The description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
+
+        h = ceil(H / scale); `vector` is the condition of the stream to come.
+        """
+        if scale == 1:
+            return pixels
+        key = _DESCRIPTION.format(scale)
+        if key not in self.manifest.networks:
+            return plain_description(pixels, scale)
+        network = self._network(key)
+        described = run_network(self._runner, network, _as_colour(_padded(pixels, scale)), vector)
+        np.clip(described, 0, 255, out=described)
+        return described if pixels.ndim == 3 else np.ascontiguousarray(described.mean(axis=2))
+
+    def restore(self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The post-processed image, `scale` times as large: [h, w, 3] or [h, w] -> the same kind."""
+        network = self._network(_POSTPROCESS.format(scale))
+        height, width = decoded.shape[:2]
+        padded = _as_colour(_padded(decoded, network.multiple))
+        restored = run_network_to_bytes(self._runner, network, padded, vector)[: height * scale, : width * scale]
+        if decoded.ndim == 3:
+            return restored
+        grey: NDArray[np.uint8] = np.rint(restored.mean(axis=2, dtype=np.float32)).astype(np.uint8)
+        return grey
+
+    def warm(self) -> None:
+        """Load everything now, so that the first request waits for nothing."""
+        for key in self.manifest.networks:
+            if not (self.manifest.retired and key.startswith("description")):
+                self._network(key)
+
+    def _network(self, key: str) -> Network:
+        with self._lock:
+            if key not in self._networks:
+                self._networks[key] = self._runner.prepare(self._store, self.manifest, key)
+            return self._networks[key]
+
+
+def plain_restore(decoded: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The frozen plain filter of stream version 1: Pillow's bicubic. [h, w(, 3)] -> [scale*h, scale*w(, 3)]."""
+    if scale == 1:
+        return decoded
+    size = (decoded.shape[1] * scale, decoded.shape[0] * scale)
+    return np.asarray(Image.fromarray(decoded).resize(size, Image.Resampling.BICUBIC))
+
+
+def plain_description(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The description of a model without a description network: Lanczos at 1/scale size."""
+    if scale == 1:
+        return pixels
+    padded = _padded(pixels, scale)
+    size = (padded.shape[1] // scale, padded.shape[0] // scale)
+    return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.LANCZOS))
+
+
+def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
+    """What the networks are told of a stream."""
+    return condition(layout.tables[:3], subsampled=len(set(layout.sampling)) > 1, own=own)
+
+
+def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """Edges replicated below and to the right, to multiples."""
+    below, right = (-side % multiple for side in pixels.shape[:2])
+    if not (below or right):
+        return pixels
+    return np.pad(pixels, [(0, below), (0, right), (0, 0)][: pixels.ndim], mode="edge")
+
+
+def _as_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)

@@ -1,0 +1,99 @@
+"""Operating points: which encoder settings a quality stands for, at each mode that a model offers.
+
+A *mode* is a scale and a chroma subsampling. When a model is made, each quality's exchange rate between squared
+error and bits is measured, and with it each mode's step and how often that mode is the best of all. So the search for
+the best mode at a quality compares streams of equal slope: it walks on the convex hull of all modes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+import numpy as np
+
+from service.errors import BadModel
+
+_RARE: Final = 0.02  # a mode that wins less often than this is not tried at default effort
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """A scale and a chroma subsampling. Named `<scale>-<subsampling>` in manifests."""
+
+    scale: int
+    subsampling: Literal["420", "444"]
+
+    @property
+    def name(self) -> str:
+        """Its name in manifests."""
+        return f"{self.scale}-{self.subsampling}"
+
+
+MODES: Final = (
+    Mode(scale=2, subsampling="420"),
+    Mode(scale=1, subsampling="420"),
+    Mode(scale=1, subsampling="444"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """A mode at a step (mean of the luma quantisation table), and how often it is the best at its quality."""
+
+    mode: Mode
+    step: float
+    share: float
+
+
+@final
+class OperatingTable:
+    """The tables of a manifest, read: `worth`, `step-<mode>` and `share-<mode>`, 100 numbers each.
+
+    Raises `BadModel` when they are not there or not of that length.
+    """
+
+    def __init__(self, tables: Mapping[str, Sequence[float]]) -> None:
+        names = {key.removeprefix("step-") for key in tables if key.startswith("step-")}
+        self._modes = [mode for mode in MODES if mode.name in names]
+        wanted = ["worth", *(f"{kind}-{mode.name}" for mode in self._modes for kind in ("step", "share"))]
+        for key in wanted:
+            if len(tables.get(key, ())) != 100:
+                raise BadModel(f"the manifest's table {key!r} must have 100 numbers, one for each quality")
+        if not self._modes:
+            raise BadModel("the manifest has no table step-<mode>")
+        self._tables = {key: np.array(tables[key], np.float64) for key in wanted}
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """All modes of the model."""
+        return tuple(self._modes)
+
+    def worth(self, quality: int) -> float:
+        """How much squared error (of one sample, 0 to 255 squared) one bit is worth at a quality (1-100)."""
+        return float(self._tables["worth"][quality - 1])
+
+    def points(self, quality: int, *, effort: int, scale: int | None = None) -> list[OperatingPoint]:
+        """The points worth trying at a quality, the most promising first.
+
+        Up to effort 1 that is one; up to 6 those that win now and then; above, all. `scale` leaves only its modes.
+        """
+        points = [
+            OperatingPoint(
+                mode=mode,
+                step=float(self._tables[f"step-{mode.name}"][quality - 1]),
+                share=float(self._tables[f"share-{mode.name}"][quality - 1]),
+            )
+            for mode in self._modes
+            if scale in (None, mode.scale)
+        ]
+        points.sort(key=lambda point: -point.share)
+        if effort <= 1:
+            return points[:1]
+        return points if effort >= 7 else [points[0], *(p for p in points[1:] if p.share >= _RARE)]
+
+    def nearest_quality(self, mode: Mode, step: float) -> int:
+        """The quality (1-100) whose step in a mode is the nearest, on a log scale."""
+        steps = np.log(self._tables[f"step-{mode.name}"])
+        return int(np.argmin(np.abs(steps - np.log(step)))) + 1

@@ -1,0 +1,111 @@
+"""The search for the stream: the best mode at a quality, or the stream that meets a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from service.bitstream import SEGMENT_BYTES
+from service.codec.operating import Mode, OperatingTable
+from service.codec.trial import Trial, Trials
+from service.errors import UnreachableTarget
+from service.jobs import DEFAULT_QUALITY, CompressOptions
+from service.metrics import ms_ssim
+
+_FINEST, _COARSEST = 1.0, 255.0  # steps that baseline tables can hold
+_TRIES: Final = 9
+_REFINEMENTS: Final = {7: (0.88, 1.14), 8: (0.81, 0.9, 1.11, 1.23), 9: (0.76, 0.83, 0.91, 1.1, 1.21, 1.32)}
+
+
+def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
+    """The trial of least cost at the quality's exchange rate between squared error and bits."""
+    quality = options.quality or DEFAULT_QUALITY
+    worth = table.worth(quality)
+    points = [
+        point
+        for point in table.points(quality, effort=options.effort, scale=options.scale)
+        if is_usable(point.mode, trials)
+    ]
+    done = [trials.measure(point.mode, point.step) for point in points]
+    best = min(done, key=lambda trial: trial.cost(worth))
+    steps = [best.step * factor for factor in _REFINEMENTS.get(options.effort, ())]
+    done += [trials.measure(best.mode, min(_COARSEST, max(_FINEST, step))) for step in steps]
+    return min(done, key=lambda trial: trial.cost(worth))
+
+
+def within_bytes(trials: Trials, modes: list[Mode], most: int) -> Trial:
+    """The best image within `most` bytes. Raises `UnreachableTarget` that says the smallest size there is."""
+    found: list[Trial] = []
+    smallest = math.inf
+    for mode in modes:
+        coded, step = trials.encode(mode, _COARSEST), _COARSEST
+        smallest = min(smallest, len(coded) + SEGMENT_BYTES)
+        if len(coded) + SEGMENT_BYTES > most:
+            continue
+        low, high = math.log(_FINEST), math.log(_COARSEST)
+        for _ in range(_TRIES):
+            middle = (low + high) / 2
+            attempt = trials.encode(mode, math.exp(middle))
+            if len(attempt) + SEGMENT_BYTES <= most:
+                high, coded, step = middle, attempt, math.exp(middle)
+            else:
+                low = middle
+        found.append(trials.measure(mode, step, coded))
+    if not found:
+        raise UnreachableTarget(
+            f"no stream of this image is that small; the smallest has {smallest:.0f} bytes",
+            limit=most,
+            actual=smallest,
+        )
+    return min(found, key=lambda trial: trial.squared_error)
+
+
+def reaching(trials: Trials, modes: list[Mode], least: float, measure: Callable[[Trial], float], unit: str) -> Trial:
+    """The smallest stream whose `measure` is at least `least`, each measured on its restored image.
+
+    Raises `UnreachableTarget` that says the best value there is.
+    """
+    found: list[Trial] = []
+    nearest = -math.inf
+    for mode in modes:
+        finest = trials.measure(mode, _FINEST)
+        value = measure(finest)
+        nearest = max(nearest, value)
+        if value < least:
+            continue
+        best = finest
+        low, high = math.log(_FINEST), math.log(_COARSEST)
+        for _ in range(_TRIES):
+            trial = trials.measure(mode, math.exp((low + high) / 2))
+            if measure(trial) >= least:
+                low, best = math.log(trial.step), trial
+            else:
+                high = math.log(trial.step)
+        found.append(best)
+    if not found:
+        raise UnreachableTarget(
+            f"this image cannot be restored that well; the best is {nearest:.4f}{unit}",
+            limit=least,
+            actual=nearest,
+        )
+    return min(found, key=lambda trial: trial.size_bytes)
+
+
+def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
+    """The trial that meets the one target that `options` holds, whose `target` is not None."""
+    modes = [mode for mode in table.modes if options.scale in (None, mode.scale) and is_usable(mode, trials)]
+    height, width = trials.pixels.shape[:2]
+    if options.max_bytes is not None:
+        return within_bytes(trials, modes, options.max_bytes)
+    if options.max_bpp is not None:
+        return within_bytes(trials, modes, math.floor(options.max_bpp * height * width / 8))
+    if options.min_psnr is not None:
+        return reaching(trials, modes, options.min_psnr, lambda trial: trial.psnr_db, " dB")
+    assert options.min_ms_ssim is not None
+    return reaching(trials, modes, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), "")
+
+
+def is_usable(mode: Mode, trials: Trials) -> bool:
+    """Whether a mode differs from the others for this image: grey has no chroma to keep at full size."""
+    return trials.pixels.ndim == 3 or mode.subsampling == "420"

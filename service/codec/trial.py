@@ -1,0 +1,143 @@
+"""One trial: an image coded at one operating point, decoded, restored and measured, as any decoder will see it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import bitstream
+from service.codec.model import LoadedModel, condition_of, plain_restore
+from service.codec.operating import Mode
+from service.codecs import Codec, JpegSettings, quantisation_tables
+from service.jobs import check_deadline
+from service.networks.condition import condition
+
+
+@final
+class Stopwatch:
+    """Seconds by stage of a job."""
+
+    def __init__(self) -> None:
+        self.stages_s: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages_s[name] = self.stages_s.get(name, 0.0) + time.perf_counter() - started
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A stream and how far its restored image is from the original.
+
+    `coded` is the stream without our segment, `header` what that will say. `squared_error` is the mean over all
+    samples; `restored` the image that a decoder of ours will show.
+    """
+
+    coded: bytes = field(repr=False)
+    header: bitstream.StreamHeader
+    mode: Mode
+    step: float
+    squared_error: float
+    restored: NDArray[np.uint8] = field(repr=False)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the whole stream."""
+        return len(self.coded) + bitstream.SEGMENT_BYTES
+
+    @property
+    def psnr_db(self) -> float:
+        """Peak signal to noise ratio over all samples; 100 for identical images."""
+        return 100.0 if self.squared_error == 0 else 10 * math.log10(255**2 / self.squared_error)
+
+    def cost(self, worth: float) -> float:
+        """Squared error over all pixels, plus the bits at `worth` each."""
+        pixels: int = self.restored.shape[0] * self.restored.shape[1]
+        return self.squared_error * pixels + worth * 8 * self.size_bytes
+
+
+@final
+class Trials:
+    """Makes trials of one image with one model and codec."""
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        model: LoadedModel,
+        codec: Codec,
+        *,
+        deadline: float | None,
+        stopwatch: Stopwatch,
+    ) -> None:
+        self.pixels = pixels
+        self._model = model
+        self._codec = codec
+        self._deadline = deadline
+        self._stopwatch = stopwatch
+
+    def encode(self, mode: Mode, step: float) -> bytes:
+        """The stream at a mode and step, without our segment."""
+        check_deadline(self._deadline)
+        settings = JpegSettings(step=step, subsampling=mode.subsampling)
+        tables = quantisation_tables(settings)[: 1 if self.pixels.ndim == 2 else 2]
+        subsampled = mode.subsampling == "420" and self.pixels.ndim == 3
+        vector = condition([table.astype(np.uint16) for table in tables], subsampled=subsampled, own=True)
+        with self._stopwatch.stage("device"):
+            description = self._model.describe(self.pixels, mode.scale, vector)
+        with self._stopwatch.stage("encode"):
+            return self._codec.encode(description, settings)
+
+    def measure(self, mode: Mode, step: float, coded: bytes | None = None) -> Trial:
+        """Code at a mode and step (or take what was coded), decode, restore and compare.
+
+        Where post-processing would not bring the image nearer than the plain filter does, the stream says so.
+        """
+        coded = coded if coded is not None else self.encode(mode, step)
+        check_deadline(self._deadline)
+        with self._stopwatch.stage("encode"):
+            decoded = self._codec.decode(coded)
+            layout = bitstream.layout(coded)
+        with self._stopwatch.stage("device"):
+            restored = self._cropped(self._model.restore(decoded, mode.scale, condition_of(layout, own=True)))
+        plain = self._cropped(plain_restore(decoded, mode.scale))
+        error, plain_error = (mean_squared_error(shown, self.pixels) for shown in (restored, plain))
+        show_decoded = plain_error <= error
+        header = bitstream.StreamHeader(
+            model=self._model.manifest.id,
+            scale=mode.scale,
+            width_remainder=self.pixels.shape[1] - mode.scale * (decoded.shape[1] - 1),
+            height_remainder=self.pixels.shape[0] - mode.scale * (decoded.shape[0] - 1),
+            show_decoded=show_decoded,
+        )
+        return Trial(
+            coded=coded,
+            header=header,
+            mode=mode,
+            step=step,
+            squared_error=plain_error if show_decoded else error,
+            restored=plain if show_decoded else restored,
+        )
+
+    def _cropped(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return picture[: self.pixels.shape[0], : self.pixels.shape[1]]
+
+
+def mean_squared_error(picture: NDArray[np.uint8], image: NDArray[np.uint8]) -> float:
+    """The mean squared difference over all samples, summed in bands so that large images need little memory."""
+    total = 0
+    for top in range(0, len(image), 256):
+        band = picture[top : top + 256].astype(np.int32) - image[top : top + 256]
+        total += int(np.square(band).sum(dtype=np.int64))
+    return total / image.size

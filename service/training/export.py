@@ -1,0 +1,137 @@
+"""A finished training as a model folder: weights, manifest with measured tables, card; whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from service.codec.model import LoadedModel
+from service.errors import BadOption
+from service.runner import DirectRunner
+from service.store import Manifest, ModelStore, NetworkEntry, model_id
+from service.training.calibration import calibrate
+from service.training.checkpoint import CHECKPOINT, load_average, read_progress
+from service.training.data import Pictures
+from service.training.recipes import RECIPES, TrainConfig
+
+_ARCHITECTURE: Final = {"postprocess": "postprocess", "description": "description"}
+_CALIBRATION_CROP: Final = 192
+_CALIBRATION_IMAGES: Final = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """What `vcodec export` was asked for. `runs` are folders of finished trainings, one a network."""
+
+    runs: tuple[Path, ...]
+    data: Path
+    store: Path
+    name: str
+    make_current: bool = True
+    notes: str = ""
+    show_progress: bool = True
+
+
+def export(request: ExportRequest) -> Manifest:
+    """Write `store`/`name` and, if asked, point CURRENT at it.
+
+    The tables are measured on the images of `data` that training held out. Raises `BadOption` when the folder is
+    there already, `BadModel` or `BadTrainingData` as the parts do.
+    """
+    folder = request.store / request.name
+    if folder.exists():
+        raise BadOption(f"{folder} is there already; choose another name, a released model never changes")
+    request.store.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".export-", dir=request.store))
+    try:
+        configs = [read_recipe(run) for run in request.runs]
+        entries = {
+            f"{config.target}-{config.scale}": _write_network(staging, run, config)
+            for run, config in zip(request.runs, configs, strict=True)
+        }
+        manifest = _measured_manifest(request, staging, entries)
+        (staging / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
+        (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
+        staging.chmod(0o755)
+        os.replace(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    if request.make_current:
+        pointer = request.store / "CURRENT.partial"
+        pointer.write_text(request.name + "\n")
+        os.replace(pointer, request.store / "CURRENT")
+    return manifest
+
+
+def read_recipe(run: Path) -> TrainConfig:
+    """The recipe a run was made with, from its folder's checkpoint."""
+    progress = read_progress(run / CHECKPOINT)
+    if progress.recipe not in RECIPES:
+        raise BadOption(
+            f"{run} was made with recipe {progress.recipe!r}, which is not known; have {', '.join(RECIPES)}"
+        )
+    return RECIPES[progress.recipe]()
+
+
+def _write_network(folder: Path, run: Path, config: TrainConfig) -> NetworkEntry:
+    weights = save(
+        {name: value.to(torch.float32).contiguous() for name, value in load_average(run / CHECKPOINT).items()}
+    )
+    file = f"{config.target}-{config.scale}.safetensors"
+    (folder / file).write_bytes(weights)
+    arguments: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
+    if config.target == "postprocess":
+        arguments["scale"] = config.scale
+    return NetworkEntry(
+        architecture=_ARCHITECTURE[config.target],
+        arguments=arguments,
+        file=file,
+        sha256=hashlib.sha256(weights).hexdigest(),
+    )
+
+
+def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[str, NetworkEntry]) -> Manifest:
+    """The manifest with its tables, measured by running the model as it will be served."""
+    draft = Manifest(
+        name=request.name,
+        id=model_id(entries),
+        created=datetime.now(UTC).date().isoformat(),
+        codecs=["jpeg"],
+        networks=dict(entries),
+    )
+    with tempfile.TemporaryDirectory(dir=request.store, prefix=".measure-") as scratch:
+        shutil.copytree(staging, Path(scratch) / request.name)
+        (Path(scratch) / request.name / "manifest.json").write_text(draft.model_dump_json())
+        (Path(scratch) / "CURRENT").write_text(request.name)
+        model = LoadedModel(ModelStore(Path(scratch)), draft, DirectRunner())
+        tables = calibrate(model, _held_out(request.data), show_progress=request.show_progress)
+    return draft.model_copy(update={"tables": tables})
+
+
+def _held_out(data: Path) -> list[NDArray[np.uint8]]:
+    pictures = Pictures(data, smallest=_CALIBRATION_CROP)
+    return pictures.held_out_crops(_CALIBRATION_CROP, most=_CALIBRATION_IMAGES)
+
+
+def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]) -> str:
+    rows = "\n".join(
+        f"| {key} | {entry.architecture} | {dict(entry.arguments)} | `{entry.sha256[:12]}` |"
+        for key, entry in manifest.networks.items()
+    )
+    runs = "\n".join(f"- `{config.name}`, {config.steps} steps: {RECIPES[config.name].__doc__}" for config in configs)
+    return (
+        f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}.\n\n{request.notes}\n\n## Networks\n\n"
+        f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n\n## Recipes\n\n{runs}\n"
+    )

@@ -1,0 +1,151 @@
+"""Description and post-processing trained together, each for the other, through the real codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from service.codecs import JpegSettings, quantisation_tables
+from service.networks import DescriptionNet, PostprocessNet, shrink
+from service.networks.condition import condition
+from service.training.data import Pictures
+from service.training.differentiable import smooth_jpeg, with_forward
+from service.training.losses import mean_psnr
+from service.training.recipes import TrainConfig
+from service.training.samples import Batch, draw_settings, through_codec, to_tensor
+
+
+@final
+class Pair(nn.Module):
+    """The two networks of one scale, as one thing to train."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.description = DescriptionNet(channels=config.description_channels, blocks=config.description_blocks)
+        self.postprocess = PostprocessNet(scale=2, channels=config.channels, blocks=config.blocks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointBatch(Batch):
+    """Originals and the settings each is to be coded with; `decoded` is of the plain description."""
+
+    settings: tuple[JpegSettings, ...]
+    plain_bits: Tensor
+
+
+@final
+class JointLoss:
+    """The rate-distortion cost of a pair, against that of a plain description coded the same way.
+
+    D / D0 + rate_weight * R / R0 + pull_weight * P / D0, each picture relative to its own plain description's
+    squared error D0 after post-processing and size R0, so that every quality counts alike. The pull P, the squared
+    distance to the plain description, keeps the description a picture of the image.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The loss of a `Pair` on a `JointBatch`."""
+        assert isinstance(network, Pair)
+        assert isinstance(batch, JointBatch)
+        with torch.no_grad():
+            plain: Tensor = network.postprocess(batch.decoded, batch.condition)
+            plain_error = (plain.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
+        described: Tensor = network.description(batch.image, batch.condition).float()
+        described = with_forward(described, described.clamp(0, 1))
+        real, bits = coded(described, batch.settings)
+        with torch.autocast(described.device.type, enabled=False):
+            smooth, rate = smooth_jpeg(described, tables_of(batch.settings).to(described.device))
+        decoded = with_forward(smooth, real.to(described.device))
+        rate = rate * (bits.to(rate.device) / rate).detach()
+        restored: Tensor = network.postprocess(decoded, batch.condition)
+        error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3))
+        pull = (described - shrink(batch.image)).square().mean(dim=(1, 2, 3))
+        cost = (error + self._config.pull_weight * pull) / plain_error
+        return (cost + self._config.rate_weight * rate / batch.plain_bits.to(rate.device)).mean()
+
+
+def coded(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
+    """Send descriptions through the real codec: [B, 3, h, w] in [0, 1] -> decoded, and bits [B]."""
+    pictures = (described.detach().float() * 255).permute(0, 2, 3, 1).cpu().numpy()
+    results = [through_codec(np.ascontiguousarray(p), s) for p, s in zip(pictures, settings, strict=True)]
+    return to_tensor([decoded for decoded, _, _ in results]), torch.tensor([8.0 * size for _, _, size in results])
+
+
+def tables_of(settings: tuple[JpegSettings, ...]) -> Tensor:
+    """The quantisation tables, [B, 2, 8, 8]."""
+    return torch.from_numpy(np.stack([np.stack(quantisation_tables(each)) for each in settings])).float()
+
+
+def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
+    """Batches from step `start` on; each depends on seed and step alone."""
+
+    def make(step: int) -> JointBatch:
+        random = np.random.default_rng((seed, step))
+        images = [pictures.crop(random, config.crop) for _ in range(config.batch)]
+        return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images])
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        ahead = pool.submit(make, start)
+        for step in range(start, config.steps):
+            batch = ahead.result()
+            if step + 1 < config.steps:
+                ahead = pool.submit(make, step + 1)
+            yield batch
+
+
+def joint_batch(images: Tensor, settings: list[JpegSettings]) -> JointBatch:
+    """A batch of originals with their plain descriptions coded."""
+    decoded, bits = coded(shrink(images).clamp(0, 1), tuple(settings))
+    return JointBatch(
+        decoded=decoded,
+        image=images,
+        condition=torch.from_numpy(np.stack([_condition(each) for each in settings])),
+        settings=tuple(settings),
+        plain_bits=bits,
+    )
+
+
+def _condition(settings: JpegSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    luma, chroma = (table.astype(np.uint16) for table in quantisation_tables(settings))
+    return condition([luma, chroma, chroma], subsampled=settings.subsampling == "420", own=True)
+
+
+@final
+class JointValidation:
+    """On held-out crops at three steps: what the pair adds in PSNR, and how its streams' sizes compare."""
+
+    def __init__(self, pictures: Pictures, config: TrainConfig, device: str) -> None:
+        self._device = device
+        images = to_tensor(pictures.held_out_crops(config.crop, most=48))
+        self._batches = {
+            step: joint_batch(images, [JpegSettings(step=step)] * len(images)) for step in (10.0, 30.0, 60.0)
+        }
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        """PSNR with the plain and the learned description, and the learned one's bits over the plain one's."""
+        assert isinstance(network, Pair)
+        measured = {}
+        for step, batch in self._batches.items():
+            with torch.autocast(self._device, torch.bfloat16):
+                vector = batch.condition.to(self._device)
+                described = network.description(batch.image.to(self._device), vector).float().clamp(0, 1)
+                decoded, bits = coded(described, batch.settings)
+                restored = network.postprocess(decoded.to(self._device), vector).float().cpu()
+                plain = network.postprocess(batch.decoded.to(self._device), vector).float().cpu()
+            measured[f"plain_{step:g}"] = mean_psnr(plain, batch.image)
+            measured[f"learned_{step:g}"] = mean_psnr(restored, batch.image)
+            measured[f"bits_{step:g}"] = float((bits / batch.plain_bits).log().mean().exp())
+            measured[f"thumbnail_{step:g}"] = mean_psnr(
+                described.cpu(),
+                functional.interpolate(batch.image, scale_factor=0.5, mode="bilinear", antialias=True),
+            )
+        return measured
