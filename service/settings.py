@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         "auto", description="a spare warm worker on each device: on, off, or auto (where memory allows)"
     )
     max_body_bytes: int = Field(64 * _MIB, ge=1, le=2**31, description="largest request body")
-    max_pixels: int = Field(50_000_000, ge=1, le=2**31, description="most pixels of an image")
+    max_pixels: int = Field(50_000_000, ge=1, le=2**29, description="most pixels of an image")
     max_side: int = Field(65_535, ge=1, le=65_535, description="longest side of an image, in pixels")
     max_scans: int = Field(64, ge=1, le=10_000, description="most scans of a JPEG")
     max_effort: int = Field(9, ge=0, le=9, description="highest effort that a caller may ask for")

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from service.logs import Event
+
 _LOG: Final = logging.getLogger(__name__)
 _SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not be what makes the system swap
 _COUNT: Final = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
@@ -48,7 +50,7 @@ def _cuda_devices() -> int:
         )
         return int(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        _LOG.warning("event=no_cuda reason=%r", str(error))
+        _LOG.warning(Event("no_cuda", reason=error))
         return 0
 
 

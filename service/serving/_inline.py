@@ -15,6 +15,7 @@ from typing import Final, final
 
 from service.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError
 from service.jobs import Job, check_deadline
+from service.logs import Event
 from service.serving import JobRunner, PoolPolicy, PoolState, Result, WorkerState, load
 from service.serving._backlog import Throughput, kind_of, refuse_above
 from service.serving._devices import default_threads, find_devices
@@ -91,7 +92,7 @@ class InlinePool:
         except (VirtualCodecError, asyncio.CancelledError):
             raise
         except Exception as error:
-            _LOG.exception("event=job_broke request_id=%s", job.request_id)
+            _LOG.exception(Event("job_broke", request_id=job.request_id))
             raise VirtualCodecError("an error of the service; it has been logged") from error
 
     def state(self) -> PoolState:

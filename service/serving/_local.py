@@ -22,6 +22,7 @@ from typing import Final, final
 
 from service.errors import DeadlineExceeded, Draining, NoWorker, PoisonInput, VirtualCodecError
 from service.jobs import Job, check_deadline
+from service.logs import Event
 from service.serving import PoolPolicy, PoolState, Result
 from service.serving._backlog import Throughput, kind_of, refuse_above, retry_after_s
 from service.serving._devices import default_threads, find_devices, has_memory_for_spares
@@ -125,7 +126,7 @@ class LocalPool:
             oldest_age_s=max((now - ticket.queued_at for ticket in waiting), default=0.0),
             estimated_wait_s=self._estimated_wait_s(),
             is_stopping=self._is_stopping,
-            notes={name: text for seat in self._seats for name, text in seat.notes.items()},
+            notes=_merged([seat.notes for seat in self._seats]),
             reasons=tuple(
                 f"worker {seat.name}: {seat.reason}"
                 for seat in self._seats
@@ -176,7 +177,7 @@ class LocalPool:
             try:
                 self._quarantine.check(ticket.digest)
             except PoisonInput as error:
-                _LOG.error("event=quarantine request_id=%s", ticket.job.request_id)
+                _LOG.error(Event("quarantine", request_id=ticket.job.request_id))
                 self._fail(ticket, error)
             else:
                 self._repeat_alone(ticket)
@@ -244,11 +245,11 @@ class LocalPool:
 
     def _on_hang(self, seat: Seat, ticket: Ticket) -> None:
         if ticket.number in seat.running:
-            _LOG.error("event=worker_hung worker=%s request_id=%s", seat.name, ticket.job.request_id)
+            _LOG.error(Event("worker_hung", worker=seat.name, request_id=ticket.job.request_id))
             seat.kill_hung()
 
     def _on_broken(self, ticket: Ticket, report: str) -> None:
-        _LOG.error("event=job_broke request_id=%s\n%s", ticket.job.request_id, report)
+        _LOG.error(Event("job_broke", request_id=ticket.job.request_id, report=report))
         if ticket.was_repeated:
             self._fail(ticket, VirtualCodecError("an error of the service; it has been logged"))
             return
@@ -276,9 +277,17 @@ class LocalPool:
         return (running_s + sum(ticket.estimate_s for ticket in self._line)) / places
 
 
+def _merged(notes: list[Mapping[str, str]]) -> dict[str, str]:
+    names = {name for of_seat in notes for name in of_seat}
+    return {
+        name: ", ".join(sorted({of_seat[name] for of_seat in notes if name in of_seat}))
+        for name in sorted(names)
+    }
+
+
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        _LOG.critical("event=seat_lost name=%s", task.get_name(), exc_info=error)
+        _LOG.critical(Event("seat_lost", name=task.get_name()), exc_info=error)
 
 
 def _disarm(ticket: Ticket) -> None:

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Final, final
 
 from service.jobs import Job
+from service.logs import Event
 from service.serving._worker import Message, Opening
 
 _LOG: Final = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class WorkerProcess:
         except (EOFError, OSError):
             pass
         except Exception:  # half a message of a dying process, or one that cannot be understood
-            _LOG.exception("event=worker_garbled pid=%d", self.pid)
+            _LOG.exception(Event("worker_garbled", pid=self.pid))
         # What has closed its pipe serves no more, whatever else it may be doing.
         self._process.kill()
         self._process.wait()

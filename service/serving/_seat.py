@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final, Protocol, final
 
+from service.logs import Event
 from service.serving import WorkerState
 from service.serving._process import WorkerProcess
 from service.serving._ticket import Ticket
@@ -109,7 +110,7 @@ class Seat:
                         timer.cancel()
                         self.is_ready, self.reason, self.failures = True, "", 0
                         self.notes = message.notes
-                        _LOG.info("event=worker_ready worker=%s pid=%d", self.name, process.pid)
+                        _LOG.info(Event("worker_ready", worker=self.name, pid=process.pid))
                         keeper.on_ready()
                     case CannotOpen():
                         reason = message.reason
@@ -129,11 +130,5 @@ class Seat:
         if not self.is_ready:
             self.failures += 1
         self.is_ready, self.reason, self._process = False, reason, None
-        _LOG.error(
-            "event=worker_died worker=%s cause=%s jobs=%d reason=%r",
-            self.name,
-            cause,
-            len(self.running),
-            reason,
-        )
+        _LOG.error(Event("worker_died", worker=self.name, cause=cause, jobs=len(self.running), reason=reason))
         keeper.on_death(self, cause)

@@ -1,0 +1,39 @@
+"""What is known of one request and its answer, from the first byte to the log line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.types import Scope
+
+_KEY: Final = "vcodec.exchange"
+
+
+@dataclass(kw_only=True)
+class Exchange:
+    """Filled as the request goes along.
+
+    `code` is that of the problem it ended in, if it did; `vary` the header that the answer depends on.
+    """
+
+    request_id: str
+    method: str
+    started_at: float = field(default_factory=time.monotonic)
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    status: int = 0
+    code: str = ""
+    vary: str = ""
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def attach(self, scope: Scope) -> None:
+        """Let everything that handles the request find it."""
+        scope[_KEY] = self
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """The exchange of the request with this scope."""
+    exchange: Exchange = scope[_KEY]
+    return exchange

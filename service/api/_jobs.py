@@ -1,0 +1,130 @@
+"""`POST /compress` and `POST /decompress`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from service import bitstream, images
+from service.api._accept import choose
+from service.api._exchange import exchange_of
+from service.api._metrics import Metrics
+from service.api._request import BodyReader, Sent
+from service.errors import BadOption, NotAcceptable, UnsupportedFormat
+from service.images import ImageLimits
+from service.jobs import CompressOptions, CompressResult, Job, OutputFormat, RestoreOptions, RestoreResult
+from service.serving import Pool, Result
+
+OUTPUTS: Final[dict[str, OutputFormat]] = {images.MEDIA_TYPES[output]: output for output in ("png", "webp", "bmp")}
+_STAGES: Final = ("decode", "queue", "device", "encode")
+
+
+@final
+class Jobs:
+    """The two endpoints that do work."""
+
+    def __init__(self, pool: Pool, reader: BodyReader, metrics: Metrics, limits: ImageLimits, max_effort: int) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._metrics = metrics
+        self._limits = limits
+        self._max_effort = max_effort
+
+    async def compress(self, request: Request) -> Response:
+        """Compress an image to a standard JPEG that any program opens and /decompress restores."""
+        with self._metrics.in_progress.labels("/compress").track_inprogress(), self._reader.room() as room:
+            deadline = self._reader.deadline(request)
+            self._pool.admit()  # before the body, that nobody sends 64 MiB for a refusal
+            sent = await self._reader.read(request, deadline, room)
+            options = CompressOptions.parse(sent.options)
+            if options.effort > self._max_effort:
+                raise BadOption(
+                    f"effort must be at most {self._max_effort} on this server, got {options.effort}",
+                    limit=self._max_effort,
+                    actual=options.effort,
+                )
+            pixels = await asyncio.to_thread(self._probe, sent.data)
+            result = await self._submit(request, sent, options, pixels)
+        assert isinstance(result, CompressResult)
+        headers = _headers(result) | {"Vcodec-Quality": str(result.quality)}
+        if result.psnr_db is not None:
+            headers["Vcodec-Psnr"] = f"{result.psnr_db:.3f}"
+        if result.ms_ssim is not None:
+            headers["Vcodec-Ms-Ssim"] = f"{result.ms_ssim:.5f}"
+        return Response(result.stream, headers=headers, media_type=result.media_type)
+
+    async def decompress(self, request: Request) -> Response:
+        """Restore a stream of /compress, or improve any other JPEG, to a PNG, WebP or BMP."""
+        with self._metrics.in_progress.labels("/decompress").track_inprogress(), self._reader.room() as room:
+            exchange_of(request.scope).vary = "Accept"
+            media_type = choose(request.headers.getlist("accept"), list(OUTPUTS))
+            if media_type is None:
+                raise NotAcceptable(f"accept one of {', '.join(OUTPUTS)}")
+            deadline = self._reader.deadline(request)
+            self._pool.admit()
+            sent = await self._reader.read(request, deadline, room)
+            if sent.options:
+                raise BadOption(f"unknown option {next(iter(sent.options))[:40]!r}; /decompress has none")
+            pixels = await asyncio.to_thread(self._probe_restored, sent.data)
+            options = RestoreOptions(output=OUTPUTS[media_type])
+            result = await self._submit(request, sent, options, pixels)
+        assert isinstance(result, RestoreResult)
+        return Response(result.image, headers=_headers(result), media_type=result.media_type)
+
+    async def _submit(
+        self, request: Request, sent: Sent, options: CompressOptions | RestoreOptions, pixels: int
+    ) -> Result:
+        exchange = exchange_of(request.scope)
+        job = Job(data=sent.data, options=options, request_id=exchange.request_id, deadline=sent.deadline)
+        result = await _while_connected(request, asyncio.create_task(self._pool.submit(job, pixels=pixels)))
+        self._metrics.observe_result(request.scope["route"].path, result)
+        exchange.facts |= {"size": f"{result.width}x{result.height}", "model": result.model}
+        return result
+
+    def _probe(self, image: bytes) -> int:
+        width, height = images.probe(image, limits=self._limits)
+        return width * height
+
+    def _probe_restored(self, stream: bytes) -> int:
+        found = images.sniff(stream)
+        if found != "jpeg":
+            raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
+        width, height = images.probe(stream, limits=self._limits)
+        if (header := bitstream.find(stream)) is not None:
+            width = header.scale * (width - 1) + header.width_remainder
+            height = header.scale * (height - 1) + header.height_remainder
+            self._limits.check(width, height)
+        return width * height
+
+
+async def _while_connected(request: Request, task: asyncio.Task[Result]) -> Result:
+    """The task's result. When the caller leaves first it is cancelled, and `ClientDisconnect` raised."""
+    gone = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientDisconnect
+    finally:
+        for pending in (task, gone):
+            pending.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _headers(result: Result) -> dict[str, str]:
+    stages_ms = {stage: 1000 * result.stages_s.get(stage, 0.0) for stage in _STAGES}
+    return {
+        "Vcodec-Model": result.model,
+        "Vcodec-Scale": str(result.scale),
+        "Vcodec-Size": f"{result.width}x{result.height}",
+        "Vcodec-Bpp": f"{result.rate_bpp:.4f}",
+        "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages_ms.items()),
+    }

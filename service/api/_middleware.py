@@ -1,0 +1,125 @@
+"""What is around every request: its id, HEAD, limits that a header tells, metrics, and one log line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Final, final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api import problems
+from service.api._exchange import Exchange
+from service.api._metrics import Metrics
+from service.api._request import too_large
+from service.errors import VirtualCodecError
+from service.logs import Event
+
+REQUEST_ID_HEADER: Final = "X-Request-ID"
+
+_LOG: Final = logging.getLogger("service.api")
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_CLIENT_GONE: Final = 499  # nginx's word for it; nobody receives it, log and metrics do
+_QUIET: Final = ("/healthz", "/readyz", "/metrics")
+
+
+@final
+class Envelope:
+    """The outermost layer. Nothing gets past it without an id, a log line and metrics, not even a crash."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI call."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope = dict(scope)  # routing writes into it, and the server's own must keep saying HEAD
+        exchange = Exchange(request_id=_request_id(scope), method=scope["method"])
+        exchange.attach(scope)
+        if exchange.method == "HEAD":
+            scope["method"] = "GET"
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = exchange.request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                if exchange.vary:
+                    headers.add_vary_header(exchange.vary)
+            elif message["type"] == "http.response.body":
+                if exchange.method == "HEAD":
+                    message = {**message, "body": b""}
+                exchange.sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        async def received() -> Message:
+            message = await receive()
+            exchange.received_bytes += len(message.get("body", b""))
+            return message
+
+        try:
+            await self._app(scope, received, count)
+        except ClientDisconnect:
+            pass
+        except Exception:
+            _LOG.exception(Event("crash", request_id=exchange.request_id))
+            if exchange.status:
+                raise  # too late for a problem: let the server cut the connection
+            await problems.answer(scope, VirtualCodecError())(scope, receive, count)
+        finally:
+            self._finish(scope, exchange)
+
+    def _finish(self, scope: Scope, exchange: Exchange) -> None:
+        exchange.status = exchange.status or _CLIENT_GONE
+        route = getattr(scope.get("route"), "path", "unmatched")
+        seconds = time.monotonic() - exchange.started_at
+        self._metrics.observe_request(route, exchange, seconds)
+        _LOG.log(
+            logging.DEBUG if route in _QUIET and exchange.status < 400 else logging.INFO,
+            Event(
+                "request",
+                method=exchange.method,
+                route=route,
+                status=exchange.status,
+                ms=round(1000 * seconds, 1),
+                received=exchange.received_bytes,
+                sent=exchange.sent_bytes,
+                request_id=exchange.request_id,
+                **({"code": exchange.code} if exchange.code else {}),
+                **exchange.facts,
+            ),
+        )
+
+
+@final
+class DeclaredLength:
+    """Refuses a body that says it is too large, unread. Starlette's own limit, inside, counts the others.
+
+    That one would answer with plain text here.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI call."""
+        text = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
+        if text.isascii() and text.isdigit() and int(text[:20]) > self._max_bytes:
+            response = problems.answer(scope, too_large(self._max_bytes, int(text[:20])))
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    return given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())

@@ -1,0 +1,168 @@
+"""What is only looked at: health, metrics, models, problems, and the playground."""
+
+from __future__ import annotations
+
+import html
+from importlib import resources
+from typing import Final, final
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from service import __version__
+from service.api import problems
+from service.api._accept import choose
+from service.api._exchange import exchange_of
+from service.api._metrics import Metrics
+from service.errors import Draining, ModelNotFound, NotFound, NoWorker, Unavailable
+from service.serving import Pool, PoolState
+from service.store import Manifest, ModelStore
+
+# Everything these pages need is in them.
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+        "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+}
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@final
+class Drain:
+    """Whether the service is about to stop: then it says that it is not ready, and goes on serving."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def begin(self) -> None:
+        """From now on /readyz says no."""
+        self.has_begun = True
+
+
+@final
+class Pages:
+    """The endpoints that answer at once, whatever the load."""
+
+    def __init__(self, pool: Pool, store: ModelStore, metrics: Metrics, drain: Drain) -> None:
+        self._pool = pool
+        self._store = store
+        self._metrics = metrics
+        self._drain = drain
+        self._playground = resources.files("service.api").joinpath("static/index.html").read_bytes()
+
+    async def playground(self, _request: Request) -> Response:
+        """A page to try it on: drop a picture, see what it costs and what comes back."""
+        return HTMLResponse(self._playground, headers=_PAGE_HEADERS)
+
+    async def healthz(self, _request: Request) -> Response:
+        """Whether the process is alive."""
+        return JSONResponse({"status": "alive", "version": __version__})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether a warm worker is there with the default model, and the service is not about to stop."""
+        state = self._pool.state()
+        reasons = self._reasons(state)
+        if reasons:
+            about_to_stop = self._drain.has_begun or state.is_stopping
+            error: Unavailable = (Draining if about_to_stop else NoWorker)("; ".join(reasons), retry_after_s=1.0)
+            return problems.answer(request.scope, error, more={"reasons": reasons})
+        default = self._store.default
+        return JSONResponse(
+            {
+                "status": "ready",
+                "version": __version__,
+                "model": {"id": default.id, "name": default.name},
+                "workers": [
+                    {
+                        "name": worker.name,
+                        "device": worker.device,
+                        "ready": worker.is_ready,
+                        "jobs": worker.jobs,
+                    }
+                    for worker in state.workers
+                ],
+                "queue": {"items": state.queued_items, "estimated_wait_s": round(state.estimated_wait_s, 3)},
+                "notes": {
+                    **state.notes,
+                    **{f"not ready: {text.partition(':')[0]}": text for text in state.reasons},
+                },
+            }
+        )
+
+    async def metrics(self, _request: Request) -> Response:
+        """Prometheus text."""
+        return Response(self._metrics.render(), media_type=_METRICS_TYPE)
+
+    async def models(self, _request: Request) -> Response:
+        """The models in the store. A retired one restores its streams, but compresses with no codec."""
+        return JSONResponse([self._describe(model) for model in self._store.models()])
+
+    async def model(self, request: Request) -> Response:
+        """One model, by name or id."""
+        return JSONResponse(self._describe(self._store.get(request.path_params["model"])))
+
+    async def problem(self, request: Request) -> Response:
+        """What an error means and what to do about it."""
+        code = request.path_params["code"]
+        problem = problems.PROBLEMS.get(code)
+        if problem is None:
+            raise NotFound(f"no problem {code[:40]!r}; have {', '.join(problems.PROBLEMS)}")
+        exchange_of(request.scope).vary = "Accept"
+        offers = ("application/json", "text/html")
+        if choose(request.headers.getlist("accept"), offers) == "text/html":
+            return HTMLResponse(_problem_page(code, problem), headers=_PAGE_HEADERS)
+        return JSONResponse(
+            {
+                "type": f"/problems/{code}",
+                "code": code,
+                "status": problem.status,
+                "title": problem.title,
+                "meaning": problem.meaning,
+                "remedy": problem.remedy,
+            }
+        )
+
+    def _reasons(self, state: PoolState) -> list[str]:
+        reasons = []
+        if self._drain.has_begun or state.is_stopping:
+            reasons.append("the service is about to stop")
+        if not any(worker.is_ready for worker in state.workers):
+            reasons += state.reasons or ["no worker has been started"]
+        try:
+            _ = self._store.default
+        except ModelNotFound as error:
+            reasons.append(error.detail)
+        return reasons
+
+    def _describe(self, model: Manifest) -> dict[str, object]:
+        return {
+            "id": model.id,
+            "name": model.name,
+            "default": model.id == self._store.default.id,
+            "codecs": [] if model.retired else model.codecs,
+            "scales": model.scales,
+            "created": model.created,
+            "metrics": model.metrics,
+        }
+
+
+def _problem_page(code: str, problem: problems.Problem) -> str:
+    title, meaning, remedy = (html.escape(text) for text in (problem.title, problem.meaning, problem.remedy))
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+  body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: 12vh auto; padding: 0 1.5rem }}
+  :root {{ color-scheme: light dark }}
+  code {{ opacity: .7 }}
+</style>
+<code>{problem.status} {html.escape(code)}</code>
+<h1>{title}</h1>
+<p>{meaning}</p>
+<p>{remedy}</p>
+</html>
+"""

@@ -1,0 +1,167 @@
+"""The composition root: settings in, application out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.responses import Response
+
+from service import __version__
+from service.api import _openapi, problems
+from service.api._jobs import Jobs
+from service.api._keys import key_check
+from service.api._metrics import Metrics
+from service.api._middleware import DeclaredLength, Envelope
+from service.api._pages import Drain, Pages
+from service.api._request import BodyPolicy, BodyReader
+from service.errors import BadInput, BadOption, MethodNotAllowed, NotFound, VirtualCodecError
+from service.images import ImageLimits
+from service.serving import Pool, PoolPolicy, open_pool
+from service.settings import Settings
+from service.store import ModelStore
+
+__all__ = ["Drain", "create_app"]
+
+_DOCS_PROBLEMS: Final = ("no_worker", "draining")
+
+
+def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None) -> FastAPI:
+    """The application. It starts and stops the pool; without one it opens that of the settings.
+
+    Raises `BadModel` when the model store is damaged.
+    """
+    store = ModelStore(settings.model_store)
+    limits = ImageLimits(max_pixels=settings.max_pixels, max_side=settings.max_side, max_scans=settings.max_scans)
+    pool = pool or _open_pool(settings, limits)
+    drain = drain or Drain()
+    metrics = Metrics(store, pool.state, lambda: drain.has_begun)
+    jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort)
+    app = _application(pool)
+    _add_routes(app, jobs, Pages(pool, store, metrics, drain), settings.api_key_digests)
+    _add_problems(app)
+    # The last that is added is the first that is called.
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
+    app.add_middleware(DeclaredLength, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Envelope, metrics=metrics)
+    return app
+
+
+def _application(pool: Pool) -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await pool.start()
+        try:
+            yield
+        finally:
+            await pool.stop()
+
+    return FastAPI(
+        title="virtual-codec",
+        version=__version__,
+        description=_openapi.DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+
+
+def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, key_digests: frozenset[bytes]) -> None:
+    def get(path: str, endpoint: Any, **more: Any) -> None:
+        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, response_model=None, **more)
+
+    locked = [Depends(key_check(key_digests))] if key_digests else []
+    for path, endpoint, docs in (
+        ("/compress", jobs.compress, _openapi.compress_docs()),
+        ("/decompress", jobs.decompress, _openapi.decompress_docs()),
+    ):
+        app.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            response_class=Response,
+            response_model=None,
+            dependencies=locked,
+            **docs,
+        )
+    get("/models", pages.models, tags=["models"], dependencies=locked)
+    by_model = _openapi.path_docs("model", "A model's name or id.", ["model_not_found"])
+    get("/models/{model}", pages.model, tags=["models"], dependencies=locked, **by_model)
+    get("/healthz", pages.healthz, tags=["operations"])
+    get("/readyz", pages.readyz, tags=["operations"], responses=_openapi.problem_docs(_DOCS_PROBLEMS))
+    get("/metrics", pages.metrics, tags=["operations"])
+    by_code = _openapi.path_docs("code", "The `code` of a problem.", ["not_found"])
+    get("/problems/{code}", pages.problem, tags=["problems"], **by_code)
+    get("/", pages.playground, include_in_schema=False)
+
+
+def _add_problems(app: FastAPI) -> None:
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, VirtualCodecError)
+        return problems.answer(request.scope, error)
+
+    async def of_starlette(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        response = problems.answer(request.scope, _translated(error, request))
+        if "Allow" in (error.headers or {}):
+            response.headers["Allow"] = _allowed(error)
+        return response
+
+    async def of_fastapi(request: Request, error: Exception) -> Response:
+        return problems.answer(request.scope, BadOption(str(error)[:200]))
+
+    app.add_exception_handler(VirtualCodecError, ours)
+    app.add_exception_handler(HTTPException, of_starlette)
+    app.add_exception_handler(RequestValidationError, of_fastapi)
+
+
+def _translated(error: HTTPException, request: Request) -> VirtualCodecError:
+    match error.status_code:
+        case 404:
+            return NotFound(f"there is nothing at {request.scope['path'][:200]!r}; see /docs")
+        case 405:
+            return MethodNotAllowed(f"this path takes {_allowed(error)}")
+        case _:
+            return BadInput(error.detail)
+
+
+def _allowed(error: HTTPException) -> str:
+    methods = {method.strip() for method in (error.headers or {}).get("Allow", "").split(",")}
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _body_policy(settings: Settings) -> BodyPolicy:
+    return BodyPolicy(
+        max_bytes=settings.max_body_bytes,
+        max_pending_bytes=max(settings.max_pending_bytes, settings.max_body_bytes),
+        timeout_s=settings.body_timeout_s,
+        default_deadline_s=settings.timeout_s,
+        max_deadline_s=settings.max_timeout_s,
+    )
+
+
+def _open_pool(settings: Settings, limits: ImageLimits) -> Pool:
+    arguments: dict[str, object] = {
+        "store": settings.model_store,
+        "limits": limits,
+        "max_effort": settings.max_effort,
+    }
+    if settings.workers_per_device > 1:  # on a CPU they would otherwise all take every core
+        arguments["threads"] = max(1, (os.cpu_count() or 1) // settings.workers_per_device)
+    policy = PoolPolicy(
+        devices=settings.devices,
+        workers_per_device=settings.workers_per_device,
+        threads=settings.threads,
+        standby=settings.standby,
+        queue_limit_s=settings.queue_limit_s,
+        job_timeout_s=settings.max_timeout_s,
+        hang_grace_s=settings.hang_grace_s,
+        stop_grace_s=settings.shutdown_grace_s,
+    )
+    return open_pool(settings.pool, arguments, policy)

@@ -1,0 +1,118 @@
+"""Running the service: sockets, signals, and an end that loses nothing.
+
+SIGTERM ─► not ready, serving on ─► drain delay ─► no new connections ─► requests finish ─► workers end
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import socket
+import time
+from types import FrameType
+from typing import Final, final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from service.api.app import Drain, create_app
+from service.api.problems import MEDIA_TYPE, PROBLEMS
+from service.logs import Event, configure
+from service.settings import Settings
+
+_LOG: Final = logging.getLogger("service.api")
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises `BadModel` when the model store is damaged, `OSError` when the address cannot be had.
+    """
+    configure(settings.log_level, settings.log_format)
+    drain = Drain()
+    app = create_app(settings, drain=drain)
+    with _listen(settings.host, settings.port) as listener:
+        config = uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
+        )
+        _Server(config, drain, settings.drain_delay_s).run([listener])
+    _LOG.info(Event("stopped"))
+
+
+@final
+class _Server(uvicorn.Server):
+    """uvicorn's, but that SIGTERM is announced by /readyz some time before it is obeyed."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, drain_delay_s: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._drain_delay_s = drain_delay_s
+        self._stop_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then accept connections."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            _LOG.info("serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """A signal to stop. A second one, or Ctrl-C, does not wait for the delay."""
+        delay_s = self._drain_delay_s if sig == signal.SIGTERM and self._stop_at is None else 0.0
+        if self._stop_at is not None and sig == signal.SIGINT:
+            self.force_exit = True
+        self._drain.begin()
+        self._stop_at = time.monotonic() + delay_s
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to stop."""
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+@final
+class _Protocol(H11Protocol):
+    """uvicorn's, but that what is no HTTP at all is answered by a problem as well."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer and hang up. There was no request that could have a path or an id."""
+        problem = PROBLEMS["bad_input"]
+        body = json.dumps(
+            {
+                "type": "/problems/bad_input",
+                "title": problem.title,
+                "status": problem.status,
+                "detail": msg,
+                "code": "bad_input",
+            }
+        ).encode()
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, before any worker is started: an address in use should be the first thing said."""
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.set_inheritable(False)
+    return listener

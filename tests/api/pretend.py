@@ -1,0 +1,109 @@
+"""A pool that only pretends, pictures, and a look at problems."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from dataclasses import replace
+from typing import Any, final
+
+import httpx2
+from PIL import Image
+
+from service.jobs import CompressOptions, CompressResult, Job, RestoreResult
+from service.serving import PoolState, Result, WorkerState
+
+READY = PoolState(workers=(WorkerState(name="cpu/0", device="cpu", is_ready=True),), notes={"speed": "modest"})
+
+
+@final
+class PretendPool:
+    """Answers every job at once, or raises `error`, or waits for `gate`; remembers what it was given.
+
+    `taken` is released once a job.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job, int]] = []
+        self.error: Exception | None = None
+        self.refusal: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.taken = asyncio.Semaphore(0)
+        self.cancelled = 0
+        self.now = READY
+        self.measured: dict[str, float] = {}
+        self.is_running = False
+
+    async def start(self) -> None:
+        self.is_running = True
+
+    async def stop(self) -> None:
+        self.is_running = False
+
+    def admit(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def submit(self, job: Job, *, pixels: int) -> Result:
+        self.jobs.append((job, pixels))
+        self.taken.release()
+        if self.gate is not None:
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        if self.error is not None:
+            raise self.error
+        return self._result(job)
+
+    def state(self) -> PoolState:
+        return self.now
+
+    def _result(self, job: Job) -> Result:
+        stages_s = {"decode": 0.0101, "queue": 0.0002, "device": 0.2, "encode": 0.03}
+        if isinstance(job.options, CompressOptions):
+            result = CompressResult(
+                stream=b"\xff\xd8stream\xff\xd9",
+                media_type="image/jpeg",
+                model="0badf00d",
+                scale=2,
+                width=30,
+                height=20,
+                quality=job.options.quality or 50,
+                stages_s=stages_s,
+            )
+            return replace(result, **self.measured)  # type: ignore[arg-type]  # tests say what fits
+        return RestoreResult(
+            image=b"restored",
+            media_type=f"image/{job.options.output}",
+            model="0badf00d",
+            scale=2,
+            width=30,
+            height=20,
+            rate_bpp=0.123456,
+            stages_s=stages_s,
+        )
+
+
+def picture(form: str = "PNG", size: tuple[int, int] = (30, 20), **options: Any) -> bytes:
+    """A small image file."""
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 100, 50)).save(file, form, **options)
+    return file.getvalue()
+
+
+def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem that a response is, which must be complete."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = json.loads(response.content)
+    assert body["code"] == code
+    assert body["status"] == status
+    assert body["type"] == f"/problems/{code}"
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["instance"] == response.request.url.path
+    assert body["title"]
+    assert body["detail"]
+    return body

@@ -1,0 +1,302 @@
+"""`POST /compress`: what goes in, what comes out, and every way to be refused."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.errors import Draining, Overloaded, UnreachableTarget, VirtualCodecError
+from service.jobs import CompressOptions
+from tests.api.conftest import Connect
+from tests.api.pretend import PretendPool, picture, problem
+
+
+class Unread(httpx2.AsyncByteStream):
+    """A body that must not be read."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield pytest.fail("it was read")
+
+
+async def test_a_raw_body_comes_back_as_a_jpeg(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    response = await client.post("/compress", content=picture(), headers={"Content-Type": "image/png"})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/jpeg"
+    assert response.content == b"\xff\xd8stream\xff\xd9"
+    [(job, pixels)] = pool.jobs
+    assert job.data == picture()
+    assert job.options == CompressOptions()
+    assert pixels == 600
+    assert job.deadline == pytest.approx(time.monotonic() + 120, abs=5)
+
+
+async def test_the_headers_say_what_was_done(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    response = await client.post("/compress", content=picture())
+    assert response.headers["vcodec-model"] == "0badf00d"
+    assert response.headers["vcodec-scale"] == "2"
+    assert response.headers["vcodec-size"] == "30x20"
+    assert response.headers["vcodec-bpp"] == "0.1333"
+    assert response.headers["vcodec-quality"] == "50"
+    assert "vcodec-psnr" not in response.headers
+    assert "vcodec-ms-ssim" not in response.headers
+    timing = response.headers["server-timing"]
+    assert timing == "decode;dur=10.1, queue;dur=0.2, device;dur=200.0, encode;dur=30.0"
+    pool.measured = {"psnr_db": 38.12345, "ms_ssim": 0.987654}
+    response = await client.post("/compress?min_psnr=38", content=picture())
+    assert response.headers["vcodec-psnr"] == "38.123"
+    assert response.headers["vcodec-ms-ssim"] == "0.98765"
+
+
+@pytest.mark.parametrize("label", [None, "image/jpeg", "text/plain", "application/json", "nonsense"])
+async def test_the_bytes_decide_and_not_the_label(client: httpx2.AsyncClient, label: str | None) -> None:
+    headers = {} if label is None else {"Content-Type": label}
+    assert (await client.post("/compress", content=picture("BMP"), headers=headers)).status_code == 200
+
+
+async def test_a_form_may_hold_the_file_and_the_options(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    response = await client.post(
+        "/compress",
+        files={"file": ("photo.png", picture(), "text/html")},
+        data={"quality": "70", "scale": "1", "background": "00ff00"},
+    )
+    assert response.status_code == 200
+    assert pool.jobs[0][0].options == CompressOptions(quality=70, scale=1, background=(0, 255, 0))
+
+
+async def test_options_are_read_from_the_query(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    response = await client.post("/compress?max_bpp=0.5&effort=7&model=small", content=picture())
+    assert response.status_code == 200
+    assert pool.jobs[0][0].options == CompressOptions(max_bpp=0.5, effort=7, model="small")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "quality=0",
+        "quality=101",
+        "quality=5.5",
+        "quality=",
+        "quality=40&quality=40",
+        "quality=40&max_bytes=1000",
+        "qualty=40",
+        "effort=10",
+        "scale=3",
+        "background=white",
+        "min_ms_ssim=1.5",
+        "max_bpp=nan",
+        "=1",
+    ],
+)
+async def test_options_that_cannot_be_meant_are_refused(
+    client: httpx2.AsyncClient, pool: PretendPool, query: str
+) -> None:
+    problem(await client.post(f"/compress?{query}", content=picture()), 422, "bad_option")
+    assert pool.jobs == []
+
+
+@pytest.mark.parametrize("query", ["?quality=40", "?effort=2"])
+async def test_options_in_both_places_are_refused(client: httpx2.AsyncClient, query: str) -> None:
+    response = await client.post(f"/compress{query}", files={"file": ("a.png", picture())}, data={"quality": "40"})
+    problem(response, 422, "bad_option")
+
+
+async def test_a_form_field_given_twice_is_refused(client: httpx2.AsyncClient) -> None:
+    response = await client.post("/compress", files={"file": ("a.png", picture())}, data={"quality": ["40", "40"]})
+    problem(response, 422, "bad_option")
+
+
+async def test_the_servers_maximum_of_effort_is_kept(connect: Connect) -> None:
+    async with connect(max_effort=5) as client:
+        body = problem(await client.post("/compress?effort=6", content=picture()), 422, "bad_option")
+        assert (body["limit"], body["actual"]) == (5, 6)
+        assert (await client.post("/compress?effort=5", content=picture())).status_code == 200
+
+
+async def test_no_body_is_refused(client: httpx2.AsyncClient) -> None:
+    problem(await client.post("/compress"), 400, "empty_body")
+    problem(await client.post("/compress", files={"file": ("a.png", b"")}), 400, "empty_body")
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        ({"image": ("a.png", b"x")}, "missing_file"),
+        ({"file": (None, "x")}, "missing_file"),
+        ([("file", ("a.png", b"x")), ("file", ("b.png", b"x"))], "bad_multipart"),
+        ([("file", ("a.png", b"x")), ("other", ("b.png", b"x"))], "bad_multipart"),
+        ([("file", ("a.png", b"x")), *[(f"f{n}", (None, "x")) for n in range(17)]], "bad_multipart"),
+        ([("file", ("a.png", b"x")), ("model", (None, "x" * 5000))], "bad_multipart"),
+    ],
+)
+async def test_a_form_without_exactly_one_file_is_refused(client: httpx2.AsyncClient, files: Any, code: str) -> None:
+    problem(await client.post("/compress", files=files), 400, code)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", b"no boundary"),
+        ("multipart/form-data; boundary=x", b"not a part"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nx\r\n--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\ncut off',
+        ),
+        ("multipart/form-data; boundary=x", b""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Starlette drops half a file
+async def test_a_malformed_form_is_refused(client: httpx2.AsyncClient, kind: str, body: bytes) -> None:
+    response = await client.post("/compress", content=body, headers={"Content-Type": kind})
+    assert response.status_code == 400
+    assert response.json()["code"] in ("bad_multipart", "missing_file")
+
+
+async def test_urlencoded_and_encoded_bodies_are_refused(client: httpx2.AsyncClient) -> None:
+    response = await client.post("/compress", data={"file": "x"})
+    problem(response, 415, "unsupported_media_type")
+    for encoding in ("gzip", "br", "identity, gzip", "x"):
+        response = await client.post("/compress", content=b"x", headers={"Content-Encoding": encoding})
+        problem(response, 415, "unsupported_encoding")
+
+
+async def test_what_is_no_image_is_refused_without_a_worker(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    problem(await client.post("/compress", content=b"GIF87 it is not"), 415, "unsupported_format")
+    problem(await client.post("/compress", content=picture()[:40]), 422, "undecodable_image")
+    assert pool.jobs == []
+
+
+async def test_the_header_is_enough_to_refuse_too_many_pixels(connect: Connect, pool: PretendPool) -> None:
+    async with connect(max_pixels=599) as client:
+        body = problem(await client.post("/compress", content=picture()), 413, "too_many_pixels")
+        assert (body["limit"], body["actual"]) == (599, 600)
+    async with connect(max_side=29) as client:
+        body = problem(await client.post("/compress", content=picture()), 413, "side_too_long")
+        assert (body["limit"], body["actual"]) == (29, 30)
+    assert pool.jobs == []
+
+
+async def test_a_body_that_says_it_is_too_large_is_refused_unread(connect: Connect) -> None:
+    async with connect(max_body_bytes=100) as client:
+        response = await client.post("/compress", content=Unread(), headers={"Content-Length": "101"})
+        answer = problem(response, 413, "body_too_large")
+        assert (answer["limit"], answer["actual"]) == (100, 101)
+
+
+async def test_a_body_that_turns_out_too_large_is_refused(connect: Connect) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield bytes(30)
+
+    async with connect(max_body_bytes=100) as client:
+        answer = problem(await client.post("/compress", content=body()), 413, "body_too_large")
+        assert (answer["limit"], answer["actual"]) == (100, 120)
+        response = await client.post("/compress", files={"file": ("a.png", bytes(100))})
+        problem(response, 413, "body_too_large")
+
+
+async def test_the_limit_itself_is_allowed(connect: Connect) -> None:
+    async with connect(max_body_bytes=len(picture())) as client:
+        assert (await client.post("/compress", content=picture())).status_code == 200
+
+
+async def test_a_slow_body_is_refused(connect: Connect) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"\x89PNG"
+        await asyncio.sleep(5)
+        yield b"late"
+
+    async with connect(body_timeout_s=0.1) as client:
+        problem(await client.post("/compress", content=body()), 408, "body_timeout")
+        response = await client.post("/compress", content=body(), headers={"Request-Timeout-Ms": "50"})
+        problem(response, 504, "deadline_exceeded")
+
+
+async def test_all_bodies_together_have_a_limit(connect: Connect, pool: PretendPool) -> None:
+    pool.gate = asyncio.Event()
+    size = len(picture())
+    async with connect(max_body_bytes=size, max_pending_bytes=2 * size) as client:
+        first = [asyncio.create_task(client.post("/compress", content=picture())) for _ in range(2)]
+        for _ in first:
+            await pool.taken.acquire()
+        response = await client.post("/compress", content=picture())
+        problem(response, 503, "overloaded")
+        assert int(response.headers["retry-after"]) >= 1
+        pool.gate.set()
+        assert [response.status_code for response in await asyncio.gather(*first)] == [200, 200]
+        assert (await client.post("/compress", content=picture())).status_code == 200
+
+
+async def test_the_callers_time_is_kept_up_to_the_servers_maximum(connect: Connect, pool: PretendPool) -> None:
+    async with connect(timeout_s=20, max_timeout_s=40) as client:
+        for header, seconds in (("1500", 1.5), ("999999999", 40.0)):
+            await client.post("/compress", content=picture(), headers={"Request-Timeout-Ms": header})
+            assert pool.jobs[-1][0].deadline == pytest.approx(time.monotonic() + seconds, abs=0.8)
+        await client.post("/compress", content=picture())
+        assert pool.jobs[-1][0].deadline == pytest.approx(time.monotonic() + 20, abs=0.8)
+        for header in ("0", "-5", "soon", "1.5", "9" * 40):
+            response = await client.post("/compress", content=picture(), headers={"Request-Timeout-Ms": header})
+            problem(response, 422, "bad_option")
+
+
+async def test_what_the_pool_raises_is_what_the_caller_gets(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    pool.error = UnreachableTarget("no stream is below 500 bytes; 612 can be had", limit=500, actual=612)
+    body = problem(await client.post("/compress?max_bytes=500", content=picture()), 422, "unreachable_target")
+    assert (body["limit"], body["actual"]) == (500, 612)
+    pool.error = Overloaded("full", retry_after_s=12.2)
+    response = await client.post("/compress", content=picture())
+    problem(response, 503, "overloaded")
+    assert response.headers["retry-after"] == "13"
+    pool.error = VirtualCodecError("logged")
+    problem(await client.post("/compress", content=picture()), 500, "internal")
+
+
+async def test_a_full_service_refuses_before_it_reads(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    pool.refusal = Draining("about to stop", retry_after_s=5)
+    response = await client.post("/compress", content=Unread())
+    problem(response, 503, "draining")
+    assert response.headers["retry-after"] == "5"
+
+
+async def test_a_caller_who_leaves_takes_the_job_along(connect: Connect, pool: PretendPool) -> None:
+    pool.gate = asyncio.Event()
+    async with connect() as client:
+        request = asyncio.create_task(_leave_after_sending(client, pool))
+        await request
+        assert pool.cancelled == 1
+
+
+async def _leave_after_sending(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    """Speaks ASGI itself: a client without a socket cannot hang up."""
+    app = client._transport.app  # type: ignore[attr-defined]
+    messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    messages.put_nowait({"type": "http.request", "body": picture(), "more_body": False})
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/compress",
+        "raw_path": b"/compress",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [],
+        "client": ("test", 1),
+        "server": ("test", 80),
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    call = asyncio.create_task(app(scope, messages.get, send))
+    await pool.taken.acquire()
+    messages.put_nowait({"type": "http.disconnect"})
+    await call
+    assert sent == []

@@ -1,0 +1,151 @@
+"""What holds for every path: ids, HEAD, methods, keys, problems; and what this process never loads."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from service import errors
+from service.api.problems import PROBLEMS
+from service.errors import VirtualCodecError
+from tests.api.conftest import Connect
+from tests.api.pretend import PretendPool, picture, problem
+
+CODES = (
+    "animated_image bad_input bad_model bad_multipart bad_option bad_stream bad_training_data body_timeout "
+    "body_too_large deadline_exceeded draining empty_body internal method_not_allowed missing_file "
+    "model_not_found no_worker not_acceptable not_found overloaded poison_input quota_exceeded side_too_long "
+    "too_many_pixels too_many_scans unauthorized unavailable undecodable_image unknown_stream_model "
+    "unreachable_target unsupported_encoding unsupported_format unsupported_media_type"
+)
+
+
+def every_error(root: type[VirtualCodecError] = VirtualCodecError) -> set[type[VirtualCodecError]]:
+    return {root}.union(*(every_error(kind) for kind in root.__subclasses__()))
+
+
+def test_the_codes_are_frozen() -> None:
+    assert " ".join(sorted(PROBLEMS)) == CODES
+
+
+def test_every_error_has_a_status_and_an_explanation() -> None:
+    ours = {kind for kind in every_error() if kind.__module__ == errors.__name__}
+    assert {kind.code for kind in ours} == set(PROBLEMS)
+    assert len(ours) == len(PROBLEMS), "every class has a code of its own"
+    assert {problem.status for problem in PROBLEMS.values()} == {
+        *(400, 401, 404, 405, 406, 408, 413, 415, 422, 429, 500, 503, 504)
+    }
+    for kind in PROBLEMS.values():
+        assert kind.title
+        assert kind.meaning.endswith(".")
+        assert kind.remedy
+
+
+async def test_unknown_paths_and_wrong_methods_are_problems(client: httpx2.AsyncClient) -> None:
+    problem(await client.get("/nothing"), 404, "not_found")
+    problem(await client.post("/compress/", content=picture()), 404, "not_found")
+    response = await client.get("/compress")
+    problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "POST"
+    response = await client.delete("/healthz")
+    problem(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/models", "/docs", "/openapi.json"])
+async def test_head_works_where_get_does(client: httpx2.AsyncClient, path: str) -> None:
+    got, head = await client.get(path), await client.head(path)
+    assert head.status_code == got.status_code == 200
+    assert head.content == b""
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert "content-length" in head.headers
+
+
+async def test_head_of_what_takes_only_post_is_refused(client: httpx2.AsyncClient) -> None:
+    response = await client.head("/compress")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+async def test_a_sane_request_id_is_taken_over(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    response = await client.post("/compress", content=picture(), headers={"X-Request-ID": "my-id.7_B"})
+    assert response.headers["x-request-id"] == "my-id.7_B"
+    assert pool.jobs[0][0].request_id == "my-id.7_B"
+
+
+@pytest.mark.parametrize("strange", ["", "a b", "x" * 129, "<script>", "a\tb"])
+async def test_a_strange_request_id_is_replaced(client: httpx2.AsyncClient, strange: str) -> None:
+    response = await client.get("/nothing", headers={"X-Request-ID": strange})
+    assert response.headers["x-request-id"] not in ("", strange)
+    problem(response, 404, "not_found")
+
+
+async def test_keys_are_wanted_where_there_are_any(connect: Connect, pool: PretendPool) -> None:
+    digest = hashlib.sha256(b"second").hexdigest()
+    async with connect(api_keys=f"first,sha256:{digest}") as client:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-API-Key": "wrong"}, {"X-API-Key": digest}):
+            response = await client.post("/compress", content=picture(), headers=headers)
+            problem(response, 401, "unauthorized")
+            assert response.headers["www-authenticate"].startswith("Bearer")
+        problem(await client.get("/models"), 401, "unauthorized")
+        assert pool.jobs == []
+        for headers in ({"Authorization": "Bearer first"}, {"X-API-Key": "second"}):
+            response = await client.post("/compress", content=picture(), headers=headers)
+            assert response.status_code == 200
+        for path in ("/", "/healthz", "/readyz", "/metrics", "/problems/unauthorized", "/docs"):
+            assert (await client.get(path)).status_code == 200
+
+
+async def test_a_crash_is_a_problem_that_tells_nothing(
+    client: httpx2.AsyncClient, pool: PretendPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool.error = RuntimeError("secret")
+    response = await client.post("/compress", content=picture())
+    problem(response, 500, "internal")
+    assert "secret" not in response.text
+    assert "secret" in caplog.text
+
+
+async def test_a_request_is_one_log_line(client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="service")
+    await client.post("/compress?quality=5", content=picture(), headers={"X-Request-ID": "seven"})
+    [line] = [record.getMessage() for record in caplog.records if record.name == "service.api"]
+    for fact in (
+        "event=request",
+        "method=POST",
+        "route=/compress",
+        "status=200",
+        "request_id=seven",
+        "size=30x20",
+    ):
+        assert fact in line
+    caplog.clear()
+    await client.get("/healthz")
+    assert caplog.records == []
+
+
+async def test_nobody_guesses_types(client: httpx2.AsyncClient) -> None:
+    for path in ("/", "/healthz", "/nothing"):
+        assert (await client.get(path)).headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_pool_starts_and_stops_with_the_application(connect: Connect, pool: PretendPool) -> None:
+    async with connect():
+        assert pool.is_running
+    assert not pool.is_running
+
+
+def test_the_api_process_never_loads_torch(model_store: Path) -> None:
+    script = """
+import pathlib, sys
+from service.api import create_app, server
+from service.settings import Settings
+create_app(Settings.load(model_store=pathlib.Path(sys.argv[1])))
+loaded = sorted({"torch", "service.codec", "service.networks", "service.runner"} & set(sys.modules))
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", script, str(model_store)], check=True)

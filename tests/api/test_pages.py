@@ -1,0 +1,144 @@
+"""Health, metrics, models, problems, the playground, and the documentation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import httpx2
+import pytest
+
+from service.api import Drain
+from service.api.problems import PROBLEMS
+from service.serving import PoolState, WorkerState
+from tests.api.conftest import Connect
+from tests.api.pretend import READY, PretendPool, picture, problem
+
+
+async def test_health_needs_nothing(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    pool.now = PoolState()
+    assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_ready_says_what_is_served_and_what_was_replaced(client: httpx2.AsyncClient) -> None:
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    body = response.json()
+    assert body["model"]["name"] == "small"
+    assert body["workers"] == [{"name": "cpu/0", "device": "cpu", "ready": True, "jobs": 0}]
+    assert body["notes"] == {"speed": "modest"}
+
+
+async def test_not_ready_says_why(client: httpx2.AsyncClient, pool: PretendPool, drain: Drain) -> None:
+    cold = WorkerState(name="cpu/0", device="cpu", is_ready=False)
+    pool.now = PoolState(workers=(cold,), reasons=("worker cpu/0: the model is damaged",))
+    response = await client.get("/readyz")
+    assert problem(response, 503, "no_worker")["reasons"] == ["worker cpu/0: the model is damaged"]
+    assert response.headers["retry-after"] == "1"
+    pool.now = READY
+    drain.begin()
+    assert "about to stop" in problem(await client.get("/readyz"), 503, "draining")["detail"]
+    assert (await client.post("/compress", content=picture())).status_code == 200, "it goes on serving"
+
+
+async def test_one_warm_worker_of_two_is_enough_and_the_other_is_named(
+    client: httpx2.AsyncClient, pool: PretendPool
+) -> None:
+    pool.now = replace(READY, reasons=("worker cpu/1: starting",))
+    response = await client.get("/readyz")
+    assert response.status_code == 200
+    assert "worker cpu/1" in response.text
+
+
+async def test_a_store_without_models_is_not_ready(connect: Connect, tmp_path_factory: pytest.TempPathFactory) -> None:
+    async with connect(model_store=tmp_path_factory.mktemp("empty")) as client:
+        assert "the model store is empty" in problem(await client.get("/readyz"), 503, "no_worker")["reasons"]
+        assert (await client.get("/models")).json() == []
+
+
+async def test_the_models_are_listed(client: httpx2.AsyncClient) -> None:
+    old, small = (await client.get("/models")).json()
+    assert set(small) == {"id", "name", "default", "codecs", "scales", "created", "metrics"}
+    assert small["name"] == "small"
+    assert small["default"] is True
+    assert small["codecs"] == ["jpeg"]
+    assert small["scales"] == [1, 2]
+    assert small["metrics"] == {"bd_rate": -30.5}
+    assert old["default"] is False
+    assert old["codecs"] == [], "it compresses nothing any more"
+
+
+async def test_a_model_is_found_by_name_and_by_id(client: httpx2.AsyncClient) -> None:
+    by_name = (await client.get("/models/small")).json()
+    assert (await client.get(f"/models/{by_name['id']}")).json() == by_name
+    assert "small" in problem(await client.get("/models/large"), 404, "model_not_found")["detail"]
+
+
+async def test_every_problem_leads_to_a_page_for_people_and_for_programs(client: httpx2.AsyncClient) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for code in PROBLEMS:
+        response = await client.get(f"/problems/{code}")
+        assert response.json()["code"] == code
+        assert response.headers["vary"] == "Accept"
+        page = await client.get(f"/problems/{code}", headers=browser)
+        assert page.headers["content-type"].startswith("text/html")
+        assert code in page.text
+
+
+async def test_an_unknown_problem_is_not_found(client: httpx2.AsyncClient) -> None:
+    problem(await client.get("/problems/none"), 404, "not_found")
+
+
+async def test_the_playground_is_one_page_without_anything_from_elsewhere(client: httpx2.AsyncClient) -> None:
+    response = await client.get("/")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    page = response.text.replace("http://www.w3.org/2000/svg", "")
+    assert "http://" not in page
+    assert "https://" not in page
+    assert len(response.content) < 40_000
+
+
+async def test_the_metrics_count_requests_jobs_and_problems(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+    pool.now = replace(READY, retries=3, restarts={"crash": 2}, queued_items=4, estimated_wait_s=1.5)
+    await client.post("/compress", content=picture())
+    await client.post("/compress?quality=0", content=picture())
+    await client.get("/no/such/path")
+    await client.head("/healthz")
+    response = await client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    for line in (
+        'vcodec_http_requests_total{method="POST",route="/compress",status="200"} 1.0',
+        'vcodec_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
+        'vcodec_http_requests_total{method="HEAD",route="/healthz",status="200"} 1.0',
+        'vcodec_rejected_requests_total{reason="bad_option"} 1.0',
+        'vcodec_request_stage_duration_seconds_count{route="/compress",stage="device"} 1.0',
+        'vcodec_http_requests_in_progress{route="/compress"} 0.0',
+        'vcodec_worker_up{device="cpu",worker="cpu/0"} 1.0',
+        'vcodec_worker_restarts_total{reason="crash"} 2.0',
+        "vcodec_retries_total 3.0",
+        "vcodec_queue_items 4.0",
+        "vcodec_queue_estimated_wait_seconds 1.5",
+        "vcodec_ready 1.0",
+        "vcodec_draining 0.0",
+    ):
+        assert line in response.text.splitlines(), line
+    assert "process_resident_memory_bytes" in response.text
+    assert "vcodec_model_info{" in response.text
+
+
+async def test_the_documentation_is_complete(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/docs")).status_code == 200
+    schema = (await client.get("/openapi.json")).json()
+    compress = schema["paths"]["/compress"]["post"]
+    names = {parameter["name"] for parameter in compress["parameters"]}
+    assert names == {
+        *("quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim"),
+        *("effort", "scale", "codec", "model", "background", "Request-Timeout-Ms"),
+    }
+    assert "multipart/form-data" in compress["requestBody"]["content"]
+    common = {"200", "400", "401", "408", "413", "415", "422", "429", "503", "504"}
+    assert set(compress["responses"]) == common | {"404"}
+    assert set(schema["paths"]["/decompress"]["post"]["responses"]) == common | {"406"}
+    for path in ("/healthz", "/readyz", "/metrics", "/models", "/models/{model}", "/problems/{code}"):
+        assert "get" in schema["paths"][path]
