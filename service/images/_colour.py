@@ -59,9 +59,7 @@ def _narrow(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     values = np.asarray(image)
     transparent = image.info.get("transparency")
     alpha = (
-        Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
-        if transparent is not None
-        else None
+        Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)) if transparent is not None else None
     )
     table = (np.arange(65_536, dtype=np.uint32) * 255 + most // 2) // most
     if image.mode != "I" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # the decoder turns 8 bits only

@@ -23,7 +23,8 @@ def encode(pixels: NDArray[np.uint8], output: OutputFormat) -> bytes:
 
     Raises `NotAcceptable` for what the format cannot hold.
     """
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+    is_shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+    if pixels.dtype != np.uint8 or not is_shaped or not pixels.size:
         raise ValueError(f"pixels must be [H, W] or [H, W, 3] uint8, got {pixels.shape} {pixels.dtype}")
     return _WRITERS[output](pixels)
 

@@ -39,9 +39,7 @@ def webp(file: bytes, limits: ImageLimits) -> Essence:
     for _ in range(_MAX_CHUNKS):
         if position + 8 > end:
             body = b"WEBP" + b"".join(kept)
-            return Essence(
-                file=b"RIFF" + len(body).to_bytes(4, "little") + body, orientation=orientation or 1
-            )
+            return Essence(file=b"RIFF" + len(body).to_bytes(4, "little") + body, orientation=orientation or 1)
         name, size = file[position : position + 4], _u32(file, position + 4)
         if position + 8 + size > end:
             raise UndecodableImage("the WebP is truncated")

@@ -58,9 +58,7 @@ def _filtered(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     samples = pixels.reshape(height, -1)
     step, width = samples.shape[1] // pixels.shape[1], samples.shape[1]
     most = max(1, _BLOCK_SAMPLES // width)
-    padded = np.zeros(
-        (most + 1, step + width), np.uint8
-    )  # a row above and a pixel to the left, zero at first
+    padded = np.zeros((most + 1, step + width), np.uint8)  # a row above and a pixel to the left, zero at first
     filtered = np.full((most, 1 + width), _PAETH, np.uint8)
     to_a, to_b, to_c = np.empty((3, most, width), np.int16)
     predicted, chosen = np.empty((2, most, width), np.uint8)

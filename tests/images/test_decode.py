@@ -1,0 +1,249 @@
+"""What a file's pixels are."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from service.errors import (
+    AnimatedImage,
+    EmptyInput,
+    SideTooLong,
+    TooManyPixels,
+    TooManyScans,
+    UndecodableImage,
+    UnsupportedFormat,
+)
+from service.images import ImageLimits, decode, sniff
+from tests.images.pictures import Tags, by_pillow, exif_tiff, noise, png, png_chunk, smooth, tiff, written
+
+LOSSLESS = [
+    ("PNG", {}),
+    ("WEBP", {"lossless": True}),
+    ("BMP", {}),
+    ("TIFF", {}),
+    ("TIFF", {"compression": "tiff_lzw"}),
+    ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    ("TIFF", {"compression": "packbits"}),
+    ("TIFF", {"big_tiff": True}),
+]
+FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "TIFF": "tiff", "BMP": "bmp", "GIF": "gif", "AVIF": "avif"}
+
+
+@pytest.mark.parametrize(("form", "name"), FORMATS.items())
+def test_a_format_is_known_by_its_bytes(form: str, name: str) -> None:
+    file = written(smooth(), form)
+    assert sniff(file) == name
+    assert decode(file).shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"<html>",
+        b"\x89PNG",
+        b"RIFF\0\0\0\0WAVEfmt ",
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        b"%PDF-1.7",
+        b"P6 1 1 255 abc",
+    ],
+)
+def test_other_formats_are_not_taken(file: bytes) -> None:
+    with pytest.raises(UnsupportedFormat, match="PNG, JPEG"):
+        decode(file)
+
+
+def test_a_format_that_pillow_reads_and_we_do_not_is_not_taken() -> None:
+    for form in ("PPM", "TGA", "PCX", "ICO", "JPEG2000"):
+        with pytest.raises(UnsupportedFormat):
+            decode(written(smooth(), form))
+
+
+def test_no_bytes_are_no_image() -> None:
+    with pytest.raises(EmptyInput):
+        decode(b"")
+
+
+@pytest.mark.parametrize(("form", "options"), LOSSLESS)
+def test_lossless_colours_come_back_exactly(form: str, options: dict[str, object]) -> None:
+    assert np.array_equal(decode(written(noise(), form, **options)), noise())
+
+
+@pytest.mark.parametrize(("form", "options"), [it for it in LOSSLESS if it[0] != "WEBP"])
+def test_lossless_grey_comes_back_exactly_and_grey(form: str, options: dict[str, object]) -> None:
+    assert np.array_equal(decode(written(noise(channels=0), form, **options)), noise(channels=0))
+
+
+def test_big_endian_tiffs_are_read() -> None:
+    tags: Tags = {256: 40, 257: 24, 258: (8, 8, 8), 259: 1, 262: 2, 277: 3}
+    for order in "<>":
+        assert np.array_equal(decode(tiff(tags, noise().tobytes(), order=order)), noise())
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_what_libjpeg_says(progressive: bool) -> None:
+    colour = written(smooth(), "JPEG", progressive=progressive)
+    assert np.array_equal(decode(colour), np.asarray(by_pillow(colour)))
+    grey = written(smooth()[..., 0], "JPEG", progressive=progressive)
+    assert np.array_equal(decode(grey), np.asarray(by_pillow(grey)))
+
+
+def test_lossy_formats_are_near() -> None:
+    for form in ("AVIF", "WEBP", "JPEG"):
+        found = decode(written(smooth(), form, quality=95))
+        assert np.abs(found.astype(int) - smooth()).mean() < 4
+
+
+def test_palettes_become_colours() -> None:
+    palette = Image.fromarray(smooth()).quantize(16)
+    expected = np.asarray(palette.convert("RGB"))
+    for form in ("PNG", "GIF", "BMP", "TIFF"):
+        assert np.array_equal(decode(written(palette, form)), expected)
+
+
+def test_one_bit_is_grey() -> None:
+    bits = noise(channels=0) > 127
+    for form in ("PNG", "TIFF", "BMP"):
+        assert np.array_equal(decode(written(Image.fromarray(bits), form)), bits * np.uint8(255))
+
+
+def test_a_phone_s_mpo_is_its_first_picture() -> None:
+    first, second = Image.fromarray(smooth()), Image.fromarray(smooth(80, 48))
+    mpo = written(first, "MPO", save_all=True, append_images=[second])
+    assert by_pillow(mpo).format == "MPO"
+    assert np.array_equal(decode(mpo), np.asarray(by_pillow(mpo)))
+
+
+# Orientation.
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_the_picture_is_turned_upright(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = written(smooth(), form, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(by_pillow(file)))
+    found = decode(file)
+    assert found.shape == ((40, 24, 3) if orientation > 4 else (24, 40, 3))
+    assert found.flags.c_contiguous
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65_535])
+def test_an_orientation_that_is_none_is_ignored(orientation: int) -> None:
+    file = png(2, 1, bytes(7), before=png_chunk(b"eXIf", exif_tiff(orientation)))
+    assert decode(file).shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("exif", [b"", b"II", exif_tiff(6)[:-9], b"MM\0*\xff\xff\xff\xff", b"II*\0\0\0\0\0"])
+def test_broken_exif_is_ignored(exif: bytes) -> None:
+    assert decode(png(2, 1, bytes(7), before=png_chunk(b"eXIf", exif))).shape == (1, 2, 3)
+    jpeg = written(smooth(2, 1), "JPEG")
+    app1 = b"\xff\xe1" + (len(exif) + 8).to_bytes(2, "big") + b"Exif\0\0" + exif
+    assert decode(jpeg[:2] + app1 + jpeg[2:]).shape == (1, 2, 3)
+
+
+def test_exif_of_either_byte_order_is_read() -> None:
+    for order in "<>":
+        assert decode(png(2, 1, bytes(7), before=png_chunk(b"eXIf", exif_tiff(6, order=order)))).shape == (2, 1, 3)
+
+
+# Limits.
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_pixel_limit_is_exact(form: str) -> None:
+    file = written(smooth(40, 24), form)
+    assert decode(file, limits=ImageLimits(max_pixels=960)).shape == (24, 40, 3)
+    with pytest.raises(TooManyPixels, match="40x24") as caught:
+        decode(file, limits=ImageLimits(max_pixels=959))
+    assert (caught.value.limit, caught.value.actual) == (959, 960)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_side_limit_is_exact(form: str) -> None:
+    for width, height in ((40, 24), (24, 40)):
+        file = written(smooth(width, height), form)
+        assert decode(file, limits=ImageLimits(max_side=40)).shape == (height, width, 3)
+        with pytest.raises(SideTooLong) as caught:
+            decode(file, limits=ImageLimits(max_side=39))
+        assert (caught.value.limit, caught.value.actual) == (39, 40)
+
+
+def test_the_scan_limit_is_exact() -> None:
+    file = written(smooth(), "JPEG", progressive=True)
+    assert decode(file, limits=ImageLimits(max_scans=10)).shape == (24, 40, 3)
+    with pytest.raises(TooManyScans) as caught:
+        decode(file, limits=ImageLimits(max_scans=9))
+    assert caught.value.limit == 9
+
+
+@pytest.mark.parametrize("limits", [{"max_pixels": 0}, {"max_side": 0}, {"max_scans": -1}, {"max_pixels": 1 << 30}])
+def test_limits_that_cannot_be_are_refused(limits: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        ImageLimits(**limits)
+
+
+def test_the_limits_of_one_call_are_not_those_of_another() -> None:
+    file = written(smooth(), "PNG")
+
+    def is_taken(max_pixels: int) -> bool:
+        try:
+            decode(file, limits=ImageLimits(max_pixels=max_pixels))
+        except TooManyPixels:
+            return False
+        return True
+
+    wanted = [960, 959] * 50
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(is_taken, wanted)) == [limit == 960 for limit in wanted]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_extreme_shapes_are_read(form: str) -> None:
+    for width, height in ((1, 1), (1, 16_000), (16_000, 1)):
+        assert decode(written(np.full((height, width, 3), 9, np.uint8), form)).shape == (height, width, 3)
+    if form not in ("WEBP", "AVIF"):
+        assert decode(written(np.full((20_000, 1, 3), 9, np.uint8), form)).shape == (20_000, 1, 3)
+
+
+# Animation.
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_more_than_one_frame_is_refused(form: str) -> None:
+    frames = [Image.fromarray(noise(24, 24)), Image.fromarray(255 - noise(24, 24))]
+    file = written(frames[0], form, save_all=True, append_images=frames[1:])
+    with pytest.raises(AnimatedImage, match="send one"):
+        decode(file)
+    assert decode(written(frames[0], form, save_all=True)).shape == (24, 24, 3)
+
+
+def test_a_tiff_with_its_thumbnail_is_one_picture() -> None:
+    pages = [Image.fromarray(noise()), Image.fromarray(noise(8, 8))]
+    file = io.BytesIO()
+    pages[1].encoderinfo = {"tiffinfo": {254: 1}}
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    assert np.array_equal(decode(file.getvalue()), noise())
+
+
+def test_what_follows_the_picture_is_ignored() -> None:
+    for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"):
+        file = written(noise(), form)
+        assert np.array_equal(decode(file + b"\0" * 100), decode(file))
+        assert np.array_equal(decode(file + file), decode(file))
+
+
+@pytest.mark.parametrize(
+    ("tags", "what"), [({259: 6}, "method 6"), ({259: 34_925}, "method 34925"), ({256: 0}, "no pixels")]
+)
+def test_a_tiff_that_is_not_read_is_refused_by_name(tags: Tags, what: str) -> None:
+    grey: Tags = {256: 4, 257: 4, 258: 8, 259: 1, 262: 1}
+    assert decode(tiff(grey, bytes(16))).shape == (4, 4)
+    with pytest.raises(UndecodableImage, match=what):
+        decode(tiff(grey | tags, bytes(16)))

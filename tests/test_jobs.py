@@ -1,0 +1,158 @@
+"""Options, results and jobs as plain values."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import BadOption, DeadlineExceeded
+from service.jobs import (
+    CompressOptions,
+    CompressResult,
+    Job,
+    RestoreOptions,
+    RestoreResult,
+    check_deadline,
+)
+
+T = TypeVar("T")
+
+
+def across_a_pipe(value: T) -> T:
+    """What another process would receive."""
+    here, there = multiprocessing.Pipe()
+    with here, there:
+        here.send(value)
+        received: T = there.recv()
+    return received
+
+
+def test_what_is_not_said_is_the_default() -> None:
+    options = CompressOptions.parse({})
+    assert options == CompressOptions()
+    assert (options.quality, options.target, options.effort, options.scale) == (None, None, 4, None)
+    assert (options.codec, options.model, options.background) == ("jpeg", None, (255, 255, 255))
+
+
+def test_every_option_is_read_from_text() -> None:
+    common = {"effort": "9", "scale": "2", "codec": "webp", "model": "small", "background": "0aFF10"}
+    assert CompressOptions.parse({"quality": "75", **common}) == CompressOptions(
+        quality=75, effort=9, scale=2, codec="webp", model="small", background=(10, 255, 16)
+    )
+    assert CompressOptions.parse({"scale": "auto"}).scale is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("max_bytes", 20_000), ("max_bpp", 0.25), ("min_psnr", 32.5), ("min_ms_ssim", 0.98)]
+)
+def test_a_target_is_read_from_text(text: str, value: float) -> None:
+    options = CompressOptions.parse({text: str(value)})
+    assert getattr(options, text) == value
+    assert options.target == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quality", "0"),
+        ("quality", "101"),
+        ("quality", "50.0"),
+        ("quality", "+5"),
+        ("quality", " 5"),
+        ("quality", "5_0"),
+        ("quality", "٥"),
+        ("quality", ""),
+        ("quality", "9" * 5000),
+        ("max_bytes", "0"),
+        ("max_bytes", "-1"),
+        ("max_bpp", "0"),
+        ("max_bpp", "nan"),
+        ("max_bpp", "inf"),
+        ("max_bpp", "1e999"),
+        ("min_psnr", "x"),
+        ("min_psnr", "101"),
+        ("min_ms_ssim", "1.01"),
+        ("min_ms_ssim", "0"),
+        ("effort", "10"),
+        ("effort", "-1"),
+        ("scale", "3"),
+        ("scale", "AUTO"),
+        ("codec", ""),
+        ("model", ""),
+        ("background", "fff"),
+        ("background", "#ffffff"),
+        ("background", "gggggg"),
+        ("background", "12 456"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(BadOption, match=name) as caught:
+        CompressOptions.parse({name: value})
+    assert len(caught.value.detail) < 200
+
+
+def test_the_ends_of_a_range_are_in_it() -> None:
+    for name, values in {"quality": "1 100", "max_bytes": "1", "min_ms_ssim": "1", "effort": "0 9"}.items():
+        for value in values.split():
+            CompressOptions.parse({name: value})
+
+
+def test_an_unknown_option_is_answered_with_the_known() -> None:
+    with pytest.raises(BadOption, match="unknown option 'qualty'; the options are quality, max_bytes"):
+        CompressOptions.parse({"qualty": "50"})
+
+
+def test_only_one_target_may_be_given() -> None:
+    for other in ("max_bytes", "max_bpp", "min_psnr", "min_ms_ssim"):
+        with pytest.raises(BadOption, match=f"at most one of .*; got quality and {other}"):
+            CompressOptions.parse({"quality": "50", other: "1"})
+
+
+@given(st.dictionaries(st.text(max_size=12), st.text(max_size=12), max_size=3))
+def test_no_text_raises_anything_but_a_bad_option(text: dict[str, str]) -> None:
+    try:
+        CompressOptions.parse(text)
+    except BadOption:
+        assert text
+
+
+@given(st.sampled_from(["quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim", "effort"]), st.text(max_size=12))
+def test_no_value_raises_anything_but_a_bad_option(name: str, value: str) -> None:
+    try:
+        CompressOptions.parse({name: value})
+    except BadOption as error:
+        assert name in error.detail  # noqa: PT017 - most values are no numbers, some are
+
+
+def test_bits_per_pixel_count_the_whole_stream() -> None:
+    result = CompressResult(
+        stream=bytes(100), media_type="image/jpeg", model="0badf00d", scale=2, width=20, height=10, quality=50
+    )
+    assert result.rate_bpp == 4.0
+
+
+def test_values_cross_process_borders() -> None:
+    results = [
+        CompressResult(stream=b"x", media_type="image/jpeg", model="0badf00d", scale=1, width=1, height=1, quality=1),
+        RestoreResult(image=b"x", media_type="image/png", model="0badf00d", scale=1, width=1, height=1, rate_bpp=8.0),
+        Job(data=b"x", options=CompressOptions(max_bpp=0.5), request_id="a", deadline=1.0),
+        Job(data=b"x", options=RestoreOptions(output="webp")),
+    ]
+    for value in results:
+        assert across_a_pipe(value) == value
+
+
+def test_what_is_shown_of_a_value_has_no_picture_in_it() -> None:
+    assert "secret" not in repr(Job(data=b"secret", options=RestoreOptions()))
+
+
+def test_a_deadline_is_checked_against_the_monotonic_clock() -> None:
+    check_deadline(None)
+    check_deadline(time.monotonic() + 60)
+    with pytest.raises(DeadlineExceeded, match="deadline passed"):
+        check_deadline(time.monotonic() - 0.001)
