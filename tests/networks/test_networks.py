@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from service.errors import BadModel
+from service.networks import NETWORKS, DescriptionNet, PostprocessNet, build, enlarge, shrink
+from service.networks.condition import CONDITION_SIZE, condition
+
+SMALL: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
+    "postprocess at scale 1": ("postprocess", {"scale": 1, "channels": 8, "blocks": 2}),
+    "postprocess at scale 2": ("postprocess", {"scale": 2, "channels": 8, "blocks": 2}),
+    "description": ("description", {"channels": 8, "blocks": 2}),
+}
+
+
+@pytest.fixture(params=SMALL.values(), ids=SMALL)
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    torch.manual_seed(0)
+    architecture, arguments = request.param
+    return build(architecture, arguments)
+
+
+def test_every_row_of_the_table_is_tried_here() -> None:
+    assert {architecture for architecture, _ in SMALL.values()} == set(NETWORKS)
+
+
+def test_it_scales_by_its_ratio(network: nn.Module) -> None:
+    output = network(torch.rand(2, 3, 32, 48), torch.zeros(2, CONDITION_SIZE))
+    assert output.shape == (2, 3, round(32 * network.ratio), round(48 * network.ratio))
+
+
+def test_every_parameter_gets_a_gradient(network: nn.Module) -> None:
+    with torch.no_grad():
+        network.tail.weight.normal_(std=0.1)
+    network(torch.rand(2, 3, 32, 32), torch.randn(2, CONDITION_SIZE)).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_what_lies_beyond_the_radius_changes_nothing(network: nn.Module) -> None:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        network.tail.weight.normal_(std=0.1)
+    network.double()
+    picture = torch.rand(1, 3, 96, 96, dtype=torch.float64)
+    changed = picture.clone()
+    changed[..., 0:2] = torch.rand(1, 3, 96, 2, dtype=torch.float64)
+    vector = torch.zeros(1, CONDITION_SIZE, dtype=torch.float64)
+    difference = (network(picture, vector) - network(changed, vector)).abs().amax(dim=(0, 1, 2))
+    reach = round((2 + network.radius) * network.ratio)
+    assert difference[:2].max() > 0
+    assert difference[reach:].max() < 1e-12
+
+
+def test_the_condition_changes_the_answer(network: nn.Module) -> None:
+    with torch.no_grad():
+        network.tail.weight.normal_(std=0.1)
+    picture = torch.rand(1, 3, 32, 32)
+    answers = [network(picture, torch.full((1, CONDITION_SIZE), value)) for value in (-1.0, 1.0)]
+    assert not torch.equal(*answers)
+
+
+def test_fresh_networks_are_the_plain_filters() -> None:
+    picture, vector = torch.rand(1, 3, 32, 32), torch.zeros(1, CONDITION_SIZE)
+
+    def same(first: Tensor, second: Tensor) -> bool:
+        return torch.allclose(first, second, atol=1e-6)
+
+    assert same(PostprocessNet(scale=1, channels=8, blocks=1)(picture, vector), picture)
+    assert same(PostprocessNet(scale=2, channels=8, blocks=1)(picture, vector), enlarge(picture, 2))
+    assert same(DescriptionNet(channels=8, blocks=1)(picture, vector), shrink(picture))
+
+
+def test_shrinking_keeps_flat_pictures_flat_and_brightness() -> None:
+    flat = torch.full((1, 3, 24, 24), 0.3)
+    assert torch.allclose(shrink(flat), torch.full((1, 3, 12, 12), 0.3), atol=1e-6)
+
+
+def test_an_unknown_architecture_is_a_bad_model() -> None:
+    with pytest.raises(BadModel, match="description, postprocess"):
+        build("transformer", {})
+    with pytest.raises(BadModel, match="scale must be 1 or 2"):
+        build("postprocess", {"scale": 3, "channels": 8, "blocks": 1})
+    with pytest.raises(BadModel, match="cannot be made"):
+        build("postprocess", {"depth": 3})
+
+
+def test_the_condition_grows_with_the_step_and_is_bounded() -> None:
+    def of(step: int) -> NDArray[np.float32]:
+        return condition([np.full((8, 8), step, np.uint16)] * 3, subsampled=True, own=True)
+
+    assert of(1).shape == (CONDITION_SIZE,)
+    assert (of(20)[:14] > of(10)[:14]).all()
+    assert np.abs(of(1)).max() <= 2
+    assert np.abs(of(255)).max() <= 2.1
+
+
+def test_the_condition_tells_bands_planes_and_flags_apart() -> None:
+    table = np.full((8, 8), 16, np.uint16)
+    high = table.copy()
+    high[7, 7] = 255
+    plain = condition([table, table, table], subsampled=True, own=True)
+    assert not np.array_equal(plain, condition([high, table, table], subsampled=True, own=True))
+    assert not np.array_equal(plain, condition([table, high, high], subsampled=True, own=True))
+    assert not np.array_equal(plain, condition([table, table, table], subsampled=False, own=True))
+    assert not np.array_equal(plain, condition([table, table, table], subsampled=True, own=False))
+    assert not np.array_equal(plain, condition([table], subsampled=True, own=True))
+
+
+def test_the_condition_is_what_released_models_were_trained_on() -> None:
+    luma = np.add.outer(np.arange(8), np.arange(8)).astype(np.uint16) * 5 + 10
+    vector = condition([luma, luma + 20, luma + 20], subsampled=True, own=True)
+    expected = [
+        -0.3390, -0.0466, 0.1610, 0.3219, 0.5141, 0.7431, 0.9876,
+        0.4534, 0.5646, 0.6610, 0.7459, 0.8594, 1.0098, 1.1876, 1.0000, 1.0000, 0.0000,
+    ]  # fmt: skip
+    assert np.allclose(vector, expected, atol=1e-3)
