@@ -19,20 +19,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from service.api.app import Drain, create_app
 from service.api.problems import MEDIA_TYPE, PROBLEMS
 from service.logs import Event, configure
+from service.serving import Pool
 from service.settings import Settings
 
 _LOG: Final = logging.getLogger("service.api")
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+def run(settings: Settings, pool: Pool | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, from that pool or the one of the settings.
 
     Raises `BadModel` when the model store is damaged, `OSError` when the address cannot be had.
     """
-    configure(settings.log_level, settings.log_format)
     drain = Drain()
-    app = create_app(settings, drain=drain)
+    app = create_app(settings, pool, drain=drain)
     with _listen(settings.host, settings.port) as listener:
+        configure(settings.log_level, settings.log_format)
         config = uvicorn.Config(
             app,
             http=_Protocol,

@@ -1,0 +1,152 @@
+"""The service as it runs: a process of its own, real sockets, real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from service.api.server import run
+from service.settings import Settings
+from tests.api.pretend import picture
+from tests.api.slow_codec import OPEN
+
+SCRIPT = """
+import pathlib, sys
+from service.api.server import run
+from service.serving import PoolPolicy, open_pool
+from service.settings import Settings
+policy = PoolPolicy(devices="cpu", threads=2, standby="off", stop_grace_s=5)
+pool = open_pool("local", {}, policy, codec=sys.argv[2])
+store, delay_s = pathlib.Path(sys.argv[1]), float(sys.argv[3])
+run(Settings.load(model_store=store, port=0, drain_delay_s=delay_s, log_format=sys.argv[4]), pool)
+"""
+INSTANT, SECONDS = picture(size=(1, 1)), picture(size=(250, 1))
+
+
+@dataclass
+class Server:
+    """A server process, where it answers, and what it has logged."""
+
+    process: subprocess.Popen[str]
+    url: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if "serving on " in line:
+                self.url = line.rstrip().rpartition("serving on ")[2].rstrip('"}')
+
+
+@contextlib.contextmanager
+def serving(model_store: Path, *, drain_delay_s: float = 1, log_format: str = "text") -> Iterator[Server]:
+    command = [sys.executable, "-c", SCRIPT, str(model_store), OPEN, str(drain_delay_s), log_format]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        server = Server(process)
+        listener = threading.Thread(target=server.listen)
+        listener.start()
+        try:
+            wait_for(lambda: server.url)
+            wait_for(lambda: httpx2.get(f"{server.url}/readyz").status_code == 200)
+            yield server
+        finally:
+            process.kill()
+            listener.join()
+
+
+def wait_for(condition: object) -> None:
+    assert callable(condition)
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def server(model_store: Path) -> Iterator[Server]:
+    with serving(model_store) as running:
+        yield running
+
+
+async def test_sigterm_loses_nothing(server: Server) -> None:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=20) as client:
+        slow = asyncio.create_task(client.post("/compress", content=SECONDS))
+        await asyncio.sleep(0.2)
+        server.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.post("/compress", content=INSTANT)).status_code == 200, "not ready, but serving"
+        await asyncio.sleep(1.2)
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(f"{server.url}/healthz")
+        assert not slow.done()
+        assert (await slow).status_code == 200
+    assert await asyncio.to_thread(server.process.wait, 10) == 0
+    assert any("stopped" in line for line in server.lines)
+
+
+def test_ctrl_c_stops_without_the_delay(model_store: Path) -> None:
+    with serving(model_store, drain_delay_s=600) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(10) == 0
+
+
+def test_what_is_no_http_gets_a_problem_too(server: Server) -> None:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"GET / nonsense\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(1000), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in head
+    assert b'"code": "bad_input"' in body
+
+
+def test_who_hangs_up_is_not_worked_for(server: Server) -> None:
+    with pytest.raises(httpx2.ReadTimeout):
+        httpx2.post(f"{server.url}/compress", content=SECONDS, timeout=0.3)
+    line = 'vcodec_requests_cancelled_total{where="worker"} 1.0'
+    wait_for(lambda: line in httpx2.get(f"{server.url}/metrics").text)
+    wait_for(lambda: any("status=499" in line for line in server.lines))
+
+
+def test_an_early_refusal_keeps_the_connection(server: Server) -> None:
+    with httpx2.Client(base_url=server.url) as client:
+        response = client.post("/compress", content=bytes(65 * 2**20))
+        assert response.status_code == 413
+        assert response.json()["actual"] == 65 * 2**20
+        assert client.post("/compress", content=INSTANT).status_code == 200
+
+
+def test_lines_may_be_json(model_store: Path) -> None:
+    with serving(model_store, log_format="json") as server:
+        httpx2.post(f"{server.url}/compress", content=INSTANT, headers={"X-Request-ID": "seven"})
+        wait_for(lambda: any('"seven"' in line for line in server.lines))
+    [line] = [json.loads(line) for line in server.lines if '"seven"' in line]
+    assert line["event"] == "request"
+    assert line["status"] == 200
+    assert line["route"] == "/compress"
+    assert all(json.loads(line) for line in server.lines)
+
+
+def test_an_address_in_use_is_the_first_thing_said(model_store: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
+            run(Settings.load(model_store=model_store, port=port))
