@@ -56,9 +56,11 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        network.load_state_dict(_under("network.", tensors))
-        average.update(_under("average.", tensors))
+        network.load_state_dict(under("network.", tensors))
+        average.update(under("average.", tensors))
         for name, parameter in network.named_parameters():
+            if progress.step == 0:  # an optimiser has no state before its first step
+                break
             state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {
                 key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
@@ -72,7 +74,7 @@ def load_average(path: Path) -> dict[str, Tensor]:
     """The averaged weights of a checkpoint: what is exported, and what another recipe starts from."""
     try:
         with safe_open(path, framework="pt") as file:
-            return _under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            return under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise BadModel(f"{path} is not a checkpoint: {error}") from error
 
@@ -86,5 +88,6 @@ def read_progress(path: Path) -> Progress:
         raise BadModel(f"{path} is not a checkpoint: {error}") from error
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

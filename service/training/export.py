@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
+from torch import Tensor
 
 from service.codec.model import LoadedModel
 from service.errors import BadOption
 from service.runner import DirectRunner
 from service.store import Manifest, ModelStore, NetworkEntry, model_id
 from service.training.calibration import calibrate
-from service.training.checkpoint import CHECKPOINT, load_average, read_progress
+from service.training.checkpoint import CHECKPOINT, load_average, read_progress, under
 from service.training.data import Pictures
 from service.training.recipes import RECIPES, TrainConfig
 
-_ARCHITECTURE: Final = {"postprocess": "postprocess", "description": "description"}
 _CALIBRATION_CROP: Final = 192
 _CALIBRATION_IMAGES: Final = 28
 
@@ -57,10 +57,9 @@ def export(request: ExportRequest) -> Manifest:
     staging = Path(tempfile.mkdtemp(prefix=".export-", dir=request.store))
     try:
         configs = [read_recipe(run) for run in request.runs]
-        entries = {
-            f"{config.target}-{config.scale}": _write_network(staging, run, config)
-            for run, config in zip(request.runs, configs, strict=True)
-        }
+        entries: dict[str, NetworkEntry] = {}
+        for run, config in zip(request.runs, configs, strict=True):
+            entries |= _write_networks(staging, load_average(run / CHECKPOINT), config)
         manifest = _measured_manifest(request, staging, entries)
         (staging / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
         (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
@@ -85,21 +84,33 @@ def read_recipe(run: Path) -> TrainConfig:
     return RECIPES[progress.recipe]()
 
 
-def _write_network(folder: Path, run: Path, config: TrainConfig) -> NetworkEntry:
-    weights = save(
-        {name: value.to(torch.float32).contiguous() for name, value in load_average(run / CHECKPOINT).items()}
-    )
-    file = f"{config.target}-{config.scale}.safetensors"
-    (folder / file).write_bytes(weights)
-    arguments: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
+def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:
+    """The network of a run, or both of a joint one."""
+    body: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
+    postprocess = body | {"scale": config.scale}
     if config.target == "postprocess":
-        arguments["scale"] = config.scale
-    return NetworkEntry(
-        architecture=_ARCHITECTURE[config.target],
-        arguments=arguments,
-        file=file,
-        sha256=hashlib.sha256(weights).hexdigest(),
-    )
+        return {f"postprocess-{config.scale}": _write(folder, "postprocess", config.scale, postprocess, weights)}
+    description: dict[str, int | float | str | bool] = {
+        "channels": config.description_channels,
+        "blocks": config.description_blocks,
+    }
+    return {
+        f"{role}-{config.scale}": _write(folder, role, config.scale, arguments, under(f"{role}.", weights))
+        for role, arguments in (("description", description), ("postprocess", postprocess))
+    }
+
+
+def _write(
+    folder: Path,
+    role: str,
+    scale: int,
+    arguments: dict[str, int | float | str | bool],
+    weights: Mapping[str, Tensor],
+) -> NetworkEntry:
+    data = save({name: value.to(torch.float32).contiguous() for name, value in weights.items()})
+    file = f"{role}-{scale}.safetensors"
+    (folder / file).write_bytes(data)
+    return NetworkEntry(architecture=role, arguments=arguments, file=file, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[str, NetworkEntry]) -> Manifest:

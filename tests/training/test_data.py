@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.errors import BadTrainingData
+from service.training.data import Pictures
+from service.training.recipes import smoke
+from service.training.samples import batches
+from tests.pictures import saved, scene
+
+
+def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadTrainingData, match="not a folder"):
+        Pictures(tmp_path / "none", smallest=64)
+    with pytest.raises(BadTrainingData, match="no images"):
+        Pictures(tmp_path, smallest=64)
+    (tmp_path / "small.png").write_bytes(saved(scene(32, 32)))
+    with pytest.warns(UserWarning, match="1 images under 64"), pytest.raises(BadTrainingData, match="0 usable"):
+        Pictures(tmp_path, smallest=64)
+
+
+def test_unreadable_files_are_counted_and_left_out(photographs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(photographs, folder)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
+    with pytest.warns(UserWarning, match="1 unreadable"):
+        pictures = Pictures(folder, smallest=64)
+    assert len(pictures.train) + len(pictures.held_out) == 20
+
+
+def test_held_out_pictures_are_never_trained_on(photographs: Path) -> None:
+    pictures = Pictures(photographs, smallest=64)
+    held_out = {picture.tobytes() for picture in pictures.held_out}
+    assert held_out
+    assert not held_out & {picture.tobytes() for picture in pictures.train}
+
+
+def test_batches_depend_on_seed_and_step_alone(photographs: Path) -> None:
+    pictures = Pictures(photographs, smallest=64)
+    config = smoke()
+    from_start = [batch for batch, _ in zip(batches(pictures, config, 7, 0), range(5), strict=False)]
+    later = next(iter(batches(pictures, config, 7, 3)))
+    assert np.array_equal(from_start[3].decoded, later.decoded)
+    assert np.array_equal(from_start[3].condition, later.condition)
+    assert not np.array_equal(from_start[2].image, later.image)
+    assert not np.array_equal(next(iter(batches(pictures, config, 8, 3))).image, later.image)
+    assert sum(1 for _ in batches(pictures, config, 7, config.steps - 2)) == 2

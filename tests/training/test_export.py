@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.codec import open_codec
+from service.codec.operating import OperatingTable
+from service.errors import BadModel, BadOption
+from service.jobs import CompressOptions
+from service.store import ModelStore
+from service.training import TrainRequest, train
+from service.training.export import ExportRequest, export
+from tests.pictures import opened, saved, scene
+
+
+@pytest.mark.slow
+def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> None:
+    runs = (tmp_path / "one", tmp_path / "two")
+    for run, recipe in zip(runs, ("postprocess-1", "joint-2"), strict=True):
+        train(TrainRequest(recipe=recipe, data=photographs, out=run, steps=1, show_progress=False))
+    request = ExportRequest(
+        runs=runs, data=photographs, store=tmp_path / "store", name="first", show_progress=False, notes="Of nothing."
+    )
+    manifest = export(request)
+    assert set(manifest.networks) == {"postprocess-1", "postprocess-2", "description-2"}
+    worths = [OperatingTable(manifest.tables).worth(quality) for quality in range(1, 101)]
+    assert worths == sorted(worths, reverse=True)
+    store = ModelStore(tmp_path / "store")
+    assert store.default == manifest
+    assert not list((tmp_path / "store").glob(".*"))
+    codec = open_codec(tmp_path / "store")
+    result = codec.compress(saved(scene(70, 60)), CompressOptions(quality=30))
+    assert opened(codec.restore(result.stream).image).shape == (70, 60, 3)
+    with pytest.raises(BadOption, match="there already"):
+        export(request)
+
+
+def test_what_was_not_trained_leaves_no_folder(photographs: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with pytest.raises(BadModel, match="not a checkpoint"):
+        export(ExportRequest(runs=(tmp_path,), data=photographs, store=store, name="first", show_progress=False))
+    assert not list(store.iterdir())

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from service.codecs import JpegSettings
+from service.codecs._jpeg import decode, encode
+from service.training.data import Pictures
+from service.training.differentiable import smooth_jpeg, soft_round, with_forward
+from service.training.joint import JointLoss, Pair, joint_batches, tables_of
+from service.training.recipes import TrainConfig, joint_2
+from tests.pictures import scene
+
+
+def small_pair() -> TrainConfig:
+    return replace(joint_2(), channels=8, blocks=1, description_channels=8, description_blocks=1, crop=64, batch=2)
+
+
+def test_the_smooth_codec_is_near_the_real_one() -> None:
+    picture = scene(64, 64)
+    settings = JpegSettings(step=20, trellis=0)
+    real = torch.from_numpy(decode(encode(picture, settings)).copy()).permute(2, 0, 1)[None] / 255
+    source = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    smooth, _ = smooth_jpeg(source, tables_of((settings,)))
+    error = (smooth - real).square().mean()
+    assert -10 * torch.log10(error) > 38
+    assert (source - real).square().mean() > 5 * error
+
+
+def test_a_coarser_table_costs_fewer_bits() -> None:
+    source = torch.from_numpy(scene(64, 64)).permute(2, 0, 1)[None].float() / 255
+    rates = [float(smooth_jpeg(source, tables_of((JpegSettings(step=step),)))[1]) for step in (5, 20, 80)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_rounding_is_exact_and_its_derivative_that_of_the_smooth_step() -> None:
+    values = torch.tensor([0.0, 0.25, 0.5, 1.75, -0.4], requires_grad=True)
+    rounded = soft_round(values)
+    assert torch.equal(rounded, values.round())
+    rounded.sum().backward()
+    assert values.grad is not None
+    assert np.allclose(values.grad, 1 - np.cos(2 * np.pi * values.detach().numpy()), atol=1e-6)
+
+
+def test_a_value_may_come_from_elsewhere() -> None:
+    smooth = torch.tensor([1.0, 2.0], requires_grad=True)
+    mixed = with_forward(smooth * 3, torch.tensor([10.0, 20.0]))
+    assert torch.equal(mixed, torch.tensor([10.0, 20.0]))
+    mixed.sum().backward()
+    assert torch.equal(smooth.grad, torch.tensor([3.0, 3.0]))  # type: ignore[arg-type]
+
+
+def test_both_networks_of_a_pair_learn(photographs: Path) -> None:
+    torch.manual_seed(0)
+    config = small_pair()
+    pair, loss = Pair(config), JointLoss(config)
+    with torch.no_grad():
+        for network in (pair.description, pair.postprocess):
+            network.tail.weight.normal_(std=0.01)
+    batch = next(iter(joint_batches(Pictures(photographs, smallest=64), config, 0, 0)))
+    value = loss(pair, batch)
+    value.backward()
+    assert torch.isfinite(value)
+    for name, parameter in pair.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_fresh_description_costs_what_the_plain_one_costs(photographs: Path) -> None:
+    config = small_pair()
+    batch = next(iter(joint_batches(Pictures(photographs, smallest=64), config, 0, 0)))
+    with torch.no_grad():
+        value = float(JointLoss(config)(Pair(config), batch))
+    assert abs(value - (1 + config.rate_weight)) < 0.02

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from service.errors import BadModel, BadOption
+from service.training import TrainReport, TrainRequest, train
+from service.training.checkpoint import CHECKPOINT, load_average, read_progress
+from service.training.loop import LOG, learning_rate, take_over
+from service.training.recipes import RECIPES, smoke
+
+
+def request(data: Path, out: Path, **more: object) -> TrainRequest:
+    made = TrainRequest(recipe="smoke", data=data, out=out, show_progress=False, threads=1)
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def test_the_smoke_recipe_learns(photographs: Path, tmp_path: Path) -> None:
+    report = train(request(photographs, tmp_path / "run"))
+    assert report == TrainReport(recipe="smoke", step=60, steps=60, seconds=report.seconds)
+    with (tmp_path / "run" / LOG).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["30", "60"]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert float(rows[-1]["gain_60"]) > float(rows[0]["gain_60"])
+
+
+@pytest.mark.parametrize("time_limit_s", [0.0, 0.02])
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(photographs: Path, tmp_path: Path, time_limit_s: float) -> None:
+    train(request(photographs, tmp_path / "whole", steps=8))
+    train(request(photographs, tmp_path / "parts", steps=8, time_limit_s=time_limit_s))
+    stopped = read_progress(tmp_path / "parts" / CHECKPOINT).step
+    assert stopped < 8
+    train(request(photographs, tmp_path / "parts", steps=8, resume=True))
+    whole, parts = (load_average(tmp_path / run / CHECKPOINT) for run in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_signal_ends_a_run_with_its_checkpoint_written(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code = (
+        "from pathlib import Path\nfrom service.training import TrainRequest, train\n"
+        f"train(TrainRequest(recipe='smoke', data=Path({str(photographs)!r}), out=Path({str(out)!r}), "
+        "steps=100_000, threads=1, show_progress=False))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(Path.cwd())})
+    try:
+        for _ in range(600):
+            if (out / LOG).exists():
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+    assert read_progress(out / CHECKPOINT).step >= 30
+    assert not list(out.glob("*.partial"))
+
+
+def test_a_started_folder_is_not_overwritten(photographs: Path, tmp_path: Path) -> None:
+    train(request(photographs, tmp_path, steps=1))
+    with pytest.raises(BadOption, match="--resume"):
+        train(request(photographs, tmp_path, steps=1))
+
+
+def test_another_recipes_checkpoint_is_refused(photographs: Path, tmp_path: Path) -> None:
+    train(request(photographs, tmp_path, steps=1))
+    with pytest.raises(BadModel, match="not a checkpoint of this recipe"):
+        train(request(photographs, tmp_path, recipe="postprocess-2", resume=True))
+    (tmp_path / CHECKPOINT).write_bytes(b"nonsense")
+    with pytest.raises(BadModel, match="checkpoint"):
+        train(request(photographs, tmp_path, resume=True))
+
+
+def test_an_unknown_recipe_names_those_there_are(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="postprocess-1"):
+        train(request(photographs, tmp_path, recipe="magic"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_named_as_its_row_and_documented(name: str) -> None:
+    assert RECIPES[name]().name == name
+    assert RECIPES[name].__doc__
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    config = smoke()
+    rates = [learning_rate(config, step) for step in range(config.steps)]
+    assert max(rates) == pytest.approx(config.learning_rate, rel=0.02)
+    assert rates.index(max(rates)) <= config.warmup_steps
+    assert rates[-1] < 0.05 * config.learning_rate
+
+
+def test_weights_that_fit_are_taken_over_and_others_left() -> None:
+    network: Any = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 3))
+    last = network[1].weight.clone()
+    take_over(network, {"0.weight": torch.ones(2, 2), "1.weight": torch.ones(5, 5), "other": torch.ones(1)})
+    assert torch.equal(network[0].weight, torch.ones(2, 2))
+    assert torch.equal(network[1].weight, last)
