@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from service import __version__
-from service.cli import _bench, _compress, _decompress, _evaluate, _models, _serve, _train
+from service.cli import _bench, _compress, _decompress, _evaluate, _export, _models, _serve, _train
 from service.cli._open import OpenCodec, open_default_codec
 from service.cli._verb import Misuse, Verb
 from service.errors import BadOption, NotFound, VirtualCodecError
@@ -24,6 +24,7 @@ VERBS: Final[dict[str, Verb]] = {
     "compress": _compress.VERB,
     "decompress": _decompress.VERB,
     "train": _train.VERB,
+    "export": _export.VERB,
     "evaluate": _evaluate.VERB,
     "models": _models.VERB,
     "bench": _bench.VERB,
