@@ -106,9 +106,7 @@ class ModelStore:
         for model in self._models:
             other = names_by_id.setdefault(model.id, model.name)
             if other != model.name:
-                raise BadModel(
-                    f"models {other} and {model.name} share the id {model.id}; an id is never reused"
-                )
+                raise BadModel(f"models {other} and {model.name} share the id {model.id}; an id is never reused")
         self._current = self._read_current() if self._models else None
 
     @property
@@ -144,9 +142,7 @@ class ModelStore:
         except OSError as error:
             raise BadModel(f"model {manifest.name}: {entry.file} cannot be read") from error
         if hashlib.sha256(weights).hexdigest() != entry.sha256:
-            raise BadModel(
-                f"model {manifest.name}: {entry.file} is not what its manifest says; fetch it again"
-            )
+            raise BadModel(f"model {manifest.name}: {entry.file} is not what its manifest says; fetch it again")
         return weights
 
     def _read_current(self) -> Manifest:
@@ -200,6 +196,5 @@ def _read_manifest(folder: Path) -> Manifest:
 
 def _explain(error: ValidationError) -> str:
     return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
-        for problem in error.errors()
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"]))) for problem in error.errors()
     )

@@ -160,15 +160,11 @@ def test_the_segment_leaves_jfif_and_exif_in_front() -> None:
 
 def test_the_pixels_of_a_viewer_do_not_change() -> None:
     stream = jpeg(picture(), progressive=True)
-    before, after = (
-        np.asarray(Image.open(io.BytesIO(it))) for it in (stream, bitstream.insert(stream, HEADER))
-    )
+    before, after = (np.asarray(Image.open(io.BytesIO(it))) for it in (stream, bitstream.insert(stream, HEADER)))
     assert np.array_equal(before, after)
 
 
-@pytest.mark.parametrize(
-    "foreign", [b"", segment(0xEB, b"JP\0\0jumbf"), segment(0xEB, b""), segment(0xE5, b"VCDC")]
-)
+@pytest.mark.parametrize("foreign", [b"", segment(0xEB, b"JP\0\0jumbf"), segment(0xEB, b""), segment(0xE5, b"VCDC")])
 def test_a_jpeg_without_our_segment_is_foreign(foreign: bytes) -> None:
     stream = jpeg()
     stream = stream[:2] + foreign + stream[2:]

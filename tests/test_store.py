@@ -107,12 +107,8 @@ def test_a_network_that_the_model_lacks_is_refused(root: Path) -> None:
 
 
 def test_the_id_is_frozen() -> None:
-    entry = NetworkEntry(
-        architecture="plain", arguments={"width": 48}, file="a.safetensors", sha256="0" * 63 + "1"
-    )
-    text = (
-        b'{"postprocess-2":{"architecture":"plain","arguments":{"width":48},"sha256":"' + b"0" * 63 + b'1"}}'
-    )
+    entry = NetworkEntry(architecture="plain", arguments={"width": 48}, file="a.safetensors", sha256="0" * 63 + "1")
+    text = b'{"postprocess-2":{"architecture":"plain","arguments":{"width":48},"sha256":"' + b"0" * 63 + b'1"}}'
     assert model_id({"postprocess-2": entry}) == hashlib.sha256(text).hexdigest()[:8] == "bf8fb077"
 
 
@@ -121,9 +117,7 @@ def test_the_id_depends_on_what_restoring_needs_only() -> None:
     change = {"sha256": "0" * 64}
     other_description = networks | {"description-2": networks["description-2"].model_copy(update=change)}
     other_postprocess = networks | {"postprocess-1": networks["postprocess-1"].model_copy(update=change)}
-    other_file = networks | {
-        "postprocess-1": networks["postprocess-1"].model_copy(update={"file": "z.safetensors"})
-    }
+    other_file = networks | {"postprocess-1": networks["postprocess-1"].model_copy(update={"file": "z.safetensors"})}
     assert model_id(networks) == model_id(other_description) == model_id(other_file)
     assert model_id(networks) == model_id(dict(reversed(networks.items())))
     assert model_id(networks) != model_id(other_postprocess)
@@ -244,9 +238,7 @@ def test_a_manifest_that_is_none_is_refused(root: Path, text: bytes) -> None:
         ({"metrics": {"psnr": "high"}}, "metrics.psnr: "),
     ],
 )
-def test_a_manifest_that_cannot_be_is_refused_by_field(
-    root: Path, changes: dict[str, Any], what: str
-) -> None:
+def test_a_manifest_that_cannot_be_is_refused_by_field(root: Path, changes: dict[str, Any], what: str) -> None:
     (root / "first" / "manifest.json").write_text(json.dumps(manifest_of("first", **changes)))
     with pytest.raises(BadModel, match=what):
         ModelStore(root)

@@ -29,7 +29,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, background: tuple[int, in
         colour = colour.convert("RGB")
     if alpha is not None and alpha.getextrema() != (255, 255):
         colour = _flatten(colour, alpha, background)
-    return np.asarray(colour)
+    return np.array(colour)  # a copy: as an array, Pillow's own memory is read-only
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

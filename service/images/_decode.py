@@ -36,33 +36,31 @@ def decode(
     Raises `EmptyInput`, `UnsupportedFormat`, and from the header alone `TooManyPixels`, `SideTooLong`,
     `TooManyScans` and `AnimatedImage`; else `UndecodableImage`, for whatever is wrong inside.
     """
-    name = sniff(image)
-    reader = _READERS[name]
+    reader = _READERS[sniff(image)]
     with _foreign_errors(reader.title, limits):
         essence = reader.essence(image, limits)
-        with Image.open(io.BytesIO(essence.file), formats=reader.pillow_formats) as opened:
-            limits.check(*opened.size)
-            if getattr(opened, "n_frames", 1) > 1:
-                raise AnimatedImage(f"the {reader.title} is animated; send one frame of it")
+        with _open(essence, reader, limits) as opened:
             profile = essence.profile or opened.info.get("icc_profile")
-            orientation = essence.orientation
-            if name == "avif":
-                orientation = _tiff.exif_orientation(opened.info.get("exif", b"").removeprefix(b"Exif\0\0"))
+            orientation = _orientation(essence, opened)
             opened.load()
             pixels = to_srgb(opened, profile, background)
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
 
 
 def probe(image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:
-    """(width, height) of what `decode` would return, from the header alone. Raises what `decode` finds there."""
-    name = sniff(image)
-    reader = _READERS[name]
+    """(width, height) of what `decode` would return, from the header alone. Raises what `decode` finds there.
+
+    No decoder is asked, except for AVIF.
+    """
+    reader = _READERS[sniff(image)]
     with _foreign_errors(reader.title, limits):
         essence = reader.essence(image, limits)
-        with Image.open(io.BytesIO(essence.file), formats=reader.pillow_formats) as opened:
-            limits.check(*opened.size)
-            width, height = opened.size
-    return (height, width) if essence.orientation >= 5 else (width, height)
+        if essence.size is not None:
+            size, orientation = essence.size, essence.orientation
+        else:
+            with _open(essence, reader, limits) as opened:
+                size, orientation = opened.size, _orientation(essence, opened)
+    return size[::-1] if orientation >= 5 else size
 
 
 def decode_as_coded(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
@@ -70,10 +68,12 @@ def decode_as_coded(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDA
 
     Raises as `decode` does.
     """
-    with _foreign_errors("JPEG", limits):
-        essence = _jpeg.essence(jpeg, limits)
-        with Image.open(io.BytesIO(essence.file), formats=("JPEG",)) as opened:
-            return np.asarray(opened if opened.mode in ("RGB", "L") else opened.convert("RGB"))
+    reader = _READERS["jpeg"]
+    with (
+        _foreign_errors(reader.title, limits),
+        _open(_jpeg.essence(jpeg, limits), reader, limits) as opened,
+    ):
+        return np.array(opened if opened.mode in ("RGB", "L") else opened.convert("RGB"))
 
 
 class _Reader(NamedTuple):
@@ -102,6 +102,23 @@ _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     7: lambda pixels: np.swapaxes(np.rot90(pixels, 2), 0, 1),
     8: np.rot90,
 }
+
+
+@contextmanager
+def _open(essence: Essence, reader: _Reader, limits: ImageLimits) -> Iterator[Image.Image]:
+    with Image.open(io.BytesIO(essence.file), formats=reader.pillow_formats) as opened:
+        limits.check(*opened.size)
+        if getattr(opened, "n_frames", 1) > 1:
+            raise AnimatedImage(f"the {reader.title} is animated; send one frame of it")
+        yield opened
+
+
+def _orientation(essence: Essence, opened: Image.Image) -> int:
+    """The orientation of the essence; an AVIF's is what Pillow makes EXIF of."""
+    if opened.format != "AVIF":
+        return essence.orientation
+    exif: bytes = opened.info.get("exif", b"")
+    return _tiff.exif_orientation(exif.removeprefix(b"Exif\0\0"))
 
 
 @contextmanager

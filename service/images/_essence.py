@@ -11,9 +11,11 @@ class Essence:
 
     Decoders read metadata in Python, and a few megabytes of it can cost minutes and gigabytes (a directory of
     65,000 tags that all point at one block, a million empty chunks). What they do not get costs nothing.
-    `orientation` is EXIF's, 1-8; `profile` an ICC profile where it does not travel inside the file.
+    `size` is (width, height) as coded, None where only the decoder knows; `orientation` is EXIF's, 1-8;
+    `profile` an ICC profile where it does not travel inside the file.
     """
 
     file: bytes
+    size: tuple[int, int] | None
     orientation: int = 1
     profile: bytes | None = None

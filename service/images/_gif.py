@@ -13,7 +13,8 @@ _MAX_BLOCKS = 1_000_000  # of up to 255 bytes; a decoder reads them one by one
 
 def essence(file: bytes, limits: ImageLimits) -> Essence:
     """The palette, the first picture and its transparency."""
-    limits.check(int.from_bytes(file[6:8], "little"), int.from_bytes(file[8:10], "little"))
+    screen = _u16(file, 6), _u16(file, 8)
+    limits.check(*screen)
     place = 13 + _palette_bytes(file, 10)
     kept = [file[:place]]
     blocks = 0
@@ -25,13 +26,14 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
                 kept[1:] = [file[place:end]]
         elif kind == _IMAGE:
             left, top, width, height = (_u16(file, place + offset) for offset in (1, 3, 5, 7))
-            limits.check(left + width, top + height)
+            size = max(screen[0], left + width), max(screen[1], top + height)
+            limits.check(*size)
             data = place + 10 + _palette_bytes(file, place + 9)
             end, count = _end_of_blocks(file, data + 1, _MAX_BLOCKS - blocks)
             kept += [file[place:end], _TRAILER]
             if _has_another(file, end, _MAX_BLOCKS - blocks - count):
                 raise AnimatedImage("the GIF is animated; send one frame of it")
-            return Essence(file=b"".join(kept))
+            return Essence(file=b"".join(kept), size=size)
         elif kind == b"\0":  # a stray terminator
             end, count = place + 1, 1
         else:

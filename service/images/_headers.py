@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.errors import UndecodableImage
+from service.errors import AnimatedImage, UndecodableImage
 from service.images._essence import Essence
 from service.images._limits import ImageLimits
 from service.images._tiff import exif_orientation
@@ -10,44 +10,49 @@ from service.images._tiff import exif_orientation
 # Run lengths are decoded in Python: half a second a MiB, and a second for 8 million pixels of short lines.
 _MAX_RUN_LENGTH_BYTES, _MAX_RUN_LENGTH_PIXELS = 1 << 20, 8_000_000
 _MAX_CHUNKS = 4096
+_WEBP_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"})
 
 
 def bmp(file: bytes, limits: ImageLimits) -> Essence:
     """The whole BMP, after its sides and the cost of its run lengths were checked."""
     if len(file) < 26:
         raise UndecodableImage("the BMP is truncated")
-    if _u32(file, 14) == 12:
-        limits.check(_u16(file, 18), _u16(file, 20))
-    else:
-        width, height = _signed(file, 18), abs(_signed(file, 22))
-        limits.check(width, height)
-        is_large = len(file) > _MAX_RUN_LENGTH_BYTES or width * height > _MAX_RUN_LENGTH_PIXELS
-        if is_large and _u32(file, 30) in (1, 2):
-            raise UndecodableImage("the BMP is run-length coded and large; save it uncompressed")
-    return Essence(file=file)
+    is_old = _u32(file, 14) == 12
+    width, height = (_u16(file, 18), _u16(file, 20)) if is_old else (_signed(file, 18), abs(_signed(file, 22)))
+    limits.check(width, height)
+    is_large = len(file) > _MAX_RUN_LENGTH_BYTES or width * height > _MAX_RUN_LENGTH_PIXELS
+    if is_large and not is_old and _u32(file, 30) in (1, 2):
+        raise UndecodableImage("the BMP is run-length coded and large; save it uncompressed")
+    return Essence(file=file, size=(width, height))
 
 
 def webp(file: bytes, limits: ImageLimits) -> Essence:
     """The chunks that make pixels, after the sides of the canvas were checked."""
-    limits.check(*_webp_sides(file))
+    size = _webp_sides(file)
+    limits.check(*size)
     end = 8 + _u32(file, 4)
     if end > len(file):
         raise UndecodableImage("the WebP is truncated")
     kept: list[bytes] = []
-    position = 12
+    position, frames = 12, 0
     orientation: int | None = None
     for _ in range(_MAX_CHUNKS):
         if position + 8 > end:
             body = b"WEBP" + b"".join(kept)
-            return Essence(file=b"RIFF" + len(body).to_bytes(4, "little") + body, orientation=orientation or 1)
-        name, size = file[position : position + 4], _u32(file, position + 4)
-        if position + 8 + size > end:
+            riff = b"RIFF" + len(body).to_bytes(4, "little") + body
+            return Essence(file=riff, size=size, orientation=orientation or 1)
+        name, end_of_body = file[position : position + 4], position + 8 + _u32(file, position + 4)
+        if end_of_body > end:
             raise UndecodableImage("the WebP is truncated")
+        following = end_of_body + end_of_body % 2
         if name == b"EXIF" and orientation is None:
-            orientation = exif_orientation(file[position + 8 : position + 8 + size].removeprefix(b"Exif\0\0"))
-        elif name in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"):
-            kept.append(file[position : position + 8 + size + size % 2])
-        position += 8 + size + size % 2
+            orientation = exif_orientation(file[position + 8 : end_of_body].removeprefix(b"Exif\0\0"))
+        elif name in _WEBP_CHUNKS:
+            kept.append(file[position:following])
+            frames += name == b"ANMF"
+        if frames > 1:
+            raise AnimatedImage("the WebP is animated; send one frame of it")
+        position = following
     raise UndecodableImage(f"the WebP has more than {_MAX_CHUNKS} chunks")
 
 
@@ -63,7 +68,7 @@ def avif(file: bytes, _: ImageLimits) -> Essence:
         if size < 8:  # the rest of the file, or 64-bit sizes: no metadata follows that would be short
             break
         position += size
-    return Essence(file=file)
+    return Essence(file=file, size=None)
 
 
 def _webp_sides(file: bytes) -> tuple[int, int]:

@@ -34,7 +34,7 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
     while b"\xff\xff" in scans:
         scans = scans.replace(b"\xff\xff", b"\xff")
     kept.append(scans)
-    return Essence(file=b"".join(kept), orientation=orientation or 1)
+    return Essence(file=b"".join(kept), size=(found.width, found.height), orientation=orientation or 1)
 
 
 def _is_profile(marker: int, body: bytes) -> bool:

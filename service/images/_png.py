@@ -21,7 +21,8 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
     """Only the chunks that make pixels."""
     if file[12:16] != b"IHDR" or len(file) < 33:
         raise UndecodableImage("the PNG is damaged or truncated: it does not begin with its header")
-    limits.check(int.from_bytes(file[16:20], "big"), int.from_bytes(file[20:24], "big"))
+    size = int.from_bytes(file[16:20], "big"), int.from_bytes(file[20:24], "big")
+    limits.check(*size)
     depth, kind = file[24], file[25]
     kept, position = [SIGNATURE], len(SIGNATURE)
     orientation: int | None = None
@@ -45,7 +46,7 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
             profile = _inflate_profile(file[body])
         position = end
         if name == b"IEND":
-            return Essence(file=b"".join(kept), orientation=orientation or 1, profile=profile)
+            return Essence(file=b"".join(kept), size=size, orientation=orientation or 1, profile=profile)
     raise UndecodableImage(f"the PNG has more than {_MAX_CHUNKS} chunks")
 
 

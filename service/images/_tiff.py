@@ -86,13 +86,15 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
             break
         if not _first(reader, further, _SUBFILE_TYPE) & 1:  # a reduced copy of the first is no page either
             raise AnimatedImage("the TIFF has several pages; send one of them")
-    limits.check(_first(reader, entries, _WIDTH), _first(reader, entries, _HEIGHT))
+    size = _first(reader, entries, _WIDTH), _first(reader, entries, _HEIGHT)
+    limits.check(*size)
     if _TILE_SIDES[0] in entries:
         limits.check(*(_first(reader, entries, tag) for tag in _TILE_SIDES))
     _check_data(file, reader, entries, limits)
     orientation = _first(reader, entries, _ORIENTATION)
     return Essence(
         file=reader.with_directory(start, [entries[tag] for tag in sorted(entries) if tag in _TAGS]),
+        size=size,
         orientation=orientation if 1 <= orientation <= 8 else 1,
     )
 

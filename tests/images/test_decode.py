@@ -18,8 +18,20 @@ from service.errors import (
     UndecodableImage,
     UnsupportedFormat,
 )
-from service.images import ImageLimits, decode, sniff
-from tests.images.pictures import Tags, by_pillow, exif_tiff, noise, png, png_chunk, smooth, tiff, written
+from service.images import ImageLimits, decode, decode_as_coded, probe, sniff
+from tests.images.pictures import (
+    WIDE_D50,
+    Tags,
+    by_pillow,
+    exif_tiff,
+    noise,
+    png,
+    png_chunk,
+    rgb_profile,
+    smooth,
+    tiff,
+    written,
+)
 
 LOSSLESS = [
     ("PNG", {}),
@@ -118,6 +130,28 @@ def test_a_phone_s_mpo_is_its_first_picture() -> None:
     assert np.array_equal(decode(mpo), np.asarray(by_pillow(mpo)))
 
 
+def test_pixels_may_be_written_to() -> None:
+    for form in FORMATS:
+        assert decode(written(smooth(), form)).flags.writeable
+
+
+def test_a_probe_of_a_frame_beyond_its_screen_is_the_size_it_decodes_to() -> None:
+    gif = written(smooth(), "GIF")
+    wide = gif[:6] + b"\x05\0\x06\0" + gif[10:]
+    assert probe(wide) == decode(wide).shape[1::-1] == (40, 24)
+
+
+def test_a_jpeg_as_coded_is_neither_turned_nor_converted() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = written(smooth(), "JPEG")
+    file = written(smooth(), "JPEG", exif=exif, icc_profile=rgb_profile(WIDE_D50, 1.8))
+    assert np.array_equal(decode_as_coded(file), np.asarray(by_pillow(plain)))
+    assert decode_as_coded(written(smooth()[..., 0], "JPEG")).shape == (24, 40)
+    with pytest.raises(UndecodableImage):
+        decode_as_coded(file[:-50])
+
+
 # Orientation.
 
 
@@ -132,6 +166,7 @@ def test_the_picture_is_turned_upright(form: str, orientation: int) -> None:
     assert found.shape == ((40, 24, 3) if orientation > 4 else (24, 40, 3))
     assert found.flags.c_contiguous
     assert np.array_equal(found, expected)
+    assert probe(file) == found.shape[1::-1]
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65_535])
@@ -163,6 +198,8 @@ def test_the_pixel_limit_is_exact(form: str) -> None:
     with pytest.raises(TooManyPixels, match="40x24") as caught:
         decode(file, limits=ImageLimits(max_pixels=959))
     assert (caught.value.limit, caught.value.actual) == (959, 960)
+    with pytest.raises(TooManyPixels, match="40x24"):
+        probe(file, limits=ImageLimits(max_pixels=959))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -221,6 +258,8 @@ def test_more_than_one_frame_is_refused(form: str) -> None:
     file = written(frames[0], form, save_all=True, append_images=frames[1:])
     with pytest.raises(AnimatedImage, match="send one"):
         decode(file)
+    with pytest.raises(AnimatedImage, match="send one"):
+        probe(file)
     assert decode(written(frames[0], form, save_all=True)).shape == (24, 24, 3)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from service.errors import BadInput, TooManyPixels, TooManyScans, UndecodableImage
 from service.images import decode
-from tests.images.pictures import noise, png, png_chunk, smooth, tag_bomb, tiff, written
+from tests.images.pictures import Tags, noise, png, png_chunk, smooth, tag_bomb, tiff, written
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"]
 ROW = b"\0" * 4  # of a PNG of one pixel
