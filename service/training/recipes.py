@@ -46,7 +46,7 @@ class TrainConfig:
 
 def postprocess_1() -> TrainConfig:
     """Post-processing at full size: removes the artefacts of our streams and of other encoders' JPEGs."""
-    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=7500)
+    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=6800)
 
 
 def postprocess_2() -> TrainConfig:
@@ -57,7 +57,7 @@ def postprocess_2() -> TrainConfig:
         scale=2,
         channels=48,
         blocks=6,
-        steps=5000,
+        steps=3600,
         step_range=(4.0, 100.0),
         foreign_share=0.0,
     )
@@ -71,7 +71,7 @@ def joint_2() -> TrainConfig:
         scale=2,
         channels=48,
         blocks=6,
-        steps=1500,
+        steps=1800,
         learning_rate=3e-4,
         warmup_steps=100,
         step_range=(4.0, 100.0),

@@ -19,7 +19,7 @@ SMALL: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
 }
 
 
-@pytest.fixture(params=SMALL.values(), ids=SMALL)
+@pytest.fixture(params=list(SMALL.values()), ids=list(SMALL))
 def network(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(0)
     architecture, arguments = request.param
