@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from service.bitstream import SEGMENT_BYTES
@@ -27,11 +27,20 @@ def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) 
         for point in table.points(quality, effort=options.effort, scale=options.scale)
         if is_usable(point.mode, trials)
     ]
-    done = [trials.measure(point.mode, point.step) for point in points]
-    best = min(done, key=lambda trial: trial.cost(worth))
-    steps = [best.step * factor for factor in _REFINEMENTS.get(options.effort, ())]
-    done += [trials.measure(best.mode, min(_COARSEST, max(_FINEST, step))) for step in steps]
-    return min(done, key=lambda trial: trial.cost(worth))
+    best = _cheapest(trials, [(point.mode, point.step) for point in points], worth)
+    around = [best.step * factor for factor in _REFINEMENTS.get(options.effort, ())]
+    steps = [(best.mode, min(_COARSEST, max(_FINEST, step))) for step in around]
+    return _cheapest(trials, steps, worth, best)
+
+
+def _cheapest(trials: Trials, settings: Iterable[tuple[Mode, float]], worth: float, best: Trial | None = None) -> Trial:
+    """The trial of least cost, `best` included; only one is held at a time, for each holds a whole image."""
+    for mode, step in settings:
+        trial = trials.measure(mode, step)
+        if best is None or trial.cost(worth) < best.cost(worth):
+            best = trial
+    assert best is not None
+    return best
 
 
 def within_bytes(trials: Trials, modes: list[Mode], most: int) -> Trial:

@@ -106,7 +106,8 @@ def _initial(config: TrainConfig, request: TrainRequest) -> dict[str, Tensor] | 
     """The weights another run's networks begin with: a post-processing network's become the pair's."""
     if request.start_from is None:
         return None
-    weights = load_average(request.start_from)
+    path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
+    weights = load_average(path)
     if config.target == "joint" and not any(name.startswith("postprocess.") for name in weights):
         return {f"postprocess.{name}": value for name, value in weights.items()}
     return weights

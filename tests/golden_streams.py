@@ -1,0 +1,42 @@
+"""Makes the golden streams of the store's default model: `python -m tests.golden_streams`, once for each release.
+
+A released stream is never made again: what lies in tests/golden/streams must decode for ever.
+"""
+
+from __future__ import annotations
+
+from service.codec import VirtualCodec
+from service.jobs import CompressOptions
+from service.runner import DirectRunner
+from service.settings import default_model_store
+from service.store import ModelStore
+from tests.conftest import ROOT
+from tests.pictures import saved, scene
+
+CASES = {
+    "colour": (scene(61, 83), 40),
+    "coarse": (scene(96, 64, seed=1), 5),
+    "fine": (scene(40, 72, seed=2), 90),
+    "grey": (scene(57, 49, seed=3)[..., 0].copy(), 30),
+    "dot": (scene(1, 1), 50),
+}
+
+
+def main() -> None:
+    """Write a stream, and the image it is restored to, for each case and scale that is not there yet."""
+    store = ModelStore(default_model_store())
+    codec = VirtualCodec(store, DirectRunner())
+    folder = ROOT / "tests" / "golden" / "streams"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (picture, quality) in CASES.items():
+        for scale in store.default.scales:
+            path = folder / f"{store.default.id}-{name}-{scale}.jpg"
+            if not path.exists():
+                stream = codec.compress(saved(picture), CompressOptions(quality=quality, scale=scale)).stream
+                path.write_bytes(stream)
+                path.with_suffix(".png").write_bytes(codec.restore(stream).image)
+                print(path.name, len(stream))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Promises about what is in model_store/: it loads, it restores what it ever made, and it is better than nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service import bitstream, metrics
+from service.codec import VirtualCodec
+from service.codec.model import plain_restore
+from service.jobs import CompressOptions
+from service.runner import DirectRunner
+from service.settings import default_model_store
+from service.store import ModelStore
+from tests.conftest import ROOT
+from tests.pictures import opened, saved
+
+STORE = ModelStore(default_model_store())
+STREAMS = sorted((ROOT / "tests" / "golden" / "streams").glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def codec() -> VirtualCodec:
+    return VirtualCodec(STORE, DirectRunner())
+
+
+@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
+def test_a_stream_once_released_decodes_as_it_did(codec: VirtualCodec, path: Path) -> None:
+    """Beside each stream lies what it was restored to; machines differ in the last bit of some samples."""
+    restored = opened(codec.restore(path.read_bytes()).image)
+    then = opened(path.with_suffix(".png").read_bytes())
+    assert restored.shape == then.shape
+    assert metrics.psnr(restored, then) > 48
+    assert np.abs(restored.astype(int) - then).max() <= 4
+
+
+def test_every_model_and_scale_has_a_golden_stream() -> None:
+    have = {
+        (header.model, header.scale)
+        for header in map(bitstream.find, (path.read_bytes() for path in STREAMS))
+        if header
+    }
+    assert have >= {(model.id, scale) for model in STORE.models() for scale in model.scales}
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_default_model_beats_the_plain_filter_on_a_photograph(codec: VirtualCodec, scale: int) -> None:
+    data = pytest.importorskip("skimage.data")
+    picture = np.ascontiguousarray(data.astronaut()[0:256, 100:356])
+    result = codec.compress(saved(picture), CompressOptions(quality=20, scale=scale))
+    plain = plain_restore(opened(result.stream), scale)[:256, :256]
+    restored = opened(codec.restore(result.stream).image)
+    assert metrics.psnr(restored, picture) > metrics.psnr(plain, picture) + 0.5
+
+
+@pytest.mark.parametrize("quality", [10, 30, 50, 75, 95])
+def test_a_quality_is_an_ordinary_jpegs_in_fewer_bytes(codec: VirtualCodec, quality: int) -> None:
+    data = pytest.importorskip("skimage.data")
+    ours, theirs, sizes = [], [], []
+    for picture in (data.astronaut()[:256, 100:356], data.chelsea()[20:276, 60:316], data.coffee()[60:316, 150:406]):
+        image = np.ascontiguousarray(picture)
+        stream = codec.compress(saved(image), CompressOptions(quality=quality)).stream
+        jpeg = saved(image, "JPEG", quality=quality, subsampling=2, optimize=True)
+        ours.append(metrics.psnr(opened(codec.restore(stream).image), image))
+        theirs.append(metrics.psnr(opened(jpeg), image))
+        sizes.append(len(stream) / len(jpeg))
+    assert np.mean(ours) > np.mean(theirs) - 0.3  # three pictures are not a set
+    assert np.mean(sizes) < (0.75 if quality <= 50 else 1.0)
