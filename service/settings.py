@@ -70,9 +70,7 @@ class Settings(BaseSettings):
     hang_grace_s: float = Field(
         20, gt=0, le=3_600, description="seconds past its deadline at which a job's worker is killed"
     )
-    drain_delay_s: float = Field(
-        5, ge=0, le=600, description="seconds it goes on serving, not ready, after SIGTERM"
-    )
+    drain_delay_s: float = Field(5, ge=0, le=600, description="seconds it goes on serving, not ready, after SIGTERM")
     shutdown_grace_s: float = Field(
         30, ge=0, le=3_600, description="seconds that running requests have to finish when it stops"
     )

@@ -13,6 +13,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -36,6 +37,7 @@ class Metrics:
     """One registry, and what is counted in it. Routes are templates, so that labels are few."""
 
     def __init__(self, store: ModelStore, pool: Callable[[], PoolState], is_draining: Callable[[], bool]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a timestamp beside every number, which nobody asks for
         self._registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)

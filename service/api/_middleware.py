@@ -83,7 +83,7 @@ class Envelope:
         seconds = time.monotonic() - exchange.started_at
         self._metrics.observe_request(route, exchange, seconds)
         _LOG.log(
-            logging.DEBUG if route in _QUIET and exchange.status < 400 else logging.INFO,
+            logging.DEBUG if route in _QUIET and exchange.status in (200, 503) else logging.INFO,
             Event(
                 "request",
                 method=exchange.method,

@@ -28,9 +28,7 @@ class Throughput:
 
     def estimate_s(self, kind: str, pixels: int) -> float:
         """Seconds that a job of this kind on so many pixels will take."""
-        megapixels, seconds = (
-            self._done.get(kind) or self._done.get("") or (1.0, _FIRST_GUESS_S_PER_MEGAPIXEL)
-        )
+        megapixels, seconds = self._done.get(kind) or self._done.get("") or (1.0, _FIRST_GUESS_S_PER_MEGAPIXEL)
         return _megapixels(pixels) * seconds / megapixels
 
     def learn(self, kind: str, pixels: int, seconds: float) -> None:

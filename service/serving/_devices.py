@@ -45,9 +45,7 @@ def _cuda_devices() -> int:
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         return 0
     try:
-        answer = subprocess.run(
-            [sys.executable, "-c", _COUNT], capture_output=True, text=True, timeout=300, check=True
-        )
+        answer = subprocess.run([sys.executable, "-c", _COUNT], capture_output=True, text=True, timeout=300, check=True)
         return int(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _LOG.warning(Event("no_cuda", reason=error))

@@ -79,7 +79,7 @@ class LocalPool:
         if self._is_stopping:
             raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
         workers = [seat for seat in self._seats if not seat.is_spare]
-        if not self._usable() and all(seat.failures for seat in workers) and (workers or not self._tasks):
+        if not self._usable() and all(seat.is_hopeless for seat in workers) and (workers or not self._tasks):
             reasons = "; ".join(sorted({seat.reason for seat in workers})) or "not started"
             wait_s = min((seat.retry_s for seat in workers), default=1.0)
             raise NoWorker(f"no worker is up ({reasons})", retry_after_s=retry_after_s(wait_s))
@@ -128,9 +128,7 @@ class LocalPool:
             is_stopping=self._is_stopping,
             notes=_merged([seat.notes for seat in self._seats]),
             reasons=tuple(
-                f"worker {seat.name}: {seat.reason}"
-                for seat in self._seats
-                if not (seat.is_ready or seat.is_spare)
+                f"worker {seat.name}: {seat.reason}" for seat in self._seats if not (seat.is_ready or seat.is_spare)
             ),
             restarts=dict(self._restarts),
             retries=self._retries,
@@ -279,10 +277,7 @@ class LocalPool:
 
 def _merged(notes: list[Mapping[str, str]]) -> dict[str, str]:
     names = {name for of_seat in notes for name in of_seat}
-    return {
-        name: ", ".join(sorted({of_seat[name] for of_seat in notes if name in of_seat}))
-        for name in sorted(names)
-    }
+    return {name: ", ".join(sorted({of_seat[name] for of_seat in notes if name in of_seat})) for name in sorted(names)}
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

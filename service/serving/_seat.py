@@ -14,7 +14,9 @@ from service.serving._ticket import Ticket
 from service.serving._worker import Broken, CannotOpen, Done, Failed, Logged, Opening, Ready
 
 _LOG: Final = logging.getLogger(__name__)
+_SHORTEST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
+_HOPELESS_FAILURES: Final = 3
 
 Answer = Done | Failed | Broken
 
@@ -36,7 +38,8 @@ class Keeper(Protocol):
 class Seat:
     """Starts a worker, listens to it, and starts the next one when it ends.
 
-    The next one starts at once, unless workers end before they are ready: then after a wait that doubles.
+    The next one starts at once, unless workers end before they are ready: then after a wait that doubles, but
+    not where it was a signal that ended them, since that need not happen again.
     """
 
     def __init__(self, name: str, opening: Opening, *, is_spare: bool, start_timeout_s: float) -> None:
@@ -53,11 +56,20 @@ class Seat:
         self._start_timeout_s = start_timeout_s
         self._process: WorkerProcess | None = None
         self._was_hung = False
+        self._was_signal = False
 
     @property
     def retry_s(self) -> float:
         """Seconds between the last failed start and the next."""
-        return min(_LONGEST_WAIT_S, 0.5 * 2 ** (self.failures - 1)) if self.failures else 0.0
+        if not self.failures:
+            return 0.0
+        doublings = 0 if self._was_signal else min(self.failures - 1, 10)
+        return min(_LONGEST_WAIT_S, _SHORTEST_WAIT_S * 2.0**doublings)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nobody should wait for the next worker here: starts fail by themselves, or again and again."""
+        return self.failures >= _HOPELESS_FAILURES or (self.failures > 0 and not self._was_signal)
 
     def state(self) -> WorkerState:
         """The seat now."""
@@ -88,6 +100,7 @@ class Seat:
             try:
                 self._process = WorkerProcess(self._opening, asyncio.get_running_loop())
             except OSError as error:
+                self._was_signal = False
                 self._ended(keeper, f"cannot start a process: {error.strerror}")
             else:
                 await self._listen(keeper, self._process)
@@ -121,8 +134,10 @@ class Seat:
                 del message  # a large result is not kept until the next one comes
         finally:
             timer.cancel()
+        status = process.exit_code or 0
+        self._was_signal = status < 0 and not self._was_hung
         if not reason:
-            reason = "hung and was killed" if self._was_hung else f"ended with status {process.exit_code}"
+            reason = "hung and was killed" if self._was_hung else f"ended with status {status}"
         self._ended(keeper, reason)
 
     def _ended(self, keeper: Keeper, reason: str) -> None:

@@ -79,10 +79,7 @@ class Line:
 
     def remove(self, ticket: Ticket) -> bool:
         """Take it out; False when it was not in."""
-        return (
-            self._alone.pop(ticket.number, None) is not None
-            or self._waiting.pop(ticket.number, None) is not None
-        )
+        return self._alone.pop(ticket.number, None) is not None or self._waiting.pop(ticket.number, None) is not None
 
     def assign(self, places: Sequence[SomePlace]) -> Iterator[tuple[Ticket, SomePlace]]:
         """Take out what can start now, each with a place that must be taken before the next is asked for."""

@@ -131,9 +131,7 @@ def _open(opening: Opening, send: Callable[[Message], None]) -> JobRunner:
     return codec
 
 
-def _work(
-    codec: JobRunner, jobs: queue.SimpleQueue[tuple[int, Job]], send: Callable[[Message], None]
-) -> None:
+def _work(codec: JobRunner, jobs: queue.SimpleQueue[tuple[int, Job]], send: Callable[[Message], None]) -> None:
     while True:
         number, job = jobs.get()
         try:
@@ -160,11 +158,7 @@ def _outcome(codec: JobRunner, number: int, job: Job) -> Message:
 
 def _is_fatal(error: BaseException) -> bool:
     # After a CUDA error other than "out of memory" every later call in this process fails too.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "AcceleratorError"
-        or "CUDA error" in str(error)
-    )
+    return isinstance(error, MemoryError) or type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 class _Forwarder(logging.Handler):

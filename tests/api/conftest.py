@@ -13,8 +13,7 @@ import pytest
 
 from service.api import Drain, create_app
 from service.settings import Settings
-from service.store import Manifest, NetworkEntry, model_id
-from tests.api.pretend import PretendPool
+from tests.api.pretend import PretendPool, write_store
 
 Connect = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 
@@ -32,28 +31,7 @@ def drain() -> Drain:
 @pytest.fixture
 def model_store(tmp_path: Path) -> Path:
     """A store with the models `small` (the default) and `old` (retired)."""
-    for name, is_retired in (("small", False), ("old", True)):
-        networks = {
-            f"postprocess-{scale}": NetworkEntry(
-                architecture=name, arguments={}, file=f"p{scale}.safetensors", sha256="0" * 64
-            )
-            for scale in (1, 2)
-        }
-        manifest = Manifest(
-            name=name,
-            id=model_id(networks),
-            created="2026-11-22",
-            retired=is_retired,
-            codecs=["jpeg"],
-            networks=networks,
-            metrics={"bd_rate": -30.5},
-        )
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(manifest.model_dump_json())
-        for network in networks.values():
-            (tmp_path / name / network.file).touch()
-    (tmp_path / "CURRENT").write_text("small\n")
-    return tmp_path
+    return write_store(tmp_path)
 
 
 @pytest.fixture

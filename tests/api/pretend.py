@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, final
 
 import httpx2
@@ -13,6 +14,7 @@ from PIL import Image
 
 from service.jobs import CompressOptions, CompressResult, Job, RestoreResult
 from service.serving import PoolState, Result, WorkerState
+from service.store import Manifest, NetworkEntry, model_id
 
 READY = PoolState(workers=(WorkerState(name="cpu/0", device="cpu", is_ready=True),), notes={"speed": "modest"})
 
@@ -107,3 +109,29 @@ def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]
     assert body["title"]
     assert body["detail"]
     return body
+
+
+def write_store(root: Path) -> Path:
+    """A store in the folder `root` with the models `small` (the default) and `old` (retired)."""
+    for name, is_retired in (("small", False), ("old", True)):
+        networks = {
+            f"postprocess-{scale}": NetworkEntry(
+                architecture=name, arguments={}, file=f"p{scale}.safetensors", sha256="0" * 64
+            )
+            for scale in (1, 2)
+        }
+        manifest = Manifest(
+            name=name,
+            id=model_id(networks),
+            created="2026-11-22",
+            retired=is_retired,
+            codecs=["jpeg"],
+            networks=networks,
+            metrics={"bd_rate": -30.5},
+        )
+        (root / name).mkdir()
+        (root / name / "manifest.json").write_text(manifest.model_dump_json())
+        for network in networks.values():
+            (root / name / network.file).touch()
+    (root / "CURRENT").write_text("small\n")
+    return root

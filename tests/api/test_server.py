@@ -18,14 +18,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.api.server import run
+from service.api.server import listen, run
 from service.settings import Settings
-from tests.api.pretend import picture
+from tests.api.pretend import picture, write_store
 from tests.api.slow_codec import OPEN
 
 SCRIPT = """
 import pathlib, sys
-from service.api.server import run
+from service.api.server import listen, run
 from service.serving import PoolPolicy, open_pool
 from service.settings import Settings
 policy = PoolPolicy(devices="cpu", threads=2, standby="off", stop_grace_s=5)
@@ -76,13 +76,20 @@ def wait_for(condition: object) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(write_store(tmp_path_factory.mktemp("store"))) as running:
+        yield running
+
+
 @pytest.fixture
-def server(model_store: Path) -> Iterator[Server]:
+def passing_server(model_store: Path) -> Iterator[Server]:
     with serving(model_store) as running:
         yield running
 
 
-async def test_sigterm_loses_nothing(server: Server) -> None:
+async def test_sigterm_loses_nothing(passing_server: Server) -> None:
+    server = passing_server
     async with httpx2.AsyncClient(base_url=server.url, timeout=20) as client:
         slow = asyncio.create_task(client.post("/compress", content=SECONDS))
         await asyncio.sleep(0.2)
@@ -141,6 +148,11 @@ def test_lines_may_be_json(model_store: Path) -> None:
     assert line["status"] == 200
     assert line["route"] == "/compress"
     assert all(json.loads(line) for line in server.lines)
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP, "or asyncio leaves Nagle's algorithm on"
 
 
 def test_an_address_in_use_is_the_first_thing_said(model_store: Path) -> None:

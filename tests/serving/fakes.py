@@ -23,6 +23,7 @@ def open_obedient(*, device: str, scratch: Path) -> Obedient:
 
 def open_slowly(*, device: str, scratch: Path) -> Obedient:
     """As above, in a worker that takes its time to warm up."""
+    (scratch / f"{os.getpid()}.opening").touch()
     time.sleep(0.5)
     return Obedient(device, scratch)
 
@@ -104,6 +105,4 @@ class Obedient:
 def job(command: str, request_id: str = "", *, seconds: float | None = None) -> Job:
     """A job that tells `Obedient` what to do, with so many seconds to do it."""
     deadline = None if seconds is None else time.monotonic() + seconds
-    return Job(
-        data=command.encode(), options=CompressOptions(), request_id=request_id or command, deadline=deadline
-    )
+    return Job(data=command.encode(), options=CompressOptions(), request_id=request_id or command, deadline=deadline)

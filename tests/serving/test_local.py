@@ -43,6 +43,10 @@ class Traces:
         lines = [line.rsplit(" ", 2) for line in (self.scratch / "log").read_text().splitlines()]
         return [(int(pid), int(beside)) for name, pid, beside in lines if name == request_id]
 
+    def opening(self) -> int:
+        """The process id of a worker that opens slowly, 0 before there is one."""
+        return next((int(path.stem) for path in self.scratch.glob("*.opening")), 0)
+
 
 @pytest.fixture
 def traces(tmp_path: Path) -> Traces:
@@ -139,9 +143,7 @@ async def test_an_unknown_exception_is_tried_once_more_alone_then_internal(
         assert isinstance(await pool.submit(job("echo"), pixels=SMALL), CompressResult)
 
 
-async def test_a_killed_worker_is_replaced_and_none_of_its_jobs_is_lost(
-    tmp_path: Path, traces: Traces
-) -> None:
+async def test_a_killed_worker_is_replaced_and_none_of_its_jobs_is_lost(tmp_path: Path, traces: Traces) -> None:
     async with running(tmp_path, threads=2) as pool:
         jobs = [asyncio.create_task(pool.submit(job("sleep 0.3", str(n)), pixels=SMALL)) for n in range(4)]
         await until(pool, lambda state: state.running_items == 2)
@@ -249,9 +251,7 @@ async def test_a_caller_who_leaves_frees_the_place(tmp_path: Path, traces: Trace
 async def test_more_work_than_fits_the_limit_is_refused_with_a_time_to_come_back(tmp_path: Path) -> None:
     async with running(tmp_path, queue_limit_s=3) as pool:
         await all_ready(pool)
-        jobs = [
-            asyncio.create_task(pool.submit(job("sleep 0.05", str(n)), pixels=2_000_000)) for n in range(20)
-        ]
+        jobs = [asyncio.create_task(pool.submit(job("sleep 0.05", str(n)), pixels=2_000_000)) for n in range(20)]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         refused = [result for result in results if isinstance(result, Overloaded)]
         done = [result for result in results if isinstance(result, CompressResult)]
@@ -264,9 +264,7 @@ async def test_more_work_than_fits_the_limit_is_refused_with_a_time_to_come_back
 async def test_a_job_that_would_start_after_its_deadline_is_refused_and_not_queued(tmp_path: Path) -> None:
     async with running(tmp_path) as pool:
         await all_ready(pool)
-        first = asyncio.create_task(
-            pool.submit(job("sleep 0.2"), pixels=20_000_000)
-        )  # ten seconds, it guesses
+        first = asyncio.create_task(pool.submit(job("sleep 0.2"), pixels=20_000_000))  # ten seconds, it guesses
         await until(pool, lambda state: state.running_items == 1)
         with pytest.raises(Overloaded):
             await pool.submit(job("echo", seconds=5), pixels=SMALL)
@@ -306,6 +304,19 @@ async def test_a_codec_that_cannot_be_opened_is_no_worker_until_it_can(tmp_path:
         (tmp_path / "broken").unlink()
         await all_ready(pool)
         assert isinstance(await pool.submit(job("echo"), pixels=SMALL), CompressResult)
+
+
+async def test_a_worker_killed_while_it_starts_is_replaced_and_jobs_wait_for_the_next(
+    tmp_path: Path, traces: Traces
+) -> None:
+    async with running(tmp_path, codec=OPEN_SLOWLY) as pool:
+        waiting = asyncio.create_task(pool.submit(job("echo"), pixels=SMALL))
+        await until(pool, lambda _: traces.opening())
+        os.kill(traces.opening(), signal.SIGKILL)
+        state = await until(pool, lambda state: state.restarts["start"])
+        assert state.reasons == ("worker cpu/0: ended with status -9",)
+        pool.admit()
+        assert isinstance(await waiting, CompressResult)
 
 
 async def test_stopping_takes_nothing_new_and_finishes_what_it_can(tmp_path: Path) -> None:

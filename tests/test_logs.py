@@ -1,0 +1,57 @@
+"""Log lines can be read by people and by programs, whatever is in them."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+
+from service.logs import Event, configure
+
+LOGGER = logging.getLogger("service.test_logs")
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("service", "uvicorn", "asyncio")]
+    before = [(it.handlers, it.level, it.propagate) for it in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.level, logger.propagate = handlers, level, propagate
+        logger.setLevel(level)
+
+
+def written(capsys: pytest.CaptureFixture[str], form: Literal["text", "json"], message: object) -> str:
+    configure("info", form)
+    LOGGER.info(message)
+    LOGGER.debug("never")
+    return capsys.readouterr().err
+
+
+def test_text_is_key_and_value_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    line = written(capsys, "text", Event("tried", ms=1.23456, by="a b", of='x" \nevent=forged', none=""))
+    assert line.endswith(' event=tried ms=1.235 by="a b" of="x\\" \\nevent=forged" none=""\n')
+    assert line.count("\n") == 1
+    assert " info service.test_logs " in line
+
+
+def test_json_has_the_facts_as_members(capsys: pytest.CaptureFixture[str]) -> None:
+    line = json.loads(written(capsys, "json", Event("tried", ms=1.5, error=OSError("no"))))
+    assert line["event"] == "tried"
+    assert line["ms"] == 1.5
+    assert line["error"] == "no"
+    assert line["level"] == "info"
+    assert line["time"].endswith("Z")
+
+
+def test_plain_messages_and_exceptions_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(written(capsys, "json", "hello"))["message"] == "hello"
+    try:
+        io.BytesIO().fileno()
+    except OSError:
+        LOGGER.exception(Event("broke"))
+    assert "UnsupportedOperation" in json.loads(capsys.readouterr().err)["exception"]
