@@ -17,6 +17,10 @@ from service.errors import BadModel
 
 _RARE: Final = 0.02  # a mode that wins less often than this is not tried at default effort
 
+# At equal squared error a smaller description keeps more structure. Counting its cost at 0.96 of itself changed, on
+# held-out crops, BD-rate by +0.4 % (RGB-PSNR), +0.6 % (Y-PSNR) and -2.9 % (MS-SSIM); 0.9 by +2.4, +3.1 and -5.3 %.
+_FAVOUR: Final = {1: 1.0, 2: 0.96}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mode:
@@ -29,6 +33,11 @@ class Mode:
     def name(self) -> str:
         """Its name in manifests."""
         return f"{self.scale}-{self.subsampling}"
+
+    @property
+    def favour(self) -> float:
+        """What its cost is multiplied with when modes are compared."""
+        return _FAVOUR[self.scale]
 
 
 MODES: Final = (

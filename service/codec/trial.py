@@ -63,9 +63,9 @@ class Trial:
         return 100.0 if self.squared_error == 0 else 10 * math.log10(255**2 / self.squared_error)
 
     def cost(self, worth: float) -> float:
-        """Squared error over all pixels, plus the bits at `worth` each."""
+        """Squared error over all pixels, plus the bits at `worth` each, times the mode's favour."""
         pixels: int = self.restored.shape[0] * self.restored.shape[1]
-        return self.squared_error * pixels + worth * 8 * self.size_bytes
+        return self.mode.favour * (self.squared_error * pixels + worth * 8 * self.size_bytes)
 
 
 @final

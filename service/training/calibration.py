@@ -34,12 +34,13 @@ def calibrate(
     fine = np.exp(np.linspace(np.log(_STEPS[0]), np.log(_STEPS[-1]), 400))
     log_errors = _refined(np.log(errors + 1e-3), fine)
     log_bits = _refined(np.log(bits), fine)
+    favour = np.array([[mode.favour] for mode in MODES])
     steps, shares, psnr = [], [], []
     for rate in _RATES:
         cost = np.exp(log_errors) * pixels[None, :, None] + rate * np.exp(log_bits)  # [modes, images, steps]
         best = cost.argmin(axis=2)
         steps.append([float(np.exp(np.log(fine)[best[mode]].mean())) for mode in range(len(MODES))])
-        winner = cost.min(axis=2).argmin(axis=0)
+        winner = (cost.min(axis=2) * favour).argmin(axis=0)
         shares.append([float((winner == mode).mean()) for mode in range(len(MODES))])
         chosen = np.take_along_axis(log_errors, best[..., None], axis=2)[..., 0]
         reached = chosen[winner, np.arange(len(pictures))]

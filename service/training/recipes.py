@@ -46,7 +46,7 @@ class TrainConfig:
 
 def postprocess_1() -> TrainConfig:
     """Post-processing at full size: removes the artefacts of our streams and of other encoders' JPEGs."""
-    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=6800)
+    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=8800)
 
 
 def postprocess_2() -> TrainConfig:
@@ -57,7 +57,7 @@ def postprocess_2() -> TrainConfig:
         scale=2,
         channels=48,
         blocks=6,
-        steps=3600,
+        steps=4000,
         step_range=(4.0, 100.0),
         foreign_share=0.0,
     )

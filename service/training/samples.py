@@ -92,6 +92,7 @@ def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSetti
         trellis=DEFAULT_TRELLIS * float(np.exp(random.uniform(-0.5, 0.5))),
         luma_exponent=float(random.uniform(0.05, 0.6)),
         chroma_ratio=float(random.uniform(0.6, 1.1)),
+        masking=float(random.uniform(0.0, 0.4)),
         subsampling="444" if random.random() < config.full_chroma_share else "420",
     )
 
