@@ -30,9 +30,7 @@ from service.metrics import Pixels
 
 Measured = dict[str, dict[str, Any]]
 
-_MEASUREMENT: Final = (
-    1  # to be raised when what is measured of an anchor changes: older caches no longer count
-)
+_MEASUREMENT: Final = 1  # to be raised when what is measured of an anchor changes: older caches no longer count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +61,7 @@ class Anchor:
     def key(self) -> str:
         """The name of its files in the cache: changes with anything that its measurements depend on."""
         version = features.version(self.feature)
-        text = json.dumps(
-            [_MEASUREMENT, PIL.__version__, version, self.format, self.fixed, self.grey], sort_keys=True
-        )
+        text = json.dumps([_MEASUREMENT, PIL.__version__, version, self.format, self.fixed, self.grey], sort_keys=True)
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -98,9 +94,7 @@ def measure_anchors(
         found: list[Point] = []
         for name, settings in sweeps.items():
             measured = _measure_or_recall(ANCHORS[name], pixels, settings, cache_dir)
-            found += [
-                _point(picture, name, pixels, setting, measured[f"{setting:g}"]) for setting in settings
-            ]
+            found += [_point(picture, name, pixels, setting, measured[f"{setting:g}"]) for setting in settings]
             progress(f"{name} {picture.set}/{picture.name}")
         return found
 
@@ -120,9 +114,7 @@ def check_anchors(names: Iterable[str]) -> None:
         raise BadOption(f"no anchor {unknown[0]!r}; have {', '.join(ANCHORS)}")
 
 
-def _measure_or_recall(
-    anchor: Anchor, pixels: Pixels, settings: Sequence[float], cache_dir: Path
-) -> Measured:
+def _measure_or_recall(anchor: Anchor, pixels: Pixels, settings: Sequence[float], cache_dir: Path) -> Measured:
     path = cache_dir / digest(pixels)[:24] / f"{anchor.key()}.json"
     measured: Measured = json.loads(path.read_text()) if path.exists() else {}
     missing = [setting for setting in settings if f"{setting:g}" not in measured]
@@ -188,7 +180,7 @@ ANCHORS: Final[dict[str, Anchor]] = {
             label="AVIF",
             format="AVIF",
             feature="avif",
-            settings=(1, 8, 16, 24, 32, 42, 52, 64, 76),
+            settings=(1, 8, 16, 24, 32, 42, 52, 64, 76, 86),
             swept=_quality,
             fixed={"speed": 4, "subsampling": "4:2:0", "max_threads": 1, "autotiling": False},
             grey={"subsampling": "4:0:0"},

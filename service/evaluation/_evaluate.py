@@ -75,9 +75,7 @@ class EvaluateConfig:
         check_anchors(self.anchors)
         names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names) or not ANCHORS.keys().isdisjoint(names):
-            raise BadOption(
-                f"variants need names of their own, not {', '.join(ANCHORS)}; got {', '.join(names)}"
-            )
+            raise BadOption(f"variants need names of their own, not {', '.join(ANCHORS)}; got {', '.join(names)}")
         if not all(1 <= quality <= 100 for quality in (*self.qualities, *self.foreign_qualities)):
             raise BadOption("qualities must be from 1 to 100")
         if not set(self.foreign_kinds) <= KINDS.keys():

@@ -41,9 +41,7 @@ def find_pictures(data_dir: Path, *, per_set: int | None = None) -> list[Picture
     folders = [data_dir, *sorted(path for path in data_dir.iterdir() if path.is_dir())]
     pictures = [picture for folder in folders for picture in _of_folder(folder, per_set)]
     if not pictures:
-        raise BadTrainingData(
-            f"no picture in {data_dir} or the folders in it; one of {', '.join(sorted(_SUFFIXES))}"
-        )
+        raise BadTrainingData(f"no picture in {data_dir} or the folders in it; one of {', '.join(sorted(_SUFFIXES))}")
     return pictures
 
 

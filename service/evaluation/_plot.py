@@ -55,9 +55,7 @@ def plot_rate_distortion(points: Sequence[Point], tested: Sequence[str], path: P
     of_codec = {codec: group for (name, codec), group in groups.items() if name == chosen}
     on_top_last = dict(sorted(of_codec.items(), key=lambda item: item[0] in tested))
     with mpl.rc_context(_STYLE):
-        figure = Figure(
-            figsize=(11.6, 4.3), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1), facecolor="white"
-        )
+        figure = Figure(figsize=(11.6, 4.3), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1), facecolor="white")
         FigureCanvasAgg(figure)
         for axes, (metric, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
             _draw_panel(axes, metric, title, on_top_last, tested)
@@ -116,21 +114,26 @@ def _draw_axes(axes: Any, metric: str, title: str) -> None:
 
 def _label_ends(axes: Any, ends: Sequence[_End]) -> None:
     low, high = axes.get_ylim()
-    ordered = sorted(ends, key=lambda end: end.value)
-    places = _spread([end.value for end in ordered], _LABEL_HEIGHT * (high - low))
-    for end, place in zip(ordered, places, strict=True):
-        axes.annotate(
-            end.label,
-            (end.rate_bpp, place),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=end.colour,
-            fontweight="bold" if end.is_tested else "normal",
-            annotation_clip=False,
-        )
+    at_edge = sorted((end for end in ends if end.rate_bpp == _RATES_BPP[-1]), key=lambda end: end.value)
+    places = _spread([end.value for end in at_edge], _LABEL_HEIGHT * (high - low))
+    for end, place in zip(at_edge, places, strict=True):
+        _label(axes, end, place, xytext=(6, 0), va="center")
+    for end in ends:
+        if end not in at_edge:  # above the curve, where it stops short of the others
+            _label(axes, end, end.value, xytext=(2, 4), va="bottom", ha="right")
 
-    """Move rising places as little as it takes (in squares) to be `apart`, by pooling those that touch."""
+
+def _label(axes: Any, end: _End, place: float, **where: object) -> None:
+    weight = "bold" if end.is_tested else "normal"
+    axes.annotate(
+        end.label,
+        (end.rate_bpp, place),
+        textcoords="offset points",
+        color=end.colour,
+        fontweight=weight,
+        annotation_clip=False,
+        **where,
+    )
 
 
 def _spread(rising: Sequence[float], apart: float) -> list[float]:

@@ -82,9 +82,7 @@ def _quality_section(summary: Summary) -> str:
     ]
     head = ["set", "codec", "quality", "bpp", "PSNR RGB", "JPEG's", "bytes / JPEG's"]
     head += ["dB at equal bytes", "scales", "promise"]
-    text = (
-        "JPEG's column is ordinary JPEG of the same quality. The promise: from 5 to 95 at least its PSNR, in "
-    )
+    text = "JPEG's column is ordinary JPEG of the same quality. The promise: from 5 to 95 at least its PSNR, in "
     text += "at most 0.7 of its bytes up to 50 and never in more above."
     return "\n\n".join(["## Quality against JPEG's quality", text, _table(head, rows)])
 

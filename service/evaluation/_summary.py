@@ -97,9 +97,7 @@ class Summary:
         """The text of summary.json."""
         return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
 
-    def bd_rate(
-        self, set_name: str, codec: str, metric: str, low_bpp: float, high_bpp: float
-    ) -> BdRate | None:
+    def bd_rate(self, set_name: str, codec: str, metric: str, low_bpp: float, high_bpp: float) -> BdRate | None:
         """One entry of `bd_rates`, or None where it was not measured."""
         wanted = (set_name, codec, metric, low_bpp, high_bpp)
         keys = {(row.set, row.codec, row.metric, row.low_bpp, row.high_bpp): row for row in self.bd_rates}
@@ -183,9 +181,7 @@ def _quality_rows(set_name: str, codec: str, groups: Groups) -> list[QualityRow]
     rows = []
     for quality, points in sorted(of_quality.items()):
         twins = [jpeg[point.image, quality] for point in points]
-        gains = [
-            float(point.psnr_rgb - at_rates(jpeg_curves[point.image], [point.bpp])[0]) for point in points
-        ]
+        gains = [float(point.psnr_rgb - at_rates(jpeg_curves[point.image], [point.bpp])[0]) for point in points]
         gains = [gain for gain in gains if not math.isnan(gain)]  # JPEG cannot make every file so small
         ratio = sum(point.bytes for point in points) / sum(twin.bytes for twin in twins)
         psnr, jpeg_psnr = (float(np.mean([point.psnr_rgb for point in side])) for side in (points, twins))

@@ -78,9 +78,7 @@ def as_png(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def _measure(
-    codec: TestedCodec, picture: Picture, pixels: Pixels, png: bytes, variant: Variant, quality: int
-) -> Point:
+def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, png: bytes, variant: Variant, quality: int) -> Point:
     start = time.perf_counter()
     compressed = codec.compress(png, replace(variant.options, quality=quality))
     compressed_at = time.perf_counter()

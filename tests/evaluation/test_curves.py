@@ -70,9 +70,7 @@ def test_a_metric_nobody_has_gives_no_curve() -> None:
 
 def test_images_without_a_common_quality_are_counted() -> None:
     anchor = curves([point(n, size, size / 10) for n in "ab" for size in (100, 400)], "psnr_rgb")
-    test = curves(
-        [point("a", 50, 10), point("a", 200, 40), point("b", 100, 90), point("b", 400, 95)], "psnr_rgb"
-    )
+    test = curves([point("a", 50, 10), point("a", 200, 40), point("b", 100, 90), point("b", 400, 95)], "psnr_rgb")
     found, without = compare_rates(anchor, test, 0.1, 0.4)
     assert [round(percent) for percent in found] == [-50]
     assert without == 1

@@ -94,9 +94,7 @@ def test_a_picture_too_small_for_ms_ssim_has_none(summary: Summary, config: Eval
 def test_a_grey_picture_saved_as_colour_is_measured_as_grey(summary: Summary, config: EvaluateConfig) -> None:
     rows = [row for row in rows_of(config.out_dir / "points.csv") if row["image"] == "grey"]
     assert all(row["psnr_rgb"] == row["psnr_y"] for row in rows)
-    assert {row["kind"] for row in rows_of(config.out_dir / "foreign.csv") if row["image"] == "grey"} == {
-        "grey"
-    }
+    assert {row["kind"] for row in rows_of(config.out_dir / "foreign.csv") if row["image"] == "grey"} == {"grey"}
 
 
 def test_each_quality_is_held_against_jpeg_of_that_quality(summary: Summary) -> None:
@@ -137,9 +135,7 @@ def test_the_report_is_whole(summary: Summary, config: EvaluateConfig) -> None:
         assert plot.width > plot.height > 400
 
 
-def test_the_standard_codecs_are_measured_once(
-    summary: Summary, config: EvaluateConfig, tmp_path: Path
-) -> None:
+def test_the_standard_codecs_are_measured_once(summary: Summary, config: EvaluateConfig, tmp_path: Path) -> None:
     assert config.cache_dir is not None
     files = {path: path.stat().st_mtime_ns for path in config.cache_dir.rglob("*.json")}
     assert len(files) == 8  # four pictures, two codecs
@@ -174,9 +170,7 @@ def test_variants_are_measured_side_by_side(config: EvaluateConfig, tmp_path: Pa
     assert {row.codec for row in summary.qualities} == {"effort 0", "effort 9"}
 
 
-def test_a_quick_evaluation_takes_a_few_pictures_and_qualities(
-    config: EvaluateConfig, tmp_path: Path
-) -> None:
+def test_a_quick_evaluation_takes_a_few_pictures_and_qualities(config: EvaluateConfig, tmp_path: Path) -> None:
     codec = PlainJpeg()
     quick = EvaluateConfig(
         data_dir=config.data_dir, out_dir=tmp_path, cache_dir=config.cache_dir, quick=True, pictures_per_set=1
@@ -190,9 +184,7 @@ def test_a_quick_evaluation_takes_a_few_pictures_and_qualities(
 
 
 def test_the_cache_can_be_filled_without_a_codec(config: EvaluateConfig, tmp_path: Path) -> None:
-    precompute_anchors(
-        replace(config, cache_dir=tmp_path, anchors=("jpeg2000",), pictures_per_set=1, workers=1)
-    )
+    precompute_anchors(replace(config, cache_dir=tmp_path, anchors=("jpeg2000",), pictures_per_set=1, workers=1))
     assert len(list(tmp_path.rglob("jpeg2000-*.json"))) == 2
 
 
@@ -207,9 +199,7 @@ def test_the_cache_can_be_filled_without_a_codec(config: EvaluateConfig, tmp_pat
         ({"workers": 0}, "at least 1"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(
-    config: EvaluateConfig, changes: dict[str, object], message: str
-) -> None:
+def test_what_cannot_be_measured_is_refused(config: EvaluateConfig, changes: dict[str, object], message: str) -> None:
     with pytest.raises(BadOption, match=message):
         replace(config, **changes)  # type: ignore[arg-type]  # wrong on purpose
 
