@@ -67,6 +67,18 @@ def test_the_condition_changes_the_answer(network: Any) -> None:
     assert not torch.equal(*answers)
 
 
+def test_a_picture_alone_gets_what_it_gets_in_company(network: Any) -> None:
+    torch.manual_seed(2)
+    network.double()
+    with torch.no_grad():
+        network.tail.weight.normal_(std=0.1)
+    pictures, vectors = torch.rand(3, 3, 32, 32).double(), torch.randn(3, CONDITION_SIZE).double()
+    together = network(pictures, vectors)
+    for index in range(3):
+        alone = network(pictures[index : index + 1], vectors[index : index + 1])
+        assert torch.allclose(alone[0], together[index], atol=1e-12)
+
+
 def test_fresh_networks_are_the_plain_filters() -> None:
     picture, vector = torch.rand(1, 3, 32, 32), torch.zeros(1, CONDITION_SIZE)
 
