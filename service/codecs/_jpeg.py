@@ -15,7 +15,7 @@ from service.codecs._dct import Blocks, Pixels, blocks_of
 from service.codecs._entropy import counts_ac, counts_dc, file_of
 from service.codecs._huffman import price
 from service.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ZIGZAG, scaled_table
-from service.codecs._trellis import quantise_ac, quantise_dc, round_blocks
+from service.codecs._trellis import block_weights, quantise_ac, quantise_dc, round_blocks
 from service.errors import UndecodableImage
 
 LONGEST_SIDE = 65_500  # libjpeg's, below the format's own 65,535
@@ -25,17 +25,19 @@ DEFAULT_LUMA_EXPONENT = 0.15
 DEFAULT_CHROMA_EXPONENT = 0.5
 DEFAULT_CHROMA_RATIO = 0.75
 DEFAULT_CHROMA_TRELLIS = 0.5
+DEFAULT_MASKING = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class JpegSettings:
     """How strongly to quantise, and how.
 
-    `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, chroma's with a
-    mean of `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of squared error in luma and
-    `chroma_trellis` times that in chroma; 0 rounds to the nearest level. `passes` is how often the quantiser
-    runs, each time on the symbol statistics of the time before. `optimize_scans` also tries a progressive
-    file of the same pixels and keeps the smaller; it needs the package mozjpeg-lossless-optimization.
+    `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, chroma's with a mean of
+    `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of squared error in luma and `chroma_trellis`
+    times that in chroma; 0 rounds to the nearest level. `masking` moves bits from busy blocks to calm ones: an error
+    counts by its block's energy to the power `-masking`. `passes` is how often the quantiser runs, each time on the
+    symbol statistics of the time before. `optimize_scans` also tries a progressive file of the same pixels and keeps
+    the smaller; it needs the package mozjpeg-lossless-optimization.
     """
 
     step: float
@@ -46,13 +48,14 @@ class JpegSettings:
     chroma_exponent: float = DEFAULT_CHROMA_EXPONENT
     chroma_ratio: float = DEFAULT_CHROMA_RATIO
     chroma_trellis: float = DEFAULT_CHROMA_TRELLIS
+    masking: float = DEFAULT_MASKING
     passes: int = 2
 
     def __post_init__(self) -> None:
         for name in ("step", "chroma_ratio"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
-        for name in ("trellis", "chroma_trellis"):
+        for name in ("trellis", "chroma_trellis", "masking"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
         if self.subsampling not in ("420", "444"):
@@ -109,8 +112,11 @@ def quantised(blocks: Blocks, settings: JpegSettings) -> tuple[list[NDArray[np.i
     bit_worth = settings.trellis * float(luma_table.mean()) ** 2
     luma, *chroma = blocks.components
     no_padding = np.zeros(len(chroma[0]) if chroma else 0, np.bool_)
-    results = _quantised([luma], blocks.is_padding, luma_table, bit_worth, settings.passes)
-    results += _quantised(chroma, no_padding, chroma_table, bit_worth * settings.chroma_trellis, settings.passes)
+    luma_weight, chroma_weight = block_weights(luma, blocks.is_padding, blocks.luma_per_mcu, settings.masking)
+    results = _quantised([luma], blocks.is_padding, luma_weight, luma_table, bit_worth, settings.passes)
+    results += _quantised(
+        chroma, no_padding, chroma_weight, chroma_table, bit_worth * settings.chroma_trellis, settings.passes
+    )
     return [levels for levels, _ in results], [last for _, last in results]
 
 
@@ -161,6 +167,7 @@ class Jpeg:
 def _quantised(
     components: Sequence[NDArray[np.float32]],
     is_padding: NDArray[np.bool_],
+    weight_of: NDArray[np.float32],
     table: NDArray[np.uint8],
     bit_worth: float,
     passes: int,
@@ -175,6 +182,6 @@ def _quantised(
         dc_price = (price(counts_dc(levels)) * bit_worth).astype(np.float32)
         ac_price = (price(counts_ac(levels, last)) * bit_worth).astype(np.float32)
         for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
-            quantise_ac(blocks, steps, is_padding, ac_price, own_levels, own_last)
-            quantise_dc(blocks, float(steps[0]), is_padding, dc_price, own_levels)
+            quantise_ac(blocks, steps, weight_of, ac_price, own_levels, own_last)
+            quantise_dc(blocks, float(steps[0]), weight_of, dc_price, own_levels)
     return list(zip(levels, last, strict=True))

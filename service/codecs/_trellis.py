@@ -9,7 +9,24 @@ from service.codecs._compiled import compiled
 from service.codecs._huffman import bit_size
 
 _HIGHEST_AC = 1023
+_SSIM_ENERGY = 64 * (0.03 * 255) ** 2 / 2  # the block energy at which SSIM's constant C2 begins to matter
 _LOWEST_DC, _HIGHEST_DC = -1024, 1023
+
+
+def block_weights(
+    luma: NDArray[np.float32], is_padding: NDArray[np.bool_], luma_per_mcu: int, masking: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What a squared error in each luma block ([blocks]) and in each chroma block ([MCUs]) counts for.
+
+    Errors are seen less where there is more to see: the weight is the block's AC energy to the power `-masking`,
+    1 in the geometric mean over the picture and 0 for padding. A chroma block has the mean of its MCU.
+    """
+    energy = np.einsum("ij,ij->i", luma[:, 1:], luma[:, 1:]).astype(np.float64) + _SSIM_ENERGY
+    log_weight = -masking * np.log(energy)
+    inside = ~is_padding
+    weight = np.where(inside, np.exp(log_weight - log_weight[inside].mean()), 0)
+    mcus = weight.reshape(-1, luma_per_mcu).sum(axis=1) / inside.reshape(-1, luma_per_mcu).sum(axis=1)
+    return weight.astype(np.float32), mcus.astype(np.float32)
 
 
 @compiled
@@ -49,16 +66,17 @@ def round_blocks(
 def quantise_ac(
     blocks: NDArray[np.float32],
     table: NDArray[np.float32],
-    is_padding: NDArray[np.bool_],
+    weight_of: NDArray[np.float32],
     cost_of: NDArray[np.float32],
     levels: NDArray[np.int16],
     last: NDArray[np.int64],
 ) -> None:
-    """The AC levels of least squared error plus cost, per block.
+    """The AC levels of least weighted squared error plus cost, per block.
 
-    `cost_of` ([256]) is the price of a run/size symbol with its magnitude bits, in squared error. A path
-    through the block's places is a choice of places that stay nonzero; a place keeps its nearest level or
-    takes the greatest one of the next smaller size, for only a smaller size saves bits.
+    `weight_of` ([blocks]) is what a squared error counts for, 0 for padding; `cost_of` ([256]) is the price of a
+    run/size symbol with its magnitude bits, in squared error. A path through the block's places is a choice of
+    places that stay nonzero; a place keeps its nearest level or takes the greatest one of the next smaller size, for
+    only a smaller size saves bits.
     """
     inverse = np.float32(1) / table
     half = np.float32(0.5)
@@ -80,8 +98,7 @@ def quantise_ac(
         for k in range(1, 64):
             levels[block, k] = 0
         last[block] = 0
-        if is_padding[block]:
-            continue
+        weight = weight_of[block]
         places = 0
         for k in range(1, 64):
             value = abs(blocks[block, k])
@@ -95,9 +112,9 @@ def quantise_ac(
             place[places] = k
             size_of[places] = size
             level_of[0, places], level_of[1, places] = level, smaller
-            error_of[0, places] = (value - np.float32(level) * table[k]) ** 2
-            error_of[1, places] = (value - np.float32(smaller) * table[k]) ** 2
-            dropped_error[places] = value * value
+            error_of[0, places] = weight * (value - np.float32(level) * table[k]) ** 2
+            error_of[1, places] = weight * (value - np.float32(smaller) * table[k]) ** 2
+            dropped_error[places] = weight * value * value
         if places == 0:
             continue
         for i in range(1, places + 1):
@@ -142,14 +159,14 @@ def quantise_ac(
 def quantise_dc(
     blocks: NDArray[np.float32],
     step: float,
-    is_padding: NDArray[np.bool_],
+    weight_of: NDArray[np.float32],
     cost_of: NDArray[np.float32],
     levels: NDArray[np.int16],
 ) -> None:
-    """The DC levels of least squared error plus cost, over all blocks of a component.
+    """The DC levels of least weighted squared error plus cost, over all blocks of a component.
 
     Each block takes its nearest level or one beside it; `cost_of` ([256]) is the price of a difference's size
-    with its magnitude bits, in squared error. A padding block goes for whatever is cheapest.
+    with its magnitude bits, in squared error. Padding, of weight 0, goes for what is cheapest.
     """
     count = len(blocks)
     centre = np.zeros(count, np.int64)
@@ -157,8 +174,8 @@ def quantise_dc(
     before = np.zeros(3, np.float64)
     after = np.zeros(3, np.float64)
     for block in range(count):
-        if is_padding[block]:
-            centre[block] = centre[block - 1]
+        if weight_of[block] == 0:
+            centre[block] = centre[max(block - 1, 0)]
         else:
             centre[block] = _clamp(int(np.rint(blocks[block, 0] / step)), _LOWEST_DC + 1, _HIGHEST_DC - 1)
         for i in range(3):
@@ -172,8 +189,7 @@ def quantise_dc(
                     if total < least:
                         least = total
                         came_from[block, i] = j
-            error = 0.0 if is_padding[block] else (blocks[block, 0] - level * step) ** 2
-            after[i] = least + error
+            after[i] = least + weight_of[block] * (blocks[block, 0] - level * step) ** 2
         for i in range(3):
             before[i] = after[i]
     i = 0

@@ -70,8 +70,6 @@ def test_the_segment_lists_symbols_by_length() -> None:
     assert segment == bytes([1, 1, 1, *[0] * 13, 1, 2, 0])
 
 
-@pytest.mark.parametrize(
-    ("value", "bits"), [(0, 0), (1, 1), (-1, 1), (2, 2), (-1023, 10), (1024, 11), (-2047, 11)]
-)
+@pytest.mark.parametrize(("value", "bits"), [(0, 0), (1, 1), (-1, 1), (2, 2), (-1023, 10), (1024, 11), (-2047, 11)])
 def test_sizes_are_those_of_the_standard(value: int, bits: int) -> None:
     assert bit_size(value) == bits

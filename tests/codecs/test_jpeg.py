@@ -117,14 +117,15 @@ def test_grey_has_one_component_and_the_luma_of_colour(photograph: NDArray[np.ui
     grey=st.booleans(),
     step=st.floats(1, 300),
     trellis=st.sampled_from([0.0, 0.05, 1.0]),
+    masking=st.sampled_from([0.0, 0.4]),
 )
 def test_every_size_comes_back_in_its_size(
-    height: int, width: int, subsampling: Sampling, grey: bool, step: float, trellis: float
+    height: int, width: int, subsampling: Sampling, grey: bool, step: float, trellis: float, masking: float
 ) -> None:
     picture = noise(height, width)
     stream = encode(
         picture[..., 0] if grey else picture,
-        JpegSettings(step=step, trellis=trellis, subsampling=subsampling),
+        JpegSettings(step=step, trellis=trellis, masking=masking, subsampling=subsampling),
     )
     assert decode(stream).shape == ((height, width) if grey else (height, width, 3))
     read(stream)
@@ -182,7 +183,7 @@ def test_floats_are_taken_unrounded() -> None:
 def test_the_trellis_saves_bytes_and_lowers_the_lagrangian() -> None:
     picture = astronaut()[:256, :256]
     rounded = JpegSettings(step=20, trellis=0)
-    chosen = replace(rounded, trellis=0.05, chroma_trellis=1.0)
+    chosen = replace(rounded, trellis=0.05, chroma_trellis=1.0, masking=0.0)
     costs, sizes = [], []
     for one in (rounded, chosen):
         blocks = analyse(picture)
@@ -201,10 +202,23 @@ def test_the_trellis_saves_bytes_and_lowers_the_lagrangian() -> None:
 
 def test_more_trellis_is_fewer_bytes() -> None:
     picture = astronaut()[:128, :128]
-    sizes = [
-        len(encode(picture, JpegSettings(step=20, trellis=f))) for f in (0, 0.02, 0.05, 0.1, 0.3, 3, 1e6)
-    ]
+    sizes = [len(encode(picture, JpegSettings(step=20, trellis=f))) for f in (0, 0.02, 0.05, 0.1, 0.3, 3, 1e6)]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_masking_moves_error_from_calm_blocks_to_busy_ones() -> None:
+    picture = astronaut()[:256, :256]
+    blocks = analyse(picture)
+    luma = blocks.components[0]
+    busy = np.argsort((luma[:, 1:] ** 2).sum(axis=1))[-len(luma) // 3 :]
+    errors = []
+    for masking in (0.0, 0.4):
+        chosen = JpegSettings(step=30, masking=masking)
+        table = quantisation_tables(chosen)[0].ravel()[ZIGZAG]
+        error = ((quantised(blocks, chosen)[0][0] * table - luma) ** 2).sum(axis=1)
+        errors.append((error[busy].sum(), error.sum() - error[busy].sum()))
+    assert errors[1][0] > errors[0][0]
+    assert errors[1][1] < errors[0][1]
 
 
 def test_it_beats_libjpeg_at_the_same_bytes() -> None:
@@ -260,6 +274,7 @@ def test_tables_have_the_mean_they_are_asked_for(step: float) -> None:
         {"step": float("nan")},
         {"step": float("inf")},
         {"step": 9.0, "trellis": -0.1},
+        {"step": 9.0, "masking": float("nan")},
         {"step": 9.0, "passes": 0},
         {"step": 9.0, "subsampling": "422"},
     ],
