@@ -15,7 +15,15 @@ from service.api._metrics import Metrics
 from service.api._request import BodyReader, Sent
 from service.errors import BadOption, NotAcceptable, UnsupportedFormat
 from service.images import ImageLimits
-from service.jobs import CompressOptions, CompressResult, Job, OutputFormat, RestoreOptions, RestoreResult
+from service.jobs import (
+    DEFAULT_EFFORT,
+    CompressOptions,
+    CompressResult,
+    Job,
+    OutputFormat,
+    RestoreOptions,
+    RestoreResult,
+)
 from service.serving import Pool, Result
 
 OUTPUTS: Final[dict[str, OutputFormat]] = {images.MEDIA_TYPES[output]: output for output in ("png", "webp", "bmp")}
@@ -39,7 +47,8 @@ class Jobs:
             deadline = self._reader.deadline(request)
             self._pool.admit()  # before the body, that nobody sends 64 MiB for a refusal
             sent = await self._reader.read(request, deadline, room)
-            options = CompressOptions.parse(sent.options)
+            effort = str(min(DEFAULT_EFFORT, self._max_effort))  # who asks for none is not refused for it
+            options = CompressOptions.parse({"effort": effort, **sent.options})
             if options.effort > self._max_effort:
                 raise BadOption(
                     f"effort must be at most {self._max_effort} on this server, got {options.effort}",

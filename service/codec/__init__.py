@@ -164,7 +164,8 @@ class VirtualCodec:
         self._model(self._store.default.id).warm()
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
         colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
-        for options in (CompressOptions(effort=7), CompressOptions(effort=7, scale=2)):
+        effort = min(7, self._max_effort)  # from 7 on all modes are tried
+        for options in (CompressOptions(effort=effort), CompressOptions(effort=effort, scale=2)):
             self.restore(self.compress(colour, options).stream)
 
     def _restore_own(

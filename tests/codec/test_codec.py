@@ -196,6 +196,10 @@ def test_the_restored_size_counts_against_the_limit(store: ModelStore) -> None:
     assert refused.value.actual == 2500
 
 
+def test_a_codec_of_little_effort_can_be_warmed(store: ModelStore) -> None:
+    VirtualCodec(store, DirectRunner(), max_effort=0).warm()
+
+
 def test_efforts_and_models_out_of_reach_are_refused(codec: VirtualCodec, store: ModelStore) -> None:
     data = saved(scene(20, 20))
     with pytest.raises(BadOption, match="at most 3"):
