@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from importlib import resources
 from typing import Final, final
 
@@ -50,11 +51,17 @@ class Pages:
         self._store = store
         self._metrics = metrics
         self._drain = drain
-        self._playground = resources.files("service.api").joinpath("static/index.html").read_bytes()
+        static = resources.files("service.api").joinpath("static")
+        self._playground = static.joinpath("index.html").read_bytes()
+        self._docs = static.joinpath("docs.html").read_bytes()
 
     async def playground(self, _request: Request) -> Response:
         """A page to try it on: drop a picture, see what it costs and what comes back."""
         return HTMLResponse(self._playground, headers=_PAGE_HEADERS)
+
+    async def docs(self, _request: Request) -> Response:
+        """A page that shows /openapi.json to people."""
+        return HTMLResponse(self._docs, headers=_PAGE_HEADERS)
 
     async def healthz(self, _request: Request) -> Response:
         """Whether the process is alive."""
@@ -150,15 +157,19 @@ class Pages:
 
 def _problem_page(code: str, problem: problems.Problem) -> str:
     title, meaning, remedy = (html.escape(text) for text in (problem.title, problem.meaning, problem.remedy))
+    remedy = re.sub(r"/(?:docs|models)\b", r'<a href="\g<0>">\g<0></a>', remedy)
+    remedy = re.sub("`([^`]+)`", r"<code>\1</code>", remedy)
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
   body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: 12vh auto; padding: 0 1.5rem }}
   :root {{ color-scheme: light dark }}
   code {{ opacity: .7 }}
+  a {{ color: inherit }}
 </style>
 <code>{problem.status} {html.escape(code)}</code>
 <h1>{title}</h1>

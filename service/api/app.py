@@ -67,6 +67,7 @@ def _application(pool: Pool) -> FastAPI:
         version=__version__,
         description=_openapi.DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own page comes from a CDN, which not every server's users can reach
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -99,6 +100,7 @@ def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, key_digests: frozenset[b
     by_code = _openapi.path_docs("code", "The `code` of a problem.", ["not_found"])
     get("/problems/{code}", pages.problem, tags=["problems"], **by_code)
     get("/", pages.playground, include_in_schema=False)
+    get("/docs", pages.docs, include_in_schema=False)
 
 
 def _add_problems(app: FastAPI) -> None:

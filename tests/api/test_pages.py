@@ -88,12 +88,13 @@ async def test_an_unknown_problem_is_not_found(client: httpx2.AsyncClient) -> No
     problem(await client.get("/problems/none"), 404, "not_found")
 
 
-async def test_the_playground_is_one_page_without_anything_from_elsewhere(client: httpx2.AsyncClient) -> None:
-    response = await client.get("/")
+@pytest.mark.parametrize("path", ["/", "/docs", "/problems/bad_option"])
+async def test_pages_take_nothing_from_elsewhere(client: httpx2.AsyncClient, path: str) -> None:
+    response = await client.get(path, headers={"Accept": "text/html"})
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in response.headers["content-security-policy"]
-    page = response.text.replace("http://www.w3.org/2000/svg", "")
+    page = response.text.replace("http://www.w3.org/2000/svg", "").replace("http://localhost:8000", "")
     assert "http://" not in page
     assert "https://" not in page
     assert len(response.content) < 40_000
