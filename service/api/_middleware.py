@@ -22,7 +22,7 @@ from service.logs import Event
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
 _LOG: Final = logging.getLogger("service.api")
-_SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/=+@,;~|-]{1,128}")
 _CLIENT_GONE: Final = 499  # nginx's word for it; nobody receives it, log and metrics do
 _QUIET: Final = ("/healthz", "/readyz", "/metrics")
 

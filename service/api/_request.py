@@ -67,11 +67,11 @@ class BodyReader:
         """When the request's time is over, on `time.monotonic`'s clock. Raises `BadOption`."""
         seconds = self._policy.default_deadline_s
         if (text := request.headers.get(TIMEOUT_HEADER)) is not None:
-            if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text) >= 1):
+            if not (text.isascii() and text.isdigit() and text.strip("0")):
                 raise BadOption(
                     f"{TIMEOUT_HEADER} must be a whole number of milliseconds, at least 1, got {text[:40]!r}"
                 )
-            seconds = min(int(text) / 1000, self._policy.max_deadline_s)
+            seconds = min(int(text.lstrip("0")[:15]) / 1000, self._policy.max_deadline_s)
         return exchange_of(request.scope).started_at + seconds
 
     @contextmanager
@@ -189,7 +189,8 @@ async def _read_form(request: Request) -> tuple[bytes, dict[str, str]]:
     try:
         form = await request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
     except HTTPException as error:
-        raise BadMultipart(error.detail) from error
+        fault = error.detail[:1].lower() + error.detail[1:].rstrip(".")
+        raise BadMultipart(f"{fault}; send one file part named `file`, and options as short fields") from error
     try:
         return await _take_apart(form)
     finally:
@@ -208,7 +209,8 @@ async def _take_apart(form: FormData) -> tuple[bytes, dict[str, str]]:
             raise MissingFile(f"the file must be in the part `file`, not in {name[:40]!r}")
     if file is None:
         named = any(name == "file" for name, _ in fields)
-        detail = "the part `file` has no filename, so it is not a file" if named else "no part is named `file`"
+        missing = "no part is named `file`, or it is cut short"
+        detail = "the part `file` has no filename, so it is not a file" if named else missing
         raise MissingFile(detail)
     return await file.read(), _single(fields, "as a form field")
 
