@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_defa
     """Run one command and return its exit status. `open_codec` makes the codec that images go through."""
     parser = make_parser()
     try:
-        arguments = parser.parse_args(argv)
+        arguments = _with_late_inputs(*parser.parse_known_args(argv))
         status = VERBS[arguments.verb].run(arguments, open_codec)
         sys.stdout.flush()
     except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
@@ -44,12 +44,10 @@ def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_defa
         print(f"vcodec: {error}", file=sys.stderr)
         return 2
     except (VirtualCodecError, OSError) as error:
-        if isinstance(
-            error, BrokenPipeError
-        ):  # the reader of our output has gone; Python would complain at exit
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone; Python would complain at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        print(f"vcodec: {error}", file=sys.stderr)
+        print(f"vcodec: {_without_number(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("vcodec: interrupted", file=sys.stderr)
@@ -62,10 +60,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vcodec",
         description="Image compression that stays inside a plain JPEG, with neural post-processing.",
+        epilog="vcodec VERB --help tells more of each.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"vcodec {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_VerbParser)
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True, parser_class=_VerbParser)
     for name, verb in VERBS.items():
         verb_parser = verbs.add_parser(
             name,
@@ -77,6 +76,23 @@ def make_parser() -> argparse.ArgumentParser:
         verb_parser.make_epilog = verb.epilog
         verb.add_arguments(verb_parser)
     return parser
+
+
+def _with_late_inputs(arguments: argparse.Namespace, unknown: list[str]) -> argparse.Namespace:
+    """What argparse calls unknown are inputs too where they stand behind an option: `compress a -o out b`."""
+    wrong = [text for text in unknown if text.startswith("-") or not hasattr(arguments, "inputs")]
+    if wrong:
+        raise Misuse(f"unrecognized: {wrong[0]}; `vcodec {arguments.verb} --help` lists what there is")
+    if unknown:
+        arguments.inputs += unknown
+    return arguments
+
+
+def _without_number(error: Exception) -> str:
+    """An error for people: that of the system without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 @final

@@ -50,7 +50,12 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         force=arguments.force,
     )
     codec = open_codec(
-        CodecWish(model_store=arguments.model_store, device=arguments.device, model=options.model)
+        CodecWish(
+            model_store=arguments.model_store,
+            device=arguments.device,
+            model=options.model,
+            codec=options.codec,
+        )
     )
 
     def compress(image: bytes) -> Converted:
@@ -77,7 +82,7 @@ def _options(arguments: argparse.Namespace) -> CompressOptions:
     try:
         return CompressOptions.parse({name: text for name, text in given.items() if text is not None})
     except BadOption as error:
-        raise Misuse(str(error)) from error
+        raise Misuse(str(error).replace("_", "-")) from error
 
 
 VERB: Final = Verb(

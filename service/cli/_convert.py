@@ -68,9 +68,7 @@ def check_output(arguments: argparse.Namespace) -> None:
         raise Misuse("--json and -o - both want stdout")
 
 
-def convert(
-    tasks: Sequence[Task], process: Callable[[bytes], Converted], arguments: argparse.Namespace
-) -> int:
+def convert(tasks: Sequence[Task], process: Callable[[bytes], Converted], arguments: argparse.Namespace) -> int:
     """Do every task, whatever becomes of the others, and return the exit status."""
 
     def attempt(task: Task) -> Outcome:
@@ -109,8 +107,11 @@ def _attempt(task: Task, process: Callable[[bytes], Converted], *, force: bool) 
     except VirtualCodecError as error:
         return Outcome(task=task, problem=str(error) or type(error).__name__, code=error.code)
     except OSError as error:
-        place = f" ({error.filename})" if error.filename not in (None, str(task.source)) else ""
-        return Outcome(task=task, problem=f"{error.strerror or error}{place}", code="os")
+        reason = error.strerror or str(error)
+        is_of_source = error.filename in (None, str(task.source))
+        return Outcome(
+            task=task, problem=reason if is_of_source else f"cannot write {task.target}: {reason}", code="os"
+        )
     except Exception as error:  # a fault of ours with one file; the others still get their turn
         return Outcome(task=task, problem=f"{type(error).__name__}: {error}", code="internal")
     return Outcome(

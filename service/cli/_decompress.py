@@ -29,9 +29,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     check_output(arguments)
     by_suffix = Path(arguments.output).suffix.lower().removeprefix(".")
-    options = RestoreOptions(
-        output=_FORMATS[arguments.format or (by_suffix if by_suffix in _FORMATS else "png")]
-    )
+    options = RestoreOptions(output=_FORMATS[arguments.format or (by_suffix if by_suffix in _FORMATS else "png")])
     tasks = plan(
         arguments.inputs,
         arguments.output,
@@ -58,7 +56,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
 
 
 VERB: Final = Verb(
-    summary="streams to images; other JPEGs are freed of their artifacts",
+    summary="streams to images; other JPEGs are freed of their artefacts",
     add_arguments=_add_arguments,
     run=_run,
 )

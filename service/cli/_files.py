@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
@@ -25,9 +26,7 @@ class Task:
     target: Path
 
 
-def plan(
-    inputs: Sequence[str], output: str, *, taken: frozenset[str], suffix: str, force: bool = False
-) -> list[Task]:
+def plan(inputs: Sequence[str], output: str, *, taken: frozenset[str], suffix: str, force: bool = False) -> list[Task]:
     """Every input with its output. Raises `Misuse` before anything is done.
 
     An input is a file, a glob, "-", or a folder: the files in it, at any depth, whose lower-case suffix is in
@@ -65,7 +64,10 @@ def write(target: Path, content: bytes, *, force: bool = False) -> None:
     if is_device(target):
         target.write_bytes(content)
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, f"{target.parent} is not a folder", str(target.parent)) from error
     part = target.with_name(f".vcodec-{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:

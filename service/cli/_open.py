@@ -27,18 +27,25 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class CodecWish:
-    """Which codec to open. None leaves store and device to the settings, and the model to the store."""
+    """Which codec to open. None leaves store and device to the settings, and the model to the store.
+
+    `codec` is the standard codec that it is to write.
+    """
 
     model_store: Path | None = None
     device: str | None = None
     model: str | None = None
+    codec: str = "jpeg"
 
 
 OpenCodec = Callable[[CodecWish], Codec]
 
 
 def open_default_codec(wish: CodecWish) -> Codec:
-    """The real one, within the settings' limits. Raises `ModelNotFound` before anything heavy is loaded."""
+    """The real one, within the settings' limits.
+
+    Raises `ModelNotFound` before anything heavy is loaded, and `Misuse` for a codec or device there is none of.
+    """
     from service.store import ModelStore
 
     settings = load_settings()
@@ -46,13 +53,16 @@ def open_default_codec(wish: CodecWish) -> Codec:
     if wish.model is not None:
         ModelStore(root).get(wish.model)
 
+    device = check_device(wish.device or first_device())
+
     from service.codec import open_codec
+    from service.codecs import CODECS
     from service.images import ImageLimits
 
-    limits = ImageLimits(
-        max_pixels=settings.max_pixels, max_side=settings.max_side, max_scans=settings.max_scans
-    )
-    return open_codec(root, device=wish.device or first_device(), limits=limits)
+    if wish.codec not in CODECS:
+        raise Misuse(f"codec must be one of {', '.join(sorted(CODECS))}, got {wish.codec!r}")
+    limits = ImageLimits(max_pixels=settings.max_pixels, max_side=settings.max_side, max_scans=settings.max_scans)
+    return open_codec(root, device=device, limits=limits)
 
 
 def add_codec_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +101,18 @@ def load_settings(**given: object) -> Settings:
         return Settings.load(**given)
     except ValueError as error:
         raise Misuse(str(error)) from error
+
+
+def check_device(name: str) -> str:
+    """That device, if networks can run on it here. Raises `Misuse` that says why not."""
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch raises each, by backend
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise Misuse(f"no device {name!r} here; give cpu, cuda or cuda:N ({reason})") from error
+    return name
 
 
 def first_device() -> str:

@@ -8,16 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from service.cli._open import OpenCodec, add_device_argument, first_device
+from service.cli._open import OpenCodec, add_device_argument, check_device, first_device
 from service.cli._verb import Verb, positive, positive_seconds
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="see below")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="images to train on")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where checkpoints and logs go"
-    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where checkpoints and logs go")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
     parser.add_argument("--steps", type=positive, metavar="N", help="in place of the recipe's")
     parser.add_argument(
@@ -25,9 +23,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     add_device_argument(parser)
-    parser.add_argument(
-        "--threads", type=positive, metavar="N", help="processor threads (default: all cores)"
-    )
+    parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="take first weights from this run")
     parser.add_argument(
         "--postprocess",
@@ -48,7 +44,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
             data=arguments.data,
             out=arguments.out,
             seed=arguments.seed,
-            device=arguments.device or first_device(),
+            device=check_device(arguments.device or first_device()),
             threads=arguments.threads,
             resume=arguments.resume,
             time_limit_s=arguments.time_limit,
@@ -72,6 +68,4 @@ def _recipes() -> str:
     return "\n".join(["recipes:", *lines])
 
 
-VERB: Final = Verb(
-    summary="train a network by a recipe", add_arguments=_add_arguments, run=_run, epilog=_recipes
-)
+VERB: Final = Verb(summary="train a network by a recipe", add_arguments=_add_arguments, run=_run, epilog=_recipes)

@@ -60,7 +60,8 @@ def test_options_reach_the_codec(codec: WordyCodec) -> None:
         ("--scale 3", "scale must be"),
         ("--background red", "rrggbb"),
         ("--min-psnr nan", "finite"),
-        ("--qual 50", "unrecognized"),
+        ("--qual 50", "unrecognized: --qual; `vcodec compress --help` lists what there is"),
+        ("--quality 5 --max-bytes 9", "at most one of quality, max-bytes"),
         ("--jobs 0", "at least 1"),
         ("--json -o -", "both want stdout"),
     ],
@@ -95,6 +96,18 @@ def test_a_missing_file_fails_by_itself(codec: WordyCodec, capsys: pytest.Captur
     assert run(codec, "compress a.png missing.png -o out") == 1
     assert "vcodec: missing.png: No such file or directory\n" in capsys.readouterr().err
     assert Path("out/a.jpg").exists()
+
+
+def test_what_cannot_be_written_is_named(codec: WordyCodec, capsys: pytest.CaptureFixture[str]) -> None:
+    make(a_png="one", b_png="two")
+    assert run(codec, "compress a.png -o b.png/c.jpg") == 1
+    assert capsys.readouterr().err == "vcodec: a.png: cannot write b.png/c.jpg: b.png is not a folder\n"
+
+
+def test_inputs_may_stand_behind_the_options(codec: WordyCodec) -> None:
+    make(a_png="one", b_png="two")
+    assert run(codec, "compress a.png -o out --quality 5 b.png") == 0
+    assert sorted(it.name for it in Path("out").iterdir()) == ["a.jpg", "b.jpg"]
 
 
 def test_an_existing_file_is_left_alone_and_the_rest_done(
@@ -200,9 +213,7 @@ def test_standard_streams_carry_one_image(
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupt_leaves_whole_files_only(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str], jobs: int
-) -> None:
+def test_an_interrupt_leaves_whole_files_only(codec: WordyCodec, capsys: pytest.CaptureFixture[str], jobs: int) -> None:
     make(in__a_png="one", in__b_png="^C", in__c_png="three")
     assert run(codec, f"compress in -o out --jobs {jobs}") == 130
     assert capsys.readouterr().err.endswith("vcodec: interrupted\n")

@@ -124,6 +124,12 @@ def test_a_file_appears_whole_with_its_folders_and_nothing_else() -> None:
     assert [it.name for it in Path("new/deep").iterdir()] == ["a.jpg"]
 
 
+def test_a_file_is_not_taken_for_a_folder() -> None:
+    make("a.png")
+    with pytest.raises(NotADirectoryError, match=r"a\.png is not a folder"):
+        write(Path("a.png/b.jpg"), b"stream", force=True)
+
+
 def test_a_file_is_as_readable_as_the_umask_says() -> None:
     Path("plain").write_bytes(b"")
     write(Path("a.jpg"), b"stream")

@@ -134,3 +134,16 @@ def test_an_unknown_model_is_a_misuse_before_anything_is_loaded(
     (tmp_path / "store").mkdir()
     assert main(["compress", *places, "--model", "magic"]) == 2
     assert "no model 'magic'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wish", "complaint"),
+    [("--device tpu", "no device 'tpu' here; give cpu, cuda or cuda:N"), ("--codec gif", "codec must be one of jpeg")],
+)
+def test_what_this_machine_has_not_is_a_misuse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, wish: str, complaint: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    store = ["--model-store", str(tmp_path)]
+    assert main(["compress", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.jpg"), *store, *wish.split()]) == 2
+    assert complaint in capsys.readouterr().err
