@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,3 +187,12 @@ def test_a_codec_against_itself_saves_nothing() -> None:
     points = [(quality, *jpeg(CAT, quality)) for quality in (2, 5, 10, 20, 40, 70)]
     measured = np.array([(rate, metrics.psnr(CAT, coded)) for _, coded, rate in points])
     assert metrics.bd_rate(measured, measured, 0.1, 1.0) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_the_jpegs_of_live1_have_the_published_psnr(shared: Path) -> None:
+    paths = sorted((shared / "data" / "test" / "live1").iterdir())
+    originals = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    for quality, expected in ((10, 25.69), (40, 30.28)):
+        found = [metrics.psnr(pixels, jpeg(pixels, quality)[0]) for pixels in originals]
+        assert np.mean(found) == pytest.approx(expected, abs=0.01)

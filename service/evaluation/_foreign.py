@@ -61,7 +61,14 @@ class ForeignRow:
 
 FOREIGN_COLUMNS: Final = tuple(ForeignPoint.__annotations__)
 
-KINDS: Final = {"colour": "colour, 4:2:0", "colour444": "colour, 4:4:4", "grey": "grey (luma)"}
+KINDS: Final = {
+    "colour": "colour, 4:2:0",
+    "colour444": "colour, 4:4:4",
+    "grey": "grey",  # of colour pictures the luma from 16 to 235, as in published tables of grey LIVE1
+    "luma": "luma, full range",  # what a grey JPEG of a colour picture commonly is
+}
+
+_VIDEO_LUMA: Final = np.array([65.481, 128.553, 24.966]) / 255  # BT.601
 
 ForeignKey = tuple[str, str, str, int]
 
@@ -121,12 +128,11 @@ def _row(set_name: str, kind: str, quality: int, points: Sequence[ForeignPoint])
 
 
 def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, quality: int) -> ForeignPoint:
-    image = Image.fromarray(pixels)
-    if kind == "grey":
-        image = image.convert("L")
-    original = np.asarray(image)
+    original = _of_kind(pixels, kind)
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality, subsampling="4:4:4" if kind == "colour444" else "4:2:0")
+    Image.fromarray(original).save(
+        file, "JPEG", quality=quality, subsampling="4:4:4" if kind == "colour444" else "4:2:0"
+    )
     stream = file.getvalue()
     with Image.open(file) as opened:
         before = similarity(original, np.asarray(opened))
@@ -144,3 +150,11 @@ def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, qu
         **vars(after),
         restore_s=restore_s,
     )
+
+
+def _of_kind(pixels: Pixels, kind: str) -> Pixels:
+    if kind.startswith("colour") or pixels.ndim == 2:
+        return pixels
+    if kind == "luma":
+        return np.asarray(Image.fromarray(pixels).convert("L"))
+    return np.asarray(np.rint(16 + pixels @ _VIDEO_LUMA), dtype=np.uint8)

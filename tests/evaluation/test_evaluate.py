@@ -124,6 +124,14 @@ def test_a_codec_that_spoils_foreign_jpegs_is_found_out(config: EvaluateConfig, 
     assert all(row.worst_gain < 0 and row.worse == 1 for row in rows if row.quality == 90)
 
 
+def test_grey_is_the_luma_of_published_tables(config: EvaluateConfig, tmp_path: Path) -> None:
+    config = replace(config, out_dir=tmp_path, foreign_kinds=("grey", "luma", "colour444"))
+    rows = {(row.set, row.kind, row.quality): row for row in evaluate_foreign(PlainJpeg(), config)}
+    # A smaller range leaves smaller errors, in the decibels of a peak of 255 that the tables are in.
+    assert rows["small", "grey", 10].psnr_rgb > rows["small", "luma", 10].psnr_rgb + 0.3
+    assert rows["photos", "luma", 10].images == rows["photos", "colour444", 10].images == 2
+
+
 def test_the_report_is_whole(summary: Summary, config: EvaluateConfig) -> None:
     found = json.loads((config.out_dir / "summary.json").read_text())
     assert found["models"] == ["0badcafe"]
