@@ -94,9 +94,9 @@ def reaching(trials: Trials, modes: list[Mode], least: float, measure: Callable[
         found.append(best)
     if not found:
         raise UnreachableTarget(
-            f"this image cannot be restored that well; the best is {nearest:.4f}{unit}",
+            f"this image cannot be restored that well; the best is {_floor(nearest)}{unit}",
             limit=least,
-            actual=nearest,
+            actual=_floor(nearest),
         )
     return min(found, key=lambda trial: trial.size_bytes)
 
@@ -104,11 +104,10 @@ def reaching(trials: Trials, modes: list[Mode], least: float, measure: Callable[
 def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
     """The trial that meets the one target that `options` holds, whose `target` is not None."""
     modes = [mode for mode in table.modes if options.scale in (None, mode.scale) and is_usable(mode, trials)]
-    height, width = trials.pixels.shape[:2]
     if options.max_bytes is not None:
         return within_bytes(trials, modes, options.max_bytes)
     if options.max_bpp is not None:
-        return within_bytes(trials, modes, math.floor(options.max_bpp * height * width / 8))
+        return _within_rate(trials, modes, options.max_bpp)
     if options.min_psnr is not None:
         return reaching(trials, modes, options.min_psnr, lambda trial: trial.psnr_db, " dB")
     assert options.min_ms_ssim is not None
@@ -118,3 +117,25 @@ def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -
 def is_usable(mode: Mode, trials: Trials) -> bool:
     """Whether a mode differs from the others for this image: grey has no chroma to keep at full size."""
     return trials.pixels.ndim == 3 or mode.subsampling == "420"
+
+
+def _within_rate(trials: Trials, modes: list[Mode], most_bpp: float) -> Trial:
+    height, width = trials.pixels.shape[:2]
+    try:
+        return within_bytes(trials, modes, math.floor(most_bpp * height * width / 8 + 1e-6))
+    except UnreachableTarget as error:
+        smallest = _ceiling(8 * (error.actual or 0) / (height * width))
+        raise UnreachableTarget(
+            f"no stream of this image is that small; the smallest has {smallest} bits per pixel",
+            limit=most_bpp,
+            actual=smallest,
+        ) from error
+
+
+def _floor(value: float) -> float:
+    """To 4 decimals, so that asking for what an error says succeeds."""
+    return math.floor(value * 1e4) / 1e4
+
+
+def _ceiling(value: float) -> float:
+    return math.ceil(value * 1e4) / 1e4

@@ -101,8 +101,12 @@ def test_an_unreachable_target_says_what_can_be_had(codec: VirtualCodec) -> None
     assert too_small.value.actual is not None
     smallest = int(too_small.value.actual)
     assert len(codec.compress(data, CompressOptions(max_bytes=smallest)).stream) <= smallest
-    with pytest.raises(UnreachableTarget, match=r"the best is [0-9.]+ dB"):
+    with pytest.raises(UnreachableTarget, match=r"the smallest has [0-9.]+ bits per pixel") as too_low:
+        codec.compress(data, CompressOptions(max_bpp=0.001))
+    assert codec.compress(data, CompressOptions(max_bpp=too_low.value.actual)).rate_bpp <= (too_low.value.actual or 0)
+    with pytest.raises(UnreachableTarget, match=r"the best is [0-9.]+ dB") as too_good:
         codec.compress(data, CompressOptions(min_psnr=90))
+    assert (codec.compress(data, CompressOptions(min_psnr=too_good.value.actual)).psnr_db or 0) < 90
     with pytest.raises(BadOption, match="at least 161"):
         codec.compress(saved(scene(160, 300)), CompressOptions(min_ms_ssim=0.9))
 
