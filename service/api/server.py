@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import time
+import uuid
 from types import FrameType
 from typing import Final, final
 
@@ -85,7 +86,8 @@ class _Protocol(H11Protocol):
     """uvicorn's, but that what is no HTTP at all is answered by a problem as well."""
 
     def send_400_response(self, msg: str) -> None:
-        """Answer and hang up. There was no request that could have a path or an id."""
+        """Answer and hang up. There was no request that could have a path or an id of its own."""
+        request_id = str(uuid.uuid4())
         problem = PROBLEMS["bad_input"]
         body = json.dumps(
             {
@@ -93,12 +95,14 @@ class _Protocol(H11Protocol):
                 "title": problem.title,
                 "status": problem.status,
                 "detail": msg,
+                "instance": "/",
                 "code": "bad_input",
+                "request_id": request_id,
             }
         ).encode()
         head = (
             f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

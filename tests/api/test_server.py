@@ -120,7 +120,10 @@ def test_what_is_no_http_gets_a_problem_too(server: Server) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in head
-    assert b'"code": "bad_input"' in body
+    problem = json.loads(body)
+    assert set(problem) == {"type", "title", "status", "detail", "instance", "code", "request_id"}
+    assert problem["code"] == "bad_input"
+    assert f"x-request-id: {problem['request_id']}".encode() in head
 
 
 def test_who_hangs_up_is_not_worked_for(server: Server) -> None:
