@@ -22,6 +22,7 @@ LONGEST_SIDE = 65_500  # libjpeg's, below the format's own 65,535
 
 DEFAULT_TRELLIS = 0.05
 DEFAULT_LUMA_EXPONENT = 0.15
+DEFAULT_LUMA_DC = 1.0
 DEFAULT_CHROMA_EXPONENT = 0.5
 DEFAULT_CHROMA_RATIO = 0.75
 DEFAULT_CHROMA_TRELLIS = 0.5
@@ -32,12 +33,12 @@ DEFAULT_MASKING = 0.2
 class JpegSettings:
     """How strongly to quantise, and how.
 
-    `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, chroma's with a mean of
-    `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of squared error in luma and `chroma_trellis`
-    times that in chroma; 0 rounds to the nearest level. `masking` moves bits from busy blocks to calm ones: an error
-    counts by its block's energy to the power `-masking`. `passes` is how often the quantiser runs, each time on the
-    symbol statistics of the time before. `optimize_scans` also tries a progressive file of the same pixels and keeps
-    the smaller; it needs the package mozjpeg-lossless-optimization.
+    `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, luma's with its DC entry
+    times `luma_dc`, chroma's with a mean of `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of
+    squared error in luma and `chroma_trellis` times that in chroma; 0 rounds to the nearest level. `masking` moves
+    bits from busy blocks to calm ones: an error counts by its block's energy to the power `-masking`. `passes` is how
+    often the quantiser runs, each time on the symbol statistics of the time before. `optimize_scans` also tries a
+    progressive file of the same pixels and keeps the smaller; it needs the package mozjpeg-lossless-optimization.
     """
 
     step: float
@@ -45,6 +46,7 @@ class JpegSettings:
     subsampling: Literal["420", "444"] = "420"
     optimize_scans: bool = False
     luma_exponent: float = DEFAULT_LUMA_EXPONENT
+    luma_dc: float = DEFAULT_LUMA_DC
     chroma_exponent: float = DEFAULT_CHROMA_EXPONENT
     chroma_ratio: float = DEFAULT_CHROMA_RATIO
     chroma_trellis: float = DEFAULT_CHROMA_TRELLIS
@@ -52,7 +54,7 @@ class JpegSettings:
     passes: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("step", "chroma_ratio"):
+        for name in ("step", "luma_dc", "chroma_ratio"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
         for name in ("trellis", "chroma_trellis", "masking"):
@@ -67,7 +69,7 @@ class JpegSettings:
 def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Luma's and chroma's tables ([8, 8], natural order, 1 to 255)."""
     return (
-        scaled_table(ANNEX_K_LUMA, settings.luma_exponent, settings.step),
+        scaled_table(ANNEX_K_LUMA, settings.luma_exponent, settings.step, settings.luma_dc),
         scaled_table(ANNEX_K_CHROMA, settings.chroma_exponent, settings.step * settings.chroma_ratio),
     )
 

@@ -29,8 +29,9 @@ ANNEX_K_CHROMA: NDArray[np.float64] = np.full((8, 8), 99.0)
 ANNEX_K_CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
 
-def scaled_table(base: NDArray[np.float64], exponent: float, mean: float) -> NDArray[np.uint8]:
-    """`base` to the power `exponent`, scaled to `mean`, rounded to 1..255: [8, 8] -> [8, 8]."""
+def scaled_table(base: NDArray[np.float64], exponent: float, mean: float, dc: float = 1) -> NDArray[np.uint8]:
+    """`base` to the power `exponent`, DC times `dc`, scaled to `mean`, rounded to 1..255: [8, 8] -> [8, 8]."""
     shape = base**exponent
+    shape[0, 0] *= dc
     table: NDArray[np.uint8] = np.clip(np.rint(shape * (mean / shape.mean())), 1, 255).astype(np.uint8)
     return table

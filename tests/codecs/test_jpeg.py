@@ -267,6 +267,12 @@ def test_tables_have_the_mean_they_are_asked_for(step: float) -> None:
         assert float(chroma.mean()) == pytest.approx(0.75 * step, abs=0.5)
 
 
+def test_the_dc_entry_alone_can_be_finer() -> None:
+    plain, finer = (quantisation_tables(JpegSettings(step=40, luma_dc=dc))[0] for dc in (1.0, 0.5))
+    assert finer[0, 0] <= 0.55 * plain[0, 0]
+    assert float(finer.mean()) == pytest.approx(40, abs=0.5)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
