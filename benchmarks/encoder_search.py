@@ -158,13 +158,13 @@ def _report(rows: list[Row], count: int) -> str:
     table = "\n".join(f"| {_line(row)} |" for row in rows)
     return f"""# What the encoder's settings are worth
 
-BD-rate in percent against libjpeg-turbo (4:2:0, baseline, optimised Huffman codes), {RATES_BPP[0]:g} to \
-{RATES_BPP[1]:g} bits per pixel,
-**without any network**: mean of {count} pictures of six training crops each (384 x 576 pixels). One setting at a time
-is moved from its default; the defaults are {values}.
-The last column is quantising and writing in processor-milliseconds for a megapixel, mean of steps {STEPS[0]} to \
-{STEPS[-1]}; colour
-conversion, subsampling and DCT take about 15 more.
+BD-rate in percent against libjpeg-turbo (4:2:0, baseline, optimised Huffman codes) from {RATES_BPP[0]:g} to \
+{RATES_BPP[1]:g} bits per
+pixel, **without any network**: mean of {count} pictures of six training crops each (384 x 576 pixels). One setting at a
+time is moved from its default. The last column is quantising and writing, in processor-milliseconds for a megapixel,
+mean of steps {STEPS[0]} to {STEPS[-1]}; colour conversion, subsampling and DCT take about 11 more.
+
+Defaults: {values}.
 
 | setting | {" | ".join(METRICS)} | ms |
 |---|{"--:|" * (len(METRICS) + 1)}
