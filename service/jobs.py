@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -151,7 +152,7 @@ def _parse_option(name: str, value: str) -> object:
                 number = float(value)
             except ValueError:
                 raise BadOption(f"{name} must be a number, got {value[:40]!r}") from None
-            if number != number or number in (float("inf"), float("-inf")):
+            if not math.isfinite(number):
                 raise BadOption(f"{name} must be a finite number, got {value[:40]!r}")
             return number
         case "scale":

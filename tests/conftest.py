@@ -12,9 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--golden", action="store_true", help="rewrite golden files instead of comparing with them"
-    )
+    parser.addoption("--golden", action="store_true", help="rewrite golden files instead of comparing with them")
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 
@@ -15,6 +16,8 @@ from tests.conftest import ROOT, Golden
 README = ROOT / "README.md"
 BEGIN = "<!-- settings: `make golden` writes this table from service/settings.py -->\n"
 END = "<!-- end of settings -->"
+RESULTS_BEGIN = "<!-- results: `make golden` writes this table from docs/results/summary.json -->\n"
+RESULTS_END = "<!-- end of results -->"
 
 
 @pytest.fixture
@@ -31,6 +34,31 @@ def test_the_settings_table_is_that_of_the_settings(readme: str, golden: Golden)
         README.write_text(before + BEGIN + table + END + after, encoding="utf-8")
         return
     assert current == table, "README.md lags behind service/settings.py; `make golden` brings it up"
+
+
+def test_the_results_are_those_that_were_measured(readme: str, golden: Golden) -> None:
+    summary = json.loads((ROOT / "docs" / "results" / "summary.json").read_text(encoding="utf-8"))
+    rates = {
+        (row["codec"], row["metric"], row["low_bpp"], row["high_bpp"]): f"{row['percent']:+.1f} %"
+        for row in summary["bd_rates"]
+        if row["set"] == "kodak" and row["percent"] is not None
+    }
+    lines = [
+        "",
+        "| Kodak, BD-rate | RGB PSNR, 0.1-0.4 bpp | Y PSNR | MS-SSIM | RGB PSNR, 0.1-1.0 bpp | Y PSNR | MS-SSIM |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    names = {"virtual-codec": "**virtual-codec**", "webp": "WebP", "jpeg2000": "JPEG 2000", "avif": "AVIF"}
+    for codec, name in names.items():
+        cells = [rates[codec, metric, 0.1, high] for high in (0.4, 1.0) for metric in ("psnr_rgb", "psnr_y", "ms_ssim")]
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    table = "\n".join([*lines, "", ""])
+    before, rest = readme.split(RESULTS_BEGIN)
+    current, after = rest.split(RESULTS_END)
+    if golden.rewrites:
+        README.write_text(before + RESULTS_BEGIN + table + RESULTS_END + after, encoding="utf-8")
+        return
+    assert current == table, "README.md lags behind docs/results; `make golden` brings it up"
 
 
 def test_every_option_has_a_row(readme: str) -> None:

@@ -34,9 +34,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", help="a running server (default: one of its own, for as long as it takes)")
     parser.add_argument("--task", choices=("compress", "decompress"), default="compress")
-    parser.add_argument(
-        "--clients", type=positive, default=4, metavar="N", help="requests at once (default 4)"
-    )
+    parser.add_argument("--clients", type=positive, default=4, metavar="N", help="requests at once (default 4)")
     parser.add_argument("--seconds", type=positive_seconds, default=15.0, metavar="S", help="(default 15)")
     parser.add_argument(
         "--options", default="", metavar="QUERY", help="of the requests, as in a URL: quality=30&effort=1"
@@ -77,9 +75,7 @@ def _streams(load: Load) -> Sequence[bytes]:
     connection.close()
     for status, _, content in answers:
         if status != "200":
-            raise Misuse(
-                f"a picture could not be compressed ({status}): {content[:500].decode(errors='replace')}"
-            )
+            raise Misuse(f"a picture could not be compressed ({status}): {content[:500].decode(errors='replace')}")
     return [content for _, _, content in answers]
 
 

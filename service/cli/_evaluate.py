@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.cli._open import CodecWish, OpenCodec, add_codec_arguments
+from service.cli._open import CodecWish, OpenCodec, add_codec_arguments, default_store_root
 from service.cli._verb import Misuse, Verb, positive
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where figures and report go")
     parser.add_argument("--quick", action="store_true", help="a few images of each set, a few qualities")
     parser.add_argument("--pictures", type=positive, metavar="N", help="at most N images of each set")
-    parser.add_argument(
-        "--qualities", type=_numbers, metavar="Q,Q,...", help="what is swept (default: 21 of 1-95)"
-    )
+    parser.add_argument("--qualities", type=_numbers, metavar="Q,Q,...", help="what is swept (default: 21 of 1-95)")
     parser.add_argument(
         "--variant",
         action="append",
@@ -32,15 +30,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:OPTION=VALUE,...",
         help="a way to use the codec (fast:effort=1,scale=2); may be repeated; default: all defaults",
     )
-    parser.add_argument(
-        "--anchors", type=_names, metavar="NAME,...", help="the standard codecs to compare with"
-    )
+    parser.add_argument("--anchors", type=_names, metavar="NAME,...", help="the standard codecs to compare with")
     parser.add_argument("--no-foreign", action="store_true", help="leave out other people's JPEGs")
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="keeps the standard codecs' figures between runs"
-    )
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the standard codecs' figures between runs")
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="images at once (default 2)")
     parser.add_argument("--resume", action="store_true", help="keep the figures that OUT has already")
+    parser.add_argument(
+        "--record", action="store_true", help="write the first variant's BD-rates into its model's manifest and card"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON line")
     add_codec_arguments(parser)
@@ -49,7 +46,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     from tqdm import tqdm
 
-    from service.evaluation import EvaluateConfig, evaluate
+    from service.evaluation import EvaluateConfig, evaluate, record
+    from service.store import ModelStore
 
     given: dict[str, Any] = {
         "pictures_per_set": arguments.pictures,
@@ -76,7 +74,10 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
             bar.set_postfix_str(last, refresh=False)
             bar.update(done - bar.n)
 
-        evaluate(codec, config, progress=show)
+        summary = evaluate(codec, config, progress=show)
+    if arguments.record:
+        root = arguments.model_store or default_store_root()
+        record(summary, ModelStore(root), root, codec=config.variants[0].name)
     if arguments.json:
         print(json.dumps(json.loads((arguments.out / "summary.json").read_text(encoding="utf-8"))))
     else:

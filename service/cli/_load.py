@@ -68,8 +68,7 @@ def run_load(load: Load) -> LoadReport:
     ready = threading.Barrier(load.clients + 1)
     numbers = itertools.count()
     threads = [
-        threading.Thread(target=_client, args=(load, numbers, ready, tally), daemon=True)
-        for _ in range(load.clients)
+        threading.Thread(target=_client, args=(load, numbers, ready, tally), daemon=True) for _ in range(load.clients)
     ]
     for thread in threads:
         thread.start()
@@ -80,9 +79,7 @@ def run_load(load: Load) -> LoadReport:
     return tally.report(time.perf_counter() - start)
 
 
-def request(
-    connection: http.client.HTTPConnection, load: Load, body: bytes
-) -> tuple[str, Mapping[str, str], bytes]:
+def request(connection: http.client.HTTPConnection, load: Load, body: bytes) -> tuple[str, Mapping[str, str], bytes]:
     """One request: status (or the kind of failure), headers by lower-case name, body."""
     headers = {"Content-Type": "application/octet-stream", **load.headers}
     try:

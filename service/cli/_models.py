@@ -12,9 +12,7 @@ from service.cli._verb import Verb
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
-    parser.add_argument(
-        "--json", action="store_true", help="print them as one line of JSON, as GET /models does"
-    )
+    parser.add_argument("--json", action="store_true", help="print them as one line of JSON, as GET /models does")
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
@@ -50,6 +48,4 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     return 0
 
 
-VERB: Final = Verb(
-    summary="the models there are; * marks the default", add_arguments=_add_arguments, run=_run
-)
+VERB: Final = Verb(summary="the models there are; * marks the default", add_arguments=_add_arguments, run=_run)

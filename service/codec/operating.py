@@ -7,13 +7,18 @@ the best mode at a quality compares streams of equal slope: it walks on the conv
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import BadModel
+
+FINEST_STEP: Final = 1.0  # a baseline table's entries are 1 to 255
+COARSEST_STEP: Final = 255.0
 
 _RARE: Final = 0.02  # a mode that wins less often than this is not tried at default effort
 
@@ -83,16 +88,16 @@ class OperatingTable:
         """How much squared error (of one sample, 0 to 255 squared) one bit is worth at a quality (1-100)."""
         return float(self._tables["worth"][quality - 1])
 
-    def points(self, quality: int, *, effort: int, scale: int | None = None) -> list[OperatingPoint]:
-        """The points worth trying at a quality, the most promising first.
+    def points(self, worth: float, *, effort: int, scale: int | None = None) -> list[OperatingPoint]:
+        """The points worth trying at an exchange rate, the most promising first.
 
         Up to effort 1 that is one; up to 6 those that win now and then; above, all. `scale` leaves only its modes.
         """
         points = [
             OperatingPoint(
                 mode=mode,
-                step=float(self._tables[f"step-{mode.name}"][quality - 1]),
-                share=float(self._tables[f"share-{mode.name}"][quality - 1]),
+                step=math.exp(self._at(worth, np.log(self._tables[f"step-{mode.name}"]))),
+                share=self._at(worth, self._tables[f"share-{mode.name}"]),
             )
             for mode in self._modes
             if scale in (None, mode.scale)
@@ -101,6 +106,10 @@ class OperatingTable:
         if effort <= 1:
             return points[:1]
         return points if effort >= 7 else [points[0], *(p for p in points[1:] if p.share >= _RARE)]
+
+    def _at(self, worth: float, values: NDArray[np.float64]) -> float:
+        """A table's value at an exchange rate: the rates fall with quality, `np.interp` wants them rising."""
+        return float(np.interp(math.log(worth), np.log(self._tables["worth"][::-1]), values[::-1]))
 
     def nearest_quality(self, mode: Mode, step: float) -> int:
         """The quality (1-100) whose step in a mode is the nearest, on a log scale."""

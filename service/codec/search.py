@@ -7,30 +7,45 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from service.bitstream import SEGMENT_BYTES
-from service.codec.operating import Mode, OperatingTable
+from service.codec.operating import COARSEST_STEP, FINEST_STEP, Mode, OperatingTable
+from service.codec.promise import move_into_promise
 from service.codec.trial import Trial, Trials
 from service.errors import UnreachableTarget
 from service.jobs import DEFAULT_QUALITY, CompressOptions
 from service.metrics import ms_ssim
 
-_FINEST, _COARSEST = 1.0, 255.0  # steps that baseline tables can hold
 _TRIES: Final = 9
+_FAR: Final = math.log(1.15)  # a move of the step beyond which another mode may be the best
 _REFINEMENTS: Final = {7: (0.88, 1.14), 8: (0.81, 0.9, 1.11, 1.23), 9: (0.76, 0.83, 0.91, 1.1, 1.21, 1.32)}
 
 
 def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
-    """The trial of least cost at the quality's exchange rate between squared error and bits."""
+    """The trial of least cost at the quality's exchange rate between squared error and bits.
+
+    Where the scale is free, an image whose stream does not keep the quality's promise gets another rate: that of a
+    step so much finer or coarser in the mode that was best, or, where the way is far, in the best mode at that rate.
+    """
     quality = options.quality or DEFAULT_QUALITY
     worth = table.worth(quality)
-    points = [
-        point
-        for point in table.points(quality, effort=options.effort, scale=options.scale)
-        if is_usable(point.mode, trials)
-    ]
-    best = _cheapest(trials, [(point.mode, point.step) for point in points], worth)
-    around = [best.step * factor for factor in _REFINEMENTS.get(options.effort, ())]
-    steps = [(best.mode, min(_COARSEST, max(_FINEST, step))) for step in around]
-    return _cheapest(trials, steps, worth, best)
+    best = _cheapest(trials, _usable_points(trials, table, options, worth), worth)
+    move = move_into_promise(trials, quality, best) if options.scale is None else 0.0
+    if move:
+        worth *= math.exp(2 * move)  # squared error goes with the square of the step
+        near = [(best.mode, _bounded(best.step * math.exp(move)))]
+        best = _cheapest(trials, _usable_points(trials, table, options, worth) if abs(move) > _FAR else near, worth)
+    around = [(best.mode, _bounded(best.step * factor)) for factor in _REFINEMENTS.get(options.effort, ())]
+    return _cheapest(trials, around, worth, best)
+
+
+def _usable_points(
+    trials: Trials, table: OperatingTable, options: CompressOptions, worth: float
+) -> list[tuple[Mode, float]]:
+    points = table.points(worth, effort=options.effort, scale=options.scale)
+    return [(point.mode, point.step) for point in points if is_usable(point.mode, trials)]
+
+
+def _bounded(step: float) -> float:
+    return min(COARSEST_STEP, max(FINEST_STEP, step))
 
 
 def _cheapest(trials: Trials, settings: Iterable[tuple[Mode, float]], worth: float, best: Trial | None = None) -> Trial:
@@ -48,11 +63,11 @@ def within_bytes(trials: Trials, modes: list[Mode], most: int) -> Trial:
     found: list[Trial] = []
     smallest = math.inf
     for mode in modes:
-        coded, step = trials.encode(mode, _COARSEST), _COARSEST
+        coded, step = trials.encode(mode, COARSEST_STEP), COARSEST_STEP
         smallest = min(smallest, len(coded) + SEGMENT_BYTES)
         if len(coded) + SEGMENT_BYTES > most:
             continue
-        low, high = math.log(_FINEST), math.log(_COARSEST)
+        low, high = math.log(FINEST_STEP), math.log(COARSEST_STEP)
         for _ in range(_TRIES):
             middle = (low + high) / 2
             attempt = trials.encode(mode, math.exp(middle))
@@ -78,13 +93,13 @@ def reaching(trials: Trials, modes: list[Mode], least: float, measure: Callable[
     found: list[Trial] = []
     nearest = -math.inf
     for mode in modes:
-        finest = trials.measure(mode, _FINEST)
+        finest = trials.measure(mode, FINEST_STEP)
         value = measure(finest)
         nearest = max(nearest, value)
         if value < least:
             continue
         best = finest
-        low, high = math.log(_FINEST), math.log(_COARSEST)
+        low, high = math.log(FINEST_STEP), math.log(COARSEST_STEP)
         for _ in range(_TRIES):
             trial = trials.measure(mode, math.exp((low + high) / 2))
             if measure(trial) >= least:

@@ -13,6 +13,7 @@ from service.evaluation._evaluate import (
     evaluate_foreign,
     precompute_anchors,
 )
+from service.evaluation._record import record
 from service.evaluation._summary import Summary
 from service.evaluation._sweep import TestedCodec, Variant
 
@@ -25,4 +26,5 @@ __all__ = [
     "evaluate",
     "evaluate_foreign",
     "precompute_anchors",
+    "record",
 ]

@@ -60,9 +60,7 @@ def server() -> Iterator[EchoServer]:
 
 
 def test_a_load_counts_answers_times_and_pixels(server: EchoServer) -> None:
-    report = run_load(
-        Load(url=server.url, path="/compress?quality=30", bodies=[b"ab"], clients=3, seconds=0.2)
-    )
+    report = run_load(Load(url=server.url, path="/compress?quality=30", bodies=[b"ab"], clients=3, seconds=0.2))
     answers = len(report.latencies_s)
     assert report.statuses == {"200": answers}
     assert len(server.seen) == answers + 3  # one a client was not measured
@@ -134,9 +132,7 @@ def test_refusals_are_counted_and_make_it_fail(
 
 
 @pytest.mark.parametrize("url", ["ftp://there", "127.0.0.1:8000"])
-def test_an_address_that_is_none_is_a_misuse(
-    url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_an_address_that_is_none_is_a_misuse(url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"one")
     assert main(["bench", str(tmp_path / "a.png"), "--url", url]) == 2
     assert "not an http address" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from service.codec.model import LoadedModel
+from service.codec.operating import Mode
+from service.codec.promise import LOWEST_PROMISED, move_into_promise, ordinary_jpeg
+from service.codec.trial import Stopwatch, Trial, Trials
+from service.codecs import CODECS
+from service.metrics import psnr
+from service.runner import DirectRunner
+from service.store import ModelStore
+from tests.pictures import opened, saved, scene
+
+PICTURE = scene(96, 128)
+
+
+@pytest.fixture(scope="module")
+def trials(store: ModelStore) -> Trials:
+    model = LoadedModel(store, store.default, DirectRunner())
+    return Trials(PICTURE, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+
+
+@pytest.fixture(scope="module")
+def trial(trials: Trials) -> Trial:
+    return trials.measure(Mode(scale=1, subsampling="420"), 30.0)
+
+
+def like(trial: Trial, *, psnr_db: float, size_bytes: float) -> Trial:
+    """The trial, had it come out so."""
+    return replace(trial, squared_error=255**2 / 10 ** (psnr_db / 10), coded=bytes(int(size_bytes) - 15))
+
+
+def test_the_ordinary_jpeg_is_pillows(trials: Trials) -> None:
+    stream = saved(PICTURE, "JPEG", quality=40, subsampling=2, optimize=True)
+    size, psnr_db = ordinary_jpeg(trials, 40)
+    assert size == len(stream)
+    assert psnr_db == pytest.approx(psnr(opened(stream), PICTURE))
+
+
+def test_a_stream_that_keeps_the_promise_stays(trials: Trials, trial: Trial) -> None:
+    size, jpeg_psnr_db = ordinary_jpeg(trials, 40)
+    assert move_into_promise(trials, 40, like(trial, psnr_db=jpeg_psnr_db + 0.5, size_bytes=0.6 * size)) == 0
+
+
+def test_a_poorer_image_is_coded_finer_and_a_larger_stream_coarser(trials: Trials, trial: Trial) -> None:
+    size, jpeg_psnr_db = ordinary_jpeg(trials, 40)
+    assert move_into_promise(trials, 40, like(trial, psnr_db=jpeg_psnr_db - 0.5, size_bytes=0.5 * size)) < 0
+    assert move_into_promise(trials, 40, like(trial, psnr_db=jpeg_psnr_db + 3, size_bytes=0.8 * size)) > 0
+
+
+def test_the_move_is_bounded_and_nothing_is_promised_at_the_lowest_qualities(trials: Trials, trial: Trial) -> None:
+    size, _ = ordinary_jpeg(trials, 90)
+    poor = like(trial, psnr_db=10, size_bytes=0.1 * size)
+    assert move_into_promise(trials, 90, poor) == pytest.approx(-np.log(1.6))
+    assert move_into_promise(trials, LOWEST_PROMISED - 1, poor) == 0

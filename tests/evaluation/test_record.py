@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import BadOption
+from service.evaluation import Summary, record
+from service.evaluation._curves import BdRate
+from service.store import ModelStore
+from tests.models import make_store
+
+
+def summary_of(*models: str) -> Summary:
+    row = BdRate(
+        set="kodak",
+        codec="virtual-codec",
+        metric="psnr_rgb",
+        low_bpp=0.1,
+        high_bpp=0.4,
+        percent=-12.345,
+        images=24,
+        without_overlap=0,
+    )
+    return Summary(
+        models=models, versions={}, notes=(), sets=(), bd_rates=(row,), means=(), qualities=(), times=(), foreign=()
+    )
+
+
+def test_figures_go_into_manifest_and_card_and_may_be_renewed(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    (tmp_path / "tiny" / "MODEL_CARD.md").write_text("# tiny\n")
+    for _ in range(2):
+        record(summary_of(store.default.id), store, tmp_path, codec="virtual-codec")
+    after = ModelStore(tmp_path).default
+    assert after.metrics == {"kodak/bd_rate/psnr_rgb/0.1-0.4_bpp": -12.34}
+    assert after.id == store.default.id
+    card = (tmp_path / "tiny" / "MODEL_CARD.md").read_text()
+    assert card.startswith("# tiny\n")
+    assert card.count("## Results") == 1
+    assert "| kodak | 0.1 to 0.4 bpp | -12.3 | - | - |" in card
+    assert not list((tmp_path / "tiny").glob("*.partial"))
+
+
+def test_figures_of_several_models_are_refused(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    with pytest.raises(BadOption, match="2"):
+        record(summary_of(store.default.id, "00000000"), store, tmp_path, codec="virtual-codec")
