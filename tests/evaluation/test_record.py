@@ -18,7 +18,7 @@ def summary_of(*models: str) -> Summary:
         metric="psnr_rgb",
         low_bpp=0.1,
         high_bpp=0.4,
-        percent=-12.345,
+        percent=-12.5,
         images=24,
         without_overlap=0,
     )
@@ -33,12 +33,12 @@ def test_figures_go_into_manifest_and_card_and_may_be_renewed(tmp_path: Path) ->
     for _ in range(2):
         record(summary_of(store.default.id), store, tmp_path, codec="virtual-codec")
     after = ModelStore(tmp_path).default
-    assert after.metrics == {"kodak/bd_rate/psnr_rgb/0.1-0.4_bpp": -12.34}
+    assert after.metrics == {"kodak/bd_rate/psnr_rgb/0.1-0.4_bpp": -12.5}
     assert after.id == store.default.id
     card = (tmp_path / "tiny" / "MODEL_CARD.md").read_text()
     assert card.startswith("# tiny\n")
     assert card.count("## Results") == 1
-    assert "| kodak | 0.1 to 0.4 bpp | -12.3 | - | - |" in card
+    assert "| kodak | 0.1 to 0.4 bpp | -12.5 | - | - |" in card
     assert not list((tmp_path / "tiny").glob("*.partial"))
 
 
