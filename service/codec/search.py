@@ -23,18 +23,28 @@ def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) 
     """The trial of least cost at the quality's exchange rate between squared error and bits.
 
     Where the scale is free, an image whose stream does not keep the quality's promise gets another rate: that of a
-    step so much finer or coarser in the mode that was best, or, where the way is far, in the best mode at that rate.
+    step so much finer or coarser in the mode that was best or, where the way is far, in the mode that is best there.
     """
     quality = options.quality or DEFAULT_QUALITY
     worth = table.worth(quality)
     best = _cheapest(trials, _usable_points(trials, table, options, worth), worth)
-    move = move_into_promise(trials, quality, best) if options.scale is None else 0.0
-    if move:
-        worth *= math.exp(2 * move)  # squared error goes with the square of the step
-        near = [(best.mode, _bounded(best.step * math.exp(move)))]
-        best = _cheapest(trials, _usable_points(trials, table, options, worth) if abs(move) > _FAR else near, worth)
+    if options.scale is None:
+        best = _within_promise(trials, table, options, best, worth)
     around = [(best.mode, _bounded(best.step * factor)) for factor in _REFINEMENTS.get(options.effort, ())]
     return _cheapest(trials, around, worth, best)
+
+
+def _within_promise(
+    trials: Trials, table: OperatingTable, options: CompressOptions, best: Trial, worth: float
+) -> Trial:
+    """`best`, or what replaces it where it does not keep the promise: after at most two moves."""
+    quality = options.quality or DEFAULT_QUALITY
+    move = move_into_promise(trials, quality, best)
+    if abs(move) > _FAR:  # another mode may be the best there
+        worth *= math.exp(2 * move)  # squared error goes with the square of the step
+        best = _cheapest(trials, _usable_points(trials, table, options, worth), worth)
+        move = move_into_promise(trials, quality, best)
+    return trials.measure(best.mode, _bounded(best.step * math.exp(move))) if move else best
 
 
 def _usable_points(

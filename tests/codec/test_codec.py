@@ -231,3 +231,15 @@ def test_an_opened_codec_is_warm(store: ModelStore, tmp_path: Path) -> None:
     codec = open_codec(tmp_path / "store")
     assert set(codec.notes) == {"device", "precision"}
     assert codec.compress(saved(scene(24, 24))).model == store.default.id
+
+
+def test_the_finest_foreign_jpegs_keep_their_luma(codec: VirtualCodec) -> None:
+    for subsampling, picture in ((0, scene(48, 64)), (-1, grey(48, 64))):
+        stream = saved(picture, "JPEG", quality=100, subsampling=subsampling)
+        assert (opened(codec.restore(stream).image) == opened(stream)).all()
+    stream = saved(scene(48, 64), "JPEG", quality=100, subsampling=2)
+    restored, decoded = opened(codec.restore(stream).image), opened(stream)
+    assert (restored != decoded).any()
+    inside = ((restored > 0) & (restored < 255)).all(axis=2)
+    weights = np.array([0.299, 0.587, 0.114])
+    assert np.abs((restored @ weights - decoded @ weights)[inside]).max() <= 0.51
