@@ -335,7 +335,7 @@ def test_markers_in_masses_cost_little(evil: bytes) -> None:
             bitstream.layout(hostile)
         except UndecodableImage as error:
             assert "4096 segments" in str(error)  # noqa: PT017 - either way is fine, only time counts
-    assert time.process_time() - start < 1.5
+    assert time.process_time() - start < 4
 
 
 @pytest.mark.parametrize(

@@ -198,18 +198,18 @@ async def test_a_warm_spare_takes_over_at_once(tmp_path: Path, traces: Traces) -
 async def test_a_hung_worker_is_killed_past_the_deadline_and_its_caller_is_told_at_it(
     tmp_path: Path, traces: Traces
 ) -> None:
-    async with running(tmp_path, threads=2, hang_grace_s=0.3) as pool:
+    async with running(tmp_path, threads=2, hang_grace_s=1.0) as pool:
         await all_ready(pool)
-        neighbour = asyncio.create_task(pool.submit(job("sleep 1.5", seconds=60), pixels=SMALL))
+        neighbour = asyncio.create_task(pool.submit(job("sleep 3", seconds=60), pixels=SMALL))
         started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await pool.submit(job("hang", seconds=0.3), pixels=SMALL)
-        assert time.monotonic() - started == pytest.approx(0.3, abs=0.2)
+        assert time.monotonic() - started == pytest.approx(0.3, abs=0.8)
         state = await until(pool, lambda state: state.restarts["hang"] == 1)
         assert state.retries == 1
         assert isinstance(await neighbour, CompressResult)
         assert len(traces.runs("hang")) == 1
-        assert len(traces.runs("sleep 1.5")) == 2
+        assert len(traces.runs("sleep 3")) == 2
 
 
 async def test_a_job_whose_deadline_passes_in_the_queue_never_runs(tmp_path: Path, traces: Traces) -> None:
