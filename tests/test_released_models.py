@@ -68,3 +68,11 @@ def test_a_quality_is_an_ordinary_jpegs_in_fewer_bytes(codec: VirtualCodec, qual
         sizes.append(len(stream) / len(jpeg))
     assert np.mean(ours) > np.mean(theirs) - 0.3  # three pictures are not a set
     assert np.mean(sizes) < (0.75 if quality <= 50 else 1.0)
+
+
+@pytest.mark.parametrize("effort", [0, 4])
+def test_grey_and_fine_goes_together(codec: VirtualCodec, effort: int) -> None:
+    """There the likeliest mode of a colour picture keeps chroma at full size."""
+    grey = np.ascontiguousarray(pytest.importorskip("skimage.data").camera()[:64, :80])
+    stream = codec.compress(saved(grey), CompressOptions(quality=99, effort=effort)).stream
+    assert opened(codec.restore(stream).image).shape == (64, 80)

@@ -25,12 +25,6 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
     parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="take first weights from this run")
-    parser.add_argument(
-        "--postprocess",
-        type=Path,
-        metavar="DIR",
-        help="the finished run that a description is trained against",
-    )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print where the run stands as one JSON line")
 
@@ -50,7 +44,6 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
             time_limit_s=arguments.time_limit,
             steps=arguments.steps,
             start_from=arguments.start_from,
-            postprocess=arguments.postprocess,
             show_progress=not arguments.quiet,
         )
     )

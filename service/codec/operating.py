@@ -39,6 +39,10 @@ class Mode:
         """Its name in manifests."""
         return f"{self.scale}-{self.subsampling}"
 
+    def suits(self, *, grey: bool) -> bool:
+        """Whether it differs from the others for such a picture: grey has no chroma to keep at full size."""
+        return not grey or self.subsampling == "420"
+
     @property
     def favour(self) -> float:
         """What its cost is multiplied with when modes are compared."""
@@ -88,10 +92,13 @@ class OperatingTable:
         """How much squared error (of one sample, 0 to 255 squared) one bit is worth at a quality (1-100)."""
         return float(self._tables["worth"][quality - 1])
 
-    def points(self, worth: float, *, effort: int, scale: int | None = None) -> list[OperatingPoint]:
+    def points(
+        self, worth: float, *, effort: int, scale: int | None = None, grey: bool = False
+    ) -> list[OperatingPoint]:
         """The points worth trying at an exchange rate, the most promising first.
 
-        Up to effort 1 that is one; up to 6 those that win now and then; above, all. `scale` leaves only its modes.
+        Up to effort 1 that is one; up to 6 those that win now and then; above, all. `scale` leaves only its modes,
+        `grey` those without chroma at full size.
         """
         points = [
             OperatingPoint(
@@ -100,7 +107,7 @@ class OperatingTable:
                 share=self._at(worth, self._tables[f"share-{mode.name}"]),
             )
             for mode in self._modes
-            if scale in (None, mode.scale)
+            if scale in (None, mode.scale) and mode.suits(grey=grey)
         ]
         points.sort(key=lambda point: -point.share)
         if effort <= 1:

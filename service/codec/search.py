@@ -27,7 +27,7 @@ def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) 
     """
     quality = options.quality or DEFAULT_QUALITY
     worth = table.worth(quality)
-    best = _cheapest(trials, _usable_points(trials, table, options, worth), worth)
+    best = _cheapest(trials, _points(trials, table, options, worth), worth)
     if options.scale is None:
         best = _within_promise(trials, table, options, best, worth)
     around = [(best.mode, _bounded(best.step * factor)) for factor in _REFINEMENTS.get(options.effort, ())]
@@ -42,16 +42,14 @@ def _within_promise(
     move = move_into_promise(trials, quality, best)
     if abs(move) > _FAR:  # another mode may be the best there
         worth *= math.exp(2 * move)  # squared error goes with the square of the step
-        best = _cheapest(trials, _usable_points(trials, table, options, worth), worth)
+        best = _cheapest(trials, _points(trials, table, options, worth), worth)
         move = move_into_promise(trials, quality, best)
     return trials.measure(best.mode, _bounded(best.step * math.exp(move))) if move else best
 
 
-def _usable_points(
-    trials: Trials, table: OperatingTable, options: CompressOptions, worth: float
-) -> list[tuple[Mode, float]]:
-    points = table.points(worth, effort=options.effort, scale=options.scale)
-    return [(point.mode, point.step) for point in points if is_usable(point.mode, trials)]
+def _points(trials: Trials, table: OperatingTable, options: CompressOptions, worth: float) -> list[tuple[Mode, float]]:
+    points = table.points(worth, effort=options.effort, scale=options.scale, grey=trials.is_grey)
+    return [(point.mode, point.step) for point in points]
 
 
 def _bounded(step: float) -> float:
@@ -128,7 +126,7 @@ def reaching(trials: Trials, modes: list[Mode], least: float, measure: Callable[
 
 def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
     """The trial that meets the one target that `options` holds, whose `target` is not None."""
-    modes = [mode for mode in table.modes if options.scale in (None, mode.scale) and is_usable(mode, trials)]
+    modes = [mode for mode in table.modes if options.scale in (None, mode.scale) and mode.suits(grey=trials.is_grey)]
     if options.max_bytes is not None:
         return within_bytes(trials, modes, options.max_bytes)
     if options.max_bpp is not None:
@@ -137,11 +135,6 @@ def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -
         return reaching(trials, modes, options.min_psnr, lambda trial: trial.psnr_db, " dB")
     assert options.min_ms_ssim is not None
     return reaching(trials, modes, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), "")
-
-
-def is_usable(mode: Mode, trials: Trials) -> bool:
-    """Whether a mode differs from the others for this image: grey has no chroma to keep at full size."""
-    return trials.pixels.ndim == 3 or mode.subsampling == "420"
 
 
 def _within_rate(trials: Trials, modes: list[Mode], most_bpp: float) -> Trial:

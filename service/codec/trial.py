@@ -87,12 +87,17 @@ class Trials:
         self._deadline = deadline
         self._stopwatch = stopwatch
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether the image has one channel."""
+        return self.pixels.ndim == 2
+
     def encode(self, mode: Mode, step: float) -> bytes:
         """The stream at a mode and step, without our segment."""
         check_deadline(self._deadline)
         settings = JpegSettings(step=step, subsampling=mode.subsampling)
-        tables = quantisation_tables(settings)[: 1 if self.pixels.ndim == 2 else 2]
-        subsampled = mode.subsampling == "420" and self.pixels.ndim == 3
+        tables = quantisation_tables(settings)[: 1 if self.is_grey else 2]
+        subsampled = mode.subsampling == "420" and not self.is_grey
         vector = condition([table.astype(np.uint16) for table in tables], subsampled=subsampled, own=True)
         with self._stopwatch.stage("device"):
             description = self._model.describe(self.pixels, mode.scale, vector)

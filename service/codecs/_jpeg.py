@@ -37,14 +37,12 @@ class JpegSettings:
     times `luma_dc`, chroma's with a mean of `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of
     squared error in luma and `chroma_trellis` times that in chroma; 0 rounds to the nearest level. `masking` moves
     bits from busy blocks to calm ones: an error counts by its block's energy to the power `-masking`. `passes` is how
-    often the quantiser runs, each time on the symbol statistics of the time before. `optimize_scans` also tries a
-    progressive file of the same pixels and keeps the smaller; it needs the package mozjpeg-lossless-optimization.
+    often the quantiser runs, each time on the symbol statistics of the time before.
     """
 
     step: float
     trellis: float = DEFAULT_TRELLIS
     subsampling: Literal["420", "444"] = "420"
-    optimize_scans: bool = False
     luma_exponent: float = DEFAULT_LUMA_EXPONENT
     luma_dc: float = DEFAULT_LUMA_DC
     chroma_exponent: float = DEFAULT_CHROMA_EXPONENT
@@ -75,7 +73,7 @@ def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDAr
 
 
 def encode(pixels: Pixels, settings: JpegSettings) -> bytes:
-    """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG (but see `optimize_scans`).
+    """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG; `polish` may shorten it.
 
     Floats are taken unrounded. The same pixels give the same bytes on one machine.
     """
@@ -97,7 +95,7 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
     """Code what `analyse` made; `settings.subsampling` is not looked at."""
     tables = quantisation_tables(settings)
     levels, last = quantised(blocks, settings)
-    stream = file_of(
+    return file_of(
         width=blocks.width,
         height=blocks.height,
         luma_per_mcu=blocks.luma_per_mcu,
@@ -105,7 +103,6 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
         last=last,
         tables=tables[: min(2, len(levels))],
     )
-    return polish(stream) if settings.optimize_scans else stream
 
 
 def quantised(blocks: Blocks, settings: JpegSettings) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:

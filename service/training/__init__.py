@@ -26,7 +26,6 @@ class TrainRequest:
     time_limit_s: float | None = None
     steps: int | None = None
     start_from: Path | None = None
-    postprocess: Path | None = None
     show_progress: bool = True
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -76,13 +76,13 @@ def export(request: ExportRequest) -> Manifest:
 
 
 def read_recipe(run: Path) -> TrainConfig:
-    """The recipe a run was made with, from its folder's checkpoint."""
+    """The recipe a run was made with, from its folder's checkpoint, with the steps that were really made."""
     progress = read_progress(run / CHECKPOINT)
     if progress.recipe not in RECIPES:
         raise BadOption(
             f"{run} was made with recipe {progress.recipe!r}, which is not known; have {', '.join(RECIPES)}"
         )
-    return RECIPES[progress.recipe]()
+    return replace(RECIPES[progress.recipe](), steps=max(1, progress.step))
 
 
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:

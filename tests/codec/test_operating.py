@@ -40,3 +40,12 @@ def test_missing_or_short_tables_are_a_bad_model(missing: str) -> None:
         OperatingTable(tables)
     with pytest.raises(BadModel, match="step-<mode>"):
         OperatingTable({"worth": tables["worth"]} if missing != "worth" else {"worth": [1.0] * 100})
+
+
+def test_a_grey_picture_gets_a_mode_at_any_effort() -> None:
+    tables = made_up_tables()
+    tables["share-1-444"] = [1.0] * 100
+    for effort in range(10):
+        points = OperatingTable(tables).points(1.0, effort=effort, grey=True)
+        assert points
+        assert all(point.mode.subsampling == "420" for point in points)
