@@ -17,7 +17,7 @@ from service.training.checkpoint import CHECKPOINT, load_average
 from service.training.data import Pictures
 from service.training.joint import JointLoss, JointValidation, Pair, joint_batches
 from service.training.loop import LoopOptions, Loss, run
-from service.training.losses import charbonnier, mean_psnr
+from service.training.losses import LOSSES, mean_psnr
 from service.training.recipes import TrainConfig
 from service.training.samples import Batch, batches, collate, shrink_pixels, through_codec
 
@@ -54,10 +54,10 @@ def run_stage(config: TrainConfig, request: TrainRequest) -> TrainReport:
     return TrainReport(recipe=config.name, step=progress.step, steps=config.steps, seconds=progress.seconds)
 
 
-def postprocess_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """How far the restored pictures are from the originals."""
+def postprocess_loss(network: nn.Module, batch: Batch, *, loss: str = "charbonnier") -> Tensor:
+    """How far the restored pictures are from the originals, by one of `LOSSES`."""
     restored: Tensor = network(batch.decoded, batch.condition)
-    return charbonnier(restored.float(), batch.image)
+    return LOSSES[loss](restored.float(), batch.image)
 
 
 @final
@@ -89,7 +89,7 @@ class Validation:
 
 def _postprocess(config: TrainConfig, pictures: Pictures, device: str) -> _Parts:
     network = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
-    return network, postprocess_loss, batches, Validation(pictures, config, device)
+    return network, partial(postprocess_loss, loss=config.loss), batches, Validation(pictures, config, device)
 
 
 def _joint(config: TrainConfig, pictures: Pictures, device: str) -> _Parts:

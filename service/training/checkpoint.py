@@ -59,8 +59,8 @@ def load_checkpoint(
         network.load_state_dict(under("network.", tensors))
         average.update(under("average.", tensors))
         for name, parameter in network.named_parameters():
-            if progress.step == 0:  # an optimiser has no state before its first step
-                break
+            if progress.step == 0 or not parameter.requires_grad:  # an optimiser has no state before its first step
+                continue
             state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {
                 key: value if key == "step" else value.to(parameter.device) for key, value in state.items()

@@ -17,7 +17,7 @@ from service.networks import DescriptionNet, PostprocessNet, shrink
 from service.networks.condition import condition
 from service.training.data import Pictures
 from service.training.differentiable import smooth_jpeg, with_forward
-from service.training.losses import mean_psnr
+from service.training.losses import LOSSES, mean_psnr
 from service.training.recipes import TrainConfig
 from service.training.samples import Batch, draw_settings, through_codec, to_tensor
 
@@ -29,6 +29,7 @@ class Pair(nn.Module):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.description = DescriptionNet(channels=config.description_channels, blocks=config.description_blocks)
+        self.description.requires_grad_(not config.frozen_description)
         self.postprocess = PostprocessNet(scale=2, channels=config.channels, blocks=config.blocks)
 
 
@@ -56,6 +57,8 @@ class JointLoss:
         """The loss of a `Pair` on a `JointBatch`."""
         assert isinstance(network, Pair)
         assert isinstance(batch, JointBatch)
+        if self._config.frozen_description:
+            return self._postprocess_alone(network, batch)
         with torch.no_grad():
             plain: Tensor = network.postprocess(batch.decoded, batch.condition)
             plain_error = (plain.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
@@ -71,6 +74,13 @@ class JointLoss:
         pull = (described - shrink(batch.image)).square().mean(dim=(1, 2, 3))
         cost = (error + self._config.pull_weight * pull) / plain_error
         return (cost + self._config.rate_weight * rate / batch.plain_bits.to(rate.device)).mean()
+
+    def _postprocess_alone(self, network: Pair, batch: JointBatch) -> Tensor:
+        with torch.no_grad():
+            described: Tensor = network.description(batch.image, batch.condition).float().clamp(0, 1)
+            decoded, _ = coded(described, batch.settings)
+        restored: Tensor = network.postprocess(decoded.to(batch.image.device), batch.condition)
+        return LOSSES[self._config.loss](restored.float(), batch.image)
 
 
 def coded(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:

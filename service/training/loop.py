@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from service.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
+from service.training.growth import grown
 from service.training.recipes import TrainConfig
 from service.training.samples import Batch
 
@@ -76,7 +77,8 @@ def run(
     device = torch.device(options.device)
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=config.learning_rate, betas=(0.9, 0.99))
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     progress = Progress(recipe=config.name, seed=options.seed, step=0, seconds=0.0)
     path = options.out / CHECKPOINT
@@ -107,7 +109,7 @@ def run(
                 loss = loss_of(network, _to(batch, device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimizer.step()
             step += 1
             decay = min(config.ema_decay, step / (step + 10))
@@ -139,10 +141,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def take_over(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Take over the weights whose names and shapes agree: a body moves between scales, a head does not."""
-    own = network.state_dict()
-    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    network.load_state_dict(own | fitting)
+    """Take over what fits: a body moves between scales, a head does not; a smaller network is grown into."""
+    network.load_state_dict(grown(network.state_dict(), weights))
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:

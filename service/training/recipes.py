@@ -6,7 +6,7 @@ Numbers that measurements chose say so; the rest is the custom of the field.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -34,6 +34,8 @@ class TrainConfig:
     pull_weight: float = 0.5
     description_channels: int = 32
     description_blocks: int = 3
+    loss: Literal["charbonnier", "log-error"] = "charbonnier"  # of post-processing alone
+    frozen_description: bool = False  # of a joint run: only post-processing learns, behind the description as it is
 
     def __post_init__(self) -> None:
         if self.crop % 32:
@@ -80,6 +82,33 @@ def joint_2() -> TrainConfig:
     )
 
 
+def best_1() -> TrainConfig:
+    """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
+    return replace(
+        postprocess_1(), name="best-1", channels=64, blocks=8, steps=4000, learning_rate=5e-4, loss="log-error"
+    )
+
+
+def best_2() -> TrainConfig:
+    """Post-processing at scale 2 behind a learned description, which stays; start it from `joint-2`."""
+    return replace(
+        joint_2(),
+        name="best-2",
+        channels=64,
+        blocks=8,
+        steps=3000,
+        learning_rate=5e-4,
+        loss="log-error",
+        frozen_description=True,
+        validate_every=250,
+    )
+
+
+def best_joint_2() -> TrainConfig:
+    """Description and post-processing at scale 2, each for the other; start it from `best-2`."""
+    return replace(joint_2(), name="best-joint-2", channels=64, blocks=8, steps=800, learning_rate=2e-4)
+
+
 def smoke() -> TrainConfig:
     """A run of seconds, to see that training works on a machine."""
     return TrainConfig(
@@ -103,5 +132,8 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "postprocess-1": postprocess_1,
     "postprocess-2": postprocess_2,
     "joint-2": joint_2,
+    "best-1": best_1,
+    "best-2": best_2,
+    "best-joint-2": best_joint_2,
     "smoke": smoke,
 }

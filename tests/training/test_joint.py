@@ -75,3 +75,22 @@ def test_a_fresh_description_costs_what_the_plain_one_costs(photographs: Path) -
     with torch.no_grad():
         value = float(JointLoss(config)(Pair(config), batch))
     assert abs(value - (1 + config.rate_weight)) < 0.02
+
+
+def test_a_frozen_description_stays_while_post_processing_learns(photographs: Path) -> None:
+    torch.manual_seed(0)
+    config = replace(small_pair(), frozen_description=True, loss="log-error")
+    pair, loss = Pair(config), JointLoss(config)
+    batch = next(joint_batches(Pictures(photographs, smallest=64), config, 0, 0))
+    before = {name: value.clone() for name, value in pair.state_dict().items()}
+    optimizer = torch.optim.Adam([each for each in pair.parameters() if each.requires_grad], lr=1e-2)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        cost = loss(pair, batch)
+        cost.backward()
+        optimizer.step()
+        losses.append(cost.item())
+    assert min(losses[-3:]) < losses[0]
+    moved = {name.split(".")[0] for name, value in pair.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"postprocess"}

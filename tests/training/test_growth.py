@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import torch
+
+from service.networks import DescriptionNet, PostprocessNet
+from service.networks.condition import CONDITION_SIZE
+from service.training.growth import grown
+from service.training.joint import Pair
+from service.training.loop import take_over
+from service.training.recipes import TrainConfig, joint_2
+
+
+def taught(network: torch.nn.Module) -> torch.nn.Module:
+    """The network with every weight moved, as training would."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network
+
+
+def test_a_grown_network_begins_as_the_one_it_grew_from() -> None:
+    torch.manual_seed(0)
+    picture, condition = torch.rand(2, 3, 16, 16), torch.rand(2, CONDITION_SIZE)
+    for scale in (1, 2):
+        small = taught(PostprocessNet(scale=scale, channels=8, blocks=1))
+        large = PostprocessNet(scale=scale, channels=12, blocks=3)
+        untouched = large(picture, condition)
+        take_over(large, small.state_dict())
+        assert torch.allclose(large(picture, condition), small(picture, condition), atol=1e-6)
+        assert not torch.allclose(large(picture, condition), untouched, atol=1e-3)
+
+
+def test_what_was_added_learns() -> None:
+    torch.manual_seed(0)
+    small = taught(DescriptionNet(channels=8, blocks=1))
+    large = DescriptionNet(channels=12, blocks=2)
+    take_over(large, small.state_dict())
+    before = {name: value.clone() for name, value in large.state_dict().items()}
+    picture, condition = torch.rand(2, 3, 16, 16), torch.rand(2, CONDITION_SIZE)
+    optimizer = torch.optim.SGD(large.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        large(picture, condition).square().mean().backward()
+        optimizer.step()
+    after = large.state_dict()
+    for name in ("tail.weight", "body.expand.0.weight", "body.reduce.1.weight"):
+        assert not torch.equal(after[name], before[name])
+    assert not torch.equal(after["tail.weight"][:, 8:], before["tail.weight"][:, 8:])
+
+
+def test_a_pair_grows_in_both_its_networks() -> None:
+    config: TrainConfig = joint_2()
+    small = {name: torch.rand(2) for name in ("elsewhere",)} | Pair(config).state_dict()
+    large = grown(Pair(config).state_dict(), small)
+    assert all(torch.equal(large[name], value) for name, value in small.items() if name != "elsewhere")
+    assert "elsewhere" not in large
+
+
+def test_a_larger_network_is_not_cut_down() -> None:
+    large = taught(PostprocessNet(scale=1, channels=12, blocks=2))
+    small = PostprocessNet(scale=1, channels=8, blocks=1)
+    before = small.state_dict()
+    after = grown(before, large.state_dict())
+    assert torch.equal(after["body.expand.0.weight"], before["body.expand.0.weight"])
