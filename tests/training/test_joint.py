@@ -83,14 +83,14 @@ def test_a_frozen_description_stays_while_post_processing_learns(photographs: Pa
     pair, loss = Pair(config), JointLoss(config)
     batch = next(joint_batches(Pictures(photographs, smallest=64), config, 0, 0))
     before = {name: value.clone() for name, value in pair.state_dict().items()}
-    optimizer = torch.optim.Adam([each for each in pair.parameters() if each.requires_grad], lr=1e-2)
+    optimizer = torch.optim.Adam([each for each in pair.parameters() if each.requires_grad], lr=1e-3)
     losses = []
-    for _ in range(8):
+    for _ in range(12):
         optimizer.zero_grad()
         cost = loss(pair, batch)
         cost.backward()
         optimizer.step()
         losses.append(cost.item())
-    assert min(losses[-3:]) < losses[0]
+    assert losses[-1] < losses[0]
     moved = {name.split(".")[0] for name, value in pair.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"postprocess"}
