@@ -6,13 +6,14 @@ Every field is a variable `VCODEC_<NAME>`; what is not set keeps its default. On
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self, final
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.keys import RATES, Key, check_apart, digest_of, parse_entry
 
 PREFIX = "VCODEC_"
 
@@ -75,7 +76,19 @@ class Settings(BaseSettings):
         30, ge=0, le=3_600, description="seconds that running requests have to finish when it stops"
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="keys that may call, with commas between; each is a secret or sha256:<its hex digest>"
+        (), description="keys that may call, with commas between: ID:sha256:DIGEST (`vcodec keys new`) or a secret"
+    )
+    api_keys_file: Path | None = Field(
+        None, description="file of such entries, a line each, with rates of their own; read again when it changes"
+    )
+    key_requests: str | None = Field(
+        None, pattern=f"^({RATES})$", description="jobs each key may send: 60/minute, or 60/minute;5000/day"
+    )
+    key_megapixels: str | None = Field(
+        None, pattern=f"^({RATES})$", description="megapixels each key may send: 500/hour, say"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may call, with commas between, or *; unset: none but its own"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
     log_format: Literal["text", "json"] = Field("text", description="log lines as key=value text or as JSON")
@@ -89,27 +102,48 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(_complaints(error))) from None
 
     @property
-    def api_key_digests(self) -> frozenset[bytes]:
-        """The sha256 of every key that may call; empty when none is needed."""
-        return frozenset(_digest(key.get_secret_value()) for key in self.api_keys)
+    def keys(self) -> tuple[Key, ...]:
+        """The keys of `VCODEC_API_KEYS`. One that has no id gets its place among them."""
+        return tuple(_key(key.get_secret_value(), place) for place, key in enumerate(self.api_keys, 1))
 
-    @field_validator("api_keys", mode="before")
+    @property
+    def wants_keys(self) -> bool:
+        """Whether nobody may call without a key."""
+        return bool(self.api_keys) or self.api_keys_file is not None
+
+    @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
-    def _split(cls, keys: object) -> object:
-        if isinstance(keys, str):
-            return tuple(key.strip() for key in keys.split(",") if key.strip())
-        return keys
+    def _split(cls, items: object) -> object:
+        if isinstance(items, str):
+            return tuple(item.strip() for item in items.split(",") if item.strip())
+        return items
 
     @field_validator("api_keys")
     @classmethod
     def _are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in keys:
             secret = key.get_secret_value()
-            if secret.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-fA-F]{64}", secret):
-                raise ValueError("a key that begins with sha256: must go on with 64 hex digits")
             if not (secret.isascii() and secret.isprintable()):
                 raise ValueError("keys are printable ASCII, since they travel in a header")
+        check_apart(_key(key.get_secret_value(), place) for place, key in enumerate(keys, 1))
         return keys
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:]+", origin):
+                raise ValueError("an origin is scheme://host or scheme://host:port, in lower case, without a path")
+        return origins
+
+    @model_validator(mode="after")
+    def _quotas_have_keys(self) -> Self:
+        if not self.wants_keys and (self.key_requests or self.key_megapixels):
+            raise ValueError(
+                f"{PREFIX}KEY_REQUESTS and {PREFIX}KEY_MEGAPIXELS limit keys, and there are none: "
+                f"set {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE"
+            )
+        return self
 
     @model_validator(mode="after")
     def _times_agree(self) -> Self:
@@ -142,10 +176,12 @@ def _default(name: str) -> str:
     return "unset" if value in (None, ()) else str(value)
 
 
-def _digest(key: str) -> bytes:
-    if key.startswith("sha256:"):
-        return bytes.fromhex(key.removeprefix("sha256:"))
-    return hashlib.sha256(key.encode()).digest()
+def _key(text: str, place: int) -> Key:
+    if text.startswith("sha256:"):
+        text = f"key-{place}:{text}"
+    if ":sha256:" in text:
+        return parse_entry(text)
+    return Key(id=f"key-{place}", digest=digest_of(text))
 
 
 def _complaints(error: ValidationError) -> list[str]:

@@ -78,12 +78,23 @@ def test_keys_are_secrets_or_digests_and_never_shown(monkeypatch: pytest.MonkeyP
     digest = hashlib.sha256(b"two").hexdigest()
     monkeypatch.setenv("VCODEC_API_KEYS", f"hunter2, sha256:{digest}")
     settings = Settings.load()
-    assert settings.api_key_digests == {hashlib.sha256(b"hunter2").digest(), hashlib.sha256(b"two").digest()}
+    assert [key.digest for key in settings.keys] == [hashlib.sha256(key).digest() for key in (b"hunter2", b"two")]
     assert "hunter2" not in repr(settings)
     monkeypatch.setenv("VCODEC_API_KEYS", "sha256:hush")
     with pytest.raises(ValueError, match="VCODEC_API_KEYS") as caught:
         Settings.load()
     assert "hush" not in str(caught.value)
+
+
+def test_quotas_without_keys_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCODEC_KEY_REQUESTS", "60/minute")
+    with pytest.raises(ValueError, match="VCODEC_API_KEYS_FILE"):
+        Settings.load()
+    monkeypatch.setenv("VCODEC_API_KEYS", "hunter2")
+    assert Settings.load().key_requests == "60/minute"
+    monkeypatch.setenv("VCODEC_KEY_MEGAPIXELS", "lots")
+    with pytest.raises(ValueError, match="VCODEC_KEY_MEGAPIXELS"):
+        Settings.load()
 
 
 def test_every_setting_is_described() -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 from starlette.types import Scope
 
+from service.keys import Key
+
 _KEY: Final = "vcodec.exchange"
 
 
@@ -15,7 +17,8 @@ _KEY: Final = "vcodec.exchange"
 class Exchange:
     """Filled as the request goes along.
 
-    `code` is that of the problem it ended in, if it did; `vary` the header that the answer depends on.
+    `code` is that of the problem it ended in, if it did; `vary` the header that the answer depends on; `key`
+    the API key it bears, where one is wanted.
     """
 
     request_id: str
@@ -26,6 +29,7 @@ class Exchange:
     status: int = 0
     code: str = ""
     vary: str = ""
+    key: Key | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
     def attach(self, scope: Scope) -> None:

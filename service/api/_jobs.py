@@ -12,6 +12,7 @@ from service import bitstream, images
 from service.api._accept import choose
 from service.api._exchange import exchange_of
 from service.api._metrics import Metrics
+from service.api._quota import Quotas
 from service.api._request import BodyReader, Sent
 from service.errors import BadOption, NotAcceptable, UnsupportedFormat
 from service.images import ImageLimits
@@ -34,18 +35,27 @@ _STAGES: Final = ("decode", "queue", "device", "encode")
 class Jobs:
     """The two endpoints that do work."""
 
-    def __init__(self, pool: Pool, reader: BodyReader, metrics: Metrics, limits: ImageLimits, max_effort: int) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        reader: BodyReader,
+        metrics: Metrics,
+        limits: ImageLimits,
+        max_effort: int,
+        quotas: Quotas | None = None,
+    ) -> None:
         self._pool = pool
         self._reader = reader
         self._metrics = metrics
         self._limits = limits
         self._max_effort = max_effort
+        self._quotas = quotas
 
     async def compress(self, request: Request) -> Response:
         """Compress an image to a standard JPEG that any program opens and /decompress restores."""
         with self._metrics.in_progress.labels("/compress").track_inprogress(), self._reader.room() as room:
             deadline = self._reader.deadline(request)
-            self._pool.admit()  # before the body, that nobody sends 64 MiB for a refusal
+            self._admit(request)  # before the body, that nobody sends 64 MiB for a refusal
             sent = await self._reader.read(request, deadline, room)
             effort = str(min(DEFAULT_EFFORT, self._max_effort))  # who asks for none is not refused for it
             options = CompressOptions.parse({"effort": effort, **sent.options})
@@ -73,7 +83,7 @@ class Jobs:
             if media_type is None:
                 raise NotAcceptable(f"accept one of {', '.join(OUTPUTS)}")
             deadline = self._reader.deadline(request)
-            self._pool.admit()
+            self._admit(request)
             sent = await self._reader.read(request, deadline, room)
             if sent.options:
                 raise BadOption(f"unknown option {next(iter(sent.options))[:40]!r}; /decompress has none")
@@ -83,13 +93,20 @@ class Jobs:
         assert isinstance(result, RestoreResult)
         return Response(result.image, headers=_headers(result), media_type=result.media_type)
 
+    def _admit(self, request: Request) -> None:
+        self._pool.admit()  # first: what the service itself refuses is nobody's quota
+        if self._quotas is not None:
+            self._quotas.take_request(exchange_of(request.scope).key)
+
     async def _submit(
         self, request: Request, sent: Sent, options: CompressOptions | RestoreOptions, pixels: int
     ) -> Result:
         exchange = exchange_of(request.scope)
+        if self._quotas is not None:
+            self._quotas.take_pixels(exchange.key, pixels)
         job = Job(data=sent.data, options=options, request_id=exchange.request_id, deadline=sent.deadline)
         result = await _while_connected(request, asyncio.create_task(self._pool.submit(job, pixels=pixels)))
-        self._metrics.observe_result(request.scope["route"].path, result)
+        self._metrics.observe_result(request.scope["route"].path, result, exchange.key)
         exchange.facts |= {"size": f"{result.width}x{result.height}", "model": result.model}
         return result
 

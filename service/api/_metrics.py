@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from service import __version__
 from service.api._exchange import Exchange
 from service.jobs import CompressResult
+from service.keys import Key
 from service.serving import PoolState, Result
 from service.store import ModelStore
 
@@ -72,6 +73,12 @@ class Metrics:
         self._rejected = Counter(
             "vcodec_rejected_requests", "Requests that ended in a problem.", ["reason"], registry=registry
         )
+        self._key_requests = Counter(
+            "vcodec_key_requests", "Requests answered, by API key.", ["key", "status"], registry=registry
+        )
+        self._key_pixels = Counter(
+            "vcodec_key_pixels", "Pixels of the jobs done, by API key.", ["key"], registry=registry
+        )
         self._stages = Histogram(
             "vcodec_request_stage_duration_seconds",
             "Stages of jobs, as in Server-Timing.",
@@ -95,17 +102,21 @@ class Metrics:
         method = exchange.method if exchange.method in _METHODS else "other"
         self._requests.labels(route, method, exchange.status).inc()
         self._seconds.labels(route, f"{exchange.status // 100}xx").observe(seconds)
+        if exchange.key is not None:
+            self._key_requests.labels(exchange.key.id, exchange.status).inc()
         if exchange.code:
             self._rejected.labels(exchange.code).inc()
         if exchange.method == "POST" and exchange.status < 300:
             self._received.labels(route).observe(exchange.received_bytes)
             self._sent.labels(route).observe(exchange.sent_bytes)
 
-    def observe_result(self, route: str, result: Result) -> None:
-        """Count a job that was done."""
+    def observe_result(self, route: str, result: Result, key: Key | None = None) -> None:
+        """Count a job that was done, for that key."""
         for stage, seconds in result.stages_s.items():
             self._stages.labels(route, stage).observe(seconds)
         self._pixels.labels(route).observe(result.width * result.height)
+        if key is not None:
+            self._key_pixels.labels(key.id).inc(result.width * result.height)
         if isinstance(result, CompressResult):
             self._rate.labels(result.model).observe(result.rate_bpp)
 

@@ -1,4 +1,4 @@
-"""What is around every request: its id, HEAD, limits that a header tells, metrics, and one log line."""
+"""What is around every request: its id, HEAD, safe headers, limits that a header tells, metrics, one log line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
-from service.api._exchange import Exchange
+from service.api._exchange import Exchange, exchange_of
 from service.api._metrics import Metrics
 from service.api._request import too_large
 from service.errors import VirtualCodecError
 from service.logs import Event
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
+
+# For every answer: nothing that is sent here is a page that may do anything. Pages bring a policy of their own.
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 _LOG: Final = logging.getLogger("service.api")
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/=+@,;~|-]{1,128}")
@@ -51,7 +58,8 @@ class Envelope:
                 exchange.status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID_HEADER] = exchange.request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
                 if exchange.vary:
                     headers.add_vary_header(exchange.vary)
             elif message["type"] == "http.response.body":
@@ -69,11 +77,6 @@ class Envelope:
             await self._app(scope, received, count)
         except ClientDisconnect:
             pass
-        except Exception:
-            _LOG.exception(Event("crash", request_id=exchange.request_id))
-            if exchange.status:
-                raise  # too late for a problem: let the server cut the connection
-            await problems.answer(scope, VirtualCodecError())(scope, receive, count)
         finally:
             self._finish(scope, exchange)
 
@@ -97,6 +100,29 @@ class Envelope:
                 **exchange.facts,
             ),
         )
+
+
+@final
+class Crashes:
+    """Turns what nobody expected into a problem that tells nothing; the log tells all."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI call."""
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            exchange = exchange_of(scope)
+            _LOG.exception(Event("crash", request_id=exchange.request_id))
+            if exchange.status:
+                raise  # too late for a problem: let the server cut the connection
+            await problems.answer(scope, VirtualCodecError())(scope, receive, send)
 
 
 @final

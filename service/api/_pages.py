@@ -15,18 +15,11 @@ from service.api import problems
 from service.api._accept import choose
 from service.api._exchange import exchange_of
 from service.api._metrics import Metrics
+from service.api._policy import page_headers
 from service.errors import Draining, ModelNotFound, NotFound, NoWorker, Unavailable
 from service.serving import Pool, PoolState
 from service.store import Manifest, ModelStore
 
-# Everything these pages need is in them.
-_PAGE_HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-        "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-}
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -52,16 +45,16 @@ class Pages:
         self._metrics = metrics
         self._drain = drain
         static = resources.files("service.api").joinpath("static")
-        self._playground = static.joinpath("index.html").read_bytes()
-        self._docs = static.joinpath("docs.html").read_bytes()
+        self._playground = static.joinpath("index.html").read_text(encoding="utf-8")
+        self._docs = static.joinpath("docs.html").read_text(encoding="utf-8")
 
     async def playground(self, _request: Request) -> Response:
         """A page to try it on: drop a picture, see what it costs and what comes back."""
-        return HTMLResponse(self._playground, headers=_PAGE_HEADERS)
+        return _page(self._playground)
 
     async def docs(self, _request: Request) -> Response:
         """A page that shows /openapi.json to people."""
-        return HTMLResponse(self._docs, headers=_PAGE_HEADERS)
+        return _page(self._docs)
 
     async def healthz(self, _request: Request) -> Response:
         """Whether the process is alive."""
@@ -119,7 +112,7 @@ class Pages:
         exchange_of(request.scope).vary = "Accept"
         offers = ("application/json", "text/html")
         if choose(request.headers.getlist("accept"), offers) == "text/html":
-            return HTMLResponse(_problem_page(code, problem), headers=_PAGE_HEADERS)
+            return _page(_problem_page(code, problem))
         return JSONResponse(
             {
                 "type": f"/problems/{code}",
@@ -153,6 +146,10 @@ class Pages:
             "created": model.created,
             "metrics": model.metrics,
         }
+
+
+def _page(text: str) -> Response:
+    return HTMLResponse(text, headers=page_headers(text))
 
 
 def _problem_page(code: str, problem: problems.Problem) -> str:

@@ -15,14 +15,17 @@ from starlette.responses import Response
 
 from service import __version__
 from service.api import _openapi, problems
+from service.api._cors import Cors
 from service.api._jobs import Jobs
 from service.api._keys import key_check
 from service.api._metrics import Metrics
-from service.api._middleware import DeclaredLength, Envelope
+from service.api._middleware import Crashes, DeclaredLength, Envelope
 from service.api._pages import Drain, Pages
+from service.api._quota import Quotas
 from service.api._request import BodyPolicy, BodyReader
 from service.errors import BadInput, BadOption, MethodNotAllowed, NotFound, VirtualCodecError
 from service.images import ImageLimits
+from service.keys import KeyRing
 from service.serving import Pool, PoolPolicy, open_pool
 from service.settings import Settings
 from service.store import ModelStore
@@ -35,20 +38,25 @@ _DOCS_PROBLEMS: Final = ("no_worker", "draining")
 def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None) -> FastAPI:
     """The application. It starts and stops the pool; without one it opens that of the settings.
 
-    Raises `BadModel` when the model store is damaged.
+    Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
     """
     store = ModelStore(settings.model_store)
     limits = ImageLimits(max_pixels=settings.max_pixels, max_side=settings.max_side, max_scans=settings.max_scans)
     pool = pool or _open_pool(settings, limits)
     drain = drain or Drain()
     metrics = Metrics(store, pool.state, lambda: drain.has_begun)
-    jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort)
+    keys = KeyRing(settings.keys, settings.api_keys_file) if settings.wants_keys else None
+    quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
+    jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, quotas)
     app = _application(pool)
-    _add_routes(app, jobs, Pages(pool, store, metrics, drain), settings.api_key_digests)
+    _add_routes(app, jobs, Pages(pool, store, metrics, drain), keys)
     _add_problems(app)
     # The last that is added is the first that is called.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(DeclaredLength, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Crashes)
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(Envelope, metrics=metrics)
     return app
 
@@ -73,11 +81,11 @@ def _application(pool: Pool) -> FastAPI:
     )
 
 
-def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, key_digests: frozenset[bytes]) -> None:
+def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None) -> None:
     def get(path: str, endpoint: Any, **more: Any) -> None:
         app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, response_model=None, **more)
 
-    locked = [Depends(key_check(key_digests))] if key_digests else []
+    locked = [Depends(key_check(keys))] if keys is not None else []
     for path, endpoint, docs in (
         ("/compress", jobs.compress, _openapi.compress_docs()),
         ("/decompress", jobs.decompress, _openapi.decompress_docs()),

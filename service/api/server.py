@@ -5,6 +5,7 @@ SIGTERM ─► not ready, serving on ─► drain delay ─► no new connection
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import signal
@@ -29,7 +30,8 @@ _LOG: Final = logging.getLogger("service.api")
 def run(settings: Settings, pool: Pool | None = None) -> None:
     """Serve until SIGTERM or SIGINT, from that pool or the one of the settings.
 
-    Raises `BadModel` when the model store is damaged, `OSError` when the address cannot be had.
+    Raises `BadModel` when the model store is damaged, `OSError` when the address or the file of API keys cannot
+    be had, `ValueError` when that file is wrong.
     """
     drain = Drain()
     app = create_app(settings, pool, drain=drain)
@@ -45,6 +47,15 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
             server_header=False,
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
+        if not settings.wants_keys and not _is_loopback(listener):
+            _LOG.warning(
+                Event(
+                    "open_to_all",
+                    address=listener.getsockname()[0],
+                    advice="whoever reaches this address may use the service: set VCODEC_API_KEYS_FILE, let a "
+                    "proxy decide who may, or listen on 127.0.0.1",
+                )
+            )
         _Server(config, drain, settings.drain_delay_s).run([listener])
     _LOG.info(Event("stopped"))
 
@@ -106,6 +117,10 @@ class _Protocol(H11Protocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from service import __version__
-from service.cli import _bench, _compress, _decompress, _evaluate, _export, _models, _serve, _train
+from service.cli import _bench, _compress, _decompress, _evaluate, _export, _keys, _models, _serve, _train
 from service.cli._open import OpenCodec, open_default_codec
 from service.cli._verb import Misuse, Verb
 from service.errors import BadOption, NotFound, VirtualCodecError
@@ -28,6 +28,7 @@ VERBS: Final[dict[str, Verb]] = {
     "evaluate": _evaluate.VERB,
     "models": _models.VERB,
     "bench": _bench.VERB,
+    "keys": _keys.VERB,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -83,22 +82,6 @@ async def test_a_strange_request_id_is_replaced(client: httpx2.AsyncClient, stra
     response = await client.get("/nothing", headers={"X-Request-ID": strange})
     assert response.headers["x-request-id"] not in ("", strange)
     problem(response, 404, "not_found")
-
-
-async def test_keys_are_wanted_where_there_are_any(connect: Connect, pool: PretendPool) -> None:
-    digest = hashlib.sha256(b"second").hexdigest()
-    async with connect(api_keys=f"first,sha256:{digest}") as client:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-API-Key": "wrong"}, {"X-API-Key": digest}):
-            response = await client.post("/compress", content=picture(), headers=headers)
-            problem(response, 401, "unauthorized")
-            assert response.headers["www-authenticate"].startswith("Bearer")
-        problem(await client.get("/models"), 401, "unauthorized")
-        assert pool.jobs == []
-        for headers in ({"Authorization": "Bearer first"}, {"X-API-Key": "second"}):
-            response = await client.post("/compress", content=picture(), headers=headers)
-            assert response.status_code == 200
-        for path in ("/", "/healthz", "/readyz", "/metrics", "/problems/unauthorized", "/docs"):
-            assert (await client.get(path)).status_code == 200
 
 
 async def test_a_crash_is_a_problem_that_tells_nothing(

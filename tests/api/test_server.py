@@ -31,7 +31,7 @@ from service.settings import Settings
 policy = PoolPolicy(devices="cpu", threads=2, standby="off", stop_grace_s=5)
 pool = open_pool("local", {}, policy, codec=sys.argv[2])
 store, delay_s = pathlib.Path(sys.argv[1]), float(sys.argv[3])
-run(Settings.load(model_store=store, port=0, drain_delay_s=delay_s, log_format=sys.argv[4]), pool)
+run(Settings.load(model_store=store, host=sys.argv[5], port=0, drain_delay_s=delay_s, log_format=sys.argv[4]), pool)
 """
 INSTANT, SECONDS = picture(size=(1, 1)), picture(size=(250, 1))
 
@@ -53,8 +53,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(model_store: Path, *, drain_delay_s: float = 1, log_format: str = "text") -> Iterator[Server]:
-    command = [sys.executable, "-c", SCRIPT, str(model_store), OPEN, str(drain_delay_s), log_format]
+def serving(
+    model_store: Path, *, drain_delay_s: float = 1, log_format: str = "text", host: str = "127.0.0.1"
+) -> Iterator[Server]:
+    command = [sys.executable, "-c", SCRIPT, str(model_store), OPEN, str(drain_delay_s), log_format, host]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         server = Server(process)
         listener = threading.Thread(target=server.listen)
@@ -151,6 +153,12 @@ def test_lines_may_be_json(model_store: Path) -> None:
     assert line["status"] == 200
     assert line["route"] == "/compress"
     assert all(json.loads(line) for line in server.lines)
+
+
+def test_open_to_all_without_keys_is_warned_of(server: Server, model_store: Path) -> None:
+    with serving(model_store, host="0.0.0.0") as open_server:
+        assert sum("open_to_all" in line and "VCODEC_API_KEYS_FILE" in line for line in open_server.lines) == 1
+    assert not any("open_to_all" in line for line in server.lines)
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
