@@ -71,9 +71,13 @@ class CompressOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions:
-    """The options of `/decompress` and `vcodec decompress`."""
+    """The options of `/decompress` and `vcodec decompress`.
+
+    `model`, a name or id, restores JPEGs that are not ours, None for the store's default; our streams name their own.
+    """
 
     output: OutputFormat = "png"
+    model: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

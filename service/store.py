@@ -92,39 +92,66 @@ class Manifest(BaseModel):
 class ModelStore:
     """The models in a folder, read and checked once, when it is opened.
 
-    Raises `BadModel` when the folder, its CURRENT or any model in it is damaged; weights are checked when
-    read. A store without any model can be opened, but has no default.
+    `default` is a name or id that stands in place of CURRENT. Raises `BadModel` when the folder, its CURRENT or any
+    model in it is damaged; weights are checked when read. A `tolerant` store, for services that must outlive a
+    half-copied folder, passes over what is damaged as long as it is not the default, and tells of it in `damaged`.
+    A store without any model can be opened, but has no default.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, *, default: str | None = None, tolerant: bool = False) -> None:
+        self.root = root
         if not root.is_dir():
             raise BadModel(f"there is no model store at {root}")
-        folders = sorted(it for it in root.iterdir() if it.is_dir() and not it.name.startswith("."))
-        self._models = [_read_manifest(folder) for folder in folders]
-        names_by_id: dict[str, str] = {}
-        for model in self._models:
-            other = names_by_id.setdefault(model.id, model.name)
-            if other != model.name:
-                raise BadModel(f"models {other} and {model.name} share the id {model.id}; an id is never reused")
-        self._current = self._read_current() if self._models else None
+        wanted = default or _read_current(root)
+        folders = [it for it in root.iterdir() if it.is_dir() and not it.name.startswith(".")]
+        folders.sort(key=lambda folder: (folder.name != wanted, folder.name))  # of two with one id the default stays
+        self._damaged: dict[str, str] = {}
+        by_id: dict[str, Manifest] = {}
+        for folder in folders:
+            try:
+                model = _read_manifest(folder)
+                if other := by_id.get(model.id):
+                    first, second = sorted((other.name, model.name))
+                    raise BadModel(f"models {first} and {second} share the id {model.id}; an id is never reused")
+            except BadModel as error:
+                if not tolerant or folder.name == wanted:
+                    raise
+                self._damaged[folder.name] = error.detail
+            else:
+                by_id[model.id] = model
+        self._models = sorted(by_id.values(), key=lambda model: model.name)
+        self._default: Manifest | None = None
+        if default is not None:
+            self._default = self._usable(default)
+        elif self._models:
+            self._default = self._current(wanted)
 
     @property
     def default(self) -> Manifest:
-        """The model that CURRENT names. Raises `ModelNotFound` when the store is empty."""
-        if self._current is None:
+        """The model for whoever names none. Raises `ModelNotFound` when the store is empty."""
+        if self._default is None:
             raise ModelNotFound("the model store is empty")
-        return self._current
+        return self._default
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """What a tolerant store passed over: why, by folder."""
+        return self._damaged
 
     def models(self) -> list[Manifest]:
         """All models, retired ones too, by name."""
         return list(self._models)
 
     def get(self, name_or_id: str) -> Manifest:
-        """The model of that name or id, retired or not. Raises `ModelNotFound` that lists what there is."""
+        """The model of that name or id, retired or not.
+
+        Raises `ModelNotFound` that lists what there is, `BadModel` for a damaged one that was passed over.
+        """
         for model in self._models:
             if name_or_id in (model.name, model.id):
                 return model
+        if name_or_id in self._damaged:
+            raise BadModel(self._damaged[name_or_id])
         have = ", ".join(f"{model.name} ({model.id})" for model in self._models) or "none"
         raise ModelNotFound(f"no model {name_or_id[:80]!r}; have {have}")
 
@@ -138,18 +165,30 @@ class ModelStore:
             have = ", ".join(sorted(manifest.networks))
             raise BadModel(f"model {manifest.name} has no network {network!r}; have {have}")
         try:
-            weights = (self._root / manifest.name / entry.file).read_bytes()
+            weights = (self.root / manifest.name / entry.file).read_bytes()
         except OSError as error:
             raise BadModel(f"model {manifest.name}: {entry.file} cannot be read") from error
         if hashlib.sha256(weights).hexdigest() != entry.sha256:
             raise BadModel(f"model {manifest.name}: {entry.file} is not what its manifest says; fetch it again")
         return weights
 
-    def _read_current(self) -> Manifest:
+    def size_bytes(self, manifest: Manifest) -> int:
+        """What all the weights of a model weigh on disk. Raises `BadModel` when a file is missing."""
         try:
-            name = (self._root / "CURRENT").read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadModel("the model store has no readable CURRENT that names the default model") from error
+            files = {entry.file for entry in manifest.networks.values()}
+            return sum((self.root / manifest.name / file).stat().st_size for file in files)
+        except OSError as error:
+            raise BadModel(f"model {manifest.name}: its weights cannot be read") from error
+
+    def _usable(self, name_or_id: str) -> Manifest:
+        model = self.get(name_or_id)
+        if model.retired:
+            raise ModelNotFound(f"model {model.name} is retired: it restores its streams but makes no new ones")
+        return model
+
+    def _current(self, name: str | None) -> Manifest:
+        if name is None:
+            raise BadModel("the model store has no readable CURRENT that names the default model")
         for model in self._models:
             if model.name == name and not model.retired:
                 return model
@@ -170,6 +209,13 @@ def model_id(networks: Mapping[str, NetworkEntry]) -> str:
     }
     canonical = json.dumps(restoring, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
+
+
+def _read_current(root: Path) -> str | None:
+    try:
+        return (root / "CURRENT").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _is_restoring(network: str) -> bool:

@@ -275,3 +275,55 @@ def test_a_network_key_names_a_role_and_a_scale(root: Path, key: str) -> None:
     (root / "first" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BadModel, match=r"manifest\.json: networks"):
         ModelStore(root)
+
+
+@pytest.mark.parametrize("name", ["first", "0"])
+def test_a_default_may_be_named_in_place_of_current(root: Path, name: str) -> None:
+    first = ModelStore(root).get("first")
+    (root / "CURRENT").write_text("nonsense")
+    store = ModelStore(root, default=name if name == "first" else first.id)
+    assert store.default == first
+
+
+def test_a_default_that_is_retired_or_unknown_is_refused(root: Path) -> None:
+    add_model(root, "old", retired=True)
+    with pytest.raises(ModelNotFound, match="old is retired"):
+        ModelStore(root, default="old")
+    with pytest.raises(ModelNotFound, match="no model 'third'"):
+        ModelStore(root, default="third")
+
+
+def test_a_tolerant_store_passes_over_what_is_damaged_and_says_so(root: Path) -> None:
+    (root / "first" / "manifest.json").unlink()
+    (root / "half-copied").mkdir()
+    store = ModelStore(root, tolerant=True)
+    assert [model.name for model in store.models()] == ["second"]
+    assert list(store.damaged) == ["first", "half-copied"]
+    with pytest.raises(BadModel, match=r"first has no readable manifest\.json"):
+        store.get("first")
+
+
+def test_not_even_a_tolerant_store_passes_over_the_default(root: Path) -> None:
+    (root / "second" / "postprocess-1.safetensors").unlink()
+    with pytest.raises(BadModel, match="second lacks"):
+        ModelStore(root, tolerant=True)
+    with pytest.raises(BadModel, match="second lacks"):
+        ModelStore(root, default="second", tolerant=True)
+    assert ModelStore(root, default="first", tolerant=True).default.name == "first"
+
+
+def test_of_two_with_one_id_the_default_stays(root: Path) -> None:
+    second = manifest_of("second")
+    add_model(root, "copy", id=second["id"], networks=second["networks"])
+    store = ModelStore(root, tolerant=True)
+    assert store.default.name == "second"
+    assert store.damaged == {"copy": f"models copy and second share the id {second['id']}; an id is never reused"}
+
+
+def test_a_models_weight_is_that_of_its_files(root: Path) -> None:
+    store = ModelStore(root)
+    first = store.get("first")
+    assert store.size_bytes(first) == sum(len(weights + b"first") for weights in WEIGHTS.values())
+    (root / "first" / "postprocess-1.safetensors").unlink()
+    with pytest.raises(BadModel, match="cannot be read"):
+        store.size_bytes(first)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from service import bitstream, images
 from service.codec.model import LoadedModel, condition_of, plain_restore, with_luma_of
+from service.codec.proof import prove
 from service.codec.search import at_quality, at_target
 from service.codec.trial import Stopwatch, Trials
 from service.codecs import CODECS
@@ -57,10 +58,18 @@ def open_codec(
     threads: int | None = None,
     limits: ImageLimits | None = None,
     max_effort: int = 9,
+    model: str | None = None,
 ) -> VirtualCodec:
-    """A codec on a model store, warm: the default model is loaded and has done a whole job."""
+    """A codec on a model store, warm: the default model is loaded, has done whole jobs, and kept its promise.
+
+    `model`, a name or id, is the default in place of the store's own. What is damaged in the store besides it is
+    passed over.
+    """
     codec = VirtualCodec(
-        ModelStore(store), DirectRunner(device=device, threads=threads), limits=limits, max_effort=max_effort
+        ModelStore(store, default=model, tolerant=True),
+        DirectRunner(device=device, threads=threads),
+        limits=limits,
+        max_effort=max_effort,
     )
     codec.warm()
     return codec
@@ -143,7 +152,7 @@ class VirtualCodec:
             raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
         header = bitstream.find(data)
         if header is None:
-            model, scale = self._model(self._store.default.id), 1
+            model, scale = self._model(options.model or self._store.default.id), 1
             restored = self._restore_foreign(data, model, deadline, stopwatch)
         else:
             model, scale = self._model_of_stream(header), header.scale
@@ -163,9 +172,34 @@ class VirtualCodec:
             stages_s=stopwatch.stages_s,
         )
 
+    def load(self, model: str) -> None:
+        """Read the store anew and make a model the default, beside whatever runs: loaded, warm and proven.
+
+        `model` is a name or id. Raises `BadModel` or `ModelNotFound`, and then nothing has changed.
+        """
+        store = ModelStore(self._store.root, default=model, tolerant=True)
+        beside = VirtualCodec(store, self._runner, limits=self._limits, max_effort=self._max_effort)
+        beside.warm()
+        manifests = {manifest.id: manifest for manifest in store.models()}
+        with self._lock:
+            # One whose folder has gone stays, for the jobs that were promised it.
+            kept = {key: it for key, it in self._models.items() if manifests.get(key, it.manifest) == it.manifest}
+            self._store, self._models = store, kept | beside._models
+
+    def unload(self, model: str) -> None:
+        """Forget the model of that id until a job asks for it again. Jobs that have it go on."""
+        with self._lock:
+            if self._store.default.id != model:
+                self._models.pop(model, None)
+
     def warm(self) -> None:
-        """Load the default model and do one whole job, so that the first request waits for nothing."""
-        self._model(self._store.default.id).warm()
+        """Load the default model, let it do whole jobs and keep its promise: the first request waits for nothing.
+
+        Raises `BadModel` for a model that should serve nobody.
+        """
+        model = self._model(self._store.default.id)
+        model.warm()
+        prove(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
         colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
         effort = min(7, self._max_effort)  # from 7 on all modes are tried
@@ -222,12 +256,13 @@ class VirtualCodec:
             raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
         if options.codec not in CODECS:
             raise BadOption(f"codec must be one of {', '.join(sorted(CODECS))}, got {options.codec[:40]!r}")
-        manifest = self._store.get(options.model) if options.model else self._store.default
+        model = self._model(options.model or self._store.default.id)
+        manifest = model.manifest
         if manifest.retired:
             raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")
         if options.codec not in manifest.codecs:
             raise BadOption(f"model {manifest.name} works with {', '.join(manifest.codecs)}, not {options.codec}")
-        return self._model(manifest.id)
+        return model
 
     def _model_of_stream(self, header: bitstream.StreamHeader) -> LoadedModel:
         try:
@@ -235,8 +270,11 @@ class VirtualCodec:
         except ModelNotFound as error:
             raise UnknownStreamModel(f"the stream was made by a model this store lacks: {error.detail}") from error
 
-    def _model(self, model_id: str) -> LoadedModel:
+    def _model(self, name_or_id: str) -> LoadedModel:
         with self._lock:
-            if model_id not in self._models:
-                self._models[model_id] = LoadedModel(self._store, self._store.get(model_id), self._runner)
-            return self._models[model_id]
+            if name_or_id in self._models:
+                return self._models[name_or_id]
+            manifest = self._store.get(name_or_id)
+            if manifest.id not in self._models:
+                self._models[manifest.id] = LoadedModel(self._store, manifest, self._runner)
+            return self._models[manifest.id]

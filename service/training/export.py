@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
+from service.codec import proof
 from service.codec.model import LoadedModel
 from service.errors import BadOption
 from service.runner import DirectRunner
@@ -129,6 +130,7 @@ def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[s
         (Path(scratch) / "CURRENT").write_text(request.name)
         model = LoadedModel(ModelStore(Path(scratch)), draft, DirectRunner())
         tables = calibrate(model, _held_out(request.data), show_progress=request.show_progress)
+        tables[proof.TABLE] = proof.expected(model)
     return draft.model_copy(update={"tables": tables})
 
 
