@@ -30,6 +30,15 @@ class JobRunner(Protocol):
     def run(self, job: Job) -> Result:
         """Do the whole job. Called from several threads. Raises `VirtualCodecError`."""
 
+    def load(self, model: str) -> None:
+        """Make the model of that id the default, beside the jobs: loaded, warm and proven.
+
+        Raises `VirtualCodecError`, and then nothing has changed.
+        """
+
+    def unload(self, model: str) -> None:
+        """Forget the model of that id, which is not the default, until a job asks for it again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoolPolicy:
@@ -118,6 +127,16 @@ class Pool(Protocol):
         Raises what `admit` does, `PoisonInput`, `DeadlineExceeded`, and what the job itself raises.
         """
 
+    async def load(self, model: str) -> None:
+        """Have every warm worker load the model of that id, beside its jobs; workers to come open with it.
+
+        Returns at once where no worker is warm. Raises `BadModel` and what else a codec's `load` does; then
+        everything is as it was.
+        """
+
+    def unload(self, model: str) -> None:
+        """Let workers forget a model until a job asks for it again."""
+
     def state(self) -> PoolState:
         """What there is to say about it, at no cost."""
 
@@ -137,7 +156,8 @@ def open_pool(
 ) -> Pool:
     """The pool of that name in `POOLS`, not started.
 
-    Its workers call `codec`, an import string, with `arguments` and a `device` for their `JobRunner`.
+    Its workers call `codec`, an import string, with `arguments` and a `device` for their `JobRunner`, and with the
+    id of a `model` once `Pool.load` has succeeded.
     """
     pool: Pool = load(POOLS[name])(codec, arguments, policy or PoolPolicy())
     return pool

@@ -95,6 +95,21 @@ class InlinePool:
             _LOG.exception(Event("job_broke", request_id=job.request_id))
             raise VirtualCodecError("an error of the service; it has been logged") from error
 
+    async def load(self, model: str) -> None:
+        """Have the codec load the model of that id; while there is none, it opens with it."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+            if self._opening.exception() is None:
+                await asyncio.to_thread(self._opening.result().load, model)
+        self._arguments = {**self._arguments, "model": model}
+        if self._opening is not None and self._opening.exception() is not None:
+            self._opening = asyncio.create_task(asyncio.to_thread(self._open))
+
+    def unload(self, model: str) -> None:
+        """Let the codec forget a model until a job asks for it again."""
+        if self._opening is not None and self._opening.done() and not self._reason():
+            self._opening.result().unload(model)
+
     def state(self) -> PoolState:
         """The pool now."""
         is_open = self._opening is not None and self._opening.done() and not self._reason()

@@ -27,6 +27,7 @@ from service.serving import PoolPolicy, PoolState, Result
 from service.serving._backlog import Throughput, kind_of, refuse_above, retry_after_s
 from service.serving._devices import default_threads, find_devices, has_memory_for_spares
 from service.serving._quarantine import Quarantine
+from service.serving._rollout import bring_up, roll_out
 from service.serving._seat import Answer, Seat
 from service.serving._ticket import Line, Ticket
 from service.serving._worker import Broken, Done, Failed, Opening
@@ -71,7 +72,7 @@ class LocalPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for seat in self._seats:
             for ticket in seat.running.values():
-                _disarm(ticket)
+                ticket.disarm()
             await seat.end()
 
     def admit(self) -> None:
@@ -114,6 +115,18 @@ class LocalPool:
             self._open.discard(ticket)
             self._line.remove(ticket)
 
+    async def load(self, model: str) -> None:
+        """Have every warm worker load the model of that id; workers to come open with it."""
+        await roll_out(self._seats, model, self._policy.start_timeout_s)
+        self._arguments = {**self._arguments, "model": model}
+        for seat in self._seats:
+            seat.opening = replace(seat.opening, arguments=self._arguments)
+
+    def unload(self, model: str) -> None:
+        """Let workers forget a model until a job asks for it again."""
+        for seat in self._seats:
+            seat.unload(model)
+
     def state(self) -> PoolState:
         """The pool now."""
         now = time.monotonic()
@@ -136,15 +149,18 @@ class LocalPool:
             cancelled=dict(self._cancelled),
         )
 
-    def on_ready(self) -> None:
+    def on_ready(self, seat: Seat) -> None:
         """A warm worker sits there."""
+        model = self._arguments.get("model")
+        if isinstance(model, str) and model != seat.model:  # it began to open before that was loaded
+            self._tasks.append(asyncio.create_task(bring_up(seat, model, self._policy.start_timeout_s)))
         self._warm.set()
         self._dispatch()
 
     def on_answer(self, seat: Seat, answer: Answer) -> None:
         """A job came back."""
         ticket = seat.running.pop(answer.number)
-        _disarm(ticket)
+        ticket.disarm()
         match answer:
             case Done():
                 self._throughput.learn(ticket.kind, ticket.pixels, answer.seconds)
@@ -167,7 +183,10 @@ class LocalPool:
         tickets = list(seat.running.values())
         seat.running.clear()
         for ticket in tickets:
-            _disarm(ticket)
+            ticket.disarm()
+            if seat.is_loading:  # a model may have killed it: no job is blamed
+                self._repeat(ticket)
+                continue
             if ticket.alone:
                 self._quarantine.strike(ticket.digest)
             else:
@@ -178,7 +197,7 @@ class LocalPool:
                 _LOG.error(Event("quarantine", request_id=ticket.job.request_id))
                 self._fail(ticket, error)
             else:
-                self._repeat_alone(ticket)
+                self._repeat(ticket, alone=True)
         self._dispatch()
 
     async def _populate(self) -> None:
@@ -252,27 +271,20 @@ class LocalPool:
             self._fail(ticket, VirtualCodecError("an error of the service; it has been logged"))
             return
         ticket.was_repeated = True  # once, alone: the device may only have been short of memory
-        self._repeat_alone(ticket)
+        self._repeat(ticket, alone=True)
 
-    def _repeat_alone(self, ticket: Ticket) -> None:
-        if ticket.future.done():
-            return
-        self._retries += 1
-        ticket.alone = True
-        self._line.add(ticket)
+    def _repeat(self, ticket: Ticket, *, alone: bool = False) -> None:
+        if not ticket.future.done():
+            self._retries += 1
+            ticket.alone |= alone
+            self._line.add(ticket)
 
     def _fail(self, ticket: Ticket, error: VirtualCodecError) -> None:
         if not ticket.future.done():
             ticket.future.set_exception(error)
 
     def _estimated_wait_s(self) -> float:
-        usable = self._usable()
-        places = sum(seat.threads for seat in usable or self._seats) or 1
-        if not self._line and sum(len(seat.running) for seat in usable) < places:
-            return 0.0
-        now = time.monotonic()
-        running_s = sum(ticket.remaining_s(now) for seat in usable for ticket in seat.running.values())
-        return (running_s + sum(ticket.estimate_s for ticket in self._line)) / places
+        return self._line.estimated_wait_s(self._usable(), self._seats)
 
 
 def _merged(notes: list[Mapping[str, str]]) -> dict[str, str]:
@@ -283,12 +295,6 @@ def _merged(notes: list[Mapping[str, str]]) -> dict[str, str]:
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _LOG.critical(Event("seat_lost", name=task.get_name()), exc_info=error)
-
-
-def _disarm(ticket: Ticket) -> None:
-    if ticket.watchdog is not None:
-        ticket.watchdog.cancel()
-        ticket.watchdog = None
 
 
 def _digest(data: bytes) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final, final
 
 from service.jobs import Job
 from service.logs import Event
-from service.serving._worker import Message, Opening
+from service.serving._worker import Message, Opening, Order
 
 _LOG: Final = logging.getLogger(__name__)
 # A fresh interpreter, since CUDA does not survive a fork. Not `multiprocessing.Process`: its spawn imports
@@ -47,7 +47,7 @@ class WorkerProcess:
         self._connection: Connection[object, Message] = Connection(ours.detach())
         self._loop = loop
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._outbox: queue.SimpleQueue[Opening | tuple[int, Job] | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Opening | Order | tuple[int, Job] | None] = queue.SimpleQueue()
         self._outbox.put(opening)
         name = f"worker-{self._process.pid}"
         self._writer = threading.Thread(target=self._write, name=f"{name}-writer", daemon=True)
@@ -67,6 +67,10 @@ class WorkerProcess:
     def send(self, number: int, job: Job) -> None:
         """Give it a job, under a number that its answer will bear."""
         self._outbox.put((number, job))
+
+    def tell(self, order: Order) -> None:
+        """Give it an order about models."""
+        self._outbox.put(order)
 
     async def next(self) -> Message | None:
         """Its next message; None when it has ended."""

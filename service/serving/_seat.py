@@ -7,11 +7,12 @@ import logging
 from collections.abc import Mapping
 from typing import Final, Protocol, final
 
+from service.errors import BadModel
 from service.logs import Event
 from service.serving import WorkerState
 from service.serving._process import WorkerProcess
 from service.serving._ticket import Ticket
-from service.serving._worker import Broken, CannotOpen, Done, Failed, Logged, Opening, Ready
+from service.serving._worker import Broken, CannotOpen, Done, Failed, Load, Loaded, Logged, Opening, Ready, Unload
 
 _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_WAIT_S: Final = 0.5
@@ -21,10 +22,15 @@ _HOPELESS_FAILURES: Final = 3
 Answer = Done | Failed | Broken
 
 
+@final
+class WorkerEnded(Exception):
+    """The worker ended while something was asked of it."""
+
+
 class Keeper(Protocol):
     """Who hears what happens in a seat."""
 
-    def on_ready(self) -> None:
+    def on_ready(self, seat: Seat) -> None:
         """A warm worker sits there."""
 
     def on_answer(self, seat: Seat, answer: Answer) -> None:
@@ -36,7 +42,7 @@ class Keeper(Protocol):
 
 @final
 class Seat:
-    """Starts a worker, listens to it, and starts the next one when it ends.
+    """Starts a worker, listens to it, and starts the next one when it ends. `model` is the default it was given.
 
     The next one starts at once, unless workers end before they are ready: then after a wait that doubles, but
     not where it was a signal that ended them, since that need not happen again.
@@ -47,16 +53,33 @@ class Seat:
         self.device = opening.device
         self.threads = opening.threads
         self.is_spare = is_spare
-        self.is_ready = False
+        self.warm = asyncio.Event()
         self.reason = "starting"
         self.failures = 0
         self.notes: Mapping[str, str] = {}
         self.running: dict[int, Ticket] = {}
-        self._opening = opening
+        self.opening = opening
+        self.model = ""
         self._start_timeout_s = start_timeout_s
         self._process: WorkerProcess | None = None
         self._was_hung = False
         self._was_signal = False
+        self._loads: dict[str, asyncio.Future[None]] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a warm worker sits there."""
+        return self.warm.is_set()
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 while there is none."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the worker has a model to load."""
+        return bool(self._loads)
 
     @property
     def retry_s(self) -> float:
@@ -87,6 +110,30 @@ class Seat:
         self.running[ticket.number] = ticket
         self._process.send(ticket.number, ticket.job)
 
+    async def load(self, model: str, timeout_s: float) -> None:
+        """Have the worker load a model beside its jobs, and make it the default.
+
+        Raises what was wrong with it, or `WorkerEnded`. A worker that takes longer than the timeout is killed; the
+        jobs of one that ends are done again elsewhere.
+        """
+        if self._process is None:
+            raise WorkerEnded(f"worker {self.name} is not up")
+        loaded = self._loads.setdefault(model, asyncio.get_running_loop().create_future())
+        self._process.tell(Load(model=model))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(loaded)
+        except TimeoutError:
+            self.kill_hung()
+            raise BadModel(f"worker {self.name} could not load the model within {timeout_s:.0f} seconds") from None
+        finally:
+            self._loads.pop(model, None)
+
+    def unload(self, model: str) -> None:
+        """Have the worker forget a model."""
+        if self._process is not None:
+            self._process.tell(Unload(model=model))
+
     def kill_hung(self) -> None:
         """End the worker: a job of its is long past its deadline."""
         self._was_hung = True
@@ -98,7 +145,8 @@ class Seat:
         while True:
             self._was_hung = False
             try:
-                self._process = WorkerProcess(self._opening, asyncio.get_running_loop())
+                self.model = str(self.opening.arguments.get("model", ""))
+                self._process = WorkerProcess(self.opening, asyncio.get_running_loop())
             except OSError as error:
                 self._was_signal = False
                 self._ended(keeper, f"cannot start a process: {error.strerror}")
@@ -108,7 +156,7 @@ class Seat:
 
     async def end(self) -> None:
         """End the worker for good, after `keep` was cancelled."""
-        self.is_ready = False
+        self.warm.clear()
         if self._process is not None:
             await self._process.end()
             self._process = None
@@ -121,12 +169,15 @@ class Seat:
                 match message:
                     case Ready():
                         timer.cancel()
-                        self.is_ready, self.reason, self.failures = True, "", 0
+                        self.warm.set()
+                        self.reason, self.failures = "", 0
                         self.notes = message.notes
                         _LOG.info(Event("worker_ready", worker=self.name, pid=process.pid))
-                        keeper.on_ready()
+                        keeper.on_ready(self)
                     case CannotOpen():
                         reason = message.reason
+                    case Loaded():
+                        self._on_loaded(message)
                     case Logged():
                         logging.getLogger(message.logger).log(message.level, "%s", message.message)
                     case _:
@@ -140,10 +191,24 @@ class Seat:
             reason = "hung and was killed" if self._was_hung else f"ended with status {status}"
         self._ended(keeper, reason)
 
+    def _on_loaded(self, message: Loaded) -> None:
+        waiting = self._loads.get(message.model)
+        if waiting is None or waiting.done():
+            return
+        if message.error is None:
+            self.model = message.model
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(message.error)
+
     def _ended(self, keeper: Keeper, reason: str) -> None:
         cause = ("hang" if self._was_hung else "crash") if self.is_ready else "start"
         if not self.is_ready:
             self.failures += 1
-        self.is_ready, self.reason, self._process = False, reason, None
+        self.warm.clear()
+        self.reason, self._process = reason, None
         _LOG.error(Event("worker_died", worker=self.name, cause=cause, jobs=len(self.running), reason=reason))
         keeper.on_death(self, cause)
+        for waiting in self._loads.values():
+            if not waiting.done():
+                waiting.set_exception(WorkerEnded(f"worker {self.name} {reason}"))

@@ -40,6 +40,12 @@ class Ticket:
         """Seconds of work left, by the estimate, while it runs."""
         return max(0.0, self.estimate_s - (now - self.started_at))
 
+    def disarm(self) -> None:
+        """Let nobody watch over it any more: it is back."""
+        if self.watchdog is not None:
+            self.watchdog.cancel()
+            self.watchdog = None
+
 
 class Place(Protocol):
     """What `Line` must know of a worker: what runs there, and how many jobs it does at a time."""
@@ -101,6 +107,15 @@ class Line:
                 break
             del self._waiting[ticket.number]
             yield ticket, min(free, key=_load)
+
+    def estimated_wait_s(self, usable: Sequence[Place], places: Sequence[Place]) -> float:
+        """How long a new job would wait for one of the usable places; where there is none yet, for one of all."""
+        count = sum(place.threads for place in usable or places) or 1
+        if not self and sum(len(place.running) for place in usable) < count:
+            return 0.0
+        now = time.monotonic()
+        running_s = sum(ticket.remaining_s(now) for place in usable for ticket in place.running.values())
+        return (running_s + sum(ticket.estimate_s for ticket in self)) / count
 
 
 def _load(place: Place) -> int:

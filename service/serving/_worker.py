@@ -1,6 +1,7 @@
 """A worker process: opens what does the work, then does whole jobs, several at a time.
 
     parent ──(number, job)──► job threads ──► JobRunner.run ──(Done | Failed | Broken)──► parent
+    parent ──Load | Unload──► one thread ───► JobRunner.load ──────────Loaded──────────► parent
 
 It runs until the parent's end of the pipe closes. Its log lines go to the parent, which knows how to write
 them.
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
 
-from service.errors import VirtualCodecError
+from service.errors import BadModel, Unavailable, VirtualCodecError
 from service.jobs import Job, check_deadline
 from service.serving import JobRunner, Result, load
 
@@ -35,6 +36,20 @@ class Opening:
     arguments: Mapping[str, object]
     device: str
     threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """To a worker: have the codec load a model and make it the default, beside the jobs."""
+
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unload:
+    """To a worker: have the codec forget a model."""
+
+    model: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +92,14 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The answer to `Load`: nothing, or what was wrong."""
+
+    model: str
+    error: VirtualCodecError | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Logged:
     """A line for the log."""
 
@@ -85,7 +108,8 @@ class Logged:
     message: str
 
 
-Message = Ready | CannotOpen | Done | Failed | Broken | Logged
+Message = Ready | CannotOpen | Done | Failed | Broken | Loaded | Logged
+Order = Load | Unload
 
 
 def main(descriptor: int) -> None:
@@ -112,8 +136,15 @@ def main(descriptor: int) -> None:
         jobs: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
         for place in range(opening.threads):
             threading.Thread(target=_work, args=(codec, jobs, send), name=f"job-{place}", daemon=True).start()
+        orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        threading.Thread(target=_obey, args=(codec, orders, send), name="models", daemon=True).start()
         while True:
-            jobs.put(connection.recv())  # type: ignore[arg-type]  # only (number, job) follows the opening
+            message = connection.recv()
+            if isinstance(message, Load | Unload):
+                orders.put(message)
+            else:
+                jobs.put(message)  # type: ignore[arg-type]  # else it is (number, job)
+            del message  # a large image is not kept until the next one comes
     except (EOFError, OSError):
         os._exit(0)  # without waiting for threads that may be deep in a job nobody wants any more
 
@@ -139,6 +170,34 @@ def _work(codec: JobRunner, jobs: queue.SimpleQueue[tuple[int, Job]], send: Call
         except OSError:
             os._exit(0)  # the parent has gone
         del job  # a large image is not kept until the next one comes
+
+
+def _obey(codec: JobRunner, orders: queue.SimpleQueue[Order], send: Callable[[Message], None]) -> None:
+    while True:
+        order = orders.get()
+        try:
+            if isinstance(order, Unload):
+                codec.unload(order.model)
+            else:
+                send(Loaded(model=order.model, error=_load_error(codec, order.model, send)))
+        except OSError:
+            os._exit(0)  # the parent has gone
+
+
+def _load_error(codec: JobRunner, model: str, send: Callable[[Message], None]) -> VirtualCodecError | None:
+    try:
+        codec.load(model)
+    except VirtualCodecError as error:
+        return error
+    except BaseException as error:
+        if _is_fatal(error) and not isinstance(error, MemoryError):
+            traceback.print_exc()
+            os._exit(DEVICE_LOST)
+        send(Logged(logger=__name__, level=logging.ERROR, message=traceback.format_exc()))
+        if isinstance(error, MemoryError) or "out of memory" in str(error):
+            return Unavailable("there is not enough memory to load the model beside the other", retry_after_s=60.0)
+        return BadModel(f"the model cannot be loaded ({type(error).__name__})")
+    return None
 
 
 def _outcome(codec: JobRunner, number: int, job: Job) -> Message:

@@ -33,6 +33,9 @@ class PretendPool:
         self.gate: asyncio.Event | None = None
         self.taken = asyncio.Semaphore(0)
         self.cancelled = 0
+        self.loaded: list[str] = []
+        self.unloaded: list[str] = []
+        self.bad_model: Exception | None = None
         self.now = READY
         self.measured: dict[str, float] = {}
         self.is_running = False
@@ -59,6 +62,14 @@ class PretendPool:
         if self.error is not None:
             raise self.error
         return self._result(job)
+
+    async def load(self, model: str) -> None:
+        if self.bad_model is not None:
+            raise self.bad_model
+        self.loaded.append(model)
+
+    def unload(self, model: str) -> None:
+        self.unloaded.append(model)
 
     def state(self) -> PoolState:
         return self.now

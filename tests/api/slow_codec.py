@@ -11,9 +11,9 @@ from service.jobs import CompressOptions, CompressResult, Job, RestoreResult
 OPEN = f"{__name__}:open_slow"
 
 
-def open_slow(*, device: str) -> Slow:
-    """The codec; the device does not matter."""
-    del device
+def open_slow(*, device: str, model: str = "") -> Slow:
+    """The codec; neither device nor model matters."""
+    del device, model
     return Slow()
 
 
@@ -34,3 +34,9 @@ class Slow:
             height=height,
             quality=50,
         )
+
+    def load(self, model: str) -> None:
+        pass
+
+    def unload(self, model: str) -> None:
+        pass

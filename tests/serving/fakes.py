@@ -16,32 +16,59 @@ OPEN_BROKEN = f"{__name__}:open_broken"
 OPEN_SLOWLY = f"{__name__}:open_slowly"
 
 
-def open_obedient(*, device: str, scratch: Path) -> Obedient:
+def open_obedient(*, device: str, scratch: Path, model: str = "") -> Obedient:
     """A codec that leaves its traces in the folder `scratch`."""
-    return Obedient(device, scratch)
+    return Obedient(device, scratch, model)
 
 
-def open_slowly(*, device: str, scratch: Path) -> Obedient:
+def open_slowly(*, device: str, scratch: Path, model: str = "") -> Obedient:
     """As above, in a worker that takes its time to warm up."""
     (scratch / f"{os.getpid()}.opening").touch()
     time.sleep(0.5)
-    return Obedient(device, scratch)
+    return Obedient(device, scratch, model)
 
 
-def open_broken(*, device: str, scratch: Path) -> Obedient:
+def open_broken(*, device: str, scratch: Path, model: str = "") -> Obedient:
     """A codec that cannot be opened while the file `broken` is there."""
     if (scratch / "broken").exists():
         raise BadModel("the model is damaged")
-    return Obedient(device, scratch)
+    return Obedient(device, scratch, model)
 
 
 @final
 class Obedient:
-    """Commands, one a job: `sleep 0.5`, `hang`, `bad`, `surprise`, `crash`, `crash 2 <name>` (only twice)."""
+    """Commands, one a job: `sleep 0.5`, `hang`, `bad`, `surprise`, `crash`, `crash 2 <name>` (only twice).
 
-    def __init__(self, device: str, scratch: Path) -> None:
+    Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be loaded, all others can.
+    """
+
+    def __init__(self, device: str, scratch: Path, model: str) -> None:
         self.notes = {"speed": f"none at all on {device}"}
         self._scratch = scratch
+        self._model = model or "0badf00d"
+
+    def load(self, model: str) -> None:
+        with (self._scratch / "models").open("a") as models:
+            models.write(f"load {model} {os.getpid()}\n")
+        match model:
+            case "bad":
+                raise BadModel("as told")
+            case "hang":
+                time.sleep(3600)
+            case "surprise":
+                raise ZeroDivisionError("as told")
+            case "memory":
+                raise MemoryError
+            case "crash":
+                os._exit(3)
+            case "crash-once" if not (self._scratch / "crashed").exists():
+                (self._scratch / "crashed").touch()
+                os._exit(3)
+        self._model = model
+
+    def unload(self, model: str) -> None:
+        with (self._scratch / "models").open("a") as models:
+            models.write(f"unload {model} {os.getpid()}\n")
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
         command, *words = job.data.decode().split()
@@ -83,7 +110,7 @@ class Obedient:
             return RestoreResult(
                 image=job.data,
                 media_type="image/png",
-                model="0badf00d",
+                model=self._model,
                 scale=2,
                 width=6,
                 height=4,
@@ -93,7 +120,7 @@ class Obedient:
         return CompressResult(
             stream=job.data,
             media_type="image/jpeg",
-            model="0badf00d",
+            model=self._model,
             scale=2,
             width=6,
             height=4,
