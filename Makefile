@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test check test-all golden bench clean
+# Python of the image, or later; every platform. Where packages come from is left out: that is each machine's own.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
+    --quiet --custom-compile-command "make lock" $(ARGS)
+
+.PHONY: help serve test check test-all golden bench lock audit sbom clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -34,6 +38,21 @@ golden: $(VENV)/.dev ## rewrite the golden files from what the code does now; re
 bench: $(VENV)/.serve ## load a server of its own for half a minute; ARGS="--url ..." for another
 	$(BIN)/vcodec bench $(ARGS)
 
+lock: $(VENV)/.supply ## pin what the container image holds, with hashes (ARGS=--upgrade: the newest); review the difference
+	$(COMPILE) --output-file docker/requirements-cuda.lock
+	$(COMPILE) --output-file docker/requirements.lock \
+	    $$(sed -nE 's/^(torch|triton|cuda-[a-z]+|nvidia-[a-z0-9-]+)==.*/--no-emit-package \1/p' docker/requirements-cuda.lock)
+
+audit: $(VENV)/.supply ## look for known holes in what is pinned; says so where the advisories cannot be had
+	$(BIN)/python .ci/audit.py $(ARGS)
+
+sbom: $(VENV)/.supply ## list what the image and this environment hold, as CycloneDX files in dist/
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements docker/requirements-cuda.lock --pyproject pyproject.toml \
+	    --output-reproducible --output-file dist/sbom-image.cdx.json
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
+	    --output-reproducible --output-file dist/sbom-environment.cdx.json
+
 clean: ## remove what make made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
@@ -43,6 +62,10 @@ $(VENV)/.serve: pyproject.toml hatch_build.py | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml hatch_build.py | $(BIN)/python
 	$(BIN)/python -m pip install --editable '.[dev]'
+	@touch $(VENV)/.serve $@
+
+$(VENV)/.supply: pyproject.toml hatch_build.py | $(BIN)/python
+	$(BIN)/python -m pip install --editable '.[supply]'
 	@touch $(VENV)/.serve $@
 
 # A name on the PATH may be a stub that only prints an error, and some systems split venv off: each is tried.
