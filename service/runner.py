@@ -21,6 +21,8 @@ from service.tiles import Tile, tiles
 
 _CORE: Final = 512  # pixels of a network's half-resolution input; larger tiles waste less on halos and gain no speed
 
+_GRADIENT_CORE: Final = 192  # a gradient needs what every layer made: some 200 MB for a tile of that
+
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
@@ -46,6 +48,16 @@ class Runner(Protocol):
         self, network: Network, pixels: NDArray[np.float32], condition: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """[h, w, 3] in [0, 1] and the condition -> [ratio*h, ratio*w, 3], not clipped."""
+
+    def tile_gradient(
+        self,
+        network: Network,
+        pixels: NDArray[np.float32],
+        condition: NDArray[np.float32],
+        wanted: NDArray[np.float32],
+        kept: tuple[slice, slice],
+    ) -> NDArray[np.float32]:
+        """The derivative by `pixels` of the squared distance between the `kept` part of the output and `wanted`."""
 
 
 @final
@@ -92,6 +104,25 @@ class DirectRunner:
             result: NDArray[np.float32] = output[0].permute(1, 2, 0).cpu().numpy()
         return result
 
+    def tile_gradient(
+        self,
+        network: Network,
+        pixels: NDArray[np.float32],
+        condition: NDArray[np.float32],
+        wanted: NDArray[np.float32],
+        kept: tuple[slice, slice],
+    ) -> NDArray[np.float32]:
+        """The derivative by `pixels` of the squared distance between the `kept` part of the output and `wanted`."""
+        picture = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).to(self._device).requires_grad_()
+        vector = torch.from_numpy(condition)[None].to(self._device)
+        target = torch.from_numpy(wanted)[None].permute(0, 3, 1, 2).to(self._device)
+        with self._turn, torch.enable_grad():
+            output: Tensor = network.module(picture, vector)
+            error = (output[:, :, kept[0], kept[1]].float() - target).square().sum()
+            (gradient,) = torch.autograd.grad(error, picture)
+        result: NDArray[np.float32] = gradient[0].permute(1, 2, 0).cpu().numpy()
+        return result
+
 
 def run_network(
     runner: Runner, network: Network, pixels: NDArray[np.uint8], condition: NDArray[np.float32]
@@ -120,6 +151,35 @@ def run_network_to_bytes(
     return output
 
 
+def run_error_gradient(
+    runner: Runner,
+    network: Network,
+    pixels: NDArray[np.uint8],
+    condition: NDArray[np.float32],
+    wanted: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """How the squared distance of a network's output to `wanted` moves with its input.
+
+    Both in 0 to 255, `pixels` [h, w, 3], `wanted` [ratio*h, ratio*w, 3]; the distance is summed over samples, its
+    derivative [h, w, 3]. By tiles, whose shares add up to the whole picture's.
+    """
+    gradient = np.zeros(pixels.shape, np.float32)
+    for tile in _tiles_of(network, pixels, _GRADIENT_CORE):
+        window = (slice(tile.top, tile.bottom), slice(tile.left, tile.right))
+        rows, columns = _kept(tile, network.ratio)
+        top, left = round(tile.top * network.ratio), round(tile.left * network.ratio)
+        kept = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+        share = runner.tile_gradient(
+            network,
+            pixels[window].astype(np.float32) / np.float32(255),
+            condition,
+            wanted[rows, columns].astype(np.float32) / np.float32(255),
+            kept,
+        )
+        gradient[window] += share * np.float32(255)
+    return gradient
+
+
 def _run(
     runner: Runner, network: Network, pixels: NDArray[np.uint8], tile: Tile, condition: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -134,9 +194,9 @@ def _run(
     return np.ascontiguousarray(result[top : top + height, left : left + width])
 
 
-def _tiles_of(network: Network, pixels: NDArray[np.uint8]) -> list[Tile]:
+def _tiles_of(network: Network, pixels: NDArray[np.uint8], core: int = _CORE) -> list[Tile]:
     height, width = pixels.shape[:2]
-    core = _CORE * network.multiple
+    core *= network.multiple
     halo = -(-network.radius // network.multiple) * network.multiple
     return list(tiles(height, width, core=core, halo=halo, multiple=network.multiple))
 

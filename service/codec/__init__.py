@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import bitstream, images
+from service.codec.effort import EFFORTS
 from service.codec.model import LoadedModel, condition_of, plain_restore, with_luma_of
 from service.codec.proof import prove
 from service.codec.search import at_quality, at_target
@@ -120,11 +121,12 @@ class VirtualCodec:
                 f"min_ms_ssim needs sides of at least {_SMALLEST_MS_SSIM_SIDE} pixels, got {width}x{height}"
             )
         codec = CODECS[options.codec]
-        trials = Trials(pixels, model, codec, deadline=deadline, stopwatch=stopwatch)
+        effort = EFFORTS[options.effort]
+        trials = Trials(pixels, model, codec, deadline=deadline, stopwatch=stopwatch, passes=effort.passes)
         find = at_target if options.target else at_quality
         best = find(trials, model.operating, options)
         with stopwatch.stage("encode"):
-            coded = codec.polish(best.coded) if options.effort >= 2 else best.coded
+            coded = codec.polish(best.coded) if effort.polish else best.coded
             stream = bitstream.insert(coded, best.header)
         check_deadline(deadline)
         quality = options.quality or DEFAULT_QUALITY
@@ -202,7 +204,7 @@ class VirtualCodec:
         prove(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
         colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
-        effort = min(7, self._max_effort)  # from 7 on all modes are tried
+        effort = min(5, self._max_effort)  # from 5 on all modes are tried
         for options in (CompressOptions(effort=effort), CompressOptions(effort=effort, scale=2)):
             self.restore(self.compress(colour, options).stream)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from service.bitstream import JpegLayout
 from service.codec.operating import OperatingTable
 from service.networks.condition import condition
-from service.runner import Network, Runner, run_network, run_network_to_bytes
+from service.runner import Network, Runner, run_error_gradient, run_network, run_network_to_bytes
 from service.store import Manifest, ModelStore
 
 _DESCRIPTION: Final = "description-{}"
@@ -63,6 +63,17 @@ class LoadedModel:
             return restored
         grey: NDArray[np.uint8] = np.rint(restored.mean(axis=2, dtype=np.float32)).astype(np.uint8)
         return grey
+
+    def error_gradient(
+        self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32], image: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """The derivative of the restored image's squared error, summed over its samples (0 to 255), by `decoded`."""
+        network = self._network(_POSTPROCESS.format(scale))
+        height, width = decoded.shape[:2]
+        padded = _as_colour(_padded(decoded, network.multiple))
+        wanted = _as_colour(_filled(image, padded.shape[0] * scale, padded.shape[1] * scale))
+        gradient = run_error_gradient(self._runner, network, padded, vector, wanted)[:height, :width]
+        return gradient if decoded.ndim == 3 else np.ascontiguousarray(gradient.sum(axis=2))
 
     def warm(self) -> None:
         """Load everything now, so that the first request waits for nothing."""
@@ -117,6 +128,12 @@ def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
     if not (below or right):
         return pixels
     return np.pad(pixels, [(0, below), (0, right), (0, 0)][: pixels.ndim], mode="edge")
+
+
+def _filled(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Edges replicated below and to the right, to a size."""
+    missing = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)]
+    return np.pad(pixels, missing[: pixels.ndim], mode="edge")
 
 
 def _as_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -20,8 +20,6 @@ from service.errors import BadModel
 FINEST_STEP: Final = 1.0  # a baseline table's entries are 1 to 255
 COARSEST_STEP: Final = 255.0
 
-_RARE: Final = 0.02  # a mode that wins less often than this is not tried at default effort
-
 # At equal squared error a smaller description keeps more structure. Counting its cost at 0.96 of itself changed, on
 # held-out crops, BD-rate by +0.4 % (RGB-PSNR), +0.6 % (Y-PSNR) and -2.9 % (MS-SSIM); 0.9 by +2.4, +3.1 and -5.3 %.
 _FAVOUR: Final = {1: 1.0, 2: 0.96}
@@ -93,12 +91,12 @@ class OperatingTable:
         return float(self._tables["worth"][quality - 1])
 
     def points(
-        self, worth: float, *, effort: int, scale: int | None = None, grey: bool = False
+        self, worth: float, *, least_share: float = 0.0, scale: int | None = None, grey: bool = False
     ) -> list[OperatingPoint]:
         """The points worth trying at an exchange rate, the most promising first.
 
-        Up to effort 1 that is one; up to 6 those that win now and then; above, all. `scale` leaves only its modes,
-        `grey` those without chroma at full size.
+        That one is always there, the others if they are the best for at least `least_share` of all images. `scale`
+        leaves only its modes, `grey` those without chroma at full size.
         """
         points = [
             OperatingPoint(
@@ -110,13 +108,15 @@ class OperatingTable:
             if scale in (None, mode.scale) and mode.suits(grey=grey)
         ]
         points.sort(key=lambda point: -point.share)
-        if effort <= 1:
-            return points[:1]
-        return points if effort >= 7 else [points[0], *(p for p in points[1:] if p.share >= _RARE)]
+        return [*points[:1], *(point for point in points[1:] if point.share >= least_share)]
 
     def _at(self, worth: float, values: NDArray[np.float64]) -> float:
         """A table's value at an exchange rate: the rates fall with quality, `np.interp` wants them rising."""
         return float(np.interp(math.log(worth), np.log(self._tables["worth"][::-1]), values[::-1]))
+
+    def worth_at(self, mode: Mode, step: float) -> float:
+        """The exchange rate at which a mode's best step is `step`."""
+        return self.worth(self.nearest_quality(mode, step))
 
     def nearest_quality(self, mode: Mode, step: float) -> int:
         """The quality (1-100) whose step in a mode is the nearest, on a log scale."""

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from service.bitstream import SEGMENT_BYTES
-from service.codec.operating import COARSEST_STEP, FINEST_STEP, Mode, OperatingTable
+from service.codec.effort import EFFORTS, Effort
+from service.codec.operating import COARSEST_STEP, FINEST_STEP, Mode, OperatingPoint, OperatingTable
 from service.codec.promise import move_into_promise
+from service.codec.refine import descended, neighbours
+from service.codec.solve import largest
 from service.codec.trial import Trial, Trials
+from service.codecs import JpegSettings
 from service.errors import UnreachableTarget
 from service.jobs import DEFAULT_QUALITY, CompressOptions
 from service.metrics import ms_ssim
 
-_TRIES: Final = 9
 _FAR: Final = math.log(1.15)  # a move of the step beyond which another mode may be the best
-_REFINEMENTS: Final = {7: (0.88, 1.14), 8: (0.81, 0.9, 1.11, 1.23), 9: (0.76, 0.83, 0.91, 1.1, 1.21, 1.32)}
+_LOG_STEPS: Final = (math.log(FINEST_STEP), math.log(COARSEST_STEP))
+
+# What a step twice as large does to size and quality of photographs, for first guesses; and how near a target is met.
+_LOG_BYTES_PER_LOG_STEP: Final = -0.8
+_DB_PER_LOG_STEP: Final = -3.1
+_CLOSE_LOG_BYTES: Final = 0.004
+_CLOSE_DB: Final = 0.02
+
+Choice = tuple[Mode, JpegSettings]
 
 
 def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
@@ -26,121 +38,113 @@ def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) 
     step so much finer or coarser in the mode that was best or, where the way is far, in the mode that is best there.
     """
     quality = options.quality or DEFAULT_QUALITY
+    effort = EFFORTS[options.effort]
     worth = table.worth(quality)
-    best = _cheapest(trials, _points(trials, table, options, worth), worth)
+    best = _cheapest(trials, _choices(trials, table, options, worth), worth)
     if options.scale is None:
-        best = _within_promise(trials, table, options, best, worth)
-    around = [(best.mode, _bounded(best.step * factor)) for factor in _REFINEMENTS.get(options.effort, ())]
-    return _cheapest(trials, around, worth, best)
+        best, worth = _within_promise(trials, table, options, best, worth)
+    if effort.neighbours:
+        best = _cheapest(trials, ((best.mode, each) for each in neighbours(best.settings)), worth, best)
+    for trial in descended(trials, best, worth, effort):
+        best = min(best, trial, key=lambda each: each.cost(worth))
+    return best
+
+
+def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
+    """The trial that meets the one target that `options` holds, whose `target` is not None."""
+    if options.max_bytes is not None:
+        return _within_bytes(trials, table, options, options.max_bytes)
+    if options.max_bpp is not None:
+        return _within_rate(trials, table, options, options.max_bpp)
+    if options.min_psnr is not None:
+        return _reaching(trials, table, options, options.min_psnr, lambda trial: trial.psnr_db, lambda value: value)
+    assert options.min_ms_ssim is not None
+    return _reaching(
+        trials, table, options, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), _decibels
+    )
 
 
 def _within_promise(
     trials: Trials, table: OperatingTable, options: CompressOptions, best: Trial, worth: float
-) -> Trial:
-    """`best`, or what replaces it where it does not keep the promise: after at most two moves."""
+) -> tuple[Trial, float]:
+    """`best`, or what replaces it where it does not keep the promise: after at most two moves. And its rate."""
     quality = options.quality or DEFAULT_QUALITY
     move = move_into_promise(trials, quality, best)
     if abs(move) > _FAR:  # another mode may be the best there
         worth *= math.exp(2 * move)  # squared error goes with the square of the step
-        best = _cheapest(trials, _points(trials, table, options, worth), worth)
+        best = _cheapest(trials, _choices(trials, table, options, worth), worth)
         move = move_into_promise(trials, quality, best)
-    return trials.measure(best.mode, _bounded(best.step * math.exp(move))) if move else best
+    if not move:
+        return best, worth
+    moved = replace(best.settings, step=_bounded(best.step * math.exp(move)))
+    return trials.measure(best.mode, moved), worth * math.exp(2 * move)
 
 
-def _points(trials: Trials, table: OperatingTable, options: CompressOptions, worth: float) -> list[tuple[Mode, float]]:
-    points = table.points(worth, effort=options.effort, scale=options.scale, grey=trials.is_grey)
-    return [(point.mode, point.step) for point in points]
+def _choices(trials: Trials, table: OperatingTable, options: CompressOptions, worth: float) -> Iterator[Choice]:
+    for point in _points(trials, table, options, worth):
+        yield point.mode, trials.settings(point.mode, point.step)
 
 
-def _bounded(step: float) -> float:
-    return min(COARSEST_STEP, max(FINEST_STEP, step))
+def _points(
+    trials: Trials, table: OperatingTable, options: CompressOptions, worth: float, least_share: float | None = None
+) -> list[OperatingPoint]:
+    if least_share is None:
+        least_share = EFFORTS[options.effort].least_share
+    return table.points(worth, least_share=least_share, scale=options.scale, grey=trials.is_grey)
 
 
-def _cheapest(trials: Trials, settings: Iterable[tuple[Mode, float]], worth: float, best: Trial | None = None) -> Trial:
+def _cheapest(trials: Trials, choices: Iterable[Choice], worth: float, best: Trial | None = None) -> Trial:
     """The trial of least cost, `best` included; only one is held at a time, for each holds a whole image."""
-    for mode, step in settings:
-        trial = trials.measure(mode, step)
+    for mode, settings in choices:
+        trial = trials.measure(mode, settings)
         if best is None or trial.cost(worth) < best.cost(worth):
             best = trial
     assert best is not None
     return best
 
 
-def within_bytes(trials: Trials, modes: list[Mode], most: int) -> Trial:
+def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOptions, most: int) -> Trial:
     """The best image within `most` bytes. Raises `UnreachableTarget` that says the smallest size there is."""
-    found: list[Trial] = []
+    effort = EFFORTS[options.effort]
     smallest = math.inf
-    for mode in modes:
-        coded, step = trials.encode(mode, COARSEST_STEP), COARSEST_STEP
-        smallest = min(smallest, len(coded) + SEGMENT_BYTES)
-        if len(coded) + SEGMENT_BYTES > most:
-            continue
-        low, high = math.log(FINEST_STEP), math.log(COARSEST_STEP)
-        for _ in range(_TRIES):
-            middle = (low + high) / 2
-            attempt = trials.encode(mode, math.exp(middle))
-            if len(attempt) + SEGMENT_BYTES <= most:
-                high, coded, step = middle, attempt, math.exp(middle)
-            else:
-                low = middle
-        found.append(trials.measure(mode, step, coded))
-    if not found:
+
+    def meet(mode: Mode, first: float) -> Trial | None:
+        nonlocal smallest
+
+        def coded(place: float) -> tuple[float, tuple[JpegSettings, bytes]]:
+            settings = trials.settings(mode, math.exp(-place))
+            stream = trials.encode(mode, settings, polish=effort.polish)
+            return -math.log(len(stream) + SEGMENT_BYTES), (settings, stream)
+
+        found, value = largest(
+            coded,
+            wanted=-math.log(most),
+            low=-_LOG_STEPS[1],
+            high=-_LOG_STEPS[0],
+            first=-math.log(first),
+            slope=_LOG_BYTES_PER_LOG_STEP,
+            tolerance=_CLOSE_LOG_BYTES,
+        )
+        smallest = min(smallest, round(math.exp(-value)))
+        return trials.measure(mode, *found) if found else None
+
+    best = _best_of_modes(trials, table, options, meet, lambda trial: trial.squared_error)
+    if best is None:
         raise UnreachableTarget(
             f"no stream of this image is that small; the smallest has {smallest:.0f} bytes",
             limit=most,
             actual=smallest,
         )
-    return min(found, key=lambda trial: trial.squared_error)
+    for trial in _coarser_and_descended(trials, table, best, effort):
+        if trial.size_bytes <= most and trial.squared_error < best.squared_error:
+            best = trial
+    return best
 
 
-def reaching(trials: Trials, modes: list[Mode], least: float, measure: Callable[[Trial], float], unit: str) -> Trial:
-    """The smallest stream whose `measure` is at least `least`, each measured on its restored image.
-
-    Raises `UnreachableTarget` that says the best value there is.
-    """
-    found: list[Trial] = []
-    nearest = -math.inf
-    for mode in modes:
-        finest = trials.measure(mode, FINEST_STEP)
-        value = measure(finest)
-        nearest = max(nearest, value)
-        if value < least:
-            continue
-        best = finest
-        low, high = math.log(FINEST_STEP), math.log(COARSEST_STEP)
-        for _ in range(_TRIES):
-            trial = trials.measure(mode, math.exp((low + high) / 2))
-            if measure(trial) >= least:
-                low, best = math.log(trial.step), trial
-            else:
-                high = math.log(trial.step)
-        found.append(best)
-    if not found:
-        raise UnreachableTarget(
-            f"this image cannot be restored that well; the best is {_floor(nearest)}{unit}",
-            limit=least,
-            actual=_floor(nearest),
-        )
-    return min(found, key=lambda trial: trial.size_bytes)
-
-
-def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
-    """The trial that meets the one target that `options` holds, whose `target` is not None."""
-    modes = [mode for mode in table.modes if options.scale in (None, mode.scale) and mode.suits(grey=trials.is_grey)]
-    if options.max_bytes is not None:
-        return within_bytes(trials, modes, options.max_bytes)
-    if options.max_bpp is not None:
-        return _within_rate(trials, modes, options.max_bpp)
-    if options.min_psnr is not None:
-        return reaching(trials, modes, options.min_psnr, lambda trial: trial.psnr_db, " dB")
-    assert options.min_ms_ssim is not None
-    return reaching(trials, modes, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), "")
-
-
-def _within_rate(trials: Trials, modes: list[Mode], most_bpp: float) -> Trial:
+def _within_rate(trials: Trials, table: OperatingTable, options: CompressOptions, most_bpp: float) -> Trial:
     height, width = trials.pixels.shape[:2]
     try:
-        return within_bytes(trials, modes, math.floor(most_bpp * height * width / 8 + 1e-6))
+        return _within_bytes(trials, table, options, max(1, math.floor(most_bpp * height * width / 8 + 1e-6)))
     except UnreachableTarget as error:
         smallest = _ceiling(8 * (error.actual or 0) / (height * width))
         raise UnreachableTarget(
@@ -148,6 +152,102 @@ def _within_rate(trials: Trials, modes: list[Mode], most_bpp: float) -> Trial:
             limit=most_bpp,
             actual=smallest,
         ) from error
+
+
+def _reaching(
+    trials: Trials,
+    table: OperatingTable,
+    options: CompressOptions,
+    least: float,
+    measure: Callable[[Trial], float],
+    decibels: Callable[[float], float],
+) -> Trial:
+    """The smallest stream whose `measure` is at least `least`, each measured on its restored image.
+
+    `decibels` brings a measure to a scale that is about linear in the logarithm of the step. Raises
+    `UnreachableTarget` that says the best value there is.
+    """
+    nearest = -math.inf
+
+    def meet(mode: Mode, first: float) -> Trial | None:
+        nonlocal nearest
+
+        def measured(place: float) -> tuple[float, Trial]:
+            nonlocal nearest
+            trial = trials.measure(mode, trials.settings(mode, math.exp(place)))
+            value = measure(trial)
+            nearest = max(nearest, value)
+            return decibels(value), trial
+
+        return largest(
+            measured,
+            wanted=decibels(least),
+            low=_LOG_STEPS[0],
+            high=_LOG_STEPS[1],
+            first=math.log(first),
+            slope=_DB_PER_LOG_STEP,
+            tolerance=_CLOSE_DB,
+        )[0]
+
+    best = _best_of_modes(trials, table, options, meet, lambda trial: trial.size_bytes)
+    if best is None:
+        unit = " dB" if options.min_psnr is not None else ""
+        raise UnreachableTarget(
+            f"this image cannot be restored that well; the best is {_floor(nearest)}{unit}",
+            limit=least,
+            actual=_floor(nearest),
+        )
+    for trial in _coarser_and_descended(trials, table, best, EFFORTS[options.effort]):
+        if trial.size_bytes < best.size_bytes and measure(trial) >= least:
+            best = trial
+    return best
+
+
+def _best_of_modes(
+    trials: Trials,
+    table: OperatingTable,
+    options: CompressOptions,
+    meet: Callable[[Mode, float], Trial | None],
+    key: Callable[[Trial], float],
+) -> Trial | None:
+    """The best trial by `key` of those that `meet(mode, first step)` the target; None where no mode does.
+
+    What the first mode finds tells at which exchange rate the target lies, and so where to begin with the others and
+    which of them are worth it. Where the likely ones fail, every mode is tried.
+    """
+    worth = table.worth(DEFAULT_QUALITY)
+    first = _points(trials, table, options, worth)[0]
+    best = meet(first.mode, first.step)
+    if best is not None:
+        worth = table.worth_at(best.mode, best.step)
+    tried = {first.mode}
+    for least_share in (None, 0.0):
+        for point in _points(trials, table, options, worth, least_share):
+            if point.mode not in tried:
+                tried.add(point.mode)
+                trial = meet(point.mode, point.step)
+                if trial is not None and (best is None or key(trial) < key(best)):
+                    best = trial
+        if best is not None:
+            return best
+    return None
+
+
+def _coarser_and_descended(trials: Trials, table: OperatingTable, best: Trial, effort: Effort) -> Iterator[Trial]:
+    """What the gradient makes of a coarser stream, which its gain shall bring back to the target."""
+    if effort.rounds:
+        coarser = replace(best.settings, step=_bounded(best.step * effort.coarser))
+        start = trials.measure(best.mode, coarser)
+        yield from descended(trials, start, table.worth_at(best.mode, best.step), effort, polish=effort.polish)
+
+
+def _bounded(step: float) -> float:
+    return min(COARSEST_STEP, max(FINEST_STEP, step))
+
+
+def _decibels(similarity: float) -> float:
+    """A similarity of at most 1 as decibels of its distance from 1."""
+    return -10 * math.log10(max(1e-9, 1 - similarity))
 
 
 def _floor(value: float) -> float:

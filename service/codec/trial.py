@@ -48,9 +48,14 @@ class Trial:
     coded: bytes = field(repr=False)
     header: bitstream.StreamHeader
     mode: Mode
-    step: float
+    settings: JpegSettings
     squared_error: float
     restored: NDArray[np.uint8] = field(repr=False)
+
+    @property
+    def step(self) -> float:
+        """The mean of the luma quantisation table."""
+        return self.settings.step
 
     @property
     def size_bytes(self) -> int:
@@ -80,8 +85,10 @@ class Trials:
         *,
         deadline: float | None,
         stopwatch: Stopwatch,
+        passes: int = 2,
     ) -> None:
         self.pixels = pixels
+        self._passes = passes
         self._model = model
         self._codec = codec
         self._deadline = deadline
@@ -92,30 +99,43 @@ class Trials:
         """Whether the image has one channel."""
         return self.pixels.ndim == 2
 
-    def encode(self, mode: Mode, step: float) -> bytes:
-        """The stream at a mode and step, without our segment."""
-        check_deadline(self._deadline)
-        settings = JpegSettings(step=step, subsampling=mode.subsampling)
-        tables = quantisation_tables(settings)[: 1 if self.is_grey else 2]
-        subsampled = mode.subsampling == "420" and not self.is_grey
-        vector = condition([table.astype(np.uint16) for table in tables], subsampled=subsampled, own=True)
-        with self._stopwatch.stage("device"):
-            description = self._model.describe(self.pixels, mode.scale, vector)
-        with self._stopwatch.stage("encode"):
-            return self._codec.encode(description, settings)
+    def settings(self, mode: Mode, step: float) -> JpegSettings:
+        """The encoder's settings at a mode and step, the rest as it measured best."""
+        return JpegSettings(step=step, subsampling=mode.subsampling, passes=self._passes)
 
-    def measure(self, mode: Mode, step: float, coded: bytes | None = None) -> Trial:
-        """Code at a mode and step (or take what was coded), decode, restore and compare.
+    def describe(self, mode: Mode, settings: JpegSettings) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """The description that suits a mode and settings, 0 to 255: [h, w, 3] or, of a grey image, [h, w]."""
+        check_deadline(self._deadline)
+        with self._stopwatch.stage("device"):
+            return self._model.describe(self.pixels, mode.scale, self.condition(mode, settings))
+
+    def encode(
+        self,
+        mode: Mode,
+        settings: JpegSettings,
+        description: NDArray[np.uint8] | NDArray[np.float32] | None = None,
+        *,
+        polish: bool = False,
+    ) -> bytes:
+        """The stream of the description (or of the one given), without our segment."""
+        if description is None:
+            description = self.describe(mode, settings)
+        check_deadline(self._deadline)
+        with self._stopwatch.stage("encode"):
+            coded = self._codec.encode(description, settings)
+            return self._codec.polish(coded) if polish else coded
+
+    def measure(self, mode: Mode, settings: JpegSettings, coded: bytes | None = None) -> Trial:
+        """Code with a mode and settings (or take what was coded), decode, restore and compare.
 
         Where post-processing would not bring the image nearer than the plain filter does, the stream says so.
         """
-        coded = coded if coded is not None else self.encode(mode, step)
+        coded = coded if coded is not None else self.encode(mode, settings)
         check_deadline(self._deadline)
-        with self._stopwatch.stage("encode"):
-            decoded = self._codec.decode(coded)
-            layout = bitstream.layout(coded)
+        decoded = self.decode(coded)
         with self._stopwatch.stage("device"):
-            restored = self._cropped(self._model.restore(decoded, mode.scale, condition_of(layout, own=True)))
+            vector = condition_of(bitstream.layout(coded), own=True)
+            restored = self._cropped(self._model.restore(decoded, mode.scale, vector))
         plain = self._cropped(plain_restore(decoded, mode.scale))
         error, plain_error = (mean_squared_error(shown, self.pixels) for shown in (restored, plain))
         show_decoded = plain_error <= error
@@ -130,10 +150,27 @@ class Trials:
             coded=coded,
             header=header,
             mode=mode,
-            step=step,
+            settings=settings,
             squared_error=plain_error if show_decoded else error,
             restored=plain if show_decoded else restored,
         )
+
+    def decode(self, coded: bytes) -> NDArray[np.uint8]:
+        """The picture that every decoder shows of a stream."""
+        with self._stopwatch.stage("encode"):
+            return self._codec.decode(coded)
+
+    def error_gradient(self, mode: Mode, settings: JpegSettings, decoded: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """How the squared error of the restored image, summed over its samples, moves with each of `decoded`'s."""
+        check_deadline(self._deadline)
+        with self._stopwatch.stage("device"):
+            return self._model.error_gradient(decoded, mode.scale, self.condition(mode, settings), self.pixels)
+
+    def condition(self, mode: Mode, settings: JpegSettings) -> NDArray[np.float32]:
+        """What the networks are told of the stream that a mode and settings make."""
+        tables = quantisation_tables(settings)[: 1 if self.is_grey else 2]
+        subsampled = mode.subsampling == "420" and not self.is_grey
+        return condition([table.astype(np.uint16) for table in tables], subsampled=subsampled, own=True)
 
     def _cropped(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return picture[: self.pixels.shape[0], : self.pixels.shape[1]]

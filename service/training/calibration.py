@@ -110,7 +110,7 @@ def _measured(
         trials = Trials(image, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
         for row, mode in enumerate(MODES):
             for place, step in enumerate(_STEPS):
-                trial = trials.measure(mode, float(step))
+                trial = trials.measure(mode, trials.settings(mode, float(step)))
                 errors[row, column, place] = max(trial.squared_error, 1e-3)
                 bits[row, column, place] = 8 * trial.size_bytes
                 coded_bytes[row, column, place] = bitstream.layout(trial.coded).entropy_bytes

@@ -15,8 +15,8 @@ from torch.nn import functional
 from service.codecs import JpegSettings, quantisation_tables
 from service.networks import DescriptionNet, PostprocessNet, shrink
 from service.networks.condition import condition
+from service.networks.differentiable import smooth_jpeg, with_forward
 from service.training.data import Pictures
-from service.training.differentiable import smooth_jpeg, with_forward
 from service.training.losses import LOSSES, mean_psnr
 from service.training.recipes import TrainConfig
 from service.training.samples import Batch, draw_settings, through_codec, to_tensor

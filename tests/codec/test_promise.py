@@ -26,7 +26,8 @@ def trials(store: ModelStore) -> Trials:
 
 @pytest.fixture(scope="module")
 def trial(trials: Trials) -> Trial:
-    return trials.measure(Mode(scale=1, subsampling="420"), 30.0)
+    mode = Mode(scale=1, subsampling="420")
+    return trials.measure(mode, trials.settings(mode, 30.0))
 
 
 def like(trial: Trial, *, psnr_db: float, size_bytes: float) -> Trial:

@@ -1,4 +1,4 @@
-"""A JPEG that a gradient can pass: the real decode going forward, a smooth model of the codec going back.
+"""A model of JPEG that a gradient can pass: the real decode going forward, a smooth model of the codec going back.
 
     description ─► colour, 4:2:0, DCT ─► z = coefficient / step ─► soft rounding ─► and back ─► decoded
                                               └─► log2(1 + 4 z^2) ─► bits
@@ -21,18 +21,20 @@ _TO_YCC: Final = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.4
 _TO_RGB: Final = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
-def smooth_jpeg(description: Tensor, tables: Tensor) -> tuple[Tensor, Tensor]:
-    """Code and decode in a differentiable way, 4:2:0.
+def smooth_jpeg(description: Tensor, tables: Tensor, *, subsampled: bool = True) -> tuple[Tensor, Tensor]:
+    """Code and decode in a differentiable way, 4:2:0 or 4:4:4.
 
     [B, 3, h, w] in [0, 1], h and w multiples of 16, and tables [B, 2, 8, 8] (luma's, chroma's) -> the decoded picture
     of the same shape, and the rate [B] in units that are proportional to bits.
     """
     ycc = torch.einsum("oc,bchw->bohw", description.new_tensor(_TO_YCC), description) * 255
-    luma, chroma = ycc[:, :1] - 128, functional.avg_pool2d(ycc[:, 1:], 2)
+    luma, chroma = ycc[:, :1] - 128, functional.avg_pool2d(ycc[:, 1:], 2) if subsampled else ycc[:, 1:]
     coded_luma, luma_rate = _through_blocks(luma, tables[:, :1])
     coded_chroma, chroma_rate = _through_blocks(chroma, tables[:, 1:].expand(-1, 2, -1, -1))
-    wide = functional.interpolate(coded_chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    decoded = torch.einsum("oc,bchw->bohw", description.new_tensor(_TO_RGB), torch.cat([coded_luma + 128, wide], dim=1))
+    if subsampled:
+        coded_chroma = functional.interpolate(coded_chroma, scale_factor=2, mode="bilinear", align_corners=False)
+    coded = torch.cat([coded_luma + 128, coded_chroma], dim=1)
+    decoded = torch.einsum("oc,bchw->bohw", description.new_tensor(_TO_RGB), coded)
     return decoded / 255, luma_rate + chroma_rate
 
 
