@@ -51,7 +51,7 @@ def measure(model: LoadedModel) -> dict[str, tuple[float, float]]:
     for mode in MODES:
         if mode.scale not in model.manifest.scales:
             continue
-        coded = trials.encode(mode, _STEP / mode.scale)
+        coded = trials.encode(mode, trials.settings(mode, _STEP / mode.scale))
         decoded = codec.decode(coded)
         restored = model.restore(decoded, mode.scale, condition_of(bitstream.layout(coded), own=True))
         plain = plain_restore(decoded, mode.scale)
