@@ -4,7 +4,8 @@
     ├── BadInput             the caller sent something that cannot be done
     │   ├── EmptyInput  BadMultipart  MissingFile                                   request body
     │   ├── UnsupportedMediaType  UnsupportedEncoding  UnsupportedFormat            kind of body
-    │   ├── BodyTooLarge  TooManyPixels  SideTooLong  TooManyScans                  limits (limit, actual)
+    │   ├── HeadersTooLarge  BodyTooLarge  TooManyParts  FieldTooLarge              limits of requests
+    │   ├── TooManyPixels  SideTooLong  TooManyScans  TooManySegments  ProfileTooLarge        of images
     │   ├── UndecodableImage  AnimatedImage  BadStream  UnknownStreamModel          contents
     │   ├── BadOption  UnreachableTarget  NotAcceptable                             wishes
     │   └── PoisonInput                                                             killed its workers
@@ -13,7 +14,7 @@
     ├── Unavailable          not now; try again after `retry_after_s`
     │   ├── Overloaded  Draining  NoWorker
     │   └── QuotaExceeded
-    ├── Unauthorized  MethodNotAllowed  BodyTimeout
+    ├── Unauthorized  MethodNotAllowed  HeadersTimeout  BodyTimeout
     ├── DeadlineExceeded     the time the caller gave has passed
     ├── BadModel             a model folder is damaged or of an unknown kind
     └── BadTrainingData      a data folder nothing can be trained on
@@ -75,7 +76,7 @@ class EmptyInput(BadInput):
 
 @final
 class BadMultipart(BadInput):
-    """The multipart body is malformed or has more parts than are read."""
+    """The multipart body is malformed or cut short."""
 
     code = "bad_multipart"
 
@@ -109,10 +110,31 @@ class UnsupportedFormat(BadInput):
 
 
 @final
+class HeadersTooLarge(BadInput):
+    """More bytes before the body than are read."""
+
+    code = "headers_too_large"
+
+
+@final
 class BodyTooLarge(BadInput):
     """More bytes than are read."""
 
     code = "body_too_large"
+
+
+@final
+class TooManyParts(BadInput):
+    """A multipart body with more parts than are read."""
+
+    code = "too_many_parts"
+
+
+@final
+class FieldTooLarge(BadInput):
+    """A multipart field with more bytes than are read."""
+
+    code = "field_too_large"
 
 
 @final
@@ -134,6 +156,20 @@ class TooManyScans(BadInput):
     """A JPEG with so many scans that decoding it is an attack."""
 
     code = "too_many_scans"
+
+
+@final
+class TooManySegments(BadInput):
+    """An image file in more pieces than are walked: segments, chunks, blocks or tags."""
+
+    code = "too_many_segments"
+
+
+@final
+class ProfileTooLarge(BadInput):
+    """An ICC profile of more bytes, once decompressed, than are read."""
+
+    code = "profile_too_large"
 
 
 @final
@@ -251,6 +287,13 @@ class MethodNotAllowed(VirtualCodecError):
     """The path exists, the method does not."""
 
     code = "method_not_allowed"
+
+
+@final
+class HeadersTimeout(VirtualCodecError):
+    """What comes before the body arrived too slowly."""
+
+    code = "headers_timeout"
 
 
 @final

@@ -7,13 +7,17 @@ Every field is a variable `VCODEC_<NAME>`; what is not set keeps its default. On
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self, final
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self, final
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.keys import RATES, Key, check_apart, digest_of, parse_entry
+
+if TYPE_CHECKING:
+    from service.images import ImageLimits
 
 PREFIX = "VCODEC_"
 
@@ -56,9 +60,23 @@ class Settings(BaseSettings):
     max_pixels: int = Field(50_000_000, ge=1, le=2**29, description="most pixels of an image")
     max_side: int = Field(65_535, ge=1, le=65_535, description="longest side of an image, in pixels")
     max_scans: int = Field(64, ge=1, le=10_000, description="most scans of a JPEG")
+    max_segments: int = Field(
+        4096, ge=1, le=1_000_000, description="most segments of a JPEG, chunks of a WebP, tags of a TIFF's directory"
+    )
+    max_chunks: int = Field(131_072, ge=1, le=10_000_000, description="most chunks of a PNG")
+    max_blocks: int = Field(1_000_000, ge=1, le=100_000_000, description="most data blocks of a GIF")
+    max_profile_bytes: int = Field(
+        4 * _MIB, ge=1, le=64 * _MIB, description="largest ICC profile of an image, decompressed"
+    )
+    max_fields: int = Field(16, ge=0, le=1_000, description="most fields of a form, beside its one file")
+    max_field_bytes: int = Field(4096, ge=1, le=_MIB, description="largest field of a form")
+    max_header_bytes: int = Field(
+        16 * 1024, ge=1024, le=_MIB, description="largest head of a request: its line and headers"
+    )
     max_effort: int = Field(9, ge=0, le=9, description="highest effort that a caller may ask for")
     timeout_s: float = Field(120, gt=0, le=86_400, description="seconds a request has when it names no time")
     max_timeout_s: float = Field(600, gt=0, le=86_400, description="most seconds a request may ask for")
+    header_timeout_s: float = Field(10, gt=0, le=3_600, description="seconds that the head of a request may take")
     body_timeout_s: float = Field(
         30, gt=0, le=86_400, description="seconds a body may take, and one more for every 128 KiB of it"
     )
@@ -110,6 +128,13 @@ class Settings(BaseSettings):
     def wants_keys(self) -> bool:
         """Whether nobody may call without a key."""
         return bool(self.api_keys) or self.api_keys_file is not None
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        """What is decoded at most."""
+        from service.images import ImageLimits
+
+        return ImageLimits(**{limit.name: getattr(self, limit.name) for limit in fields(ImageLimits)})
 
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod

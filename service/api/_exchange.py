@@ -18,7 +18,7 @@ class Exchange:
     """Filled as the request goes along.
 
     `code` is that of the problem it ended in, if it did; `vary` the header that the answer depends on; `key`
-    the API key it bears, where one is wanted.
+    the API key it bears, where one is wanted; `time_limit_s` how long a job may take from `started_at` on.
     """
 
     request_id: str
@@ -30,6 +30,7 @@ class Exchange:
     code: str = ""
     vary: str = ""
     key: Key | None = None
+    time_limit_s: float | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
     def attach(self, scope: Scope) -> None:

@@ -119,7 +119,7 @@ class Jobs:
         if found != "jpeg":
             raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
         width, height = images.probe(stream, limits=self._limits)
-        if (header := bitstream.find(stream)) is not None:
+        if (header := bitstream.find(stream, max_segments=self._limits.max_segments)) is not None:
             width = header.scale * (width - 1) + header.width_remainder
             height = header.scale * (height - 1) + header.height_remainder
             self._limits.check(width, height)

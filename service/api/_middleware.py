@@ -16,7 +16,7 @@ from service.api import problems
 from service.api._exchange import Exchange, exchange_of
 from service.api._metrics import Metrics
 from service.api._request import too_large
-from service.errors import VirtualCodecError
+from service.errors import BadInput, HeadersTooLarge, VirtualCodecError
 from service.logs import Event
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
@@ -126,24 +126,41 @@ class Crashes:
 
 
 @final
-class DeclaredLength:
-    """Refuses a body that says it is too large, unread. Starlette's own limit, inside, counts the others.
+class HeadLimits:
+    """Refuses by its headers, unread, a request that is too large or that tells its length twice.
 
-    That one would answer with plain text here.
+    Starlette's own limit, inside, counts bodies that do not tell their length; for others it would answer with plain
+    text here. The parser of heads only limits those that come in pieces.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_header_bytes: int) -> None:
         self._app = app
-        self._max_bytes = max_bytes
+        self._max_body_bytes = max_body_bytes
+        self._max_header_bytes = max_header_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI call."""
-        text = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
-        if text.isascii() and text.isdigit() and int(text[:20]) > self._max_bytes:
-            response = problems.answer(scope, too_large(self._max_bytes, int(text[:20])))
-            await response(scope, receive, send)
+        if scope["type"] == "http" and (error := self._fault(scope)) is not None:
+            await problems.answer(scope, error)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _fault(self, scope: Scope) -> VirtualCodecError | None:
+        head_bytes = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        head_bytes += len(scope["method"]) + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        if head_bytes > self._max_header_bytes:
+            return HeadersTooLarge(
+                f"the head has {head_bytes} bytes; at most {self._max_header_bytes} are read",
+                limit=self._max_header_bytes,
+                actual=head_bytes,
+            )
+        headers = Headers(scope=scope)
+        text = headers.get("content-length", "")
+        if text and "transfer-encoding" in headers:  # how requests are smuggled past a proxy
+            return BadInput("send Content-Length or Transfer-Encoding, not both")
+        if text.isascii() and text.isdigit() and int(text[:20]) > self._max_body_bytes:
+            return too_large(self._max_body_bytes, int(text[:20]))
+        return None
 
 
 def _request_id(scope: Scope) -> str:

@@ -88,9 +88,11 @@ _COMPRESS_HEADERS: Final[dict[str, str]] = {
 }
 
 _BODY_PROBLEMS: Final = (
-    *("empty_body", "bad_multipart", "missing_file", "unauthorized", "body_timeout", "body_too_large"),
+    *("empty_body", "bad_multipart", "missing_file", "too_many_parts", "field_too_large", "headers_too_large"),
+    *("bad_input", "unauthorized", "headers_timeout", "body_timeout", "body_too_large"),
     *("too_many_pixels", "side_too_long", "unsupported_media_type", "unsupported_encoding"),
-    *("unsupported_format", "undecodable_image", "too_many_scans", "bad_option", "poison_input"),
+    *("unsupported_format", "undecodable_image", "too_many_scans", "too_many_segments", "profile_too_large"),
+    *("bad_option", "poison_input"),
     *("overloaded", "draining", "no_worker", "deadline_exceeded", "quota_exceeded"),
 )
 

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from service.api._exchange import exchange_of
+from service.api._multipart import FormLimits, read_form
 from service.errors import (
-    BadMultipart,
     BadOption,
     BodyTimeout,
     BodyTooLarge,
     DeadlineExceeded,
     EmptyInput,
-    MissingFile,
     Overloaded,
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
 
 TIMEOUT_HEADER: Final = "Request-Timeout-Ms"
-_SLOWEST_BYTES_PER_S: Final = 128 * 1024
-_MAX_FIELDS: Final = 16
-_MAX_FIELD_BYTES: Final = 4096
+SLOWEST_BYTES_PER_S: Final = 128 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +40,7 @@ class BodyPolicy:
     timeout_s: float
     default_deadline_s: float
     max_deadline_s: float
+    form: FormLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +69,11 @@ class BodyReader:
                     f"{TIMEOUT_HEADER} must be a whole number of milliseconds, at least 1, got {text[:40]!r}"
                 )
             seconds = min(int(text.lstrip("0")[:15]) / 1000, self._policy.max_deadline_s)
-        return exchange_of(request.scope).started_at + seconds
+        exchange = exchange_of(request.scope)
+        exchange.time_limit_s = seconds
+        return exchange.started_at + seconds
 
-    @contextmanager
+    @contextlib.contextmanager
     def room(self) -> Iterator[Room]:
         """Room for one request's bytes, among those of all others, until the context ends."""
         room = Room(self)
@@ -109,13 +108,19 @@ class BodyReader:
         if kind != "multipart/form-data":
             data = await Request(request.scope, timed).body()
         else:
-            data, fields = await _read_form(Request(request.scope, timed))
+            data, fields = await self._read_form(Request(request.scope, timed))
             if fields and options:
                 raise BadOption("give options as query parameters or as form fields, not both")
             options |= fields
         if not data:
             raise EmptyInput("the body is empty; send an image")
         return Sent(data=data, options=options, deadline=deadline)
+
+    async def _read_form(self, request: Request) -> tuple[bytes, dict[str, str]]:
+        content_type = request.headers["content-type"]
+        async with contextlib.aclosing(request.stream()) as body:
+            data, fields = await read_form(body, content_type, self._policy.form)
+        return data, _single(fields, "as a form field")
 
 
 @final
@@ -147,7 +152,7 @@ class _TimedBody:
         self._bytes = 0
 
     async def __call__(self) -> Message:
-        allowed_s = self._policy.timeout_s + self._bytes / _SLOWEST_BYTES_PER_S
+        allowed_s = self._policy.timeout_s + self._bytes / SLOWEST_BYTES_PER_S
         until = min(self._started_at + allowed_s, self._deadline)
         try:
             async with asyncio.timeout(until - time.monotonic()):
@@ -158,6 +163,7 @@ class _TimedBody:
             raise BodyTimeout(
                 f"the body was not complete after {allowed_s:.0f} seconds; {self._bytes} bytes had come",
                 limit=math.ceil(allowed_s),
+                actual=round(time.monotonic() - self._started_at, 1),
             ) from None
         except HTTPException as error:  # Starlette's limit on bodies
             if error.status_code != 413:
@@ -183,36 +189,6 @@ def _check_encoding(request: Request) -> None:
         for encoding in item.split(","):
             if encoding.strip().lower() not in ("", "identity"):
                 raise UnsupportedEncoding(f"send the body without Content-Encoding, got {encoding.strip()[:40]!r}")
-
-
-async def _read_form(request: Request) -> tuple[bytes, dict[str, str]]:
-    try:
-        form = await request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
-    except HTTPException as error:
-        fault = error.detail[:1].lower() + error.detail[1:].rstrip(".")
-        raise BadMultipart(f"{fault}; send one file part named `file`, and options as short fields") from error
-    try:
-        return await _take_apart(form)
-    finally:
-        await form.close()
-
-
-async def _take_apart(form: FormData) -> tuple[bytes, dict[str, str]]:
-    fields: list[tuple[str, str]] = []
-    file: UploadFile | None = None
-    for name, value in form.multi_items():
-        if isinstance(value, str):
-            fields.append((name, value))
-        elif name == "file":
-            file = value
-        else:
-            raise MissingFile(f"the file must be in the part `file`, not in {name[:40]!r}")
-    if file is None:
-        named = any(name == "file" for name, _ in fields)
-        missing = "no part is named `file`, or it is cut short"
-        detail = "the part `file` has no filename, so it is not a file" if named else missing
-        raise MissingFile(detail)
-    return await file.read(), _single(fields, "as a form field")
 
 
 def _single(items: list[tuple[str, str]], where: str) -> dict[str, str]:

@@ -19,7 +19,8 @@ from service.api._cors import Cors
 from service.api._jobs import Jobs
 from service.api._keys import key_check
 from service.api._metrics import Metrics
-from service.api._middleware import Crashes, DeclaredLength, Envelope
+from service.api._middleware import Crashes, Envelope, HeadLimits
+from service.api._multipart import FormLimits
 from service.api._pages import Drain, Pages
 from service.api._quota import Quotas
 from service.api._request import BodyPolicy, BodyReader
@@ -41,7 +42,7 @@ def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | N
     Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
     """
     store = ModelStore(settings.model_store)
-    limits = ImageLimits(max_pixels=settings.max_pixels, max_side=settings.max_side, max_scans=settings.max_scans)
+    limits = settings.image_limits
     pool = pool or _open_pool(settings, limits)
     drain = drain or Drain()
     metrics = Metrics(store, pool.state, lambda: drain.has_begun)
@@ -53,7 +54,7 @@ def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | N
     _add_problems(app)
     # The last that is added is the first that is called.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
-    app.add_middleware(DeclaredLength, max_bytes=settings.max_body_bytes)
+    app.add_middleware(HeadLimits, max_body_bytes=settings.max_body_bytes, max_header_bytes=settings.max_header_bytes)
     app.add_middleware(Crashes)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
@@ -153,6 +154,7 @@ def _body_policy(settings: Settings) -> BodyPolicy:
         timeout_s=settings.body_timeout_s,
         default_deadline_s=settings.timeout_s,
         max_deadline_s=settings.max_timeout_s,
+        form=FormLimits(max_fields=settings.max_fields, max_field_bytes=settings.max_field_bytes),
     )
 
 

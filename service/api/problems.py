@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service.api._exchange import exchange_of
-from service.errors import VirtualCodecError
+from service.errors import DeadlineExceeded, VirtualCodecError
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -46,7 +47,10 @@ def answer(scope: Scope, error: VirtualCodecError, *, more: Mapping[str, object]
         "code": error.code,
         "request_id": exchange.request_id,
     }
-    for name, value in (("limit", error.limit), ("actual", error.actual)):
+    limit, actual = error.limit, error.actual
+    if isinstance(error, DeadlineExceeded):  # wherever it was noticed, what was passed is the request's own time
+        limit, actual = exchange.time_limit_s, round(time.monotonic() - exchange.started_at, 3)
+    for name, value in (("limit", limit), ("actual", actual)):
         if value is not None:
             body[name] = _number(value)
     body |= more or {}
@@ -78,7 +82,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "bad_multipart": Problem(
         status=400,
         title="The multipart body cannot be read",
-        meaning="The body is not well-formed multipart/form-data, or has more parts than are read.",
+        meaning="The body is not well-formed multipart/form-data, or it is cut short.",
         remedy="Send one file part named `file`, and options as query parameters or as short form fields.",
     ),
     "missing_file": Problem(
@@ -86,6 +90,24 @@ PROBLEMS: Final[dict[str, Problem]] = {
         title="There is no part named file",
         meaning="The multipart body lacks a file part (one with a filename) whose name is `file`.",
         remedy='Name the part `file`, as in: curl -F "file=@photo.png".',
+    ),
+    "too_many_parts": Problem(
+        status=400,
+        title="The multipart body has too many parts",
+        meaning="The multipart body has a second file, or more fields than are read.",
+        remedy="Send one file a request, and each option once: as a query parameter or as a form field.",
+    ),
+    "field_too_large": Problem(
+        status=400,
+        title="A form field is too large",
+        meaning="A part of the multipart body that is no file has more bytes than any option can need.",
+        remedy="Send the image as a file part (one with a filename) named `file`, and options as short fields.",
+    ),
+    "headers_too_large": Problem(
+        status=400,
+        title="The headers are too large",
+        meaning="The request line and the headers together have more bytes than are read.",
+        remedy="Send fewer or shorter headers; cookies are the usual cause.",
     ),
     "bad_input": Problem(
         status=400,
@@ -122,6 +144,12 @@ PROBLEMS: Final[dict[str, Problem]] = {
         title="No image type that is accepted",
         meaning="The Accept header excludes every type that the restored image can be sent in.",
         remedy="Accept image/png, image/webp or image/bmp, or leave Accept out.",
+    ),
+    "headers_timeout": Problem(
+        status=408,
+        title="The headers came too slowly",
+        meaning="The request line and the headers were not complete in the time they may take.",
+        remedy="Send the request again, over a faster line.",
     ),
     "body_timeout": Problem(
         status=408,
@@ -176,6 +204,18 @@ PROBLEMS: Final[dict[str, Problem]] = {
         title="The JPEG has too many scans",
         meaning="The progressive JPEG has so many scans that it is not decoded.",
         remedy="Save it anew: no ordinary encoder writes more than about a dozen scans.",
+    ),
+    "too_many_segments": Problem(
+        status=422,
+        title="The file is in too many pieces",
+        meaning="The file has more segments, chunks, blocks or tags than any honest image; reading them all is work.",
+        remedy="Save the image anew with any program, without its metadata.",
+    ),
+    "profile_too_large": Problem(
+        status=422,
+        title="The colour profile is too large",
+        meaning="The ICC profile in the file has more bytes, once decompressed, than are read.",
+        remedy="Convert the image to sRGB and save it without a profile.",
     ),
     "animated_image": Problem(
         status=422,

@@ -5,21 +5,20 @@ SIGTERM ─► not ready, serving on ─► drain delay ─► no new connection
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import ipaddress
-import json
 import logging
 import signal
 import socket
 import time
-import uuid
 from types import FrameType
-from typing import Final, final
+from typing import Final, cast, final
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from service.api._protocol import BoundedProtocol, ConnectionPolicy
 from service.api.app import Drain, create_app
-from service.api.problems import MEDIA_TYPE, PROBLEMS
 from service.logs import Event, configure
 from service.serving import Pool
 from service.settings import Settings
@@ -34,12 +33,19 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
     be had, `ValueError` when that file is wrong.
     """
     drain = Drain()
+    policy = ConnectionPolicy(
+        max_header_bytes=settings.max_header_bytes,
+        header_timeout_s=settings.header_timeout_s,
+        transfer_timeout_s=settings.body_timeout_s,
+    )
     app = create_app(settings, pool, drain=drain)
     with listen(settings.host, settings.port) as listener:
         configure(settings.log_level, settings.log_format)
         config = uvicorn.Config(
             app,
-            http=_Protocol,
+            # Called as the class is that uvicorn asks for.
+            http=cast("type[asyncio.Protocol]", functools.partial(BoundedProtocol, policy)),
+            h11_max_incomplete_event_size=policy.max_header_bytes,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -90,33 +96,6 @@ class _Server(uvicorn.Server):
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
-
-
-@final
-class _Protocol(H11Protocol):
-    """uvicorn's, but that what is no HTTP at all is answered by a problem as well."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer and hang up. There was no request that could have a path or an id of its own."""
-        request_id = str(uuid.uuid4())
-        problem = PROBLEMS["bad_input"]
-        body = json.dumps(
-            {
-                "type": "/problems/bad_input",
-                "title": problem.title,
-                "status": problem.status,
-                "detail": msg,
-                "instance": "/",
-                "code": "bad_input",
-                "request_id": request_id,
-            }
-        ).encode()
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
-        self.transport.close()
 
 
 def _is_loopback(listener: socket.socket) -> bool:

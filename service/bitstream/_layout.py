@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bitstream._markers import APP14, DQT, SOS, segments
+from service.bitstream._markers import APP14, DEFAULT_MAX_SEGMENTS, DQT, SOS, segments
 from service.errors import TooManyScans, UndecodableImage
 
 DEFAULT_MAX_SCANS = 64  # libjpeg's own script makes 10
@@ -57,12 +57,15 @@ class JpegLayout:
     entropy_bytes: int
 
 
-def layout(stream: bytes, *, max_scans: int = DEFAULT_MAX_SCANS) -> JpegLayout:
+def layout(
+    stream: bytes, *, max_scans: int = DEFAULT_MAX_SCANS, max_segments: int = DEFAULT_MAX_SEGMENTS
+) -> JpegLayout:
     """Read what the markers say, in time proportional to the length and without decoding.
 
     A scan costs a decoder a pass over the picture and an attacker ten bytes, so more than `max_scans` raise
-    `TooManyScans`. Raises `UndecodableImage` for what is not a JPEG, lacks its frame, scans or tables, has
-    more than 4,096 segments, or is hierarchical. A missing end-of-image is for the decoder to judge.
+    `TooManyScans`, and more than `max_segments` segments `TooManySegments`. Raises `UndecodableImage` for what is
+    not a JPEG, lacks its frame, scans or tables, or is hierarchical. A missing end-of-image is for the decoder to
+    judge.
     """
     frame: _Frame | None = None
     defined: dict[int, NDArray[np.uint16]] = {}
@@ -70,7 +73,7 @@ def layout(stream: bytes, *, max_scans: int = DEFAULT_MAX_SCANS) -> JpegLayout:
     adobe_transform: int | None = None
     scans = entropy_bytes = data_start = 0
 
-    for segment in segments(stream):
+    for segment in segments(stream, max_segments):
         if data_start:
             entropy_bytes += segment.start - data_start
             data_start = 0
@@ -118,10 +121,13 @@ def layout(stream: bytes, *, max_scans: int = DEFAULT_MAX_SCANS) -> JpegLayout:
     )
 
 
-def check_scans(stream: bytes, max_scans: int = DEFAULT_MAX_SCANS) -> None:
-    """Raise `TooManyScans` for a JPEG of more than `max_scans` scans, be it whole or without its tables."""
+def check_scans(stream: bytes, max_scans: int = DEFAULT_MAX_SCANS, max_segments: int = DEFAULT_MAX_SEGMENTS) -> None:
+    """Raise `TooManyScans` for a JPEG of more than `max_scans` scans, be it whole or without its tables.
+
+    Raises `TooManySegments` and `UndecodableImage` like `layout`.
+    """
     scans = 0
-    for segment in segments(stream):
+    for segment in segments(stream, max_segments):
         if segment.marker == SOS:
             scans += 1
             _check_count(scans, max_scans)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.errors import UndecodableImage
+from service.errors import TooManySegments, UndecodableImage
 
-MAX_SEGMENTS = 4096  # an honest file has tens; an ICC profile can take 255
+DEFAULT_MAX_SEGMENTS = 4096  # an honest file has tens; an ICC profile can take 255
 
 SOS, EOI, DQT = 0xDA, 0xD9, 0xDB
 APP0, APP1, APP11, APP14 = 0xE0, 0xE1, 0xEB, 0xEE
@@ -25,15 +25,16 @@ class Segment(NamedTuple):
     end: int  # of the segment by its length; a scan's data follows
 
 
-def segments(stream: bytes) -> Iterator[Segment]:
+def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
     """The segments up to the end-of-image, by their lengths: an EXIF thumbnail's markers are not seen.
 
     Bytes between segments, a scan's data among them, are searched for the next marker, as libjpeg does.
+    Raises `UndecodableImage`, and `TooManySegments` once more than `max_segments` have been seen.
     """
     if not stream.startswith(b"\xff\xd8"):
         raise UndecodableImage("not a JPEG: it does not begin with FF D8")
     position = 2
-    for _ in range(MAX_SEGMENTS):
+    for _ in range(max_segments):
         found = _MARKER.search(stream, position)
         if found is None:
             return
@@ -46,12 +47,17 @@ def segments(stream: bytes) -> Iterator[Segment]:
         if length < 2 or position > len(stream):
             raise UndecodableImage("the JPEG is damaged or truncated: a segment runs past its end")
         yield Segment(marker, start, position)
-    raise UndecodableImage(f"the JPEG has more than {MAX_SEGMENTS} segments")
+    if _MARKER.search(stream, position) is not None:
+        raise TooManySegments(
+            f"the JPEG has more than {max_segments} segments; save it anew",
+            limit=max_segments,
+            actual=max_segments + 1,
+        )
 
 
-def leading_segments(stream: bytes) -> Iterator[Segment]:
-    """The segments before the first scan."""
-    for segment in segments(stream):
+def leading_segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
+    """The segments before the first scan. Raises as `segments` does."""
+    for segment in segments(stream, max_segments):
         if segment.marker in (SOS, EOI):
             return
         yield segment

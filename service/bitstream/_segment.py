@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from service.bitstream._markers import APP0, APP1, APP11, Segment, leading_segments
+from service.bitstream._markers import APP0, APP1, APP11, DEFAULT_MAX_SEGMENTS, Segment, leading_segments
 from service.errors import BadStream
 
 SIGNATURE = b"VCDC"
@@ -78,13 +78,13 @@ def insert(stream: bytes, header: StreamHeader) -> bytes:
     return stream[:place] + pack(header) + stream[place:]
 
 
-def find(stream: bytes) -> StreamHeader | None:
+def find(stream: bytes, *, max_segments: int = DEFAULT_MAX_SEGMENTS) -> StreamHeader | None:
     """What our segment says; None for a JPEG without one.
 
-    Raises `BadStream` when the segment is damaged, doubled, or of a version from the future, and
-    `UndecodableImage` for what is not a JPEG or ends within its headers.
+    Raises `BadStream` when the segment is damaged, doubled, or of a version from the future, `UndecodableImage` for
+    what is not a JPEG or ends within its headers, and `TooManySegments`.
     """
-    ours = [segment for segment in leading_segments(stream) if _is_ours(stream, segment)]
+    ours = [segment for segment in leading_segments(stream, max_segments) if _is_ours(stream, segment)]
     if len(ours) > 1:
         raise BadStream(f"the stream has {len(ours)} segments of ours; there must be one")
     return _unpack(stream[ours[0].start : ours[0].end]) if ours else None

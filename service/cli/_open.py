@@ -57,11 +57,10 @@ def open_default_codec(wish: CodecWish) -> Codec:
 
     from service.codec import open_codec
     from service.codecs import CODECS
-    from service.images import ImageLimits
 
     if wish.codec not in CODECS:
         raise Misuse(f"codec must be one of {', '.join(sorted(CODECS))}, got {wish.codec!r}")
-    limits = ImageLimits(max_pixels=settings.max_pixels, max_side=settings.max_side, max_scans=settings.max_scans)
+    limits = settings.image_limits
     return open_codec(root, device=device, limits=limits)
 
 

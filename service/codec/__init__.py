@@ -152,7 +152,7 @@ class VirtualCodec:
         found = images.sniff(data)
         if found != "jpeg":
             raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
-        header = bitstream.find(data)
+        header = bitstream.find(data, max_segments=self._limits.max_segments)
         if header is None:
             model, scale = self._model(options.model or self._store.default.id), 1
             restored = self._restore_foreign(data, model, deadline, stopwatch)
@@ -217,7 +217,7 @@ class VirtualCodec:
         stopwatch: Stopwatch,
     ) -> NDArray[np.uint8]:
         with stopwatch.stage("decode"):
-            layout = bitstream.layout(data, max_scans=self._limits.max_scans)
+            layout = self._layout(data)
             width = header.scale * (layout.width - 1) + header.width_remainder
             height = header.scale * (layout.height - 1) + header.height_remainder
             if width * height > self._limits.max_pixels:
@@ -242,7 +242,7 @@ class VirtualCodec:
     ) -> NDArray[np.uint8]:
         with stopwatch.stage("decode"):
             decoded = images.decode(data, limits=self._limits)
-            layout = bitstream.layout(data, max_scans=self._limits.max_scans)
+            layout = self._layout(data)
         check_deadline(deadline)
         if layout.components not in (1, 3) or layout.precision != 8 or not layout.tables:
             return decoded  # CMYK, or coded without quantisation tables: nothing was trained for it
@@ -252,6 +252,9 @@ class VirtualCodec:
         with stopwatch.stage("device"):
             restored = model.restore(decoded, 1, condition_of(layout, own=False))
         return with_luma_of(decoded, restored) if is_fine else restored
+
+    def _layout(self, stream: bytes) -> bitstream.JpegLayout:
+        return bitstream.layout(stream, max_scans=self._limits.max_scans, max_segments=self._limits.max_segments)
 
     def _model_for(self, options: CompressOptions) -> LoadedModel:
         if options.effort > self._max_effort:

@@ -33,16 +33,19 @@ def decode(
     ignored), CMYK and 16 bits are converted, transparent pixels flattened onto `background`, an RGB colour.
     A grey picture with transparent pixels stays grey on a grey background only.
 
-    Raises `EmptyInput`, `UnsupportedFormat`, and from the header alone `TooManyPixels`, `SideTooLong`,
-    `TooManyScans` and `AnimatedImage`; else `UndecodableImage`, for whatever is wrong inside.
+    Raises `EmptyInput`, `UnsupportedFormat`, and before anything is decoded `TooManyPixels`, `SideTooLong`,
+    `TooManyScans`, `TooManySegments`, `ProfileTooLarge` and `AnimatedImage`; else `UndecodableImage`, for whatever is
+    wrong inside. What is cut short is an error too, never a picture that ends in grey.
     """
     reader = _READERS[sniff(image)]
     with _foreign_errors(reader.title, limits):
         essence = reader.essence(image, limits)
         with _open(essence, reader, limits) as opened:
-            profile = essence.profile or opened.info.get("icc_profile")
+            profile: bytes | None = essence.profile or opened.info.get("icc_profile")
+            limits.check_profile(len(profile or b""))
             orientation = _orientation(essence, opened)
             opened.load()
+            reader.check_whole(essence, opened)
             pixels = to_srgb(opened, profile, background)
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
 
@@ -76,14 +79,19 @@ def decode_as_coded(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDA
         return np.array(opened if opened.mode in ("RGB", "L") else opened.convert("RGB"))
 
 
+def _trust(_essence: Essence, _loaded: Image.Image) -> None:
+    """The decoder itself refuses what is cut short."""
+
+
 class _Reader(NamedTuple):
     title: str
     pillow_formats: tuple[str, ...]
     essence: Callable[[bytes, ImageLimits], Essence]
+    check_whole: Callable[[Essence, Image.Image], None] = _trust
 
 
 _READERS = {
-    "png": _Reader("PNG", ("PNG",), _png.essence),
+    "png": _Reader("PNG", ("PNG",), _png.essence, _png.check_whole),
     "jpeg": _Reader("JPEG", ("JPEG", "MPO"), _jpeg.essence),
     "webp": _Reader("WebP", ("WEBP",), _headers.webp),
     "tiff": _Reader("TIFF", ("TIFF",), _tiff.essence),
@@ -108,8 +116,8 @@ _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
 def _open(essence: Essence, reader: _Reader, limits: ImageLimits) -> Iterator[Image.Image]:
     with Image.open(io.BytesIO(essence.file), formats=reader.pillow_formats) as opened:
         limits.check(*opened.size)
-        if getattr(opened, "n_frames", 1) > 1:
-            raise AnimatedImage(f"the {reader.title} is animated; send one frame of it")
+        if (frames := getattr(opened, "n_frames", 1)) > 1:
+            raise AnimatedImage(f"the {reader.title} is animated; send one frame of it", limit=1, actual=frames)
         yield opened
 
 

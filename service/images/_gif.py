@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from service.errors import AnimatedImage, UndecodableImage
+from service.errors import AnimatedImage, TooManySegments, UndecodableImage
 from service.images._essence import Essence
-from service.images._limits import ImageLimits
+from service.images._limits import ImageLimits, too_many
 
 _EXTENSION, _IMAGE, _TRAILER = b"!", b",", b";"
 _GRAPHIC_CONTROL = 0xF9
-_MAX_BLOCKS = 1_000_000  # of up to 255 bytes; a decoder reads them one by one
 
 
 def essence(file: bytes, limits: ImageLimits) -> Essence:
@@ -18,10 +17,10 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
     place = 13 + _palette_bytes(file, 10)
     kept = [file[:place]]
     blocks = 0
-    while blocks < _MAX_BLOCKS:
+    while blocks < limits.max_blocks:
         kind = file[place : place + 1]
         if kind == _EXTENSION:
-            end, count = _end_of_blocks(file, place + 2, _MAX_BLOCKS - blocks)
+            end, count = _end_of_blocks(file, place + 2, limits, blocks)
             if file[place + 1] == _GRAPHIC_CONTROL:
                 kept[1:] = [file[place:end]]
         elif kind == _IMAGE:
@@ -29,48 +28,48 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
             size = max(screen[0], left + width), max(screen[1], top + height)
             limits.check(*size)
             data = place + 10 + _palette_bytes(file, place + 9)
-            end, count = _end_of_blocks(file, data + 1, _MAX_BLOCKS - blocks)
+            end, count = _end_of_blocks(file, data + 1, limits, blocks)
             kept += [file[place:end], _TRAILER]
-            if _has_another(file, end, _MAX_BLOCKS - blocks - count):
-                raise AnimatedImage("the GIF is animated; send one frame of it")
+            if _has_another(file, end, limits, blocks + count):
+                raise AnimatedImage("the GIF is animated; send one frame of it", limit=1, actual=2)
             return Essence(file=b"".join(kept), size=size)
         elif kind == b"\0":  # a stray terminator
             end, count = place + 1, 1
         else:
-            break
+            raise UndecodableImage("the GIF is damaged or truncated: there is no picture in it")
         place, blocks = end, blocks + count
-    raise UndecodableImage("the GIF is damaged or truncated: there is no picture in it")
+    raise too_many("data blocks", limits.max_blocks)
 
 
-def _has_another(file: bytes, place: int, most_blocks: int) -> bool:
+def _has_another(file: bytes, place: int, limits: ImageLimits, blocks: int) -> bool:
     """Whether a second picture follows. What cannot be followed is none: viewers stop there too."""
-    while most_blocks > 0:
+    while blocks < limits.max_blocks:
         kind = file[place : place + 1]
         if kind == _IMAGE:
             return True
         if kind == _EXTENSION:
             try:
-                place, count = _end_of_blocks(file, place + 2, most_blocks)
-            except UndecodableImage:
+                place, count = _end_of_blocks(file, place + 2, limits, blocks)
+            except (TooManySegments, UndecodableImage):
                 return False
         elif kind == b"\0":
             place, count = place + 1, 1
         else:
             return False
-        most_blocks -= count
+        blocks += count
     return False
 
 
-def _end_of_blocks(file: bytes, place: int, most: int) -> tuple[int, int]:
-    """Where a chain of sub-blocks ends, and how many there were."""
-    for count in range(1, most + 1):
+def _end_of_blocks(file: bytes, place: int, limits: ImageLimits, blocks: int) -> tuple[int, int]:
+    """Where a chain of sub-blocks ends, and how many there were; `blocks` of the file came before."""
+    for count in range(1, limits.max_blocks - blocks + 1):
         if place >= len(file):
             raise UndecodableImage("the GIF is truncated")
         length = file[place]
         place += 1 + length
         if length == 0:
             return place, count
-    raise UndecodableImage(f"the GIF has more than {_MAX_BLOCKS} data blocks")
+    raise too_many("data blocks", limits.max_blocks)
 
 
 def _palette_bytes(file: bytes, place: int) -> int:

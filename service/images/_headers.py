@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from service.errors import AnimatedImage, UndecodableImage
 from service.images._essence import Essence
-from service.images._limits import ImageLimits
+from service.images._limits import ImageLimits, too_many
 from service.images._tiff import exif_orientation
 
 # Run lengths are decoded in Python: half a second a MiB, and a second for 8 million pixels of short lines.
 _MAX_RUN_LENGTH_BYTES, _MAX_RUN_LENGTH_PIXELS = 1 << 20, 8_000_000
-_MAX_CHUNKS = 4096
 _WEBP_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"})
 
 
@@ -36,7 +35,7 @@ def webp(file: bytes, limits: ImageLimits) -> Essence:
     kept: list[bytes] = []
     position, frames = 12, 0
     orientation: int | None = None
-    for _ in range(_MAX_CHUNKS):
+    for _ in range(limits.max_segments + 1):  # the last time finds the end
         if position + 8 > end:
             body = b"WEBP" + b"".join(kept)
             riff = b"RIFF" + len(body).to_bytes(4, "little") + body
@@ -48,12 +47,14 @@ def webp(file: bytes, limits: ImageLimits) -> Essence:
         if name == b"EXIF" and orientation is None:
             orientation = exif_orientation(file[position + 8 : end_of_body].removeprefix(b"Exif\0\0"))
         elif name in _WEBP_CHUNKS:
+            if name == b"ICCP":
+                limits.check_profile(end_of_body - position - 8)
             kept.append(file[position:following])
             frames += name == b"ANMF"
         if frames > 1:
-            raise AnimatedImage("the WebP is animated; send one frame of it")
+            raise AnimatedImage("the WebP is animated; send one frame of it", limit=1, actual=frames)
         position = following
-    raise UndecodableImage(f"the WebP has more than {_MAX_CHUNKS} chunks")
+    raise too_many("chunks", limits.max_segments)
 
 
 def avif(file: bytes, _: ImageLimits) -> Essence:

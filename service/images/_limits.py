@@ -1,27 +1,36 @@
-"""How large a picture may be."""
+"""How large a picture may be, and how complicated its file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from service.bitstream import DEFAULT_MAX_SCANS
-from service.errors import SideTooLong, TooManyPixels, UndecodableImage
+from service.bitstream import DEFAULT_MAX_SCANS, DEFAULT_MAX_SEGMENTS
+from service.errors import ProfileTooLarge, SideTooLong, TooManyPixels, TooManySegments, UndecodableImage
 
 PILLOW_MAX_PIXELS = 1 << 29
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLimits:
-    """The largest picture that is decoded, as its header tells: pixels, pixels a side, and a JPEG's scans."""
+    """What is decoded at most, as the file tells before it is decoded.
+
+    `max_segments` counts segments of a JPEG, chunks of a WebP and tags of a TIFF's directory; `max_chunks` those of a
+    PNG, where 64 MiB in pieces of 512 bytes are still honest; `max_blocks` the sub-blocks of a GIF, of up to 255 bytes.
+    `max_profile_bytes` is for an ICC profile, decompressed: the largest of printers have 2 MiB.
+    """
 
     max_pixels: int = 50_000_000
     max_side: int = 65_535
     max_scans: int = DEFAULT_MAX_SCANS
+    max_segments: int = DEFAULT_MAX_SEGMENTS
+    max_chunks: int = 131_072
+    max_blocks: int = 1_000_000
+    max_profile_bytes: int = 4 << 20
 
     def __post_init__(self) -> None:
-        for name in ("max_pixels", "max_side", "max_scans"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {getattr(self, field.name)}")
         if self.max_pixels > PILLOW_MAX_PIXELS:
             raise ValueError(f"max_pixels must be at most {PILLOW_MAX_PIXELS}, got {self.max_pixels}")
 
@@ -41,3 +50,19 @@ class ImageLimits:
                 limit=self.max_side,
                 actual=max(width, height),
             )
+
+    def check_profile(self, size_bytes: int) -> None:
+        """Raise `ProfileTooLarge` for an ICC profile of so many bytes or more."""
+        if size_bytes > self.max_profile_bytes:
+            raise ProfileTooLarge(
+                f"the image's colour profile has {size_bytes} bytes or more; at most {self.max_profile_bytes} are read",
+                limit=self.max_profile_bytes,
+                actual=size_bytes,
+            )
+
+
+def too_many(pieces: str, limit: int, actual: int | None = None) -> TooManySegments:
+    """The error of a file of more pieces than `limit`, named in the plural; `actual` is None where counting stopped."""
+    return TooManySegments(
+        f"the file has more than {limit} {pieces}; save it anew", limit=limit, actual=actual or limit + 1
+    )

@@ -6,13 +6,14 @@ import struct
 from typing import Literal, NamedTuple, final
 
 from service import bitstream
-from service.errors import AnimatedImage, UndecodableImage
+from service.errors import AnimatedImage, TooManySegments, UndecodableImage
 from service.images._essence import Essence
-from service.images._limits import ImageLimits
+from service.images._limits import ImageLimits, too_many
 
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION, _ORIENTATION = 254, 256, 257, 259, 274
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _TILE_SIDES = (322, 323)
+_PROFILE = 34675
 
 _RAW, _JPEG = 1, 7
 # Fax, LZW, JPEG, Deflate (twice), PackBits, Zstandard. Not LZMA and old JPEG: more danger than use.
@@ -48,7 +49,6 @@ _TAGS = {
     530: 2,
     531: 1,
     532: 6,
-    34675: 4 << 20,  # ICC profile
 }
 _SIZES = {
     1: 1,
@@ -69,12 +69,13 @@ _SIZES = {
     18: 8,
 }
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
-_MAX_DIRECTORIES, _MAX_TAGS = 16, 4096
+_MAX_DIRECTORIES = 16
+_EXIF_LIMITS = ImageLimits()
 
 
 def essence(file: bytes, limits: ImageLimits) -> Essence:
     """The file with only those tags that make pixels in its first directory, and no second one."""
-    reader = _Reader(file)
+    reader = _Reader(file, limits)
     start = reader.first
     entries, following = reader.directory(start)
     for _ in range(_MAX_DIRECTORIES):
@@ -82,10 +83,10 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
             break
         try:
             further, following = reader.directory(following)
-        except UndecodableImage:  # an offset into nowhere is no page
+        except (TooManySegments, UndecodableImage):  # an offset into nowhere is no page
             break
         if not _first(reader, further, _SUBFILE_TYPE) & 1:  # a reduced copy of the first is no page either
-            raise AnimatedImage("the TIFF has several pages; send one of them")
+            raise AnimatedImage("the TIFF has several pages; send one of them", limit=1, actual=2)
     size = _first(reader, entries, _WIDTH), _first(reader, entries, _HEIGHT)
     limits.check(*size)
     if _TILE_SIDES[0] in entries:
@@ -93,7 +94,7 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
     _check_data(file, reader, entries, limits)
     orientation = _first(reader, entries, _ORIENTATION)
     return Essence(
-        file=reader.with_directory(start, [entries[tag] for tag in sorted(entries) if tag in _TAGS]),
+        file=reader.with_directory(start, [entries[tag] for tag in sorted(entries) if tag in _TAGS or tag == _PROFILE]),
         size=size,
         orientation=orientation if 1 <= orientation <= 8 else 1,
     )
@@ -102,9 +103,9 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
 def exif_orientation(exif: bytes) -> int:
     """The orientation that EXIF data tells, 1-8; 1 where it does not, or is damaged."""
     try:
-        reader = _Reader(exif)
+        reader = _Reader(exif, _EXIF_LIMITS)
         orientation = _first(reader, reader.directory(reader.first)[0], _ORIENTATION)
-    except UndecodableImage:
+    except (TooManySegments, UndecodableImage):
         return 1
     return orientation if 1 <= orientation <= 8 else 1
 
@@ -120,8 +121,9 @@ class _Entry(NamedTuple):
 class _Reader:
     """Directories of a TIFF or BigTIFF. Raises `UndecodableImage` for what lies outside the file."""
 
-    def __init__(self, file: bytes) -> None:
+    def __init__(self, file: bytes, limits: ImageLimits) -> None:
         self._file = file
+        self._max_tags = limits.max_segments
         if file[:2] not in (b"II", b"MM"):
             raise UndecodableImage("not a TIFF")
         self._order: Literal["little", "big"] = "little" if file[:2] == b"II" else "big"
@@ -139,8 +141,10 @@ class _Reader:
         count_bytes = 8 if self._is_big else 2
         entry_bytes = 4 + 2 * self._word
         count = self.integer(place, count_bytes)
-        if not 1 <= count <= _MAX_TAGS:
-            raise UndecodableImage(f"the TIFF is damaged: a directory has {count} tags")
+        if count < 1:
+            raise UndecodableImage("the TIFF is damaged: a directory has no tags")
+        if count > self._max_tags:
+            raise too_many("tags", self._max_tags, count)
         end = place + count_bytes + count * entry_bytes
         following = self.integer(end, self._word)
         entries: dict[int, _Entry] = {}
@@ -183,6 +187,8 @@ def _check_data(file: bytes, reader: _Reader, entries: dict[int, _Entry], limits
     for tag, most in _TAGS.items():
         if tag in entries and entries[tag].values > most:
             raise UndecodableImage(f"the TIFF is damaged: tag {tag} has {entries[tag].values} values")
+    if _PROFILE in entries:
+        limits.check_profile(entries[_PROFILE].values * _SIZES.get(entries[_PROFILE].kind, 1))
     compression = _first(reader, entries, _COMPRESSION) or _RAW
     if compression not in _COMPRESSIONS:
         raise UndecodableImage(f"the TIFF is compressed by method {compression}, which is not read here")
@@ -198,4 +204,4 @@ def _check_data(file: bytes, reader: _Reader, entries: dict[int, _Entry], limits
             raise UndecodableImage("the TIFF is damaged or truncated: its data is longer than the file")
         if compression == _JPEG:
             for offset, count in zip(offsets, counts, strict=False):
-                bitstream.check_scans(file[offset : offset + count], limits.max_scans)
+                bitstream.check_scans(file[offset : offset + count], limits.max_scans, limits.max_segments)

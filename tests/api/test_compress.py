@@ -135,10 +135,10 @@ async def test_no_body_is_refused(client: httpx2.AsyncClient) -> None:
     [
         ({"image": ("a.png", b"x")}, "missing_file"),
         ({"file": (None, "x")}, "missing_file"),
-        ([("file", ("a.png", b"x")), ("file", ("b.png", b"x"))], "bad_multipart"),
-        ([("file", ("a.png", b"x")), ("other", ("b.png", b"x"))], "bad_multipart"),
-        ([("file", ("a.png", b"x")), *[(f"f{n}", (None, "x")) for n in range(17)]], "bad_multipart"),
-        ([("file", ("a.png", b"x")), ("model", (None, "x" * 5000))], "bad_multipart"),
+        ([("file", ("a.png", b"x")), ("file", ("b.png", b"x"))], "too_many_parts"),
+        ([("file", ("a.png", b"x")), ("other", ("b.png", b"x"))], "too_many_parts"),
+        ([("file", ("a.png", b"x")), *[(f"f{n}", (None, "x")) for n in range(17)]], "too_many_parts"),
+        ([("file", ("a.png", b"x")), ("model", (None, "x" * 5000))], "field_too_large"),
     ],
 )
 async def test_a_form_without_exactly_one_file_is_refused(client: httpx2.AsyncClient, files: Any, code: str) -> None:
@@ -158,7 +158,6 @@ async def test_a_form_without_exactly_one_file_is_refused(client: httpx2.AsyncCl
         ("multipart/form-data; boundary=x", b""),
     ],
 )
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Starlette drops half a file
 async def test_a_malformed_form_is_refused(client: httpx2.AsyncClient, kind: str, body: bytes) -> None:
     response = await client.post("/compress", content=body, headers={"Content-Type": kind})
     assert response.status_code == 400

@@ -16,11 +16,13 @@ from tests.api.conftest import Connect
 from tests.api.pretend import PretendPool, picture, problem
 
 CODES = (
-    "animated_image bad_input bad_model bad_multipart bad_option bad_stream bad_training_data body_timeout "
-    "body_too_large deadline_exceeded draining empty_body internal method_not_allowed missing_file "
-    "model_not_found no_worker not_acceptable not_found overloaded poison_input quota_exceeded side_too_long "
-    "too_many_pixels too_many_scans unauthorized unavailable undecodable_image unknown_stream_model "
-    "unreachable_target unsupported_encoding unsupported_format unsupported_media_type"
+    "animated_image bad_input bad_model bad_multipart bad_option bad_stream bad_training_data "
+    "body_timeout body_too_large deadline_exceeded draining empty_body field_too_large headers_timeout "
+    "headers_too_large internal method_not_allowed missing_file model_not_found no_worker not_acceptable "
+    "not_found overloaded poison_input profile_too_large quota_exceeded side_too_long too_many_parts "
+    "too_many_pixels too_many_scans too_many_segments unauthorized unavailable undecodable_image "
+    "unknown_stream_model unreachable_target unsupported_encoding unsupported_format "
+    "unsupported_media_type"
 )
 
 

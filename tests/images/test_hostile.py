@@ -188,7 +188,6 @@ def test_metadata_bombs_cost_little_and_hurt_nobody() -> None:
         png(1, 1, ROW, before=png_chunk(b"eXIf", exif)),
         png(1, 1, ROW, before=png_chunk(b"zTXt", b"a\0\0" + zeros) * 20),
         png(1, 1, ROW, before=png_chunk(b"iTXt", b"a\0\1\0\0\0" + zeros) * 20),
-        png(1, 1, ROW, before=png_chunk(b"iCCP", b"a\0\0" + zeros)),
         png(1, 1, ROW, before=png_chunk(b"tEXt", b"a\0" + bytes(1_000_000)) * 20),
         jpeg[:2] + segment * 300 + jpeg[2:],
         jpeg[:2] + b"\xff\xe2\xff\xff" + (b"MPF\0" + tag_bomb(2_700, 32_000)).ljust(65_533, b"\0") + jpeg[2:],

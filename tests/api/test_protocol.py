@@ -1,0 +1,218 @@
+"""What one connection may draw out: its head, its answer, and what comes after the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from service.api._protocol import BoundedProtocol, ConnectionPolicy
+
+LARGE = 64 * 2**20  # more than sockets hold
+POLICY = ConnectionPolicy(
+    max_header_bytes=2000, header_timeout_s=0.3, transfer_timeout_s=0.3, slowest_bytes_per_s=1_000_000
+)
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers at once, unread, with as many bytes as the path says; or with the length of the body."""
+    body = b"x" * int(scope["path"][1:]) if scope["path"] != "/" else b""
+    if scope["method"] == "PUT":
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            more = message["more_body"]
+        body = str(len(body)).encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator[Connection]:
+    async with connected(POLICY) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def hurried() -> AsyncIterator[Connection]:
+    """A connection whose answers have little time, however large they are."""
+    async with connected(replace(POLICY, slowest_bytes_per_s=1e9)) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def connected(policy: ConnectionPolicy) -> AsyncIterator[Connection]:
+    config = Config(echo, log_config=None, h11_max_incomplete_event_size=policy.max_header_bytes)
+    config.load()
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: BoundedProtocol(policy, config, state, {}), "127.0.0.1", 0
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            server.close()
+
+
+async def said(connection: Connection, *, within_s: float = 10) -> bytes:
+    """Everything until the server hangs up."""
+    reader, _ = connection
+    received = b""
+    async with asyncio.timeout(within_s):
+        with contextlib.suppress(ConnectionResetError):
+            while chunk := await reader.read(2**20):
+                received += chunk
+    return received
+
+
+def refusal(answer: bytes, status: int, code: str) -> dict[str, Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in head
+    assert b"content-length: %d" % len(body) in head
+    problem: dict[str, Any] = json.loads(body)
+    assert (problem["status"], problem["code"]) == (status, code)
+    return problem
+
+
+async def test_a_head_that_trickles_in_is_refused(connection: Connection) -> None:
+    _, writer = connection
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    problem = refusal(await said(connection), 408, "headers_timeout")
+    assert problem["limit"] == POLICY.header_timeout_s
+
+
+async def test_a_trickle_buys_no_time(connection: Connection) -> None:
+    _, writer = connection
+
+    async def trickle() -> None:
+        writer.write(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(OSError):
+            for number in range(1000):
+                writer.write(b"X-%d: 1\r\n" % number)
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    trickling = asyncio.create_task(trickle())
+    refusal(await said(connection), 408, "headers_timeout")
+    trickling.cancel()
+
+
+async def test_who_says_nothing_is_hung_up_on(connection: Connection) -> None:
+    assert await said(connection) == b""
+
+
+async def test_a_second_head_on_a_connection_has_its_time_too(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(b"GET /3 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await reader.readuntil(b"xxx")).startswith(b"HTTP/1.1 200 ")
+    writer.write(b"GET / HT")
+    refusal(await said(connection), 408, "headers_timeout")
+
+
+async def test_a_long_head_in_pieces_is_refused(connection: Connection) -> None:
+    _, writer = connection
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: " + b"c" * 3000)
+    problem = refusal(await said(connection), 400, "headers_too_large")
+    assert problem["limit"] == 2000
+    assert problem["actual"] > 3000
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"GET / HTTP/1.1\r\n\r\n",  # no Host
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999999\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\nA\0: b\r\n\r\n",
+        b"\r\n\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused(connection: Connection, nonsense: bytes) -> None:
+    _, writer = connection
+    writer.write(nonsense)
+    refusal(await said(connection), 400, "bad_input")
+
+
+async def test_broken_chunks_of_a_body_are_refused(connection: Connection) -> None:
+    _, writer = connection
+    writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n")
+    refusal(await said(connection), 400, "bad_input")
+
+
+async def test_an_endless_extension_of_a_chunk_is_refused(connection: Connection) -> None:
+    _, writer = connection
+    writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;" + b"e" * 5000)
+    refusal(await said(connection), 400, "headers_too_large")
+
+
+async def test_no_second_answer_follows_an_answer(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    writer.write(b"not a chunk\r\n")
+    assert await said(connection) == b""
+
+
+async def test_the_rest_of_a_refused_body_is_not_waited_for(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    assert await said(connection) == b""
+
+
+async def test_who_sends_the_rest_keeps_the_connection(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    for _ in range(10):
+        await asyncio.sleep(0.05)
+        writer.write(bytes(100_000))
+    writer.write(b"GET /3 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await reader.readuntil(b"xxx")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_does_not_fetch_the_answer_is_hung_up_on(hurried: Connection) -> None:
+    reader, writer = hurried
+    writer.write(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % LARGE)
+    await reader.readexactly(10)
+    await asyncio.sleep(2)
+    assert len(await said(hurried)) < LARGE
+
+
+async def test_who_fetches_it_slowly_gets_it(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(b"GET /1000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    for _ in range(10):
+        await asyncio.sleep(0.05)
+        await reader.readexactly(100_000)
+
+
+async def test_bodies_pass(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n" + bytes(300_000))
+    assert (await said(connection)).endswith(b"\r\n\r\n300000")
+    assert reader.at_eof()
