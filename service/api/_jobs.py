@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final, final
 
 from starlette.requests import ClientDisconnect, Request
@@ -26,6 +27,7 @@ from service.jobs import (
     RestoreResult,
 )
 from service.serving import Pool, Result
+from service.serving.catalogue import Catalogue
 
 OUTPUTS: Final[dict[str, OutputFormat]] = {images.MEDIA_TYPES[output]: output for output in ("png", "webp", "bmp")}
 _STAGES: Final = ("decode", "queue", "device", "encode")
@@ -42,6 +44,7 @@ class Jobs:
         metrics: Metrics,
         limits: ImageLimits,
         max_effort: int,
+        catalogue: Catalogue,
         quotas: Quotas | None = None,
     ) -> None:
         self._pool = pool
@@ -49,6 +52,7 @@ class Jobs:
         self._metrics = metrics
         self._limits = limits
         self._max_effort = max_effort
+        self._catalogue = catalogue
         self._quotas = quotas
 
     async def compress(self, request: Request) -> Response:
@@ -104,8 +108,14 @@ class Jobs:
         exchange = exchange_of(request.scope)
         if self._quotas is not None:
             self._quotas.take_pixels(exchange.key, pixels)
-        job = Job(data=sent.data, options=options, request_id=exchange.request_id, deadline=sent.deadline)
-        result = await _while_connected(request, asyncio.create_task(self._pool.submit(job, pixels=pixels)))
+        with self._catalogue.use(options.model) as model:
+            job = Job(
+                data=sent.data,
+                options=replace(options, model=model.id),
+                request_id=exchange.request_id,
+                deadline=sent.deadline,
+            )
+            result = await _while_connected(request, asyncio.create_task(self._pool.submit(job, pixels=pixels)))
         self._metrics.observe_result(request.scope["route"].path, result, exchange.key)
         exchange.facts |= {"size": f"{result.width}x{result.height}", "model": result.model}
         return result

@@ -24,7 +24,7 @@ from service.api._exchange import Exchange
 from service.jobs import CompressResult
 from service.keys import Key
 from service.serving import PoolState, Result
-from service.store import ModelStore
+from service.serving.catalogue import Catalogue
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
@@ -37,12 +37,12 @@ _RATES: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 4, 8)
 class Metrics:
     """One registry, and what is counted in it. Routes are templates, so that labels are few."""
 
-    def __init__(self, store: ModelStore, pool: Callable[[], PoolState], is_draining: Callable[[], bool]) -> None:
+    def __init__(self, catalogue: Catalogue, pool: Callable[[], PoolState], is_draining: Callable[[], bool]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a timestamp beside every number, which nobody asks for
         self._registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
-        registry.register(_StateCollector(store, pool, is_draining))
+        registry.register(_StateCollector(catalogue, pool, is_draining))
         self._requests = Counter(
             "vcodec_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
@@ -129,8 +129,8 @@ class Metrics:
 class _StateCollector(Collector):
     """What is read when it is asked for: the pool's state, and what is served."""
 
-    def __init__(self, store: ModelStore, pool: Callable[[], PoolState], is_draining: Callable[[], bool]) -> None:
-        self._store = store
+    def __init__(self, catalogue: Catalogue, pool: Callable[[], PoolState], is_draining: Callable[[], bool]) -> None:
+        self._catalogue = catalogue
         self._pool = pool
         self._is_draining = is_draining
 
@@ -158,11 +158,27 @@ class _StateCollector(Collector):
         for worker in state.workers:
             up.add_metric([worker.name, worker.device], float(worker.is_ready))
         yield up
-        models = InfoMetricFamily("vcodec_model", "The models in the store.", labels=["model"])
-        for model in self._store.models():
-            models.add_metric([model.id], {"name": model.name, "created": model.created})
-        yield models
+        yield from self._of_models()
         yield InfoMetricFamily("vcodec_build", "This build.", {"version": __version__})
+
+    def _of_models(self) -> Iterator[Metric]:
+        catalogue = self._catalogue
+        info = InfoMetricFamily(
+            "vcodec_model", "The models in the store; state is active, loading, draining or stored.", labels=["model"]
+        )
+        jobs = GaugeMetricFamily("vcodec_model_jobs", "Jobs that have been promised a model.", labels=["model"])
+        for model in catalogue.models():
+            state = catalogue.state_of(model)
+            info.add_metric([model.id], {"name": model.name, "created": model.created, "state": state})
+            jobs.add_metric([model.id], float(catalogue.jobs(model)))
+        yield info
+        yield jobs
+        yield _by_label("model_swaps", "Attempts to make another model the default.", "result", catalogue.swaps)
+        yield GaugeMetricFamily(
+            "vcodec_model_load_duration_seconds",
+            "How long the last model to become the default took to load.",
+            catalogue.load_seconds,
+        )
 
 
 def _by_label(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:

@@ -18,7 +18,8 @@ from service.api._metrics import Metrics
 from service.api._policy import page_headers
 from service.errors import Draining, ModelNotFound, NotFound, NoWorker, Unavailable
 from service.serving import Pool, PoolState
-from service.store import Manifest, ModelStore
+from service.serving.catalogue import Catalogue
+from service.store import Manifest
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -39,9 +40,9 @@ class Drain:
 class Pages:
     """The endpoints that answer at once, whatever the load."""
 
-    def __init__(self, pool: Pool, store: ModelStore, metrics: Metrics, drain: Drain) -> None:
+    def __init__(self, pool: Pool, catalogue: Catalogue, metrics: Metrics, drain: Drain) -> None:
         self._pool = pool
-        self._store = store
+        self._catalogue = catalogue
         self._metrics = metrics
         self._drain = drain
         static = resources.files("service.api").joinpath("static")
@@ -68,12 +69,17 @@ class Pages:
             about_to_stop = self._drain.has_begun or state.is_stopping
             error: Unavailable = (Draining if about_to_stop else NoWorker)("; ".join(reasons), retry_after_s=1.0)
             return problems.answer(request.scope, error, more={"reasons": reasons})
-        default = self._store.default
+        default = self._catalogue.store.default
         return JSONResponse(
             {
                 "status": "ready",
                 "version": __version__,
                 "model": {"id": default.id, "name": default.name},
+                "models": [
+                    {"id": model.id, "name": model.name, "state": model_state, "jobs": self._catalogue.jobs(model)}
+                    for model in self._catalogue.models()
+                    if (model_state := self._catalogue.state_of(model)) != "stored"
+                ],
                 "workers": [
                     {
                         "name": worker.name,
@@ -87,6 +93,7 @@ class Pages:
                 "notes": {
                     **state.notes,
                     **{f"not ready: {text.partition(':')[0]}": text for text in state.reasons},
+                    **{f"damaged: {name}": reason for name, reason in self._catalogue.store.damaged.items()},
                 },
             }
         )
@@ -97,11 +104,11 @@ class Pages:
 
     async def models(self, _request: Request) -> Response:
         """The models in the store. A retired one restores its streams, but compresses with no codec."""
-        return JSONResponse([self._describe(model) for model in self._store.models()])
+        return JSONResponse([self._describe(model) for model in self._catalogue.models()])
 
     async def model(self, request: Request) -> Response:
         """One model, by name or id."""
-        return JSONResponse(self._describe(self._store.get(request.path_params["model"])))
+        return JSONResponse(self._describe(self._catalogue.store.get(request.path_params["model"])))
 
     async def problem(self, request: Request) -> Response:
         """What an error means and what to do about it."""
@@ -131,7 +138,7 @@ class Pages:
         if not any(worker.is_ready for worker in state.workers):
             reasons += state.reasons or ["no worker has been started"]
         try:
-            _ = self._store.default
+            _ = self._catalogue.store.default
         except ModelNotFound as error:
             reasons.append(error.detail)
         return reasons
@@ -140,7 +147,8 @@ class Pages:
         return {
             "id": model.id,
             "name": model.name,
-            "default": model.id == self._store.default.id,
+            "default": self._catalogue.is_active(model),
+            "state": self._catalogue.state_of(model),
             "codecs": [] if model.retired else model.codecs,
             "scales": model.scales,
             "created": model.created,

@@ -28,6 +28,7 @@ from service.errors import BadInput, BadOption, MethodNotAllowed, NotFound, Virt
 from service.images import ImageLimits
 from service.keys import KeyRing
 from service.serving import Pool, PoolPolicy, open_pool
+from service.serving.catalogue import Catalogue
 from service.settings import Settings
 from service.store import ModelStore
 
@@ -41,16 +42,17 @@ def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | N
 
     Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
     """
-    store = ModelStore(settings.model_store)
     limits = settings.image_limits
-    pool = pool or _open_pool(settings, limits)
+    store = ModelStore(settings.model_store, tolerant=True)
+    pool = pool or _open_pool(settings, limits, store)
+    catalogue = Catalogue(store, pool)
     drain = drain or Drain()
-    metrics = Metrics(store, pool.state, lambda: drain.has_begun)
+    metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun)
     keys = KeyRing(settings.keys, settings.api_keys_file) if settings.wants_keys else None
     quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
-    jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, quotas)
+    jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, catalogue, quotas)
     app = _application(pool)
-    _add_routes(app, jobs, Pages(pool, store, metrics, drain), keys)
+    _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys)
     _add_problems(app)
     # The last that is added is the first that is called.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
@@ -158,12 +160,14 @@ def _body_policy(settings: Settings) -> BodyPolicy:
     )
 
 
-def _open_pool(settings: Settings, limits: ImageLimits) -> Pool:
+def _open_pool(settings: Settings, limits: ImageLimits, store: ModelStore) -> Pool:
     arguments: dict[str, object] = {
         "store": settings.model_store,
         "limits": limits,
         "max_effort": settings.max_effort,
     }
+    if store.models():  # not what CURRENT says by the time that a worker opens: only `Catalogue` changes the default
+        arguments["model"] = store.default.id
     if settings.workers_per_device > 1:  # on a CPU they would otherwise all take every core
         arguments["threads"] = max(1, (os.cpu_count() or 1) // settings.workers_per_device)
     policy = PoolPolicy(

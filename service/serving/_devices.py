@@ -35,9 +35,14 @@ def default_threads(device: str, workers: int) -> int:
 
 def has_memory_for_spares(count: int) -> bool:
     """Whether so many more workers fit into memory with ease. False where that cannot be found out."""
-    free = [_available_bytes(), _cgroup_bytes()]
-    known = [amount for amount in free if amount is not None]
-    return bool(known) and min(known) >= count * _SPARE_BYTES
+    available = available_bytes()
+    return available is not None and available >= count * _SPARE_BYTES
+
+
+def available_bytes() -> int | None:
+    """How much memory this machine, or this container, can give; None where that cannot be found out."""
+    known = [amount for amount in (_available_bytes(), _cgroup_bytes()) if amount is not None]
+    return min(known, default=None)
 
 
 def _cuda_devices() -> int:

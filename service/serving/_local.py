@@ -28,7 +28,7 @@ from service.serving._backlog import Throughput, kind_of, refuse_above, retry_af
 from service.serving._devices import default_threads, find_devices, has_memory_for_spares
 from service.serving._quarantine import Quarantine
 from service.serving._rollout import bring_up, roll_out
-from service.serving._seat import Answer, Seat
+from service.serving._seat import Answer, Seat, merged_notes
 from service.serving._ticket import Line, Ticket
 from service.serving._worker import Broken, Done, Failed, Opening
 
@@ -66,7 +66,7 @@ class LocalPool:
         if waiting := [ticket.future for ticket in self._open]:
             await asyncio.wait(waiting, timeout=self._policy.stop_grace_s)
         for ticket in list(self._open):
-            self._fail(ticket, Draining("the service stopped before the work was done", retry_after_s=5.0))
+            ticket.fail(Draining("the service stopped before the work was done", retry_after_s=5.0))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -89,7 +89,7 @@ class LocalPool:
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
         self.admit()
-        digest = await asyncio.to_thread(_digest, job.data)
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(job.data).digest())
         self._quarantine.check(digest)
         check_deadline(job.deadline)
         self.admit()  # again, since others were admitted meanwhile; from here to the line nothing is awaited
@@ -117,7 +117,17 @@ class LocalPool:
 
     async def load(self, model: str) -> None:
         """Have every warm worker load the model of that id; workers to come open with it."""
-        await roll_out(self._seats, model, self._policy.start_timeout_s)
+        task = asyncio.create_task(roll_out(self._seats, model, self._policy.start_timeout_s), name="load")
+        self._tasks.append(task)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if self._is_stopping:
+                raise Draining("the service stopped before the model was loaded", retry_after_s=5.0) from None
+            task.cancel()
+            raise
+        finally:
+            self._tasks.remove(task)
         self._arguments = {**self._arguments, "model": model}
         for seat in self._seats:
             seat.opening = replace(seat.opening, arguments=self._arguments)
@@ -139,7 +149,7 @@ class LocalPool:
             oldest_age_s=max((now - ticket.queued_at for ticket in waiting), default=0.0),
             estimated_wait_s=self._estimated_wait_s(),
             is_stopping=self._is_stopping,
-            notes=_merged([seat.notes for seat in self._seats]),
+            notes=merged_notes(self._seats),
             reasons=tuple(
                 f"worker {seat.name}: {seat.reason}" for seat in self._seats if not (seat.is_ready or seat.is_spare)
             ),
@@ -170,7 +180,7 @@ class LocalPool:
                 if not ticket.future.done():
                     ticket.future.set_result(replace(answer.result, stages_s=stages_s))
             case Failed():
-                self._fail(ticket, answer.error)
+                ticket.fail(answer.error)
             case Broken():
                 self._on_broken(ticket, answer.report)
         if ticket.alone:
@@ -195,7 +205,7 @@ class LocalPool:
                 self._quarantine.check(ticket.digest)
             except PoisonInput as error:
                 _LOG.error(Event("quarantine", request_id=ticket.job.request_id))
-                self._fail(ticket, error)
+                ticket.fail(error)
             else:
                 self._repeat(ticket, alone=True)
         self._dispatch()
@@ -268,7 +278,7 @@ class LocalPool:
     def _on_broken(self, ticket: Ticket, report: str) -> None:
         _LOG.error(Event("job_broke", request_id=ticket.job.request_id, report=report))
         if ticket.was_repeated:
-            self._fail(ticket, VirtualCodecError("an error of the service; it has been logged"))
+            ticket.fail(VirtualCodecError("an error of the service; it has been logged"))
             return
         ticket.was_repeated = True  # once, alone: the device may only have been short of memory
         self._repeat(ticket, alone=True)
@@ -279,23 +289,10 @@ class LocalPool:
             ticket.alone |= alone
             self._line.add(ticket)
 
-    def _fail(self, ticket: Ticket, error: VirtualCodecError) -> None:
-        if not ticket.future.done():
-            ticket.future.set_exception(error)
-
     def _estimated_wait_s(self) -> float:
         return self._line.estimated_wait_s(self._usable(), self._seats)
-
-
-def _merged(notes: list[Mapping[str, str]]) -> dict[str, str]:
-    names = {name for of_seat in notes for name in of_seat}
-    return {name: ", ".join(sorted({of_seat[name] for of_seat in notes if name in of_seat})) for name in sorted(names)}
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _LOG.critical(Event("seat_lost", name=task.get_name()), exc_info=error)
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, final
 
 from service.errors import BadModel
@@ -212,3 +212,10 @@ class Seat:
         for waiting in self._loads.values():
             if not waiting.done():
                 waiting.set_exception(WorkerEnded(f"worker {self.name} {reason}"))
+
+
+def merged_notes(seats: Sequence[Seat]) -> dict[str, str]:
+    """What the workers replaced for want of something better, each thing once."""
+    notes = [seat.notes for seat in seats]
+    names = {name for of_seat in notes for name in of_seat}
+    return {name: ", ".join(sorted({of_seat[name] for of_seat in notes if name in of_seat})) for name in sorted(names)}

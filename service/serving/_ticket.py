@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar, final
 
+from service.errors import VirtualCodecError
 from service.jobs import Job
 from service.serving import Result
 
@@ -39,6 +40,11 @@ class Ticket:
     def remaining_s(self, now: float) -> float:
         """Seconds of work left, by the estimate, while it runs."""
         return max(0.0, self.estimate_s - (now - self.started_at))
+
+    def fail(self, error: VirtualCodecError) -> None:
+        """Tell who waits, if anybody still does."""
+        if not self.future.done():
+            self.future.set_exception(error)
 
     def disarm(self) -> None:
         """Let nobody watch over it any more: it is back."""

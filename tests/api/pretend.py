@@ -100,6 +100,29 @@ class PretendPool:
         )
 
 
+def manifest_of(name: str, *, is_retired: bool = False) -> Manifest:
+    """Its manifest."""
+    networks = {
+        f"postprocess-{scale}": NetworkEntry(
+            architecture=name, arguments={}, file=f"p{scale}.safetensors", sha256="0" * 64
+        )
+        for scale in (1, 2)
+    }
+    return Manifest(
+        name=name,
+        id=model_id(networks),
+        created="2026-11-22",
+        retired=is_retired,
+        codecs=["jpeg"],
+        networks=networks,
+        metrics={"bd_rate": -30.5},
+    )
+
+
+SMALL = manifest_of("small").id
+"""The id of the default model of `write_store`: what jobs that name no model are promised."""
+
+
 def picture(form: str = "PNG", size: tuple[int, int] = (30, 20), **options: Any) -> bytes:
     """A small image file."""
     file = io.BytesIO()
@@ -125,24 +148,15 @@ def problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]
 def write_store(root: Path) -> Path:
     """A store in the folder `root` with the models `small` (the default) and `old` (retired)."""
     for name, is_retired in (("small", False), ("old", True)):
-        networks = {
-            f"postprocess-{scale}": NetworkEntry(
-                architecture=name, arguments={}, file=f"p{scale}.safetensors", sha256="0" * 64
-            )
-            for scale in (1, 2)
-        }
-        manifest = Manifest(
-            name=name,
-            id=model_id(networks),
-            created="2026-11-22",
-            retired=is_retired,
-            codecs=["jpeg"],
-            networks=networks,
-            metrics={"bd_rate": -30.5},
-        )
-        (root / name).mkdir()
-        (root / name / "manifest.json").write_text(manifest.model_dump_json())
-        for network in networks.values():
-            (root / name / network.file).touch()
+        write_model(root, name, is_retired=is_retired)
     (root / "CURRENT").write_text("small\n")
     return root
+
+
+def write_model(root: Path, name: str, *, is_retired: bool = False) -> None:
+    """A model of that name in the store, without weights that anything could be done with."""
+    manifest = manifest_of(name, is_retired=is_retired)
+    (root / name).mkdir()
+    (root / name / "manifest.json").write_text(manifest.model_dump_json())
+    for network in manifest.networks.values():
+        (root / name / network.file).touch()

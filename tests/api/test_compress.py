@@ -13,7 +13,7 @@ import pytest
 from service.errors import Draining, Overloaded, UnreachableTarget, VirtualCodecError
 from service.jobs import CompressOptions
 from tests.api.conftest import Connect
-from tests.api.pretend import PretendPool, picture, problem
+from tests.api.pretend import SMALL, PretendPool, picture, problem
 
 
 class Unread(httpx2.AsyncByteStream):
@@ -30,7 +30,7 @@ async def test_a_raw_body_comes_back_as_a_jpeg(client: httpx2.AsyncClient, pool:
     assert response.content == b"\xff\xd8stream\xff\xd9"
     [(job, pixels)] = pool.jobs
     assert job.data == picture()
-    assert job.options == CompressOptions()
+    assert job.options == CompressOptions(model=SMALL)
     assert pixels == 600
     assert job.deadline == pytest.approx(time.monotonic() + 120, abs=5)
 
@@ -65,13 +65,13 @@ async def test_a_form_may_hold_the_file_and_the_options(client: httpx2.AsyncClie
         data={"quality": "70", "scale": "1", "background": "00ff00"},
     )
     assert response.status_code == 200
-    assert pool.jobs[0][0].options == CompressOptions(quality=70, scale=1, background=(0, 255, 0))
+    assert pool.jobs[0][0].options == CompressOptions(quality=70, scale=1, background=(0, 255, 0), model=SMALL)
 
 
 async def test_options_are_read_from_the_query(client: httpx2.AsyncClient, pool: PretendPool) -> None:
     response = await client.post("/compress?max_bpp=0.5&effort=7&model=small", content=picture())
     assert response.status_code == 200
-    assert pool.jobs[0][0].options == CompressOptions(max_bpp=0.5, effort=7, model="small")
+    assert pool.jobs[0][0].options == CompressOptions(max_bpp=0.5, effort=7, model=SMALL)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_who_asks_for_no_effort_gets_no_more_than_the_servers_maximum(
 ) -> None:
     async with connect(max_effort=2) as client:
         assert (await client.post("/compress", content=picture())).status_code == 200
-    assert pool.jobs[-1][0].options == CompressOptions(effort=2)
+    assert pool.jobs[-1][0].options == CompressOptions(effort=2, model=SMALL)
 
 
 async def test_no_body_is_refused(client: httpx2.AsyncClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from service import bitstream
 from service.jobs import RestoreOptions
 from tests.api.conftest import Connect
-from tests.api.pretend import PretendPool, picture, problem
+from tests.api.pretend import SMALL, PretendPool, picture, problem
 
 
 def stream(scale: int = 2) -> bytes:
@@ -26,7 +26,7 @@ async def test_any_jpeg_comes_back_as_a_png(client: httpx2.AsyncClient, pool: Pr
     assert response.headers["vcodec-size"] == "30x20"
     assert "vcodec-quality" not in response.headers
     [(job, pixels)] = pool.jobs
-    assert job.options == RestoreOptions(output="png")
+    assert job.options == RestoreOptions(output="png", model=SMALL)
     assert pixels == 600
 
 

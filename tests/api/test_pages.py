@@ -57,7 +57,8 @@ async def test_a_store_without_models_is_not_ready(connect: Connect, tmp_path_fa
 
 async def test_the_models_are_listed(client: httpx2.AsyncClient) -> None:
     old, small = (await client.get("/models")).json()
-    assert set(small) == {"id", "name", "default", "codecs", "scales", "created", "metrics"}
+    assert (old["state"], small["state"]) == ("stored", "active")
+    assert set(small) == {"id", "name", "default", "codecs", "scales", "created", "metrics", "state"}
     assert small["name"] == "small"
     assert small["default"] is True
     assert small["codecs"] == ["jpeg"]
