@@ -29,6 +29,7 @@ _RATE_WEIGHT: Final = (
     1.3  # the smooth rate misses what the trellis zeroes; 1.3 measured better than 1 and as good as 1.5
 )
 _MEMORY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
+_USUAL_STEP: Final = 40.0  # finer tables want shorter strides
 _BAND: Final = 256  # rows whose codec is differentiated at once
 
 
@@ -47,6 +48,7 @@ def descended(trials: Trials, trial: Trial, worth: float, effort: Effort, *, pol
     mode, settings = trial.mode, trial.settings
     description = trials.describe(mode, settings).astype(np.float32)
     mean, square = np.zeros_like(description), 0.0
+    stride = effort.stride * min(1.0, (settings.step * mode.scale / _USUAL_STEP) ** 0.5)
     for step in range(1, effort.rounds + 1):
         if trial.header.show_decoded:
             return
@@ -55,7 +57,7 @@ def descended(trials: Trials, trial: Trial, worth: float, effort: Effort, *, pol
         mean += (1 - _MEMORY[0]) * (gradient - mean)
         square += (1 - _MEMORY[1]) * (float(np.square(gradient).mean()) - square)
         typical = (square / (1 - _MEMORY[1] ** step)) ** 0.5 * (1 - _MEMORY[0] ** step)
-        description -= mean * np.float32(effort.stride / max(typical, 1e-12))
+        description -= mean * np.float32(stride / max(typical, 1e-12))
         np.clip(description, 0, 255, out=description)
         trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
         yield trial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -34,7 +35,7 @@ def largest(
     reached: tuple[float, float] | None = None
     missed: tuple[float, float] | None = None
     x = min(high, max(low, first))
-    aim = wanted + tolerance / 3
+    aim, moved = wanted + tolerance / 3, 0.0
     for _ in range(_TRIES):
         value, item = evaluate(x)
         if value >= wanted:
@@ -53,7 +54,9 @@ def largest(
             place = (reached[1] - aim) / max(reached[1] - missed[1], 1e-12)
             x = reached[0] + width * min(1 - _INSIDE, max(_INSIDE, place))
         else:
-            x = min(high, max(low, x + (aim - value) / slope))
+            move = (aim - value) / slope
+            move = math.copysign(max(abs(move), 2 * abs(moved)), move)  # a second step one way is longer than the first
+            x, moved = min(high, max(low, x + move)), move
     if best[0] is None:
         value, item = evaluate(low)
         best = (item, value) if value >= wanted else (None, value)

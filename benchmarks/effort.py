@@ -1,0 +1,149 @@
+"""What each effort gains and costs: streams of one model at a few qualities, against default effort.
+
+python -m benchmarks.effort PICTURES --report docs/effort.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import images, metrics
+from service.codec import VirtualCodec, open_codec
+from service.codec.effort import EFFORTS
+from service.jobs import DEFAULT_EFFORT, CompressOptions
+
+QUALITIES = (8, 25, 50, 75)
+METRICS = ("RGB-PSNR", "Y-PSNR", "MS-SSIM")
+
+Pixels = NDArray[np.uint8]
+Curve = NDArray[np.float64]  # [qualities, 4]: bits per pixel, PSNR, PSNR of luma, MS-SSIM in dB
+
+WHAT = (
+    "the likeliest mode, quantised once",
+    "the likeliest mode",
+    "and its scans optimised",
+    "and the modes that are best for every fifth image",
+    "and those that are best for every fiftieth",
+    "all modes, a third pass of the quantiser",
+    "and six neighbouring settings of the encoder",
+    "as 4, and 3 rounds of gradient descent on the description",
+    "as 5, and 8 rounds",
+    "as 6, and 20 rounds",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An effort's mean BD-rates in percent against default effort, by `METRICS`, and its time over that one's."""
+
+    effort: int
+    savings: tuple[float, ...]
+    time_ratio: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="pictures; their middle 512 x 384 pixels are taken")
+    parser.add_argument("--model-store", type=Path, default=Path("model_store"))
+    parser.add_argument("--pictures", type=int, default=6, help="how many, evenly over the folder")
+    parser.add_argument("--efforts", type=int, nargs="*", default=range(10))
+    parser.add_argument("--report", type=Path, help="a Markdown file to write")
+    given = parser.parse_args()
+    codec = open_codec(given.model_store)
+    pictures = list(_pictures(given.folder, given.pictures))
+    anchor, anchor_s = _curves(codec, pictures, DEFAULT_EFFORT)
+    rows = []
+    for effort in given.efforts:
+        curves, seconds = (anchor, anchor_s) if effort == DEFAULT_EFFORT else _curves(codec, pictures, effort)
+        rows.append(Row(effort=effort, savings=_savings(anchor, curves), time_ratio=seconds / anchor_s))
+        print(_line(rows[-1]), file=sys.stderr, flush=True)
+    report = _report(rows, len(pictures), given.folder.name)
+    if given.report:
+        given.report.write_text(report)
+    else:
+        print(report)
+    return 0
+
+
+def _pictures(folder: Path, count: int) -> Iterator[Pixels]:
+    paths = sorted(path for path in folder.iterdir() if path.suffix in {".png", ".webp"})
+    for path in paths[:: max(1, len(paths) // count)][:count]:
+        pixels = images.decode(path.read_bytes())
+        top, left = max(0, pixels.shape[0] - 384) // 2, max(0, pixels.shape[1] - 512) // 2
+        yield np.ascontiguousarray(pixels[top : top + 384, left : left + 512])
+
+
+def _curves(codec: VirtualCodec, pictures: list[Pixels], effort: int) -> tuple[list[Curve], float]:
+    """Each picture's curve, and the processor time that compressing took."""
+    curves, seconds = [], 0.0
+    for pixels in pictures:
+        source, points = images.encode(pixels, "png"), []
+        for quality in QUALITIES:
+            start = time.process_time()
+            stream = codec.compress(source, CompressOptions(quality=quality, effort=effort)).stream
+            seconds += time.process_time() - start
+            restored = images.decode(codec.restore(stream).image)
+            points.append(
+                (
+                    8 * len(stream) / (pixels.shape[0] * pixels.shape[1]),
+                    metrics.psnr(pixels, restored),
+                    metrics.psnr_y(pixels, restored),
+                    metrics.similarity_db(metrics.ms_ssim(pixels, restored)),
+                )
+            )
+        curves.append(np.array(points))
+    return curves, seconds
+
+
+def _savings(anchor: list[Curve], curves: list[Curve]) -> tuple[float, ...]:
+    return tuple(
+        float(
+            np.mean(
+                [
+                    metrics.bd_rate(before[:, [0, 1 + index]], after[:, [0, 1 + index]], 0.05, 2.0)
+                    for before, after in zip(anchor, curves, strict=True)
+                ]
+            )
+        )
+        for index in range(len(METRICS))
+    )
+
+
+def _line(row: Row) -> str:
+    savings = (f"{saving:+.1f}" for saving in row.savings)
+    return " | ".join([str(row.effort), WHAT[row.effort], *savings, f"{row.time_ratio:.2f}"])
+
+
+def _report(rows: list[Row], count: int, name: str) -> str:
+    assert len(WHAT) == len(EFFORTS)
+    table = "\n".join(f"| {_line(row)} |" for row in rows)
+    return f"""# What an effort gains and costs
+
+BD-rate in percent against default effort (4), and processor time of compressing as a multiple of that one's: the mean
+of {count} pictures (the middle 512 x 384 pixels of some of `{name}`) at qualities {", ".join(map(str, QUALITIES))}, \
+`scale=auto`, with the default
+model. All were measured in one run.
+
+A *mode* is a scale with a chroma subsampling. *Gradient descent* moves the description, or at scale 1 the image that is
+coded, to where its stream costs less: squared error of the really restored image, and bits at the quality's exchange
+rate. Forward is the real encoder and decoder, backward the post-processing network and a smooth model of JPEG. Each
+round is coded and restored for real, and the best of all is kept.
+
+| effort | what it does | {" | ".join(METRICS)} | time |
+|--:|---|{"--:|" * (len(METRICS) + 1)}
+{table}
+
+Made by `python -m benchmarks.effort FOLDER --report docs/effort.md`.
+"""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from service.codec.effort import EFFORTS, Effort
+from service.codec.model import LoadedModel
+from service.codec.operating import MODES, Mode
+from service.codec.refine import descended, neighbours
+from service.codec.trial import Stopwatch, Trials
+from service.codecs import CODECS, JpegSettings
+from service.runner import DirectRunner
+from service.store import ModelStore
+from tests.pictures import scene
+
+STORE = Path(__file__).parents[2] / "model_store"
+PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:123, 180:310])
+PATIENT = Effort(least_share=0, polish=False, passes=2, rounds=4, stride=0.3)
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    store = ModelStore(STORE)
+    return LoadedModel(store, store.default, DirectRunner())
+
+
+def trials_of(model: LoadedModel, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Trials:
+    return Trials(picture, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_the_gradient_leads_to_a_cheaper_stream(model: LoadedModel, mode: Mode) -> None:
+    trials = trials_of(model, PHOTOGRAPH)
+    step = 40.0 / mode.scale
+    worth = model.operating.worth_at(mode, step)
+    first = trials.measure(mode, trials.settings(mode, step))
+    costs = [trial.cost(worth) for trial in descended(trials, first, worth, PATIENT)]
+    assert len(costs) == PATIENT.rounds
+    assert min(costs) < first.cost(worth)
+
+
+def test_grey_pictures_have_a_gradient_too(model: LoadedModel) -> None:
+    mode = MODES[1]
+    trials = trials_of(model, np.ascontiguousarray(PHOTOGRAPH[..., 1]))
+    worth = model.operating.worth_at(mode, 30.0)
+    first = trials.measure(mode, trials.settings(mode, 30.0))
+    refined = list(descended(trials, first, worth, PATIENT))
+    assert all(trial.restored.shape == PHOTOGRAPH.shape[:2] for trial in refined)
+    assert min(trial.cost(worth) for trial in refined) < first.cost(worth)
+
+
+def test_the_gradient_is_the_derivative_of_the_error(model: LoadedModel) -> None:
+    picture = scene(48, 64)
+    random = np.random.default_rng(0)
+    trials = trials_of(model, picture)
+    for mode in MODES[:2]:
+        settings = trials.settings(mode, 40.0)
+        decoded = trials.decode(trials.encode(mode, settings))
+        gradient = trials.error_gradient(mode, settings, decoded)
+        vector = trials.condition(mode, settings)
+        direction = random.choice(np.array([-6, 6], np.int16), decoded.shape)
+        errors = []
+        for sign in (-1, 1):
+            moved = np.clip(decoded + sign * direction, 0, 255).astype(np.uint8)
+            restored = model.restore(moved, mode.scale, vector).astype(np.float64)
+            errors.append(np.square(restored - picture).sum())
+        inside = np.clip(decoded + direction, 0, 255).astype(np.float64) - np.clip(decoded - direction, 0, 255)
+        assert errors[1] - errors[0] == pytest.approx(float((gradient * inside).sum()), rel=0.25)
+
+
+def test_neighbours_are_all_different_and_near() -> None:
+    settings = JpegSettings(step=30)
+    around = list(neighbours(settings))
+    assert len({repr(each) for each in [*around, settings]}) == len(around) + 1
+    assert all(0.8 < each.step / settings.step < 1.25 for each in around)
+
+
+def test_there_are_ten_efforts_and_each_searches_no_less_for_its_modes() -> None:
+    assert len(EFFORTS) == 10
+    assert [effort.rounds for effort in EFFORTS] == sorted(effort.rounds for effort in EFFORTS)
+    assert not any(effort.rounds or effort.neighbours for effort in EFFORTS[:5])
