@@ -1,8 +1,8 @@
 """The networks, and the table that manifests choose them from.
 
 A new network is one module here and one row in `NETWORKS`; manifests name the row and its arguments, so that neither
-serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] and a condition
-[B, CONDITION_SIZE] (see `service.networks.condition`), and tells three numbers of itself:
+serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] (the paper's: [B, 1, h, w])
+and a condition [B, CONDITION_SIZE] (see `service.networks.condition`), and tells three numbers of itself:
 
     ratio     output size over input size
     multiple  what its input's sides, and a tile's origin, must be multiples of
@@ -18,13 +18,24 @@ from torch import Tensor, nn
 
 from service.errors import BadModel
 from service.networks._description import DescriptionNet, shrink
+from service.networks._paper import PaperDescriptionNet, PaperRestorationNet
 from service.networks._postprocess import PostprocessNet, enlarge
 
-__all__ = ["NETWORKS", "ColourNet", "DescriptionNet", "PostprocessNet", "build", "enlarge", "shrink"]
+__all__ = [
+    "NETWORKS",
+    "ColourNet",
+    "DescriptionNet",
+    "PaperDescriptionNet",
+    "PaperRestorationNet",
+    "PostprocessNet",
+    "build",
+    "enlarge",
+    "shrink",
+]
 
 
 class ColourNet(Protocol):
-    """What every row of `NETWORKS` makes; see the module's docstring."""
+    """What every row of `NETWORKS` for colour makes; see the module's docstring."""
 
     ratio: float
     multiple: int
@@ -37,6 +48,9 @@ class ColourNet(Protocol):
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "postprocess": PostprocessNet,
     "description": DescriptionNet,
+    "paper-description": PaperDescriptionNet,
+    "paper-postprocess": PaperRestorationNet,
+    "paper-virtual-codec": PaperRestorationNet,
 }
 
 

@@ -17,6 +17,7 @@ SMALL: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "postprocess at scale 2": ("postprocess", {"scale": 2, "channels": 8, "blocks": 2}),
     "description": ("description", {"channels": 8, "blocks": 2}),
 }
+PAPER = ("paper-description", "paper-postprocess", "paper-virtual-codec")
 
 
 @pytest.fixture(params=list(SMALL.values()), ids=list(SMALL))
@@ -27,7 +28,39 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
 
 
 def test_every_row_of_the_table_is_tried_here() -> None:
-    assert {architecture for architecture, _ in SMALL.values()} == set(NETWORKS)
+    assert {architecture for architecture, _ in SMALL.values()} | set(PAPER) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("architecture", PAPER)
+def test_the_papers_networks_are_grey_and_scale_by_two(architecture: str) -> None:
+    network: Any = build(architecture, {"width": 4})
+    output = network(torch.rand(2, 1, 32, 48))
+    assert output.shape == (2, 1, round(32 * network.ratio), round(48 * network.ratio))
+    output.square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("architecture", PAPER)
+def test_the_papers_networks_see_no_further_than_their_radius(architecture: str) -> None:
+    torch.manual_seed(1)
+    network: Any = build(architecture, {"width": 4}).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()  # no ReLU is ever shut, so that everything in reach counts
+    picture = torch.rand(1, 1, 96, 96, dtype=torch.float64)
+    changed = picture.clone()
+    changed[..., 0:2] = torch.rand(1, 1, 96, 2, dtype=torch.float64)
+    difference = (network(picture) - network(changed)).abs().amax(dim=(0, 1, 2))
+    assert difference[0] > 0
+    assert difference[round((1 + network.radius) * network.ratio) :].max() == 0
+    assert difference[: round((network.radius - 2) * network.ratio)].min() > 0
+
+
+def test_the_papers_networks_have_the_published_size() -> None:
+    sizes = {name: sum(p.numel() for p in build(name, {}).parameters()) for name in PAPER}
+    described, restored = sizes["paper-description"], sizes["paper-postprocess"]
+    assert (round(described / 1e6, 2), round(restored / 1e6, 2)) == (0.76, 0.91)
+    assert sizes["paper-virtual-codec"] == restored
 
 
 def test_it_scales_by_its_ratio(network: Any) -> None:
@@ -96,7 +129,7 @@ def test_shrinking_keeps_flat_pictures_flat_and_brightness() -> None:
 
 
 def test_an_unknown_architecture_is_a_bad_model() -> None:
-    with pytest.raises(BadModel, match="description, postprocess"):
+    with pytest.raises(BadModel, match="description, paper-description"):
         build("transformer", {})
     with pytest.raises(BadModel, match="scale must be 1 or 2"):
         build("postprocess", {"scale": 3, "channels": 8, "blocks": 1})

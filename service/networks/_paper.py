@@ -1,0 +1,66 @@
+"""The networks as the virtual-codec paper draws them: grey, plain convolutions, no skip, no normalisation.
+
+Their one argument is the width; the published one is 128. Each serves one codec at one setting, so the condition that
+the colour networks read is taken and left alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+from torch import Tensor, nn
+
+PUBLISHED_WIDTH: Final = 128
+
+
+@final
+class PaperDescriptionNet(nn.Module):
+    """The paper's FDNN: an image to a picture of half its size.
+
+    image ──► 9x9, 1→C ──► 3x3 stride 2 ──► four 3x3 ──► 9x9, C→1 ──► description
+    """
+
+    def __init__(self, *, width: int = PUBLISHED_WIDTH) -> None:
+        super().__init__()
+        self.ratio = 0.5
+        self.multiple = 2
+        self.radius = 22
+        self.body = nn.Sequential(
+            nn.Conv2d(1, width, 9, padding=4),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            *_plain(width, layers=4),
+        )
+        self.tail = nn.Conv2d(width, 1, 9, padding=4)
+
+    def forward(self, image: Tensor, _condition: Tensor | None = None) -> Tensor:
+        """[B, 1, 2h, 2w] in [0, 1] -> [B, 1, h, w], not clipped."""
+        described: Tensor = self.tail(self.body(image))
+        return described
+
+
+@final
+class PaperRestorationNet(nn.Module):
+    """The shape of both the paper's PPNN and its VCNN, each with weights of its own: twice the size.
+
+    decoded, or description ──► 9x9, 1→C ──► six 3x3 ──► transposed 9x9 stride 2, C→1 ──► restored
+    """
+
+    def __init__(self, *, width: int = PUBLISHED_WIDTH) -> None:
+        super().__init__()
+        self.ratio = 2
+        self.multiple = 1
+        self.radius = 13
+        self.body = nn.Sequential(nn.Conv2d(1, width, 9, padding=4), nn.ReLU(), *_plain(width, layers=6))
+        self.tail = nn.ConvTranspose2d(width, 1, 9, stride=2, padding=4, output_padding=1)
+
+    def forward(self, picture: Tensor, _condition: Tensor | None = None) -> Tensor:
+        """[B, 1, h, w] in [0, 1] -> [B, 1, 2h, 2w], not clipped."""
+        restored: Tensor = self.tail(self.body(picture))
+        return restored
+
+
+def _plain(width: int, *, layers: int) -> list[nn.Module]:
+    pairs = [(nn.Conv2d(width, width, 3, padding=1), nn.ReLU()) for _ in range(layers)]
+    return [module for pair in pairs for module in pair]
