@@ -14,7 +14,11 @@ from service.training.recipes import RECIPES
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What `vcodec train` was asked for. `steps` replaces the recipe's own number."""
+    """What `vcodec train` was asked for. `steps` replaces the recipe's own number.
+
+    `bfloat16` is for what the networks compute; `compiled` puts torch.compile in front of them; `tensorboard` writes
+    events beside log.csv.
+    """
 
     recipe: str
     data: Path
@@ -27,6 +31,10 @@ class TrainRequest:
     steps: int | None = None
     start_from: Path | None = None
     show_progress: bool = True
+    bfloat16: bool = True
+    compiled: bool = False
+    tensorboard: bool = False
+    save_every_s: float = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)

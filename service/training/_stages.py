@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Final, final
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor, nn
@@ -13,34 +14,50 @@ from service.codecs import JpegSettings
 from service.errors import BadOption
 from service.networks import PostprocessNet, enlarge
 from service.training import TrainReport, TrainRequest
-from service.training.checkpoint import CHECKPOINT, load_average
+from service.training.alternating import AlternatingLoss, AlternatingValidation, Trio, grey_batches
+from service.training.checkpoint import CHECKPOINT, load_average, under
 from service.training.data import Pictures
 from service.training.joint import JointLoss, JointValidation, Pair, joint_batches
-from service.training.loop import LoopOptions, Loss, run
+from service.training.loop import LoopOptions, run
 from service.training.losses import LOSSES, mean_psnr
+from service.training.parallel import Team, team
 from service.training.recipes import TrainConfig
 from service.training.samples import Batch, batches, collate, shrink_pixels, through_codec
+from service.training.virtual import ColourTrio, VirtualLoss, VirtualValidation, virtual_batches
 
 VALIDATION_STEPS: Final = (10.0, 30.0, 60.0)
 
-_Parts = tuple[
+# Batches are of the loss that takes them, target by target: the table cannot say so.
+Parts = tuple[
     nn.Module,
-    Loss,
-    Callable[..., Iterator[Batch]],
+    Callable[[nn.Module, Any], Tensor],
+    Callable[[Pictures, TrainConfig, int, int], Iterator[Any]],
     Callable[[nn.Module], dict[str, float]],
 ]
 
 
 def run_stage(config: TrainConfig, request: TrainRequest) -> TrainReport:
     """Train what the recipe's target names."""
+    pictures = Pictures(request.data, smallest=config.crop)
+    with team(request.device) as (own_team, device):
+        torch.manual_seed(request.seed)
+        return train_parts(config, replace(request, device=device), _PARTS[config.target], pictures, own_team)
+
+
+def train_parts(
+    config: TrainConfig,
+    request: TrainRequest,
+    make_parts: Callable[[TrainConfig, Pictures, str], Parts],
+    pictures: Pictures,
+    own_team: Team,
+) -> TrainReport:
+    """Train what `make_parts` makes; a team shares the recipe's batch."""
     request.out.mkdir(parents=True, exist_ok=True)
     if (request.out / CHECKPOINT).exists() and not request.resume:
         raise BadOption(f"{request.out} holds a checkpoint; go on with --resume, or choose another folder")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    torch.manual_seed(request.seed)
-    pictures = Pictures(request.data, smallest=config.crop)
-    network, loss, source, validate = _PARTS[config.target](config, pictures, request.device)
+    network, loss, source, validate = make_parts(config, pictures, request.device)
     options = LoopOptions(
         out=request.out,
         seed=request.seed,
@@ -49,8 +66,15 @@ def run_stage(config: TrainConfig, request: TrainRequest) -> TrainReport:
         time_limit_s=request.time_limit_s,
         initial=_initial(config, request),
         show_progress=request.show_progress,
+        bfloat16=request.bfloat16,
+        compiled=request.compiled,
+        tensorboard=request.tensorboard,
+        save_every_s=request.save_every_s,
+        team=own_team,
     )
-    progress = run(config, options, network, partial(source, pictures, config, request.seed), loss, validate)
+    shared = replace(config, batch=own_team.share(config.batch))
+    own_batches = partial(source, pictures, shared, own_team.seed(request.seed))
+    progress = run(config, options, network, own_batches, loss, validate)
     return TrainReport(recipe=config.name, step=progress.step, steps=config.steps, seconds=progress.seconds)
 
 
@@ -87,27 +111,44 @@ class Validation:
         return measured
 
 
-def _postprocess(config: TrainConfig, pictures: Pictures, device: str) -> _Parts:
+def _postprocess(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
     network = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
     return network, partial(postprocess_loss, loss=config.loss), batches, Validation(pictures, config, device)
 
 
-def _joint(config: TrainConfig, pictures: Pictures, device: str) -> _Parts:
+def _joint(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
     return Pair(config), JointLoss(config), joint_batches, JointValidation(pictures, config, device)
 
 
-_PARTS: Final[Mapping[str, Callable[[TrainConfig, Pictures, str], _Parts]]] = {
+def _paper(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
+    assert config.alternation is not None
+    validate = AlternatingValidation(pictures, config, device)
+    return Trio(width=config.channels), AlternatingLoss(config.alternation), grey_batches, validate
+
+
+def _virtual(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
+    validate = VirtualValidation(pictures, config, device)
+    return ColourTrio(config), VirtualLoss(config), virtual_batches, validate
+
+
+_PARTS: Final[Mapping[str, Callable[[TrainConfig, Pictures, str], Parts]]] = {
     "postprocess": _postprocess,
     "joint": _joint,
+    "paper": _paper,
+    "virtual": _virtual,
 }
 
 
 def _initial(config: TrainConfig, request: TrainRequest) -> dict[str, Tensor] | None:
-    """The weights another run's networks begin with: a post-processing network's become the pair's."""
+    """The weights another run's networks begin with: a post-processing network's become those of all its shape."""
     if request.start_from is None:
         return None
     path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
     weights = load_average(path)
-    if config.target == "joint" and not any(name.startswith("postprocess.") for name in weights):
+    if config.target == "joint" and not under("postprocess.", weights):
         return {f"postprocess.{name}": value for name, value in weights.items()}
+    if config.target == "virtual" and not under("virtual_codec.", weights):
+        restoring = under("postprocess.", weights) or weights
+        weights = {name: value for name, value in weights.items() if name.startswith("description.")}
+        weights |= {f"{role}.{name}": v for role in ("postprocess", "virtual_codec") for name, v in restoring.items()}
     return weights

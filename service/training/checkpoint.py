@@ -21,12 +21,17 @@ CHECKPOINT: Final = "checkpoint.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands. `seconds` counts the time spent training, over all its sittings."""
+    """Where a run stands. `seconds` counts the time spent training, over all its sittings.
+
+    `loss_total` and `loss_count` are of the steps since the last validation.
+    """
 
     recipe: str
     seed: int
     step: int
     seconds: float
+    loss_total: float = 0.0
+    loss_count: int = 0
 
 
 def save_checkpoint(
@@ -59,7 +64,7 @@ def load_checkpoint(
         network.load_state_dict(under("network.", tensors))
         average.update(under("average.", tensors))
         for name, parameter in network.named_parameters():
-            if progress.step == 0 or not parameter.requires_grad:  # an optimiser has no state before its first step
+            if f"adam.step.{name}" not in tensors:  # an optimiser has no state of what never moved
                 continue
             state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {

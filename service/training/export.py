@@ -83,7 +83,13 @@ def read_recipe(run: Path) -> TrainConfig:
         raise BadOption(
             f"{run} was made with recipe {progress.recipe!r}, which is not known; have {', '.join(RECIPES)}"
         )
-    return replace(RECIPES[progress.recipe](), steps=max(1, progress.step))
+    config = RECIPES[progress.recipe]()
+    if config.target == "paper":
+        raise BadOption(
+            f"{run} holds the published networks of one quality, in grey, which no request could be answered with; "
+            "`python -m benchmarks.published` measures them"
+        )
+    return replace(config, steps=max(1, progress.step))
 
 
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:

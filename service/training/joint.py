@@ -118,13 +118,14 @@ def joint_batch(images: Tensor, settings: list[JpegSettings]) -> JointBatch:
     return JointBatch(
         decoded=decoded,
         image=images,
-        condition=torch.from_numpy(np.stack([_condition(each) for each in settings])),
+        condition=torch.from_numpy(np.stack([condition_of_settings(each) for each in settings])),
         settings=tuple(settings),
         plain_bits=bits,
     )
 
 
-def _condition(settings: JpegSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def condition_of_settings(settings: JpegSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """What a stream coded with these settings will say of itself: [CONDITION_SIZE]."""
     luma, chroma = (table.astype(np.uint16) for table in quantisation_tables(settings))
     return condition([luma, chroma, chroma], subsampled=settings.subsampling == "420", own=True)
 
@@ -133,24 +134,19 @@ def _condition(settings: JpegSettings) -> np.ndarray[tuple[int, ...], np.dtype[n
 class JointValidation:
     """On held-out crops at three steps: what the pair adds in PSNR, and how its streams' sizes compare."""
 
-    def __init__(self, pictures: Pictures, config: TrainConfig, device: str) -> None:
+    def __init__(self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48) -> None:
         self._device = device
-        images = to_tensor(pictures.held_out_crops(config.crop, most=48))
-        self._batches = {
+        images = to_tensor(pictures.held_out_crops(config.crop, most))
+        self.batches = {
             step: joint_batch(images, [JpegSettings(step=step)] * len(images)) for step in (10.0, 30.0, 60.0)
         }
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         """PSNR with the plain and the learned description, and the learned one's bits over the plain one's."""
-        assert isinstance(network, Pair)
         measured = {}
-        for step, batch in self._batches.items():
-            with torch.autocast(self._device, torch.bfloat16):
-                vector = batch.condition.to(self._device)
-                described = network.description(batch.image.to(self._device), vector).float().clamp(0, 1)
-                decoded, bits = coded(described, batch.settings)
-                restored = network.postprocess(decoded.to(self._device), vector).float().cpu()
-                plain = network.postprocess(batch.decoded.to(self._device), vector).float().cpu()
+        for step, batch in self.batches.items():
+            described, _, restored, bits = self.chain(network, batch)
+            plain = self._restored(network, batch.decoded, batch)
             measured[f"plain_{step:g}"] = mean_psnr(plain, batch.image)
             measured[f"learned_{step:g}"] = mean_psnr(restored, batch.image)
             measured[f"bits_{step:g}"] = float((bits / batch.plain_bits).log().mean().exp())
@@ -159,3 +155,24 @@ class JointValidation:
                 functional.interpolate(batch.image, scale_factor=0.5, mode="bilinear", antialias=True),
             )
         return measured
+
+    def rows(self, network: nn.Module) -> list[Tensor]:
+        """What a sample sheet shows: originals, then description, decoded and restored at the coarsest step."""
+        batch = self.batches[60.0]
+        return [batch.image, *self.chain(network, batch)[:3]]
+
+    def chain(self, network: nn.Module, batch: JointBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The description (on the device), what the decoder shows, what post-processing makes of it, and bits."""
+        vector = batch.condition.to(self._device)
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16):
+            described: Tensor = network.get_submodule("description")(batch.image.to(self._device), vector)
+        described = described.float().clamp(0, 1)
+        decoded, bits = coded(described, batch.settings)
+        return described, decoded, self._restored(network, decoded, batch), bits
+
+    def _restored(self, network: nn.Module, decoded: Tensor, batch: JointBatch) -> Tensor:
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16):
+            restored: Tensor = network.get_submodule("postprocess")(
+                decoded.to(self._device), batch.condition.to(self._device)
+            )
+        return restored.float().cpu()

@@ -1,36 +1,58 @@
-"""The training loop: one network, its batches, its checkpoints, until the steps or the time are used up."""
+"""The training loop: what is to learn, its batches, its checkpoints, until the steps or the time are used up."""
 
 from __future__ import annotations
 
-import csv
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Final, final
+from typing import Final, Protocol, Self, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from service.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
+from service.training.diary import LOG, Diary, figures_of
 from service.training.growth import grown
+from service.training.parallel import Team
 from service.training.recipes import TrainConfig
-from service.training.samples import Batch
 
-_SAVE_EVERY_S: Final = 120.0
-LOG: Final = "log.csv"
+__all__ = [
+    "LOG",
+    "Interrupt",
+    "LoopOptions",
+    "OnDevice",
+    "RunningMean",
+    "averaged",
+    "learning_rate",
+    "run",
+    "take_over",
+]
 
-Loss = Callable[[nn.Module, Batch], Tensor]
+_RECENT: Final = 100
+
+
+class OnDevice(Protocol):
+    """A batch: what a step learns from."""
+
+    def to(self, device: torch.device, /) -> Self:
+        """The same on a device."""
+
+
+BatchT = TypeVar("BatchT", bound=OnDevice)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopOptions:
-    """Where and how a recipe runs. `time_limit_s` bounds this sitting, not the whole run."""
+    """Where and how a recipe runs. `time_limit_s` bounds this sitting, not the whole run.
+
+    `bfloat16` is for what the networks compute, weights and losses are float32; `compiled` puts torch.compile in front.
+    """
 
     out: Path
     seed: int = 0
@@ -39,6 +61,41 @@ class LoopOptions:
     time_limit_s: float | None = None
     initial: Mapping[str, Tensor] | None = None
     show_progress: bool = True
+    save_every_s: float = 120.0
+    bfloat16: bool = True
+    compiled: bool = False
+    tensorboard: bool = False
+    team: Team = field(default_factory=Team)
+
+
+@final
+class RunningMean:
+    """The mean loss since the last validation, and of the last hundred steps. It survives in checkpoints."""
+
+    def __init__(self, *, total: float = 0.0, count: int = 0) -> None:
+        self.total = total
+        self.count = count
+        self._recent: list[float] = []
+
+    @property
+    def mean(self) -> float:
+        """Since the last `clear`."""
+        return self.total / max(1, self.count)
+
+    @property
+    def recent(self) -> float:
+        """Of the last hundred steps."""
+        return sum(self._recent) / max(1, len(self._recent))
+
+    def add(self, loss: float) -> None:
+        """Take in a step's loss."""
+        self.total += loss
+        self.count += 1
+        self._recent = [*self._recent[1 - _RECENT :], loss]
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.total, self.count = 0.0, 0
 
 
 @final
@@ -66,49 +123,57 @@ def run(
     config: TrainConfig,
     options: LoopOptions,
     network: nn.Module,
-    batches: Callable[[int], Iterator[Batch]],
-    loss_of: Loss,
+    batches: Callable[[int], Iterator[BatchT]],
+    loss_of: Callable[[nn.Module, BatchT], Tensor],
     validate: Callable[[nn.Module], dict[str, float]],
 ) -> Progress:
     """Train `network` in place and leave its averaged weights in it; returns where the run stands.
 
-    `batches(step)` gives batches from a step on; `validate` measures the averaged network.
+    `batches(step)` gives batches from a step on; `validate` measures the averaged network. A loss may freeze parts of
+    the network for a step: what gets no gradient does not move.
     """
-    device = torch.device(options.device)
+    device, team = torch.device(options.device), options.team
     network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=config.learning_rate, betas=(0.9, 0.99))
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    progress = Progress(recipe=config.name, seed=options.seed, step=0, seconds=0.0)
+    before = Progress(recipe=config.name, seed=options.seed, step=0, seconds=0.0)
     path = options.out / CHECKPOINT
     if options.resume and path.exists():
-        progress = load_checkpoint(path, network, average, optimizer)
+        before = load_checkpoint(path, network, average, optimizer)
     elif options.initial is not None:
         take_over(network, options.initial)
+    team.as_first(network.state_dict().values())
+    if before.step == 0:
         average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    started = time.monotonic()
-    saved = started
-    step, interrupt = progress.step, Interrupt()
+    if options.compiled:
+        compile_parts(network)
+    started = saved = time.monotonic()
+    step, losses = before.step, RunningMean(total=before.loss_total, count=before.loss_count)
 
     def now() -> Progress:
-        seconds = progress.seconds + time.monotonic() - started
-        return Progress(recipe=config.name, seed=progress.seed, step=step, seconds=round(seconds, 1))
+        seconds = round(before.seconds + time.monotonic() - started, 1)
+        return replace(before, step=step, seconds=seconds, loss_total=losses.total, loss_count=losses.count)
 
-    bar = tqdm(total=config.steps, initial=step, desc=config.name, disable=not options.show_progress, mininterval=5)
-    source = batches(step)
-    losses: list[float] = []
+    def is_over() -> bool:
+        late = options.time_limit_s is not None and time.monotonic() - started > options.time_limit_s
+        return team.any_of(late or interrupt.requested, device)
+
+    diary = Diary(options.out, step=step, tensorboard=options.tensorboard) if team.is_first else None
+    shown = options.show_progress and team.is_first
+    bar = tqdm(total=config.steps, initial=step, desc=config.name, disable=not shown, mininterval=5)
+    source, interrupt = batches(step), Interrupt()
     with interrupt.watching(), bar:
-        while step < config.steps and not interrupt.requested:
-            if options.time_limit_s is not None and time.monotonic() - started > options.time_limit_s:
-                break
+        while step < config.steps and not is_over():
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
-            batch = next(source)
-            with torch.autocast(device.type, torch.bfloat16):
-                loss = loss_of(network, _to(batch, device))
+            batch = next(source).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=options.bfloat16):
+                loss = loss_of(network, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            team.average_gradients(learning)
             torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimizer.step()
             step += 1
@@ -116,26 +181,33 @@ def run(
             with torch.no_grad():
                 for name, value in network.state_dict().items():
                     average[name].lerp_(value, 1 - decay)
-            losses.append(loss.item())
+            losses.add(loss.item())
             bar.update()
             if step % 20 == 0:
-                bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.5f}", refresh=False)
-            if step % config.validate_every == 0 or step == config.steps:
-                measured = _with_average(network, average, validate)
-                _log(options.out / LOG, step, now().seconds, sum(losses) / len(losses), measured)
+                figures = {"loss": losses.recent, **figures_of(loss_of)}
+                bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()}, refresh=False)
+            if diary is not None and (step % config.validate_every == 0 or step == config.steps):
+                with averaged(network, average):
+                    diary.measured(step, now().seconds, losses.mean, validate(network))
+                    diary.showed(step, validate, network)
+            if step % config.validate_every == 0:
                 losses.clear()
-            if time.monotonic() - saved > _SAVE_EVERY_S:
+            if team.is_first and time.monotonic() - saved > options.save_every_s:
                 save_checkpoint(options.out, now(), network, average, optimizer)
                 saved = time.monotonic()
-    save_checkpoint(options.out, now(), network, average, optimizer)
+    if diary is not None:
+        save_checkpoint(options.out, now(), network, average, optimizer)
+        diary.close()
     network.load_state_dict(average)
     return now()
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then a half cosine down to a fiftieth."""
+    """Linear warm-up, then a half cosine down to a fiftieth, or nothing where the recipe's decay is none."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.decay == "none":
+        return config.learning_rate
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
@@ -145,35 +217,22 @@ def take_over(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     network.load_state_dict(grown(network.state_dict(), weights))
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    return replace(
-        batch,
-        decoded=batch.decoded.to(device, non_blocking=True),
-        image=batch.image.to(device, non_blocking=True),
-        condition=batch.condition.to(device, non_blocking=True),
-    )
-
-
-def _with_average(
-    network: nn.Module, average: dict[str, Tensor], validate: Callable[[nn.Module], dict[str, float]]
-) -> dict[str, float]:
+@contextmanager
+def averaged(network: nn.Module, average: Mapping[str, Tensor]) -> Iterator[None]:
+    """The network with its averaged weights, evaluating, for the time of the block."""
     current = {name: value.detach().clone() for name, value in network.state_dict().items()}
     network.load_state_dict(average)
     network.eval()
     try:
         with torch.no_grad():
-            return validate(network)
+            yield
     finally:
         network.load_state_dict(current)
         network.train()
 
 
-def _log(path: Path, step: int, seconds: float, loss: float, measured: dict[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["step", "seconds", "loss", *measured])
-        writer.writerow([step, seconds, f"{loss:.6f}", *(f"{value:.4f}" for value in measured.values())])
+def compile_parts(network: nn.Module) -> None:
+    """Put torch.compile in front of a network, or of each network of a holder, which is never called itself."""
+    is_holder = type(network).forward is nn.Module().forward.__func__  # type: ignore[attr-defined]
+    for part in network.children() if is_holder else [network]:
+        part.compile()

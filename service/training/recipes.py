@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
+
+from service.training.alternation import Alternation, Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +17,7 @@ class TrainConfig:
     """One training run. Sizes are in pixels of the image, codec steps are means of the luma quantisation table."""
 
     name: str
-    target: Literal["postprocess", "joint"]
+    target: Literal["postprocess", "joint", "paper", "virtual"]
     scale: int
     channels: int
     blocks: int
@@ -36,6 +38,9 @@ class TrainConfig:
     description_blocks: int = 3
     loss: Literal["charbonnier", "log-error"] = "charbonnier"  # of post-processing alone
     frozen_description: bool = False  # of a joint run: only post-processing learns, behind the description as it is
+    decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
+    scale_jitter: float = 1.0  # crops are taken up to so many times larger, and reduced
+    alternation: Alternation | None = None  # of the targets paper and virtual
 
     def __post_init__(self) -> None:
         if self.crop % 32:
@@ -44,6 +49,10 @@ class TrainConfig:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
         if self.scale not in (1, 2):
             raise ValueError(f"scale must be 1 or 2, got {self.scale}")
+        if self.scale_jitter < 1:
+            raise ValueError(f"scale_jitter must be at least 1, got {self.scale_jitter}")
+        if (self.alternation is None) != (self.target in ("postprocess", "joint")):
+            raise ValueError(f"target {self.target} goes with {'no' if self.alternation else 'an'} alternation")
 
 
 def postprocess_1() -> TrainConfig:
@@ -109,6 +118,60 @@ def best_joint_2() -> TrainConfig:
     return replace(joint_2(), name="best-joint-2", channels=64, blocks=8, steps=800, learning_rate=2e-4)
 
 
+def virtual_2() -> TrainConfig:
+    """Description and post-processing at scale 2 together, the gradient through a virtual codec; start as `joint-2`."""
+    virtual_codec, pair = Phase(move="virtual_codec", steps=2), Phase(move="pair", steps=1)
+    return TrainConfig(
+        name="virtual-2",
+        target="virtual",
+        scale=2,
+        channels=48,
+        blocks=6,
+        steps=200 + 3 * 1800,
+        learning_rate=3e-4,
+        warmup_steps=100,
+        step_range=(4.0, 100.0),
+        full_chroma_share=0.0,
+        validate_every=300,
+        alternation=Alternation(opening=(Phase(move="virtual_codec", steps=200),), cycle=(virtual_codec, pair)),
+    )
+
+
+def paper_jpeg_q5() -> TrainConfig:
+    """The published networks and algorithm around JPEG of quality 5, grey."""
+    return _published("paper-jpeg-q5", "jpeg", 5)
+
+
+def paper_jpeg_q10() -> TrainConfig:
+    """The published networks and algorithm around JPEG of quality 10, grey."""
+    return _published("paper-jpeg-q10", "jpeg", 10)
+
+
+def paper_jpeg_q20() -> TrainConfig:
+    """The published networks and algorithm around JPEG of quality 20, grey."""
+    return _published("paper-jpeg-q20", "jpeg", 20)
+
+
+def paper_jpeg2000_r20() -> TrainConfig:
+    """The same around JPEG 2000 at a twentieth of the description's bytes, 0.1 bits per pixel of the image."""
+    return _published("paper-jpeg2000-r20", "jpeg2000", 20)
+
+
+def paper_jpeg2000_r40() -> TrainConfig:
+    """The same around JPEG 2000 at a fortieth of the description's bytes, 0.05 bits per pixel of the image."""
+    return _published("paper-jpeg2000-r40", "jpeg2000", 40)
+
+
+def paper_jpeg_q10_small() -> TrainConfig:
+    """`paper-jpeg-q10` a quarter as wide on smaller crops: for two processor cores."""
+    return _reduced(paper_jpeg_q10())
+
+
+def paper_jpeg2000_r20_small() -> TrainConfig:
+    """`paper-jpeg2000-r20` a quarter as wide on smaller crops: for two processor cores."""
+    return _reduced(paper_jpeg2000_r20())
+
+
 def smoke() -> TrainConfig:
     """A run of seconds, to see that training works on a machine."""
     return TrainConfig(
@@ -128,6 +191,53 @@ def smoke() -> TrainConfig:
     )
 
 
+_ROUNDS: Final = 4
+_IMAGE_WEIGHT: Final = 0.01  # of the SSIM term that keeps the published description an image
+
+
+def _published(name: str, codec: str, setting: int) -> TrainConfig:
+    """Width, crops and learning rate as that line of work has them; rounds and their lengths are our choice."""
+    plain = TrainConfig(
+        name=name,
+        target="paper",
+        scale=2,
+        channels=128,
+        blocks=0,
+        steps=1,
+        crop=160,
+        batch=16,
+        learning_rate=1e-4,
+        warmup_steps=1,
+        decay="none",
+        ema_decay=0.0,
+        alternation=Alternation(cycle=(Phase(move="start", steps=1),), codec=codec, setting=setting),
+    )
+    return _rounds(plain, start=1000, postprocess=2000, virtual_codec=1000, description=1000)
+
+
+def _reduced(published: TrainConfig) -> TrainConfig:
+    small = replace(published, name=f"{published.name}-small", channels=32, crop=96, batch=8, learning_rate=5e-4)
+    return _rounds(small, start=200, postprocess=400, virtual_codec=200, description=200)
+
+
+def _rounds(config: TrainConfig, *, start: int, postprocess: int, virtual_codec: int, description: int) -> TrainConfig:
+    """`_ROUNDS` rounds of steps (b), (c) and (d), and (b) once more, for the last description."""
+    assert config.alternation is not None
+    cycle = (
+        Phase(move="postprocess", steps=postprocess),
+        Phase(move="virtual_codec", steps=virtual_codec),
+        Phase(move="description", steps=description),
+    )
+    alternation = replace(
+        config.alternation,
+        opening=(Phase(move="start", steps=start),),
+        cycle=cycle,
+        image_weight=_IMAGE_WEIGHT,
+    )
+    steps = start + _ROUNDS * sum(phase.steps for phase in cycle) + postprocess
+    return replace(config, steps=steps, validate_every=start, alternation=alternation)
+
+
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "postprocess-1": postprocess_1,
     "postprocess-2": postprocess_2,
@@ -135,5 +245,13 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "best-1": best_1,
     "best-2": best_2,
     "best-joint-2": best_joint_2,
+    "virtual-2": virtual_2,
+    "paper-jpeg-q5": paper_jpeg_q5,
+    "paper-jpeg-q10": paper_jpeg_q10,
+    "paper-jpeg-q20": paper_jpeg_q20,
+    "paper-jpeg2000-r20": paper_jpeg2000_r20,
+    "paper-jpeg2000-r40": paper_jpeg2000_r40,
+    "paper-jpeg-q10-small": paper_jpeg_q10_small,
+    "paper-jpeg2000-r20-small": paper_jpeg2000_r20_small,
     "smoke": smoke,
 }

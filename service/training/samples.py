@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -34,6 +34,17 @@ class Batch:
     decoded: Tensor
     image: Tensor
     condition: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        if device.type == "cpu":
+            return self
+        return replace(
+            self,
+            decoded=self.decoded.to(device, non_blocking=True),
+            image=self.image.to(device, non_blocking=True),
+            condition=self.condition.to(device, non_blocking=True),
+        )
 
 
 def batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
