@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     add_device_argument(parser)
+    parser.add_argument(
+        "--precision",
+        choices=["bfloat16", "float32"],
+        default="bfloat16",
+        help="of the networks (default bfloat16)",
+    )
+    parser.add_argument("--compile", action="store_true", help="put torch.compile in front of the networks")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events beside log.csv")
     parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="take first weights from this run")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
@@ -45,8 +54,13 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
             steps=arguments.steps,
             start_from=arguments.start_from,
             show_progress=not arguments.quiet,
+            bfloat16=arguments.precision == "bfloat16",
+            compiled=arguments.compile,
+            tensorboard=arguments.tensorboard,
         )
     )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun one of the processes speaks for all
+        return 0
     if arguments.json:
         print(json.dumps(asdict(report)))
     else:
@@ -57,7 +71,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
 def _recipes() -> str:
     from service.training.recipes import RECIPES
 
-    lines = [f"  {name:<16}{(recipe.__doc__ or '').strip()}" for name, recipe in RECIPES.items()]
+    lines = [f"  {name:<26}{(recipe.__doc__ or '').strip()}" for name, recipe in RECIPES.items()]
     return "\n".join(["recipes:", *lines])
 
 

@@ -104,11 +104,19 @@ class Validation:
         measured = {}
         for step, batch in self._batches.items():
             plain = mean_psnr(enlarge(batch.decoded, self._scale), batch.image)
-            with torch.autocast(self._device, torch.bfloat16):
-                restored = network(batch.decoded.to(self._device), batch.condition.to(self._device))
             measured[f"plain_{step:g}"] = plain
-            measured[f"gain_{step:g}"] = mean_psnr(restored.float().cpu(), batch.image) - plain
+            measured[f"gain_{step:g}"] = mean_psnr(self._restored(network, batch), batch.image) - plain
         return measured
+
+    def rows(self, network: nn.Module) -> list[Tensor]:
+        """What a sample sheet shows: originals, decoded and restored at the coarsest step."""
+        batch = self._batches[VALIDATION_STEPS[-1]]
+        return [batch.image, batch.decoded, self._restored(network, batch)]
+
+    def _restored(self, network: nn.Module, batch: Batch) -> Tensor:
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16):
+            restored: Tensor = network(batch.decoded.to(self._device), batch.condition.to(self._device))
+        return restored.float().cpu()
 
 
 def _postprocess(config: TrainConfig, pictures: Pictures, device: str) -> Parts:

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from service.networks import PaperDescriptionNet, PaperRestorationNet
+from service.networks.differentiable import with_forward
 from service.training.alternation import MOVES, Alternation, Move
 from service.training.data import Pictures
-from service.training.differentiable import with_forward
 from service.training.losses import mean_psnr
 from service.training.plain_codecs import through_plain
 from service.training.recipes import TrainConfig

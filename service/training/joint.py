@@ -52,6 +52,7 @@ class JointLoss:
 
     def __init__(self, config: TrainConfig) -> None:
         self._config = config
+        self.figures: dict[str, float] = {}  # of the last batch
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of a `Pair` on a `JointBatch`."""
@@ -69,6 +70,7 @@ class JointLoss:
             smooth, rate = smooth_jpeg(described, tables_of(batch.settings).to(described.device))
         decoded = with_forward(smooth, real.to(described.device))
         rate = rate * (bits.to(rate.device) / rate).detach()
+        self.figures = {"bits": float((bits / batch.plain_bits.cpu()).mean())}
         restored: Tensor = network.postprocess(decoded, batch.condition)
         error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3))
         pull = (described - shrink(batch.image)).square().mean(dim=(1, 2, 3))
