@@ -39,6 +39,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 takes any free one")
+    admin_port: int | None = Field(
+        None, ge=0, le=65_535, description="port on 127.0.0.1 for POST /admin/models/...; unset: none"
+    )
     model_store: Path = Field(default_factory=default_model_store, description="folder of the models")
     pool: Literal["local", "inline"] = Field(
         "local",
@@ -168,6 +171,12 @@ class Settings(BaseSettings):
                 f"{PREFIX}KEY_REQUESTS and {PREFIX}KEY_MEGAPIXELS limit keys, and there are none: "
                 f"set {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.admin_port and self.admin_port == self.port:
+            raise ValueError(f"{PREFIX}ADMIN_PORT, {self.admin_port}, must not be {PREFIX}PORT")
         return self
 
     @model_validator(mode="after")

@@ -104,11 +104,11 @@ class Pages:
 
     async def models(self, _request: Request) -> Response:
         """The models in the store. A retired one restores its streams, but compresses with no codec."""
-        return JSONResponse([self._describe(model) for model in self._catalogue.models()])
+        return JSONResponse([describe_model(self._catalogue, model) for model in self._catalogue.models()])
 
     async def model(self, request: Request) -> Response:
         """One model, by name or id."""
-        return JSONResponse(self._describe(self._catalogue.store.get(request.path_params["model"])))
+        return JSONResponse(describe_model(self._catalogue, self._catalogue.store.get(request.path_params["model"])))
 
     async def problem(self, request: Request) -> Response:
         """What an error means and what to do about it."""
@@ -143,17 +143,19 @@ class Pages:
             reasons.append(error.detail)
         return reasons
 
-    def _describe(self, model: Manifest) -> dict[str, object]:
-        return {
-            "id": model.id,
-            "name": model.name,
-            "default": self._catalogue.is_active(model),
-            "state": self._catalogue.state_of(model),
-            "codecs": [] if model.retired else model.codecs,
-            "scales": model.scales,
-            "created": model.created,
-            "metrics": model.metrics,
-        }
+
+def describe_model(catalogue: Catalogue, model: Manifest) -> dict[str, object]:
+    """A model as /models shows it."""
+    return {
+        "id": model.id,
+        "name": model.name,
+        "default": catalogue.is_active(model),
+        "state": catalogue.state_of(model),
+        "codecs": [] if model.retired else model.codecs,
+        "scales": model.scales,
+        "created": model.created,
+        "metrics": model.metrics,
+    }
 
 
 def _page(text: str) -> Response:

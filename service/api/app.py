@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from service import __version__
 from service.api import _openapi, problems
+from service.api._admin import admin_app
 from service.api._cors import Cors
 from service.api._jobs import Jobs
 from service.api._keys import key_check
@@ -32,13 +36,27 @@ from service.serving.catalogue import Catalogue
 from service.settings import Settings
 from service.store import ModelStore
 
-__all__ = ["Drain", "create_app"]
+__all__ = ["Drain", "Service", "create_app", "create_service"]
 
 _DOCS_PROBLEMS: Final = ("no_worker", "draining")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Everything that is put together: what callers talk to, what the operator does, and what both are about."""
+
+    app: FastAPI
+    admin: ASGIApp
+    catalogue: Catalogue
+
+
 def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None) -> FastAPI:
-    """The application. It starts and stops the pool; without one it opens that of the settings.
+    """The application that callers talk to; see `create_service`."""
+    return create_service(settings, pool, drain=drain).app
+
+
+def create_service(settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None) -> Service:
+    """The applications. That for callers starts and stops the pool; without one it opens that of the settings.
 
     Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
     """
@@ -51,7 +69,7 @@ def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | N
     keys = KeyRing(settings.keys, settings.api_keys_file) if settings.wants_keys else None
     quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
     jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, catalogue, quotas)
-    app = _application(pool)
+    app = _application(pool, catalogue)
     _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys)
     _add_problems(app)
     # The last that is added is the first that is called.
@@ -61,12 +79,15 @@ def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | N
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(Envelope, metrics=metrics)
-    return app
+    admin = admin_app(catalogue)
+    _add_problems(admin)
+    return Service(app=app, admin=Envelope(Crashes(admin), metrics), catalogue=catalogue)
 
 
-def _application(pool: Pool) -> FastAPI:
+def _application(pool: Pool, catalogue: Catalogue) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        catalogue.warn_of_damage()
         await pool.start()
         try:
             yield
@@ -114,7 +135,7 @@ def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None) ->
     get("/docs", pages.docs, include_in_schema=False)
 
 
-def _add_problems(app: FastAPI) -> None:
+def _add_problems(app: Starlette) -> None:
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, VirtualCodecError)
         return problems.answer(request.scope, error)

@@ -1,26 +1,35 @@
 """Running the service: sockets, signals, and an end that loses nothing.
 
 SIGTERM ─► not ready, serving on ─► drain delay ─► no new connections ─► requests finish ─► workers end
+SIGHUP ──► the model store is read anew; see `service.serving.catalogue`
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Final, cast, final
 
 import uvicorn
+from starlette.types import ASGIApp
 
+from service.api._admin import HOST as ADMIN_HOST
+from service.api._admin import ByPort
 from service.api._protocol import BoundedProtocol, ConnectionPolicy
-from service.api.app import Drain, create_app
+from service.api.app import Drain, create_service
+from service.errors import VirtualCodecError
 from service.logs import Event, configure
 from service.serving import Pool
+from service.serving.catalogue import Catalogue
 from service.settings import Settings
 
 _LOG: Final = logging.getLogger("service.api")
@@ -38,8 +47,15 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
         header_timeout_s=settings.header_timeout_s,
         transfer_timeout_s=settings.body_timeout_s,
     )
-    app = create_app(settings, pool, drain=drain)
-    with listen(settings.host, settings.port) as listener:
+    service = create_service(settings, pool, drain=drain)
+    app: ASGIApp = service.app
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        listeners = {listener: "serving"}
+        if settings.admin_port is not None:
+            door = stack.enter_context(listen(ADMIN_HOST, settings.admin_port))
+            listeners[door] = "admin"
+            app = ByPort(app, service.admin, door.getsockname()[1])
         configure(settings.log_level, settings.log_format)
         config = uvicorn.Config(
             app,
@@ -62,26 +78,47 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
                     "proxy decide who may, or listen on 127.0.0.1",
                 )
             )
-        _Server(config, drain, settings.drain_delay_s).run([listener])
+        _Server(config, drain, settings.drain_delay_s, service.catalogue, listeners).run(list(listeners))
     _LOG.info(Event("stopped"))
 
 
 @final
 class _Server(uvicorn.Server):
-    """uvicorn's, but that SIGTERM is announced by /readyz some time before it is obeyed."""
+    """uvicorn's, but that SIGTERM is announced by /readyz some time before it is obeyed, and SIGHUP reloads.
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, drain_delay_s: float) -> None:
+    `listeners` says what each socket is for.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        drain_delay_s: float,
+        catalogue: Catalogue,
+        listeners: Mapping[socket.socket, str],
+    ) -> None:
         super().__init__(config)
         self._drain = drain
         self._drain_delay_s = drain_delay_s
+        self._catalogue = catalogue
+        self._listeners = listeners
         self._stop_at: float | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._had_terminal = _has_terminal()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then accept connections."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._on_hangup)
         await super().startup(sockets)
-        for listener in sockets or []:
+        for listener, purpose in self._listeners.items():
             host, port = listener.getsockname()[:2]
-            _LOG.info("serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+            _LOG.info("%s on http://%s:%d", purpose, f"[{host}]" if ":" in host else host, port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """No new connections; what runs finishes."""
+        for reload in self._reloads:
+            reload.cancel()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """A signal to stop. A second one, or Ctrl-C, does not wait for the delay."""
@@ -96,6 +133,22 @@ class _Server(uvicorn.Server):
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    def _on_hangup(self) -> None:
+        if self._had_terminal and not _has_terminal():
+            self.handle_exit(signal.SIGTERM, None)  # the terminal was closed: nobody asked for models
+        elif len(self._reloads) < 2:  # one runs, one waits: that one will see whatever is there by then
+            reload = asyncio.create_task(self._reload(), name="reload")
+            self._reloads.add(reload)
+            reload.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        with contextlib.suppress(VirtualCodecError):  # it is in the log
+            await self._catalogue.reload()
+
+
+def _has_terminal() -> bool:
+    return os.isatty(0)  # no longer, once the other end was closed
 
 
 def _is_loopback(listener: socket.socket) -> bool:

@@ -52,7 +52,6 @@ class Catalogue:
         self._jobs: Counter[str] = Counter()
         self._swaps: Counter[str] = Counter(success=0, failure=0)
         self._load_seconds = 0.0
-        _warn_of_damage(store)
 
     @property
     def store(self) -> ModelStore:
@@ -68,6 +67,11 @@ class Catalogue:
     def load_seconds(self) -> float:
         """How long the last model that became the default had taken to load, in all workers."""
         return self._load_seconds
+
+    def warn_of_damage(self) -> None:
+        """Tell the log of every folder that was passed over."""
+        for folder, reason in self._store.damaged.items():
+            _LOG.warning(Event("model_damaged", folder=folder, reason=reason))
 
     def models(self) -> list[Manifest]:
         """All models: those of the store by name, then what is still used of it or about to be."""
@@ -165,7 +169,7 @@ class Catalogue:
         _LOG.info(
             Event("model_active", model=model.id, name=model.name, instead_of=_name(before), seconds=round(seconds, 3))
         )
-        _warn_of_damage(store)
+        self.warn_of_damage()
         if before.models() and before.default.id != model.id:
             self._draining[before.default.id] = before.default
             self._unload_if_unused(before.default.id)
@@ -182,8 +186,3 @@ class Catalogue:
 
 def _name(store: ModelStore) -> str:
     return store.default.name if store.models() else "none"
-
-
-def _warn_of_damage(store: ModelStore) -> None:
-    for folder, reason in store.damaged.items():
-        _LOG.warning(Event("model_damaged", folder=folder, reason=reason))
