@@ -180,11 +180,12 @@ class Report:
         return {stage: round(total / len(self.answers), 1) for stage, total in totals.items()}
 
     def _kind(self, label: str) -> dict[str, object]:
-        latencies = [sample.latency_s for sample in self.answers if sample.label == label]
+        samples = [sample for sample in self.samples if sample.label == label]
+        latencies = [sample.latency_s for sample in samples if sample.is_answer]
         return {
             "label": label,
-            "requests": sum(sample.label == label for sample in self.samples),
-            "answers": len(latencies),
+            "requests": len(samples),
+            "statuses": dict(sorted(Counter(sample.status for sample in samples).items())),
             "latency_ms": _percentiles(lambda percent: 1000 * percentile(latencies, percent)),
         }
 

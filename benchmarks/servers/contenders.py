@@ -1,0 +1,114 @@
+"""The servers that are compared: how each is started, and how many processes and threads it may have."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.servers import processes
+from benchmarks.servers.job import PIDS
+from service.load import SERVE, own_server
+
+CORES = os.cpu_count() or 1
+OURS = "virtual-codec"
+BARE = "in-process"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """So many processes that do jobs, with so many torch threads each."""
+
+    processes: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.processes} x {self.threads}"
+
+
+# Every core a process of its own, or all cores for one picture at a time.
+VARIANTS = (Variant(processes=CORES, threads=1), Variant(processes=1, threads=CORES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One server. Ours runs as it comes, the others in the better of `VARIANTS`."""
+
+    name: str
+    module: str
+    distribution: str
+    ready: str
+    variants: Sequence[Variant] = VARIANTS
+    can_batch: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A server that runs."""
+
+    contender: Contender
+    url: str
+    pid: int
+    pids: Path = field(repr=False)
+
+    def family(self) -> list[int]:
+        return processes.family(self.pid)
+
+    def workers(self) -> list[int]:
+        """The processes that do jobs."""
+        if self.contender.name == OURS:
+            return [pid for pid in self.family() if "service.serving._worker" in processes.command_of(pid)]
+        return [int(file.name) for file in self.pids.iterdir()]
+
+
+CONTENDERS = (
+    Contender(name=OURS, module="", distribution="virtual-codec", ready="/readyz", variants=()),
+    Contender(
+        name="LitServe",
+        module="benchmarks.servers.litserve_server",
+        distribution="litserve",
+        ready="/health",
+        can_batch=True,
+    ),
+    Contender(
+        name="Ray Serve", module="benchmarks.servers.ray_server", distribution="ray", ready="/ready", can_batch=True
+    ),
+    Contender(
+        name="plain FastAPI", module="benchmarks.servers.plain_fastapi", distribution="fastapi", ready="/healthz"
+    ),
+)
+
+
+def installed(contender: Contender) -> str:
+    """Its version, or nothing when it is not installed."""
+    try:
+        return importlib.metadata.version(contender.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+@contextlib.contextmanager
+def serving(
+    contender: Contender, variant: Variant | None, *, task: str = "decompress", batch: int = 1, timeout_s: float = 130.0
+) -> Iterator[Served]:
+    """A server that is ready; it and all it started are ended afterwards."""
+    command: Sequence[str] = SERVE
+    if variant is not None:
+        flags = {"task": task, "processes": variant.processes, "threads": variant.threads, "batch": batch}
+        words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", contender.module, *words, "--timeout", str(timeout_s)]
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        known: dict[int, str] = {}
+        try:
+            with own_server(command, ready=contender.ready, environment={PIDS: folder}) as (url, pid):
+                try:
+                    yield Served(contender=contender, url=url, pid=pid, pids=Path(folder))
+                finally:
+                    known = processes.identities(processes.family(pid))
+        finally:
+            processes.kill_left(known)  # LitServe leaves some when it is told to end

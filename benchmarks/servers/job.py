@@ -1,0 +1,63 @@
+"""What every contender does with a request, and how it says which process does it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Protocol
+
+PIDS = "BENCHMARK_PIDS"  # a folder; every process that does jobs leaves a file there, named by its id
+
+
+class Job(Protocol):
+    """Bytes in, bytes out."""
+
+    media_type: str
+
+    def __call__(self, data: bytes) -> bytes: ...
+
+
+class Restore:
+    media_type = "image/png"
+
+    def __init__(self, threads: int) -> None:
+        self._codec = _open(threads)
+
+    def __call__(self, data: bytes) -> bytes:
+        return self._codec.restore(data).image
+
+
+class Compress:
+    media_type = "image/jpeg"
+
+    def __init__(self, threads: int) -> None:
+        self._codec = _open(threads)
+
+    def __call__(self, data: bytes) -> bytes:
+        return self._codec.compress(data).stream
+
+
+JOBS = {"decompress": Restore, "compress": Compress}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line that all contenders share."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--task", choices=tuple(JOBS), default="decompress")
+    parser.add_argument("--processes", type=int, default=1, help="that do jobs")
+    parser.add_argument("--threads", type=int, default=1, help="of torch in each of them")
+    parser.add_argument("--batch", type=int, default=1, help="requests given to the model at once, where it can")
+    parser.add_argument("--timeout", type=float, default=130.0, help="seconds, where the server has such a setting")
+    parser.add_argument("port", type=int)
+    return parser.parse_args()
+
+
+def _open(threads: int):  # noqa: ANN202 - torch is imported only by those that work
+    from service.codec import open_codec
+    from service.settings import default_model_store
+
+    codec = open_codec(default_model_store(), device="cpu", threads=threads)
+    if folder := os.environ.get(PIDS):
+        Path(folder, str(os.getpid())).touch()
+    return codec

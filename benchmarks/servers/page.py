@@ -1,0 +1,217 @@
+"""docs/serving-benchmark.md, made of the results."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.servers.contenders import BARE, CONTENDERS, OURS
+from benchmarks.servers.trials import LIMIT_S
+
+_RIVALS = ("LitServe", "Ray Serve")
+_HEAD = """\
+# This service beside others
+
+LitServe, Ray Serve and plain FastAPI doing the same job as this service: restore one picture a request. All call the
+same `VirtualCodec` with the same model and send the same pictures in the same multipart form; what differs is what is
+around it. Every one is loaded by the same generator on the same machine ([how to read such figures](benchmarking.md)).
+LitServe, Ray Serve and FastAPI run in the better of two shapes, found by measuring: a process for every core with one
+torch thread each, or one process with all cores. This service runs as it comes.
+
+Made by `python -m benchmarks.serving_comparison` ([how to repeat it](../benchmarks/README.md)); every figure is in
+[results/serving.json](results/serving.json).
+"""
+
+
+def write_page(results: dict[str, Any], path: Path) -> None:
+    """The page, and the rows of throughput as a CSV beside the results."""
+    rows: list[dict[str, Any]] = results["rows"]
+    parts = [_HEAD, _conditions(results), _goals(rows)]
+    for trial, title in (("512x512", "512x512 pictures"), ("mixed", "Mixed sizes, 256x256 to 1600x1200")):
+        parts.append(_throughput(rows, trial, f"## /decompress, {title}"))
+    parts.append(_throughput(rows, "compress", "## /compress, 512x512 pictures"))
+    parts += [_overload(rows), _poison(rows), _kill(rows), _shapes(rows)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
+    _write_csv(rows, path.parent / "results" / "serving.csv")
+
+
+def _conditions(results: dict[str, Any]) -> str:
+    machine = results.get("machine", {})
+    versions = ", ".join(f"{name} {version}" for name, version in results.get("versions", {}).items() if version)
+    hardware = f"{machine.get('cores')} cores ({machine.get('processor')}), no GPU"
+    return (
+        f"{hardware}, Python {machine.get('python')}; {versions}.\n"
+        "The generator runs on the same cores. Systems that are compared in one table were up at the same time and\n"
+        "measured in turn; compare ratios, not absolute figures.\n"
+    )
+
+
+def _goals(rows: Sequence[dict[str, Any]]) -> str:
+    lines = ["## Ratios", "", "| what | ratio | |", "| --- | --- | --- |"]
+    for trial in ("512x512", "mixed"):
+        ours = _best(rows, trial, OURS)
+        if ours is None:
+            continue
+        lines += [_over(rows, trial, ours, rival) for rival in _RIVALS if _of(rows, trial, rival)]
+        limit = _mean([row for row in _of(rows, trial, BARE) if "one at a time" not in row["variant"]], "images_per_s")
+        if limit:
+            share = ours["figures"]["images_per_s"] / limit
+            lines.append(f"| throughput through HTTP over in-process, {trial} | {share:.2f} | all cores |")
+    single = [row for row in _of(rows, "512x512", BARE) if "one at a time" in row["variant"]]
+    if single and (ours := _at(rows, "512x512", OURS, 1)):
+        ratio = ours["figures"]["p50_ms"] / single[0]["figures"]["p50_ms"]
+        lines.append(f"| median latency of one client over one call in-process, 512x512 | {ratio:.2f} | |")
+    return "\n".join([*lines, ""]) if len(lines) > 4 else ""
+
+
+def _over(rows: Sequence[dict[str, Any]], trial: str, ours: dict[str, Any], rival: str) -> str:
+    throughput = _ratio(ours, _best(rows, trial, rival), "images_per_s")
+    p99 = _ratio(_at(rows, trial, OURS, 16), _at(rows, trial, rival, 16), "p99_ms")
+    return f"| throughput over {rival}, {trial} | {throughput} | p99 {p99} of its, 16 clients |"
+
+
+def _throughput(rows: Sequence[dict[str, Any]], trial: str, title: str) -> str:
+    found = [row for row in rows if row["trial"] == trial]
+    if not found:
+        return ""
+    lines = [
+        title,
+        "",
+        "| clients | system | shape | images/s | MP/s | p50 ms | p99 ms | errors | CPU ms an image |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    order = {name: place for place, name in enumerate([BARE, *(it.name for it in CONTENDERS)])}
+    for row in sorted(found, key=lambda row: (row["figures"].get("clients", 0), order[row["system"]])):
+        figures = row["figures"]
+        cells = [figures.get("clients", "-"), _name(row["system"]), row["variant"], figures["images_per_s"]]
+        cells += [figures["megapixels_per_s"], figures["p50_ms"], figures["p99_ms"], figures["errors"]]
+        cells.append(figures.get("cpu_ms_per_image", "-"))
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _overload(rows: Sequence[dict[str, Any]]) -> str:
+    found = [row for row in rows if row["trial"] == "overload"]
+    if not found:
+        return ""
+    lines = [
+        "## Four times too much",
+        "",
+        "Requests arrive at four times the capacity measured just before, as those of independent callers. Goodput is",
+        f"what was answered within {LIMIT_S:g} s of when it was due. LitServe and Ray Serve have time-outs of",
+        f"{LIMIT_S:g} s, Ray Serve a queue of that length; to this service callers say `Request-Timeout-Ms`.",
+        "",
+        "| system | capacity images/s | goodput images/s | of capacity | refusal p50 ms | p99 ms | answers |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in found:
+        figures = row["figures"]
+        refusals = [figures["refusal_p50_ms"], figures["refusal_p99_ms"]]
+        cells = [_name(row["system"]), figures["capacity_per_s"], figures["goodput_per_s"], figures["goodput_share"]]
+        cells += ["-" if value is None else value for value in refusals]
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} | {_statuses(figures['statuses'])} |")
+    return "\n".join([*lines, ""])
+
+
+def _poison(rows: Sequence[dict[str, Any]]) -> str:
+    found = [row for row in rows if row["trial"] == "poison"]
+    if not found:
+        return ""
+    lines = [
+        "## An input that cannot be decoded",
+        "",
+        "One request in six, 8 clients. Its answer should tell the caller that it is at fault, and the others be done.",
+        "",
+        "| system | shape | others failed | the bad ones were answered |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in found:
+        figures = row["figures"]
+        failed = f"{figures['good_failed']} of {figures['good']}"
+        answered = _statuses(figures["poison_statuses"])
+        lines.append(f"| {_name(row['system'])} | {row['variant']} | {failed} | {answered} |")
+    return "\n".join([*lines, ""])
+
+
+def _kill(rows: Sequence[dict[str, Any]]) -> str:
+    found = [row for row in rows if row["trial"] == "kill"]
+    if not found:
+        return ""
+    lines = [
+        "## kill -9 of a worker under load",
+        "",
+        "The busiest process that does jobs is killed every 10 s, 8 clients; a request without an answer for 30 s",
+        "counts as lost (`TimeoutError`).",
+        "",
+        "| system | kills | requests | lost | answers | images/s | slowest ms | a request afterwards |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in found:
+        figures = row["figures"]
+        cells = [_name(row["system"]), figures["kills"], figures["requests"], figures["lost"]]
+        cells += [_statuses(figures["statuses"]), figures["images_per_s"], figures["max_ms"], figures["afterwards"]]
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _shapes(rows: Sequence[dict[str, Any]]) -> str:
+    found = [row for row in rows if row["trial"] == "choose"]
+    if not found:
+        return ""
+    lines = [
+        "## The shapes that were tried",
+        "",
+        "Processes x torch threads in each; 512x512, 16 clients.",
+        "",
+        "| system | shape | images/s | p99 ms |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in found:
+        figures = row["figures"]
+        lines.append(f"| {_name(row['system'])} | {row['variant']} | {figures['images_per_s']} | {figures['p99_ms']} |")
+    return "\n".join([*lines, ""])
+
+
+def _write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    names = ["images_per_s", "megapixels_per_s", "p50_ms", "p99_ms", "requests", "errors", "cpu_ms_per_image"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["trial", "system", "shape", "clients", *names])
+        for row in rows:
+            figures = row["figures"]
+            if row["trial"] in ("choose", "512x512", "mixed", "compress"):
+                values = [figures.get(name, "") for name in ("clients", *names)]
+                writer.writerow([row["trial"], row["system"], row["variant"], *values])
+
+
+def _of(rows: Sequence[dict[str, Any]], trial: str, system: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["trial"] == trial and row["system"] == system]
+
+
+def _best(rows: Sequence[dict[str, Any]], trial: str, system: str) -> dict[str, Any] | None:
+    return max(_of(rows, trial, system), key=lambda row: row["figures"]["images_per_s"], default=None)
+
+
+def _at(rows: Sequence[dict[str, Any]], trial: str, system: str, clients: int) -> dict[str, Any] | None:
+    return next((row for row in _of(rows, trial, system) if row["figures"].get("clients") == clients), None)
+
+
+def _mean(rows: Sequence[dict[str, Any]], name: str) -> float:
+    return sum(row["figures"][name] for row in rows) / len(rows) if rows else 0.0
+
+
+def _ratio(one: dict[str, Any] | None, other: dict[str, Any] | None, name: str) -> str:
+    if one is None or other is None or not other["figures"][name] or not one["figures"][name]:
+        return "-"
+    return f"{one['figures'][name] / other['figures'][name]:.2f}"
+
+
+def _statuses(statuses: dict[str, int]) -> str:
+    return ", ".join(f"{count} x {status}" for status, count in statuses.items()) or "-"
+
+
+def _name(system: str) -> str:
+    return f"**{system}**" if system == OURS else system
