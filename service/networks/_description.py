@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final, final
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,7 +51,15 @@ class DescriptionNet(nn.Module):
 
 
 def shrink(image: Tensor) -> Tensor:
-    """The plain filter inside the network: Lanczos at half size. [B, C, 2h, 2w] -> [B, C, h, w]."""
+    """The plain filter inside the network: Lanczos at half size. [B, C, 2h, 2w] -> [B, C, h, w].
+
+    It keeps the image's precision under autocast, too: in bfloat16 its samples would be off by a level.
+    """
+    with torch.autocast(image.device.type, enabled=False):
+        return _shrunk(image)
+
+
+def _shrunk(image: Tensor) -> Tensor:
     channels = image.shape[1]
     taps = image.new_tensor(_LANCZOS)
     across = taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1)

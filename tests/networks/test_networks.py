@@ -31,9 +31,17 @@ def test_every_row_of_the_table_is_tried_here() -> None:
     assert {architecture for architecture, _ in SMALL.values()} | set(PAPER) == set(NETWORKS)
 
 
+def with_open_relus(network: Any) -> Any:
+    """A network that no ReLU shuts anything of: all weights are positive."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()
+    return network
+
+
 @pytest.mark.parametrize("architecture", PAPER)
 def test_the_papers_networks_are_grey_and_scale_by_two(architecture: str) -> None:
-    network: Any = build(architecture, {"width": 4})
+    network = with_open_relus(build(architecture, {"width": 4}))
     output = network(torch.rand(2, 1, 32, 48))
     assert output.shape == (2, 1, round(32 * network.ratio), round(48 * network.ratio))
     output.square().mean().backward()
@@ -43,10 +51,7 @@ def test_the_papers_networks_are_grey_and_scale_by_two(architecture: str) -> Non
 @pytest.mark.parametrize("architecture", PAPER)
 def test_the_papers_networks_see_no_further_than_their_radius(architecture: str) -> None:
     torch.manual_seed(1)
-    network: Any = build(architecture, {"width": 4}).double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.abs_()  # no ReLU is ever shut, so that everything in reach counts
+    network = with_open_relus(build(architecture, {"width": 4})).double()
     picture = torch.rand(1, 1, 96, 96, dtype=torch.float64)
     changed = picture.clone()
     changed[..., 0:2] = torch.rand(1, 1, 96, 2, dtype=torch.float64)
@@ -126,6 +131,14 @@ def test_fresh_networks_are_the_plain_filters() -> None:
 def test_shrinking_keeps_flat_pictures_flat_and_brightness() -> None:
     flat = torch.full((1, 3, 24, 24), 0.3)
     assert torch.allclose(shrink(flat), torch.full((1, 3, 12, 12), 0.3), atol=1e-6)
+
+
+def test_the_plain_description_keeps_its_precision_under_autocast() -> None:
+    picture = torch.rand(1, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        described = DescriptionNet(channels=8, blocks=1)(picture, torch.zeros(1, CONDITION_SIZE))
+    assert described.dtype == torch.float32
+    assert torch.allclose(described, shrink(picture), atol=1e-6)
 
 
 def test_an_unknown_architecture_is_a_bad_model() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from service.errors import BadTrainingData
-from service.training.data import Pictures
+from service.training.data import Pictures, reduction_of
 from service.training.recipes import smoke
 from service.training.samples import batches
 from tests.pictures import saved, scene
@@ -49,3 +49,35 @@ def test_batches_depend_on_seed_and_step_alone(photographs: Path) -> None:
     assert not np.array_equal(from_start[2].image, later.image)
     assert not np.array_equal(next(iter(batches(pictures, config, 8, 3))).image, later.image)
     assert sum(1 for _ in batches(pictures, config, 7, config.steps - 2)) == 2
+
+
+@pytest.mark.parametrize(("quality", "factor"), [(96, 1.5), (95, 1.5), (90, 2), (85, 2.5), (75, 3), (40, 4)])
+def test_jpegs_are_reduced_by_what_their_tables_tell(quality: int, factor: float) -> None:
+    assert reduction_of(saved(scene(32, 32), "JPEG", quality=quality)) == factor
+
+
+def test_what_lost_nothing_is_left_as_it_is() -> None:
+    picture = scene(32, 32)
+    assert reduction_of(saved(picture)) == 1
+    assert reduction_of(saved(picture, "WEBP", lossless=True)) == 1
+    assert reduction_of(saved(picture, "WEBP", quality=80)) == 2
+
+
+def test_compressed_sources_are_counted_and_reduced(photographs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(photographs, folder)
+    (folder / "99.jpg").write_bytes(saved(scene(200, 240), "JPEG", quality=90))
+    with pytest.warns(UserWarning, match="1 images compressed with losses"):
+        pictures = Pictures(folder, smallest=64)
+    assert (100, 120, 3) in {picture.shape for picture in pictures.train}
+
+
+def test_scale_jitter_reduces_larger_squares(photographs: Path) -> None:
+    pictures = Pictures(photographs, smallest=64)
+    plain, same, jittered = (
+        [pictures.crop(np.random.default_rng(seed), 64, **options) for seed in range(12)]
+        for options in ({}, {"scale_jitter": 1.0}, {"scale_jitter": 2.0})
+    )
+    assert all(np.array_equal(*pair) for pair in zip(plain, same, strict=True))
+    assert {crop.shape for crop in jittered} == {(64, 64, 3)}
+    assert not all(np.array_equal(*pair) for pair in zip(plain, jittered, strict=True))
