@@ -22,8 +22,10 @@ class Event:
         return " ".join(f"{name}={_text(value)}" for name, value in self.facts.items())
 
 
-def configure(level: str, form: Literal["text", "json"]) -> None:
-    """Write what the service and its HTTP server log to stderr, from `level` up."""
+def configure(level: str, form: Literal["auto", "text", "json"]) -> None:
+    """Write what the service and its HTTP server log to stderr, from `level` up: as text for people at a terminal."""
+    if form == "auto":
+        form = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     for name, lowest in (("service", level.upper()), ("uvicorn", "WARNING"), ("asyncio", "WARNING")):

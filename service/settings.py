@@ -6,20 +6,20 @@ Every field is a variable `VCODEC_<NAME>`; what is not set keeps its default. On
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self, final
+from typing import TYPE_CHECKING, Annotated, Literal, Self, final
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.keys import RATES, Key, check_apart, digest_of, parse_entry
+from service.variables import PREFIX, Description, complaints, describe_field, strangers
 
 if TYPE_CHECKING:
     from service.images import ImageLimits
-
-PREFIX = "VCODEC_"
 
 _MIB = 2**20
 
@@ -112,15 +112,17 @@ class Settings(BaseSettings):
         (), description="origins whose pages may call, with commas between, or *; unset: none but its own"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
-    log_format: Literal["text", "json"] = Field("text", description="log lines as key=value text or as JSON")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="log lines as key=value text or as JSON; auto: text on a terminal, else JSON"
+    )
 
     @classmethod
     def load(cls, **given: object) -> Self:
-        """From the environment, `given` before it. Raises `ValueError` that names each wrong variable."""
+        """From the environment, `given` before it. Raises `ValueError` with a line for each wrong variable."""
         try:
             return cls(**given)  # type: ignore[arg-type]  # pydantic checks them
         except ValidationError as error:
-            raise ValueError("; ".join(_complaints(error))) from None
+            raise ValueError("\n".join(complaints(error, cls.model_fields))) from None
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -165,49 +167,31 @@ class Settings(BaseSettings):
         return origins
 
     @model_validator(mode="after")
-    def _quotas_have_keys(self) -> Self:
+    def _agree(self) -> Self:
+        wrong = []
         if not self.wants_keys and (self.key_requests or self.key_megapixels):
-            raise ValueError(
+            wrong.append(
                 f"{PREFIX}KEY_REQUESTS and {PREFIX}KEY_MEGAPIXELS limit keys, and there are none: "
                 f"set {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _ports_differ(self) -> Self:
         if self.admin_port and self.admin_port == self.port:
-            raise ValueError(f"{PREFIX}ADMIN_PORT, {self.admin_port}, must not be {PREFIX}PORT")
-        return self
-
-    @model_validator(mode="after")
-    def _times_agree(self) -> Self:
+            wrong.append(f"{PREFIX}ADMIN_PORT, {self.admin_port}, must not be {PREFIX}PORT")
         if self.timeout_s > self.max_timeout_s:
             given, most = self.timeout_s, self.max_timeout_s
-            raise ValueError(f"{PREFIX}TIMEOUT_S, {given:g}, is above {PREFIX}MAX_TIMEOUT_S, {most:g}")
+            wrong.append(f"{PREFIX}TIMEOUT_S, {given:g}, is above {PREFIX}MAX_TIMEOUT_S, {most:g}")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
-
-
-class Description(NamedTuple):
-    """One setting, for people: its variable, its default as text, and what it means."""
-
-    variable: str
-    default: str
-    meaning: str
 
 
 def describe() -> list[Description]:
     """Every setting, in the order of `Settings`."""
-    return [
-        Description(PREFIX + name.upper(), _default(name), field.description or "")
-        for name, field in Settings.model_fields.items()
-    ]
+    return [describe_field(name, field) for name, field in Settings.model_fields.items()]
 
 
-def _default(name: str) -> str:
-    if name == "model_store":
-        return "model_store"
-    value = Settings.model_fields[name].default
-    return "unset" if value in (None, ()) else str(value)
+def unknown_variables() -> list[tuple[str, str | None]]:
+    """What the environment has under our prefix and nobody reads, each with the setting that may have been meant."""
+    return strangers(os.environ, Settings.model_fields)
 
 
 def _key(text: str, place: int) -> Key:
@@ -216,17 +200,3 @@ def _key(text: str, place: int) -> Key:
     if ":sha256:" in text:
         return parse_entry(text)
     return Key(id=f"key-{place}", digest=digest_of(text))
-
-
-def _complaints(error: ValidationError) -> list[str]:
-    complaints = []
-    for item in error.errors(include_url=False):
-        message = item["msg"].removeprefix("Value error, ")
-        if not item["loc"]:
-            complaints.append(message)
-            continue
-        name = str(item["loc"][0])
-        # Never echo a key.
-        got = "" if name == "api_keys" else f", got {str(item['input'])[:80]!r}"
-        complaints.append(f"{PREFIX}{name.upper()}: {message[0].lower()}{message[1:]}{got}")
-    return complaints

@@ -63,7 +63,7 @@ def test_the_page_lists_them(golden: Golden) -> None:
     for limit in LIMITS:
         status = PROBLEMS[limit.code].status
         if limit.setting:
-            variable, default, what = described[f"VCODEC_{limit.setting.upper()}"]
+            variable, default, _, what = described[f"VCODEC_{limit.setting.upper()}"]
             lines.append(f"| {what} | {default} | `{variable}` | {status} | `{limit.code}` |")
         else:
             lines.append(f"| {limit.what} | {limit.fixed} | | {status} | `{limit.code}` |")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
@@ -25,7 +28,7 @@ def _as_before() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def written(capsys: pytest.CaptureFixture[str], form: Literal["text", "json"], message: object) -> str:
+def written(capsys: pytest.CaptureFixture[str], form: Literal["auto", "text", "json"], message: object) -> str:
     configure("info", form)
     LOGGER.info(message)
     LOGGER.debug("never")
@@ -55,3 +58,19 @@ def test_plain_messages_and_exceptions_are_lines_too(capsys: pytest.CaptureFixtu
     except OSError:
         LOGGER.exception(Event("broke"))
     assert "UnsupportedOperation" in json.loads(capsys.readouterr().err)["exception"]
+
+
+def test_who_does_not_look_at_a_terminal_gets_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert json.loads(written(capsys, "auto", "hello"))["message"] == "hello"
+
+
+def test_who_does_gets_text() -> None:
+    ours, theirs = os.openpty()
+    code = "import logging; from service.logs import configure; configure('info', 'auto'); "
+    code += "logging.getLogger('service').info('hello')"
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
+    os.close(theirs)
+    assert os.read(ours, 1000).decode().rstrip().endswith(" info service hello")
+    os.close(ours)

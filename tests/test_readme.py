@@ -26,8 +26,8 @@ def readme() -> str:
 
 
 def test_the_settings_table_is_that_of_the_settings(readme: str, golden: Golden) -> None:
-    rows = [f"| `{it.variable}` | {it.default} | {it.meaning} |" for it in describe()]
-    table = "\n".join(["", "| variable | default | meaning |", "| --- | --- | --- |", *rows, "", ""])
+    rows = [f"| `{it.variable}` | {it.default} | {it.allowed} | {it.meaning} |" for it in describe()]
+    table = "\n".join(["", "| variable | default | takes | meaning |", "| --- | --- | --- | --- |", *rows, "", ""])
     before, rest = readme.split(BEGIN)
     current, after = rest.split(END)
     if golden.rewrites:

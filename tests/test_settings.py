@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, describe
+from service.settings import Settings, describe, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +71,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(
 def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VCODEC_PORT", "-1")
     monkeypatch.setenv("VCODEC_MAX_PIXELS", "0")
-    with pytest.raises(ValueError, match=r"VCODEC_PORT.*VCODEC_MAX_PIXELS"):
+    with pytest.raises(ValueError, match=r"VCODEC_PORT.*\nVCODEC_MAX_PIXELS"):
         Settings.load()
 
 
@@ -102,3 +103,49 @@ def test_every_setting_is_described() -> None:
     assert [setting.variable for setting in described][:2] == ["VCODEC_HOST", "VCODEC_PORT"]
     assert all(setting.meaning and setting.default for setting in described)
     assert len(described) == len(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "right"),
+    [
+        ("VCODEC_PORT", "http", "it takes: a whole number from 0 to 65535"),
+        ("VCODEC_TIMEOUT_S", "-1", "it takes: a number above 0 to 86400"),
+        ("VCODEC_POOL", "ray", "it takes: local, inline"),
+        (
+            "VCODEC_DEVICES",
+            "cuda;0",
+            "it takes: auto (every CUDA device, else the CPU) or a list such as cuda:0,cuda:1",
+        ),
+        ("VCODEC_THREADS", "0", "it takes: a whole number from 1 to 256"),
+    ],
+)
+def test_what_would_be_right_is_said(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, right: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=re.escape(right)):
+        Settings.load()
+
+
+def test_settings_that_contradict_each_other_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCODEC_ADMIN_PORT", "8000")
+    monkeypatch.setenv("VCODEC_TIMEOUT_S", "700")
+    monkeypatch.setenv("VCODEC_KEY_REQUESTS", "60/minute")
+    with pytest.raises(ValueError, match=r"KEY_REQUESTS.*\n.*ADMIN_PORT.*\n.*MAX_TIMEOUT_S"):
+        Settings.load()
+
+
+def test_a_variable_that_nobody_reads_is_told_with_the_one_that_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = unknown_variables()
+    monkeypatch.setenv("VCODEC_PROT", "9000")
+    monkeypatch.setenv("VCODEC_API_KEY", "hunter2")
+    monkeypatch.setenv("VCODEC_ZZZ", "1")
+    monkeypatch.setenv("PORT", "1")
+    told = dict(it for it in unknown_variables() if it not in before)
+    assert told == {"VCODEC_API_KEY": "VCODEC_API_KEYS", "VCODEC_PROT": "VCODEC_PORT", "VCODEC_ZZZ": None}
+
+
+def test_every_setting_with_a_range_or_choices_says_so() -> None:
+    takes = {it.variable: it.allowed for it in describe()}
+    assert takes["VCODEC_LOG_FORMAT"] == "auto, text, json"
+    assert takes["VCODEC_HOST"] == ""
+    assert takes["VCODEC_MAX_EFFORT"] == "a whole number from 0 to 9"
+    assert takes["VCODEC_DRAIN_DELAY_S"] == "a number from 0 to 600"

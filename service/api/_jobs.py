@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, final
 
@@ -59,16 +60,10 @@ class Jobs:
         """Compress an image to a standard JPEG that any program opens and /decompress restores."""
         with self._metrics.in_progress.labels("/compress").track_inprogress(), self._reader.room() as room:
             deadline = self._reader.deadline(request)
-            self._admit(request)  # before the body, that nobody sends 64 MiB for a refusal
+            self._options(self._reader.query(request))  # all this before the body: nobody sends 64 MiB for a refusal
+            self._admit(request)
             sent = await self._reader.read(request, deadline, room)
-            effort = str(min(DEFAULT_EFFORT, self._max_effort))  # who asks for none is not refused for it
-            options = CompressOptions.parse({"effort": effort, **sent.options})
-            if options.effort > self._max_effort:
-                raise BadOption(
-                    f"effort must be at most {self._max_effort} on this server, got {options.effort}",
-                    limit=self._max_effort,
-                    actual=options.effort,
-                )
+            options = self._options(sent.options)
             pixels = await asyncio.to_thread(self._probe, sent.data)
             result = await self._submit(request, sent, options, pixels)
         assert isinstance(result, CompressResult)
@@ -87,15 +82,28 @@ class Jobs:
             if media_type is None:
                 raise NotAcceptable(f"accept one of {', '.join(OUTPUTS)}")
             deadline = self._reader.deadline(request)
+            _refuse_options(self._reader.query(request))
             self._admit(request)
             sent = await self._reader.read(request, deadline, room)
-            if sent.options:
-                raise BadOption(f"unknown option {next(iter(sent.options))[:40]!r}; /decompress has none")
+            _refuse_options(sent.options)
             pixels = await asyncio.to_thread(self._probe_restored, sent.data)
             options = RestoreOptions(output=OUTPUTS[media_type])
             result = await self._submit(request, sent, options, pixels)
         assert isinstance(result, RestoreResult)
         return Response(result.image, headers=_headers(result), media_type=result.media_type)
+
+    def _options(self, text: Mapping[str, str]) -> CompressOptions:
+        effort = str(min(DEFAULT_EFFORT, self._max_effort))  # who asks for none is not refused for it
+        options = CompressOptions.parse({"effort": effort, **text})
+        if options.effort > self._max_effort:
+            raise BadOption(
+                f"effort must be at most {self._max_effort} on this server, got {options.effort}",
+                limit=self._max_effort,
+                actual=options.effort,
+            )
+        if options.model is not None:
+            self._catalogue.store.get(options.model)
+        return options
 
     def _admit(self, request: Request) -> None:
         self._pool.admit()  # first: what the service itself refuses is nobody's quota
@@ -134,6 +142,11 @@ class Jobs:
             height = header.scale * (height - 1) + header.height_remainder
             self._limits.check(width, height)
         return width * height
+
+
+def _refuse_options(text: Mapping[str, str]) -> None:
+    if text:
+        raise BadOption(f"unknown option {next(iter(text))[:40]!r}; /decompress has none")
 
 
 async def _while_connected(request: Request, task: asyncio.Task[Result]) -> Result:

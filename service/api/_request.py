@@ -93,10 +93,14 @@ class BodyReader:
             )
         self._pending_bytes += count
 
+    def query(self, request: Request) -> dict[str, str]:
+        """The options that are query parameters, as text. Raises `BadOption` for one that is given twice."""
+        return _single(request.query_params.multi_items(), "as a query parameter")
+
     async def read(self, request: Request, deadline: float, room: Room) -> Sent:
         """The file and the options. Raises the errors of bodies, options and time."""
         _check_encoding(request)
-        options = _single(request.query_params.multi_items(), "as a query parameter")
+        options = self.query(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/x-www-form-urlencoded":
             raise UnsupportedMediaType(

@@ -30,7 +30,7 @@ from service.errors import VirtualCodecError
 from service.logs import Event, configure
 from service.serving import Pool
 from service.serving.catalogue import Catalogue
-from service.settings import Settings
+from service.settings import Settings, unknown_variables
 
 _LOG: Final = logging.getLogger("service.api")
 
@@ -57,6 +57,8 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
             listeners[door] = "admin"
             app = ByPort(app, service.admin, door.getsockname()[1])
         configure(settings.log_level, settings.log_format)
+        for name, meant in unknown_variables():
+            _LOG.warning(Event("unknown_setting", variable=name, did_you_mean=meant or "nothing like it"))
         config = uvicorn.Config(
             app,
             # Called as the class is that uvicorn asks for.

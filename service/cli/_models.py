@@ -7,7 +7,7 @@ import json
 import urllib.parse
 from typing import Final
 
-from service.cli._open import OpenCodec, add_store_argument, default_store_root, load_settings
+from service.cli._open import OpenCodec, add_store_argument, check_store, default_store_root, load_settings
 from service.cli._verb import Misuse, Verb
 from service.errors import VirtualCodecError
 
@@ -29,7 +29,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         raise Misuse("--url goes with --activate or --reload")
     from service.store import ModelStore
 
-    store = ModelStore(arguments.model_store or default_store_root())
+    store = ModelStore(check_store(arguments.model_store or default_store_root()))
     models = store.models()
     default = store.default.id if models else ""
     if arguments.json:

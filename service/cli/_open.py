@@ -49,7 +49,7 @@ def open_default_codec(wish: CodecWish) -> Codec:
     from service.store import ModelStore
 
     settings = load_settings()
-    root = wish.model_store or settings.model_store
+    root = check_store(wish.model_store or settings.model_store)
     if wish.model is not None:
         ModelStore(root).get(wish.model)
 
@@ -92,14 +92,22 @@ def default_store_root() -> Path:
     return load_settings().model_store
 
 
+def check_store(root: Path) -> Path:
+    """That folder, if it is one. Raises `Misuse` that says how to name another."""
+    if not root.is_dir():
+        raise Misuse(f"there is no model store at {root}; name its folder by VCODEC_MODEL_STORE")
+    return root
+
+
 def load_settings(**given: object) -> Settings:
-    """The settings, `given` before the environment. Raises `Misuse` that names each wrong variable."""
+    """The settings, `given` before the environment. Raises `Misuse` with a line for each wrong variable."""
     from service.settings import Settings
 
     try:
         return Settings.load(**given)
     except ValueError as error:
-        raise Misuse(str(error)) from error
+        first, *others = str(error).splitlines()
+        raise Misuse("\n  ".join(["several settings are wrong:", first, *others] if others else [first])) from error
 
 
 def check_device(name: str) -> str:

@@ -307,3 +307,20 @@ async def _leave_after_sending(client: httpx2.AsyncClient, pool: PretendPool) ->
     messages.put_nowait({"type": "http.disconnect"})
     await call
     assert sent == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/compress?quality=0", 422, "bad_option"),
+        ("/compress?colour=red", 422, "bad_option"),
+        ("/compress?quality=1&quality=2", 422, "bad_option"),
+        ("/compress?model=large", 404, "model_not_found"),
+        ("/decompress?quality=50", 422, "bad_option"),
+    ],
+)
+async def test_what_the_query_gets_wrong_is_said_before_the_body_is_read(
+    client: httpx2.AsyncClient, pool: PretendPool, path: str, status: int, code: str
+) -> None:
+    pool.refusal = Overloaded("even while the service is full")
+    problem(await client.post(path, content=Unread()), status, code)

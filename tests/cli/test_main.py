@@ -76,10 +76,49 @@ def test_a_wrong_setting_is_a_misuse_that_names_it(
     assert "VCODEC_PORT" in capsys.readouterr().err
 
 
+def test_a_check_opens_what_can_be_opened(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VCODEC_PROT", "9000")
+    assert main(["serve", "--check"]) == 0
+    told = capsys.readouterr().err
+    assert "nothing reads VCODEC_PROT; did you mean VCODEC_PORT?" in told
+    assert "ready to serve standard-1 (4f6c3978)" in told
+    monkeypatch.setenv("VCODEC_MODEL_STORE", str(tmp_path))
+    assert main(["serve", "--check"]) == 2
+    assert "the model store is empty" in capsys.readouterr().err
+    monkeypatch.delenv("VCODEC_MODEL_STORE")
+    monkeypatch.setenv("VCODEC_API_KEYS_FILE", str(tmp_path / "none"))
+    assert main(["serve", "--check"]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+
+
+def test_several_wrong_settings_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VCODEC_PORT", "many")
+    monkeypatch.setenv("VCODEC_POOL", "ray")
+    assert main(["serve"]) == 2
+    head, port, pool = capsys.readouterr().err.splitlines()
+    assert head == "vcodec: several settings are wrong:"
+    assert port.startswith("  VCODEC_PORT: ")
+    assert pool.startswith("  VCODEC_POOL: ")
+
+
+@pytest.mark.parametrize("argv", [["serve"], ["compress", "a.png", "-o", "b.jpg"], ["models"]])
+def test_a_store_that_is_not_there_is_a_misuse(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, argv: list[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VCODEC_MODEL_STORE", str(tmp_path / "nowhere"))
+    assert main(argv) == 2
+    told = capsys.readouterr().err
+    assert f"there is no model store at {tmp_path / 'nowhere'}; name its folder by VCODEC_MODEL_STORE" in told
+
+
 def test_an_empty_store_has_no_models(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["models", "--json", "--model-store", str(tmp_path)]) == 0
     assert json.loads(capsys.readouterr().out) == []
-    assert main(["models", "--model-store", str(tmp_path / "nowhere")]) == 1
+    assert main(["models", "--model-store", str(tmp_path / "nowhere")]) == 2
     assert "there is no model store at" in capsys.readouterr().err
 
 
