@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -130,10 +132,37 @@ class Job:
     deadline: float | None = None
 
 
-def check_deadline(deadline: float | None) -> None:
-    """Raise `DeadlineExceeded` when the absolute `deadline` (on `time.monotonic`'s clock) has passed."""
-    if deadline is not None and time.monotonic() > deadline:
+class Abandoned(BaseException):
+    """Nobody waits for the job any more. No error of anything: only what began the job catches it."""
+
+
+@contextmanager
+def attended(deadline: float | None, is_abandoned: Callable[[], bool]) -> Iterator[None]:
+    """Have every `check_deadline` of this thread, however deep in the job, keep to a deadline and a caller's presence.
+
+    Raises `Abandoned` out of the block when `is_abandoned` says so.
+    """
+    token = _ATTENTION.set((deadline, is_abandoned))
+    try:
+        yield
+    finally:
+        _ATTENTION.reset(token)
+
+
+def check_deadline(deadline: float | None = None) -> None:
+    """Raise `DeadlineExceeded` when the absolute `deadline` (on `time.monotonic`'s clock) has passed.
+
+    That of the job that this thread does is kept to as well; `Abandoned` when nobody waits for it (see `attended`).
+    """
+    of_job, is_abandoned = _ATTENTION.get()
+    if is_abandoned():
+        raise Abandoned
+    now = time.monotonic()
+    if any(limit is not None and now > limit for limit in (deadline, of_job)):
         raise DeadlineExceeded("the deadline passed before the work was done; send a smaller image or allow more time")
+
+
+_ATTENTION: ContextVar[tuple[float | None, Callable[[], bool]]] = ContextVar("attention", default=(None, lambda: False))
 
 
 def _check_range(name: str, value: float | None, low: float, high: float, *, open_low: bool = False) -> None:

@@ -40,7 +40,7 @@ from service.jobs import (
     check_deadline,
 )
 from service.metrics import ms_ssim
-from service.runner import DirectRunner, Runner
+from service.runner import BatchingRunner, Runner, open_device
 from service.store import ModelStore
 
 __all__ = ["VirtualCodec", "open_codec"]
@@ -68,7 +68,7 @@ def open_codec(
     """
     codec = VirtualCodec(
         ModelStore(store, default=model, tolerant=True),
-        DirectRunner(device=device, threads=threads),
+        BatchingRunner(open_device(device, threads=threads)),
         limits=limits,
         max_effort=max_effort,
     )

@@ -229,7 +229,7 @@ def test_a_deadline_that_passed_stops_the_work(codec: VirtualCodec) -> None:
 def test_an_opened_codec_is_warm(store: ModelStore, tmp_path: Path) -> None:
     make_store(tmp_path / "store")
     codec = open_codec(tmp_path / "store")
-    assert set(codec.notes) == {"device", "precision"}
+    assert {"device", "precision"} <= set(codec.notes)
     assert codec.compress(saved(scene(24, 24))).model == store.default.id
 
 

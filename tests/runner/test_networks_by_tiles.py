@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import final
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from service import runner
 from service.errors import BadModel
 from service.networks.condition import CONDITION_SIZE
 from service.runner import DirectRunner, Network, run_network, run_network_to_bytes
 from service.store import ModelStore
-from service.tiles import tiles
 from tests.models import make_store
 from tests.pictures import scene
 
@@ -24,28 +20,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     return make_store(tmp_path_factory.mktemp("store"), strength=0.2)
 
 
-@final
-class SmallTiles:
-    """A runner's networks with a core so small that any picture is cut."""
-
-    def __init__(self, inner: DirectRunner) -> None:
-        self.inner = inner
-
-    def run(self, network: Network, pixels: NDArray[np.uint8], core: int) -> NDArray[np.float32]:
-        height, width = (round(side * network.ratio) for side in pixels.shape[:2])
-        output = np.full((height, width, 3), np.nan, np.float32)
-        for tile in tiles(*pixels.shape[:2], core=core, halo=network.radius, multiple=network.multiple):
-            output[runner._kept(tile, network.ratio)] = runner._run(self.inner, network, pixels, tile, VECTOR)
-        return output
-
-
 @pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-2"])
 def test_a_tiled_result_equals_the_whole_one(store: ModelStore, key: str) -> None:
     direct = DirectRunner()
     network = direct.prepare(store, store.default, key)
     pixels = scene(96, 128)
     whole = run_network(direct, network, pixels, VECTOR) / 255
-    tiled = SmallTiles(direct).run(network, pixels, core=32)
+    tiled = run_network(direct, network, pixels, VECTOR, core=16) / 255
     levels = np.abs(whole - tiled).max() * 255
     assert levels < 0.02, f"seams of {levels} levels"
 
@@ -56,7 +37,7 @@ def test_a_halo_narrower_than_the_radius_would_show(store: ModelStore) -> None:
     blind = Network(module=network.module, ratio=1, radius=0, multiple=2)
     pixels = scene(96, 128)
     whole = run_network(direct, network, pixels, VECTOR) / 255
-    assert np.abs(whole - SmallTiles(direct).run(blind, pixels, core=32)).max() * 255 > 1
+    assert np.abs(whole - run_network(direct, blind, pixels, VECTOR, core=16) / 255).max() * 255 > 1
 
 
 def test_bytes_are_the_rounded_and_clipped_floats(store: ModelStore) -> None:

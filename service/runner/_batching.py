@@ -1,0 +1,184 @@
+"""The runner whose tiles meet: several jobs in threads of their own, one device.
+
+job ──► tiles ─┐
+job ──► tiles ─┼─► batcher ──► slots (a thread each) ──► device ──► results, each to its job
+job ──► tiles ─┘
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, final
+
+import torch
+
+from service.jobs import check_deadline
+from service.runner._batcher import Batcher, Item
+from service.runner._device import Device, Pixels, Task
+from service.runner._network import Network
+from service.runner._tally import BatchTally, RunnerCounts
+from service.store import Manifest, ModelStore
+
+_LOOK_S: Final = 0.1  # how often a job that waits looks whether it is still wanted
+
+
+@dataclass(eq=False, kw_only=True)
+class _Ordered(Item):
+    """A tile, and where its result or error will be."""
+
+    task: Task
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Pixels | None = None
+    error: BaseException | None = None
+
+
+@final
+class BatchingRunner:
+    """Takes tiles from any number of threads and runs those that are alike together.
+
+    It never waits for company: a free slot takes what is there. A batch that does not fit into memory halves the
+    budget and is done again in parts; one that fails otherwise is split until only the guilty tile fails.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._batcher = Batcher(device.limits)
+        self._tally = BatchTally()
+        self._changed = threading.Condition()
+        self._owners = itertools.count()
+        self._running = 0
+        self._is_closed = False
+        self._ahead = 1 + device.limits.max_items  # tiles of one job that wait or run: memory is bounded by jobs
+        self._slots = [
+            threading.Thread(target=self._serve, name=f"slot-{index}", daemon=True) for index in range(device.slots)
+        ]
+        for slot in self._slots:
+            slot.start()
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Those of the device, and the most tiles of a batch."""
+        return {**self._device.notes, "batch": str(self._device.limits.max_items)}
+
+    @property
+    def counts(self) -> RunnerCounts:
+        """What ran since it was opened."""
+        with self._changed:
+            return self._tally.counts(self._batcher, running=self._running)
+
+    def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
+        """Load a model's network onto the device. Raises `BadModel`."""
+        return self._device.prepare(store, manifest, key)
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
+        """The results of tiles, in their order. A few run ahead of the one that is asked for."""
+        owner = next(self._owners)
+        ahead: deque[_Ordered] = deque()
+        try:
+            for task in tasks:
+                check_deadline()
+                ahead.append(self._order(task, owner))
+                if len(ahead) > self._ahead:
+                    yield _awaited(ahead[0])
+                    ahead.popleft()
+            while ahead:
+                yield _awaited(ahead[0])
+                ahead.popleft()
+        finally:
+            with self._changed:
+                for ordered in ahead:
+                    self._batcher.discard(ordered)
+
+    def close(self) -> None:
+        """End the slots, after the batches that run. Nothing may be asked for any more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for slot in self._slots:
+            slot.join()
+
+    def _order(self, task: Task, owner: int) -> _Ordered:
+        ordered = _Ordered(key=task.key, pixels=task.pixels.shape[0] * task.pixels.shape[1], owner=owner, task=task)
+        with self._changed:
+            self._batcher.add(ordered)
+            self._changed.notify()
+        return ordered
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not (batch := self._batcher.take(is_idle=not self._running)):
+                    if self._is_closed:
+                        return
+                    self._changed.wait()
+                beside = self._running
+                self._running += 1
+            try:
+                self._attempt([item for item in batch if isinstance(item, _Ordered)], beside)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._changed.notify_all()
+            del batch  # its results are not kept until the next one comes
+
+    def _attempt(self, batch: list[_Ordered], beside: int) -> None:
+        try:
+            results = self._tally.timed(batch, lambda: self._device.run([item.task for item in batch], beside=beside))
+        except torch.OutOfMemoryError as error:
+            no_memory: BaseException | None = error
+        except BaseException as error:
+            self._split(batch, beside, error)
+            return
+        else:
+            with self._changed:
+                self._batcher.succeeded()
+            for item, result in zip(batch, results, strict=True):
+                item.result = result
+                item.done.set()
+            return
+        # Outside of the handler, whose traceback holds what the batch had on the device.
+        self._shrink(batch, no_memory)
+
+    def _shrink(self, batch: list[_Ordered], error: BaseException | None) -> None:
+        self._device.release_memory()
+        if len(batch) == 1 and batch[0].lonely:
+            _fail(batch[0], error)
+            return
+        with self._changed:
+            self._tally.out_of_memory()
+            self._batcher.ran_out_of_memory(list(batch))
+            batch[0].lonely = len(batch) == 1  # it did not fit beside others: once more while nothing else runs
+            self._batcher.put_back(list(batch))
+
+    def _split(self, batch: list[_Ordered], beside: int, error: BaseException) -> None:
+        if len(batch) == 1 or is_device_lost(error):
+            for item in batch:
+                _fail(item, error)
+            return
+        self._tally.bisected()
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            self._attempt(half, beside)
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether every later call in this process will fail too: a CUDA error other than "out of memory"."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+
+
+def _awaited(ordered: _Ordered) -> Pixels:
+    while not ordered.done.wait(_LOOK_S):
+        check_deadline()
+    if ordered.error is not None:
+        raise ordered.error
+    assert ordered.result is not None
+    return ordered.result
+
+
+def _fail(ordered: _Ordered, error: BaseException | None) -> None:
+    ordered.error = error
+    ordered.done.set()

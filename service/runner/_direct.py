@@ -1,0 +1,38 @@
+"""The runner for one job after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import final
+
+from service.jobs import check_deadline
+from service.runner._device import Device, Pixels, Processor, Task
+from service.runner._network import Network
+from service.store import Manifest, ModelStore
+
+
+@final
+class DirectRunner:
+    """One tile after the other on one device, by default all cores; threads take turns."""
+
+    def __init__(self, device: Device | None = None) -> None:
+        self._device = device or Processor()
+        self._turn = threading.Lock()
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Those of the device."""
+        return self._device.notes
+
+    def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
+        """Load a model's network onto the device. Raises `BadModel`."""
+        return self._device.prepare(store, manifest, key)
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
+        """The results of tiles, in their order."""
+        for task in tasks:
+            check_deadline()
+            with self._turn:
+                [result] = self._device.run([task], beside=0)
+            yield result
