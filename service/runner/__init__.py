@@ -111,9 +111,7 @@ def run_error_gradient(
     """
     total = np.zeros(pixels.shape, np.float32)
     cut = _tiles_of(network, pixels, _GRADIENT_CORE)
-    tasks = (
-        _task(network, pixels, tile, condition, wanted=_wanted(tile, network.ratio, wanted)) for tile in cut
-    )
+    tasks = (_task(network, pixels, tile, condition, wanted=_wanted(tile, network.ratio, wanted)) for tile in cut)
     for tile, share in zip(cut, runner.run(tasks), strict=True):
         total[tile.top : tile.bottom, tile.left : tile.right] += share
     return total

@@ -56,7 +56,8 @@ class Accelerator:
         picture = as_input(task.pixels, self._device)
         vector = torch.from_numpy(task.condition)[None].to(self._device)
         if task.wanted is not None:
-            return gradient(task.network, picture, vector, task.wanted).cpu().numpy()[0]
+            by_pixels: Pixels = gradient(task.network, picture, vector, task.wanted)[0].cpu().numpy()
+            return by_pixels
         with torch.inference_mode():
             output: Tensor = task.network.module(picture, vector)
             result: Pixels = finished(output, to_bytes=task.to_bytes)[0].cpu().numpy()

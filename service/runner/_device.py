@@ -124,7 +124,8 @@ class Processor:
     def _run(self, task: Task) -> Pixels:
         vector = torch.from_numpy(task.condition)[None]
         if task.wanted is not None:
-            return gradient(task.network, as_input(task.pixels), vector, task.wanted).numpy()[0]
+            by_pixels: Pixels = gradient(task.network, as_input(task.pixels), vector, task.wanted)[0].numpy()
+            return by_pixels
         with torch.inference_mode():
             output: Tensor = task.network.module(as_input(task.pixels), vector)
             result: Pixels = finished(output, to_bytes=task.to_bytes)[0].numpy()
