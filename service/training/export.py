@@ -95,7 +95,7 @@ def read_recipe(run: Path) -> TrainConfig:
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:
     """The network of a run, or both of a joint one."""
     body: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
-    postprocess = body | {"scale": config.scale}
+    postprocess = body | {"scale": config.scale} | ({"views": config.views} if config.views > 1 else {})
     if config.target == "postprocess":
         return {f"postprocess-{config.scale}": _write(folder, "postprocess", config.scale, postprocess, weights)}
     description: dict[str, int | float | str | bool] = {

@@ -37,6 +37,7 @@ class TrainConfig:
     description_channels: int = 32
     description_blocks: int = 3
     loss: Literal["charbonnier", "log-error"] = "charbonnier"  # of post-processing alone
+    views: int = 1  # that the finished post-processing takes the mean of; training sees one
     frozen_description: bool = False  # of a joint run: only post-processing learns, behind the description as it is
     decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
     scale_jitter: float = 1.0  # crops are taken up to so many times larger, and reduced
@@ -94,7 +95,7 @@ def joint_2() -> TrainConfig:
 def best_1() -> TrainConfig:
     """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
     return replace(
-        postprocess_1(), name="best-1", channels=64, blocks=8, steps=4000, learning_rate=5e-4, loss="log-error"
+        postprocess_1(), name="best-1", channels=64, blocks=8, steps=2400, learning_rate=5e-4, loss="log-error", views=2
     )
 
 
@@ -105,9 +106,10 @@ def best_2() -> TrainConfig:
         name="best-2",
         channels=64,
         blocks=8,
-        steps=3000,
+        steps=1600,
         learning_rate=5e-4,
         loss="log-error",
+        views=2,
         frozen_description=True,
         validate_every=250,
     )
@@ -115,7 +117,7 @@ def best_2() -> TrainConfig:
 
 def best_joint_2() -> TrainConfig:
     """Description and post-processing at scale 2, each for the other; start it from `best-2`."""
-    return replace(joint_2(), name="best-joint-2", channels=64, blocks=8, steps=800, learning_rate=2e-4)
+    return replace(joint_2(), name="best-joint-2", channels=64, blocks=8, steps=800, learning_rate=2e-4, views=2)
 
 
 def virtual_2() -> TrainConfig:

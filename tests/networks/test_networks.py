@@ -15,6 +15,8 @@ from service.networks.condition import CONDITION_SIZE, condition
 SMALL: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "postprocess at scale 1": ("postprocess", {"scale": 1, "channels": 8, "blocks": 2}),
     "postprocess at scale 2": ("postprocess", {"scale": 2, "channels": 8, "blocks": 2}),
+    "postprocess of two views": ("postprocess", {"scale": 1, "channels": 8, "blocks": 2, "views": 2}),
+    "postprocess of four views": ("postprocess", {"scale": 2, "channels": 8, "blocks": 2, "views": 4}),
     "description": ("description", {"channels": 8, "blocks": 2}),
 }
 PAPER = ("paper-description", "paper-postprocess", "paper-virtual-codec")
@@ -180,3 +182,21 @@ def test_the_condition_is_what_released_models_were_trained_on() -> None:
         0.4534, 0.5646, 0.6610, 0.7459, 0.8594, 1.0098, 1.1876, 1.0000, 1.0000, 0.0000,
     ]  # fmt: skip
     assert np.allclose(vector, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("views", "axes"), [(2, (3,)), (4, (2,)), (4, (2, 3))])
+def test_a_network_of_views_does_to_a_mirrored_picture_what_it_does_to_the_picture(
+    views: int, axes: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    for scale in (1, 2):
+        network = PostprocessNet(scale=scale, channels=8, blocks=1, views=views).eval()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        picture, vector = torch.rand(1, 3, 16, 24), torch.rand(1, CONDITION_SIZE)
+        assert torch.allclose(network(picture.flip(axes), vector), network(picture, vector).flip(axes), atol=1e-5)
+        one = PostprocessNet(scale=scale, channels=8, blocks=1).eval()
+        one.load_state_dict(network.state_dict())
+        assert not torch.allclose(network(picture, vector), one(picture, vector), atol=1e-4)
+        assert torch.allclose(network.train()(picture, vector), one(picture, vector), atol=1e-6)
