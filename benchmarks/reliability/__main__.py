@@ -1,0 +1,68 @@
+"""`python -m benchmarks.reliability`: play the scenarios, write docs/reliability.json and docs/reliability.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.reliability._faults import Facts
+from benchmarks.reliability._report import failures, markdown
+from benchmarks.reliability._run import measure_capacity, play
+from benchmarks.reliability._scenarios import SCENARIOS
+from benchmarks.reliability._soak import repeat, soak
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+
+
+def main() -> int:
+    """Play what was asked for. Exit status 1 when a request was lost, a worker died by itself, or memory grew."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; none: all")
+    parser.add_argument("--soak", type=float, default=900.0, metavar="S", help="seconds of mixed sizes; 0: none")
+    parser.add_argument("--soak-rate", type=float, default=0.2, metavar="SHARE", help="of the capacity (default 0.2)")
+    parser.add_argument("--repeat", type=int, default=10_000, metavar="N", help="same requests in turn; 0: none")
+    parser.add_argument("--repeat-limit", type=float, default=600.0, metavar="S", help="and no longer than this")
+    parser.add_argument("--share", type=float, default=1.0, metavar="X", help="of each scenario's time (default 1)")
+    parser.add_argument("--out", type=Path, default=DOCS / "reliability.json", help="results of before are kept")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(SCENARIOS):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}; have {', '.join(SCENARIOS)}")
+    found: Facts = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+
+    def keep(name: str, result: Facts) -> None:
+        scenarios = found.setdefault("scenarios", {})
+        assert isinstance(scenarios, dict)
+        scenarios[name] = {"measured": time.strftime("%Y-%m-%d"), **result}
+        found["machine"] = f"{os.cpu_count()} cores of {platform.machine()}, {platform.system()}"
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+        arguments.out.with_suffix(".md").write_text(markdown(found))
+        print(f"{name}: {json.dumps(result)}", file=sys.stderr, flush=True)
+
+    capacity = measure_capacity(15.0)
+    capacity_per_s = float(str(capacity["images_per_s"]))
+    print(f"capacity: {capacity}", file=sys.stderr, flush=True)
+    found["capacity"] = capacity
+    for name in arguments.names or SCENARIOS:
+        try:
+            scenario = SCENARIOS[name]
+            result = play(replace(scenario, seconds=arguments.share * scenario.seconds), capacity_per_s)
+        except OSError as error:
+            result = {"story": SCENARIOS[name].story, "skipped": str(error)}
+        keep(name, result)
+    if arguments.repeat and not arguments.names:
+        keep("repeat", repeat(arguments.repeat, arguments.repeat_limit))
+    if arguments.soak and not arguments.names:
+        keep("soak", soak(arguments.soak, arguments.soak_rate * capacity_per_s))
+    wrong = failures(found)
+    print("\n".join(wrong) or "nothing lost", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

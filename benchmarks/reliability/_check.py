@@ -1,0 +1,97 @@
+"""Every answer looked at: is it the right one, an honest refusal, or is the request lost?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from service.load import Answer, HttpSender, Request
+
+OK: Final = "200"
+FULL: Final = "503 overloaded"
+LATE: Final = "504 deadline_exceeded"
+POISON: Final = "422 poison_input"
+_MEMBERS: Final = ("type", "title", "status", "detail", "instance", "code", "request_id")
+_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Honest:
+    """Which outcomes are right for which kind of request; `others` for kinds not named."""
+
+    others: frozenset[str] = frozenset({OK})
+    by_label: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def allows(self, label: str, outcome: str) -> bool:
+        """Whether a request of that kind may end so."""
+        return outcome in self.by_label.get(label, self.others)
+
+
+@final
+class Checker:
+    """A sender that knows the answers: those that a calm server gave."""
+
+    def __init__(self, sender: HttpSender, honest: Honest) -> None:
+        self._sender = sender
+        self._honest = honest
+        self._right: dict[tuple[str, bytes], bytes] = {}
+        self._lock = threading.Lock()
+        self.outcomes: Counter[str] = Counter()
+        self.lost: list[str] = []
+
+    def learn(self, requests: Sequence[Request]) -> None:
+        """Ask each once; what comes back is right from now on. Raises `RuntimeError` when it is no 200."""
+        for request in requests:
+            answer = self._sender.send(request)
+            if answer.status != OK:
+                raise RuntimeError(f"{request.label}: {answer.status} {answer.content[:300]!r}")
+            self._right[_key(request)] = _digest(answer.content)
+
+    def send(self, request: Request) -> Answer:
+        """Send it and judge what comes back."""
+        answer = self._sender.send(request)
+        outcome, fault = self._judge(request, answer)
+        with self._lock:
+            self.outcomes[f"{request.label}: {outcome}"] += 1
+            if fault:
+                self.lost.append(f"{request.label}: {outcome}: {fault}")
+        return answer
+
+    def summary(self) -> dict[str, object]:
+        """What came of all requests, and of the first that were lost."""
+        return {
+            "requests": sum(self.outcomes.values()),
+            "outcomes": dict(sorted(self.outcomes.items())),
+            "lost": len(self.lost),
+            "lost_first": self.lost[:_SHOWN],
+        }
+
+    def _judge(self, request: Request, answer: Answer) -> tuple[str, str]:
+        if answer.status == OK:
+            right = self._right.get(_key(request))
+            if right is not None and right != _digest(answer.content):
+                return OK, "other bytes than on a calm server"
+            return OK, "" if self._honest.allows(request.label, OK) else "it should have been refused"
+        try:
+            problem = json.loads(answer.content)
+            outcome = f"{answer.status} {problem['code']}"
+        except (ValueError, KeyError, TypeError):
+            return answer.status, "no answer, or none that says why"
+        if not all(name in problem for name in _MEMBERS):
+            return outcome, "a problem without all its members"
+        if answer.status in ("429", "503") and not answer.headers.get("retry-after", "").isdigit():
+            return outcome, "no time to come back at"
+        return outcome, "" if self._honest.allows(request.label, outcome) else str(problem["detail"])[:200]
+
+
+def _key(request: Request) -> tuple[str, bytes]:
+    return request.path, _digest(request.content)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

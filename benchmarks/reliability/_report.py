@@ -1,0 +1,134 @@
+"""The page that is written from what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+MEMORY_PERCENT_AN_HOUR: Final = 1.0
+
+_HEAD: Final = """# Heavy days
+
+What becomes of requests while things go wrong. Written by `python -m benchmarks.reliability` from `reliability.json`;
+`--soak 3600` makes the last part an hour long.
+
+A real server (`vcodec serve`, two workers and a spare on the CPU, the model that comes along) is loaded by callers
+that arrive when they like (open loop, Poisson). **Every answer is looked at.** A request is lost when it ends in
+anything but a correct final answer: 200 with the very bytes that the server gave for it on a calm day, or a refusal
+that is honest in that place (given below) and complete: a problem with all its members, and a time to come back at
+where it says "not now". Afterwards the server must be calm again, with every worker warm and nothing in progress, and
+answer as before.
+"""
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The page."""
+    scenarios = found["scenarios"]
+    parts = [_HEAD, f"Measured on {found['machine']}, which did other work besides: times are for orders of magnitude."]
+    if "capacity" in found:
+        parts.append(
+            f"Capacity on that day, 64x64 to 160x160 pixels, compress and decompress in turn: "
+            f"{found['capacity']['images_per_s']} answers/s.\n"
+        )
+    faults = {name: it for name, it in scenarios.items() if name not in ("repeat", "soak")}
+    parts.append("| day | requests | 200 | refused | **lost** | worker deaths, not ours | p50 / p99 ms | calm after |")
+    parts.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    parts += [_row(name, it) for name, it in faults.items()]
+    parts.append("")
+    for name, it in faults.items():
+        parts += _section(name, it)
+    if "repeat" in scenarios:
+        parts += _repeat(scenarios["repeat"])
+    if "soak" in scenarios:
+        parts += _soak(scenarios["soak"])
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def failures(found: Mapping[str, Any]) -> list[str]:
+    """What is not as it should be, in words; empty when all is well."""
+    wrong = []
+    for name, it in found["scenarios"].items():
+        if it.get("lost"):
+            wrong.append(f"{name}: {it['lost']} requests lost: {it['lost_first']}")
+        if it.get("worker_deaths_not_caused"):
+            wrong.append(f"{name}: {it['worker_deaths_not_caused']} workers died by themselves")
+        for part, slope in it.get("memory", {}).items():
+            if slope["percent_an_hour"] - slope["plus_minus"] > MEMORY_PERCENT_AN_HOUR:
+                wrong.append(f"{name}: memory of the {part} grows by {slope['percent_an_hour']} % an hour")
+    return wrong
+
+
+def _row(name: str, it: Mapping[str, Any]) -> str:
+    if "skipped" in it:
+        return f"| {_words(name)} | not done here: {it['skipped']} | | | | | | |"
+    ok = sum(count for outcome, count in it["outcomes"].items() if outcome.endswith(": 200"))
+    deaths = f"{it['worker_deaths']}, {it['worker_deaths_not_caused']}"
+    times = f"{it['latency_ms']['p50']} / {it['latency_ms']['p99']}"
+    refused = it["requests"] - ok - it["lost"]
+    return (
+        f"| {_words(name)} | {it['requests']} | {ok} | {refused} | **{it['lost']}** | {deaths} | {times} | "
+        f"{it['calm_again_after_s']} s |"
+    )
+
+
+def _section(name: str, it: Mapping[str, Any]) -> list[str]:
+    if "skipped" in it:
+        return []
+    lines = [f"**{_words(name)}**: {it['story']}. {it['offered_per_s']} requests/s for {it['seconds']:g} s."]
+    outcomes = ", ".join(f"{outcome} {count}" for outcome, count in it["outcomes"].items())
+    lines.append(f"Outcomes: {outcomes}.")
+    if "refusal_p50_ms" in it:
+        lines.append(f"Answered {it['answered_per_s']}/s; half of the refusals within {it['refusal_p50_ms']} ms.")
+    lines += [f"{fact.capitalize()}: {_text(value)}." for fact, value in it["facts"].items()]
+    before, after = it["before"]["descriptors"], it["after"]["descriptors"]
+    lines.append(f"Descriptors of the server: {before['server']} before, {after['server']} after.")
+    if it["lost"]:
+        lines.append(f"Lost, the first: {'; '.join(it['lost_first'])}.")
+    return [" ".join(lines), ""]
+
+
+def _repeat(it: Mapping[str, Any]) -> list[str]:
+    return [
+        "## The same answer every time",
+        "",
+        (
+            f"{it['requests']} requests one after the other in {it['seconds']} s, a picture to compress and its stream "
+            f"to decompress in turn: {it['requests'] - it['lost']} answers of the same bytes, {it['lost']} others; "
+            f"{it['worker_deaths']} workers ended."
+        ),
+        "",
+    ]
+
+
+def _soak(it: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Soak",
+        "",
+        (
+            f"{', '.join(it['sizes'])}, compress and decompress in turn, {it['offered_per_s']} requests/s for "
+            f"{it['seconds']} s; the first {it['warm_up_seconds']} s are warm-up and not in the slopes. "
+            f"{it['requests']} requests, {it['lost']} lost, {it['worker_deaths']} workers ended; p50 "
+            f"{it['latency_ms']['p50']} ms, p99 {it['latency_ms']['p99']} ms."
+        ),
+        "",
+        "| | mean | least | most | % an hour (two standard errors) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for what, scale, unit in (("memory", 2**20, " MiB"), ("descriptors", 1, "")):
+        for part, slope in it[what].items():
+            numbers = [f"{slope[name] / scale:.0f}{unit}" for name in ("mean", "least", "most")]
+            growth = f"{slope['percent_an_hour']:+.2f} ± {slope['plus_minus']:.2f}"
+            lines.append(f"| {what}, {part} | {' | '.join(numbers)} | {growth} |")
+    return [*lines, ""]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)

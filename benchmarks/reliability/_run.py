@@ -1,0 +1,133 @@
+"""One scenario from its calm start to its calm end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks.reliability._check import Checker, Honest
+from benchmarks.reliability._faults import Facts, Scene
+from benchmarks.reliability._scenarios import Scenario, everyday_requests
+from benchmarks.reliability._subject import Subject, full_disk
+from service.load import HttpSender, Load, Request, own_server, run_load
+
+WORKERS: Final = 2
+_ENVIRONMENT: Final = {
+    "VCODEC_WORKERS_PER_DEVICE": str(WORKERS),
+    "VCODEC_STANDBY": "on",
+    "VCODEC_DEVICES": "cpu",
+    "VCODEC_LOG_LEVEL": "info",
+}
+
+
+def measure_capacity(seconds: float) -> dict[str, object]:
+    """How many everyday requests a second the server answers at most, on this machine and now."""
+    with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
+        sender = HttpSender(subject.url)
+        report = run_load(Load(requests=_everyday(sender), clients=8, seconds=seconds), sender)
+        sender.close()
+    return {"images_per_s": round(report.images_per_s, 2), "p50_ms": round(report.latency_ms(50), 1)}
+
+
+def play(scenario: Scenario, capacity_per_s: float) -> Facts:
+    """Play a scenario; what came of it. Raises `OSError` when this machine cannot do that to a server."""
+    with tempfile.TemporaryDirectory() as name, running(scenario, Path(name)) as subject:
+        sender = HttpSender(subject.url, headers={"Request-Timeout-Ms": str(scenario.timeout_ms)}, timeout_s=90)
+        rate_per_s = min(scenario.most_per_s, scenario.rate * capacity_per_s)
+        everyday = _everyday(sender)
+        requests = scenario.mix(everyday, round(scenario.seconds * rate_per_s * 1.5) + 1)
+        checker = Checker(sender, scenario.honest)
+        checker.learn([*everyday, *{it.content: it for it in requests if it.label != "poison"}.values()])
+        subject.wait_until_calm()
+        before = _state(subject)
+        scene = Scene(
+            subject=subject, requests=everyday, rate_per_s=rate_per_s, folder=Path(name), stop=threading.Event()
+        )
+        load = Load(requests=requests, clients=400, seconds=scenario.seconds, rate_per_s=rate_per_s)
+        facts: Facts = {}
+        with _meanwhile(scenario, scene, facts):
+            report = run_load(load, checker)
+        calm_s = subject.wait_until_calm()
+        sender.close()
+        after = _state(subject)
+        calm = Checker(sender, Honest())
+        calm.learn(everyday)
+        sender.close()
+        sent_by_label = {label: sum(it.label == label for it in report.samples) for label in scenario.deaths_by_request}
+        caused = len(scene.deaths_caused) + sum(
+            sent * scenario.deaths_by_request[label] for label, sent in sent_by_label.items()
+        )
+        deaths = subject.deaths()
+        return {
+            "story": scenario.story,
+            "offered_per_s": round(rate_per_s, 1),
+            "seconds": scenario.seconds,
+            **checker.summary(),
+            "answered_per_s": round(report.images_per_s, 1),
+            "latency_ms": {f"p{percent}": round(report.latency_ms(percent)) for percent in (50, 99, 100)},
+            **({"refusal_p50_ms": round(report.refusal_ms(50))} if any(it.is_refusal for it in report.samples) else {}),
+            "worker_deaths": deaths,
+            "worker_deaths_not_caused": max(0, deaths - caused),
+            "calm_again_after_s": round(calm_s, 1),
+            "before": before,
+            "after": after,
+            "facts": facts,
+        }
+
+
+@contextlib.contextmanager
+def running(scenario: Scenario, folder: Path) -> Iterator[Subject]:
+    """The scenario's server, every worker warm."""
+    with contextlib.ExitStack() as stack:
+        environment = {**_ENVIRONMENT, **scenario.environment}
+        command = [sys.executable, "-m", *scenario.module]
+        log = folder / "log"
+        if scenario.needs_environment is not None:
+            environment |= scenario.needs_environment(folder)
+        if scenario.needs_full_disk:
+            disk = stack.enter_context(full_disk(folder / "full"))
+            environment["TMPDIR"] = str(disk)
+            log = disk / "log"
+        command = ["/bin/sh", "-c", f'exec "$0" "$@" 2>>{log}', *command]
+        url, pid = stack.enter_context(own_server(command, environment=environment))
+        subject = Subject(url=url, pid=pid, log=log, workers_wanted=WORKERS + 1)
+        subject.wait_until_calm()
+        yield subject
+
+
+def _everyday(sender: HttpSender) -> list[Request]:
+    pictures = everyday_requests()
+    streams = [
+        Request(path="/decompress", content=sender.send(picture).content, label="decompress") for picture in pictures
+    ]
+    return [*pictures, *streams]
+
+
+@contextlib.contextmanager
+def _meanwhile(scenario: Scenario, scene: Scene, facts: Facts) -> Iterator[None]:
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            facts.update(scenario.fault(scene))
+        except BaseException as error:  # raised again below
+            failures.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        scene.stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _state(subject: Subject) -> dict[str, object]:
+    return {"resident_bytes": subject.resident_bytes(), "descriptors": subject.descriptors()}

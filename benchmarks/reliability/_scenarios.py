@@ -1,0 +1,156 @@
+"""The heavy days, a row each: what is sent, what is done meanwhile, and how requests may honestly end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from benchmarks.reliability import _faults
+from benchmarks.reliability._check import FULL, LATE, OK, POISON, Honest
+from benchmarks.reliability._faults import Fault
+from benchmarks.reliability.faulty import CRASH, MEMORY, marked
+from service.load import Request, made_up_png
+
+REAL: Final = ("service", "serve", "--host", "127.0.0.1", "--port")
+FAULTY: Final = ("benchmarks.reliability.faulty", "--port")
+_HONEST: Final = Honest()
+_REFUSES: Final = Honest(others=frozenset({OK, FULL}))
+Mix = Callable[[Sequence[Request], int], list[Request]]
+
+
+def as_they_are(requests: Sequence[Request], count: int) -> list[Request]:
+    """The requests in turn."""
+    return [requests[number % len(requests)] for number in range(count)]
+
+
+def uploads(_requests: Sequence[Request], count: int) -> list[Request]:
+    """Forms with a file of three megabytes, which servers like to keep on disk."""
+    noise = random.Random(0).randbytes(3_000_000)  # noqa: S311 - bytes, not secrets
+    picture = made_up_png(64, 64)
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        + picture[:33]
+        + _chunk(b"noIs", noise)
+        + picture[33:]
+        + b"\r\n--x--\r\n"
+    )
+    return [
+        Request(path="/compress", content=form, content_type="multipart/form-data; boundary=x", label="upload")
+    ] * count
+
+
+def one_in_a_hundred(mark: bytes) -> Mix:
+    """The requests in turn, but every hundredth ends the worker that decodes it, and each of those is another file."""
+
+    def mix(requests: Sequence[Request], count: int) -> list[Request]:
+        mixed = as_they_are(requests, count)
+        picture = made_up_png(96, 96)
+        for number in range(50, count, 100):
+            mixed[number] = Request(path="/compress", content=marked(picture, mark, number), label="poison")
+        return mixed
+
+    return mix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One heavy day. `rate` is in shares of the capacity that was measured before, at most `most_per_s`."""
+
+    story: str
+    fault: Fault = _faults.nothing
+    honest: Honest = _HONEST
+    rate: float = 0.4
+    most_per_s: float = 1000.0
+    seconds: float = 30.0
+    mix: Mix = as_they_are
+    module: Sequence[str] = REAL
+    timeout_ms: int = 60_000
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs_environment: Callable[[Path], Mapping[str, str]] | None = None
+    needs_full_disk: bool = False
+    deaths_by_request: Mapping[str, int] = field(default_factory=dict)
+
+
+_POISONED: Final = Honest(by_label={"poison": frozenset({POISON})})
+# A job that was in a worker with others dies with it and then, alone, with two more; a suspect at once alone.
+_DEATHS: Final = {"poison": 3}
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "overload_2x": Scenario(
+        story="twice as many requests as it can do; at most 2 s of work may wait",
+        honest=_REFUSES,
+        rate=2.0,
+        environment={"VCODEC_QUEUE_LIMIT_S": "2"},
+    ),
+    "overload_10x": Scenario(
+        story="ten times as many requests as it can do; at most 2 s of work may wait",
+        honest=_REFUSES,
+        rate=10.0,
+        environment={"VCODEC_QUEUE_LIMIT_S": "2"},
+    ),
+    "poison": Scenario(
+        story="one request in a hundred, each another file, ends its worker by SIGSEGV",
+        honest=_POISONED,
+        mix=one_in_a_hundred(CRASH),
+        module=FAULTY,
+        seconds=60.0,
+        deaths_by_request=_DEATHS,
+    ),
+    "kill_9": Scenario(story="kill -9 of a worker every 3 s", fault=_faults.kill_9, seconds=45.0),
+    "freeze": Scenario(
+        story="SIGSTOP of a worker every 10 s; requests have 6 s, a worker is given up 2 s later",
+        fault=_faults.freeze,
+        honest=Honest(others=frozenset({OK, LATE, FULL})),
+        timeout_ms=6_000,
+        seconds=45.0,
+        environment={"VCODEC_HANG_GRACE_S": "2"},
+    ),
+    "full_disk": Scenario(
+        story="no byte left where temporary files and the log go; uploads of 3 MB",
+        mix=uploads,
+        most_per_s=4.0,
+        needs_full_disk=True,
+    ),
+    "clock_jump": Scenario(
+        story="the clock is set an hour on, a day back, and right again",
+        fault=_faults.jump_clock,
+        needs_environment=_faults.faketime_environment,
+    ),
+    "out_of_memory": Scenario(
+        story="one request in a hundred, each another file, brings its worker to a limit of memory (RLIMIT_AS)",
+        honest=_POISONED,
+        mix=one_in_a_hundred(MEMORY),
+        module=FAULTY,
+        seconds=60.0,
+        deaths_by_request=_DEATHS,
+    ),
+    "vanishing_clients": Scenario(
+        story="half of all callers hang up: in the head, in the body, before the answer",
+        fault=_faults.hang_up,
+        rate=0.25,
+    ),
+    "slow_clients": Scenario(
+        story="90 connections send heads and bodies, or read, a byte at a time",
+        fault=_faults.dawdle,
+        seconds=45.0,
+        environment={"VCODEC_BODY_TIMEOUT_S": "10"},
+    ),
+}
+
+
+def everyday_requests() -> list[Request]:
+    """Small pictures to compress, as PNGs; their streams are added by `streams_of`."""
+    return [
+        Request(path=f"/compress?quality={quality}", content=made_up_png(side, side, seed=side), label="compress")
+        for side, quality in ((64, 30), (96, 50), (160, 70))
+    ]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    import struct
+    import zlib
+
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

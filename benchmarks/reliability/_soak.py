@@ -1,0 +1,116 @@
+"""Days of ordinary work in small: memory and descriptors over time, and the same answer every time."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.reliability._check import Checker, Honest
+from benchmarks.reliability._faults import Facts
+from benchmarks.reliability._run import running
+from benchmarks.reliability._scenarios import Scenario
+from benchmarks.reliability._subject import Subject
+from service.load import MIXED, HttpSender, Load, Request, made_up_png, run_load, sizes_of
+
+_SAMPLE_S: Final = 5.0
+_WARM_UP: Final = 0.25  # of the time, not looked at: caches fill and arenas grow to what the largest picture needs
+
+
+def soak(seconds: float, rate_per_s: float) -> Facts:
+    """Mixed sizes at a low rate for so long; the slopes of memory and descriptors after the warm-up."""
+    with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
+        sender = HttpSender(subject.url)
+        pictures = [
+            Request(path="/compress", content=made_up_png(*size, seed=size[0]), label="compress")
+            for size in sizes_of(",".join(MIXED))
+        ]
+        streams = [Request(path="/decompress", content=sender.send(it).content, label="decompress") for it in pictures]
+        requests = [request for pair in zip(pictures, streams, strict=True) for request in pair]
+        checker = Checker(sender, Honest())
+        checker.learn(requests)
+        samples: list[tuple[float, dict[str, int], dict[str, int]]] = []
+        stop = threading.Event()
+        sampler = threading.Thread(target=_sample, args=(subject, samples, stop), daemon=True)
+        sampler.start()
+        load = Load(requests=requests, clients=64, seconds=seconds, rate_per_s=rate_per_s)
+        report = run_load(load, checker)
+        stop.set()
+        sampler.join()
+        sender.close()
+        steady = [it for it in samples if it[0] >= _WARM_UP * seconds]
+        hours = [at / 3600 for at, _, _ in steady]
+        return {
+            "seconds": round(seconds),
+            "offered_per_s": round(rate_per_s, 2),
+            "sizes": list(MIXED),
+            **checker.summary(),
+            "latency_ms": {f"p{percent}": round(report.latency_ms(percent)) for percent in (50, 99, 100)},
+            "worker_deaths": subject.deaths(),
+            "warm_up_seconds": round(_WARM_UP * seconds),
+            "memory": {
+                part: _slope(hours, [float(memory[part]) for _, memory, _ in steady]) for part in ("server", "workers")
+            },
+            "descriptors": {
+                part: _slope(hours, [float(open_[part]) for _, _, open_ in steady]) for part in ("server", "workers")
+            },
+        }
+
+
+def repeat(count: int, limit_s: float) -> Facts:
+    """The same small requests one after the other, each answer against the first, as many as the time allows."""
+    with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
+        sender = HttpSender(subject.url)
+        picture = Request(path="/compress?quality=40&effort=0", content=made_up_png(48, 48), label="compress")
+        stream = Request(path="/decompress", content=sender.send(picture).content, label="decompress")
+        checker = Checker(sender, Honest())
+        checker.learn([picture, stream])
+        start = time.monotonic()
+        done = 0
+        while done < count and time.monotonic() - start < limit_s:
+            checker.send((picture, stream)[done % 2])
+            done += 1
+        sender.close()
+        return {
+            "wanted": count,
+            "seconds": round(time.monotonic() - start),
+            **checker.summary(),
+            "worker_deaths": subject.deaths(),
+        }
+
+
+def _sample(
+    subject: Subject, samples: list[tuple[float, dict[str, int], dict[str, int]]], stop: threading.Event
+) -> None:
+    start = time.monotonic()
+    while not stop.wait(_SAMPLE_S):
+        samples.append((time.monotonic() - start, subject.resident_bytes(), subject.descriptors()))
+
+
+def _slope(hours: Sequence[float], values: Sequence[float]) -> dict[str, float]:
+    """A straight line by least squares: its mean, and its slope in percent of that an hour, with two standard errors.
+
+    Samples that follow each other are alike, so the error takes runs of a minute as one sample each.
+    """
+    run = max(1, round(60 / _SAMPLE_S))
+    times = [sum(hours[at : at + run]) / run for at in range(0, len(hours) - run + 1, run)]
+    means = [sum(values[at : at + run]) / run for at in range(0, len(values) - run + 1, run)]
+    count = len(times)
+    if count < 3:
+        raise ValueError("a soak takes at least five minutes")
+    centre, mean = sum(times) / count, sum(means) / count
+    spread = sum((at - centre) ** 2 for at in times)
+    slope = sum((at - centre) * (value - mean) for at, value in zip(times, means, strict=True)) / spread
+    rest = sum((value - mean - slope * (at - centre)) ** 2 for at, value in zip(times, means, strict=True))
+    error = math.sqrt(rest / (count - 2) / spread)
+    return {
+        "mean": round(mean),
+        "least": min(values),
+        "most": max(values),
+        "percent_an_hour": round(100 * slope / mean, 2),
+        "plus_minus": round(200 * error / mean, 2),
+    }

@@ -1,0 +1,91 @@
+"""The server with trap-doors: pictures that bear a mark crash, hang or exhaust the worker that decodes them.
+
+    python -m benchmarks.reliability.faulty --port 8000
+
+No picture is known that does this to the real decoders. Everything but the marks is the real thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any, Final, final
+
+from service.jobs import Job
+from service.serving import JobRunner, PoolPolicy, Result, load, open_pool
+
+CRASH, HANG, MEMORY = b"reliability:crash", b"reliability:hang", b"reliability:memory"
+_HEADROOM_BYTES: Final = 64 * 2**20
+
+
+def marked(png: bytes, mark: bytes, number: int) -> bytes:
+    """The picture with a mark in a text chunk, and a number that makes it unlike all others."""
+    text = b"Comment\0" + mark + b" %d" % number
+    chunk = struct.pack(">I", len(text)) + b"tEXt" + text + struct.pack(">I", zlib.crc32(b"tEXt" + text))
+    return png[:33] + chunk + png[33:]  # behind signature and IHDR
+
+
+@final
+class TrapDoors:
+    """A `JobRunner` around the real one."""
+
+    def __init__(self, codec: JobRunner) -> None:
+        self._codec = codec
+        self.notes = getattr(codec, "notes", {})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codec, name)
+
+    def run(self, job: Job) -> Result:
+        """Do the job, or what its mark says."""
+        if CRASH in job.data:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if HANG in job.data:
+            time.sleep(3600)
+        if MEMORY in job.data:
+            _exhaust_memory()
+        return self._codec.run(job)
+
+
+def open_faulty(**arguments: object) -> TrapDoors:
+    """What a worker opens."""
+    return TrapDoors(load("service.codec:open_codec")(**arguments))
+
+
+def _exhaust_memory() -> None:
+    """Meet a real limit of the operating system, as a worker in a container without memory would."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + _HEADROOM_BYTES, resource.RLIM_INFINITY))
+    held = []
+    while True:
+        held.append(bytearray(2**20))
+
+
+def main() -> None:
+    """Serve as `vcodec serve` does, from workers with trap-doors."""
+    from service.api.server import run
+    from service.images import ImageLimits
+    from service.settings import Settings
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    settings = Settings.load(port=parser.parse_args().port)
+    policy = PoolPolicy(
+        devices=settings.devices,
+        workers_per_device=settings.workers_per_device,
+        standby=settings.standby,
+        queue_limit_s=settings.queue_limit_s,
+        hang_grace_s=settings.hang_grace_s,
+    )
+    arguments = {"store": settings.model_store, "limits": ImageLimits(), "threads": 1}
+    run(settings, open_pool("local", arguments, policy, codec=f"{__package__}.faulty:open_faulty"))
+
+
+if __name__ == "__main__":
+    main()
