@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from service.load import Answer, HttpSender, Request
+from service.load import Answer, Request, Sender
 
 OK: Final = "200"
 FULL: Final = "503 overloaded"
@@ -36,7 +36,7 @@ class Honest:
 class Checker:
     """A sender that knows the answers: those that a calm server gave."""
 
-    def __init__(self, sender: HttpSender, honest: Honest) -> None:
+    def __init__(self, sender: Sender, honest: Honest) -> None:
         self._sender = sender
         self._honest = honest
         self._right: dict[tuple[str, bytes], bytes] = {}

@@ -53,10 +53,10 @@ def soak(seconds: float, rate_per_s: float) -> Facts:
             "worker_deaths": subject.deaths(),
             "warm_up_seconds": round(_WARM_UP * seconds),
             "memory": {
-                part: _slope(hours, [float(memory[part]) for _, memory, _ in steady]) for part in ("server", "workers")
+                part: slope(hours, [float(memory[part]) for _, memory, _ in steady]) for part in ("server", "workers")
             },
             "descriptors": {
-                part: _slope(hours, [float(open_[part]) for _, _, open_ in steady]) for part in ("server", "workers")
+                part: slope(hours, [float(open_[part]) for _, _, open_ in steady]) for part in ("server", "workers")
             },
         }
 
@@ -83,15 +83,7 @@ def repeat(count: int, limit_s: float) -> Facts:
         }
 
 
-def _sample(
-    subject: Subject, samples: list[tuple[float, dict[str, int], dict[str, int]]], stop: threading.Event
-) -> None:
-    start = time.monotonic()
-    while not stop.wait(_SAMPLE_S):
-        samples.append((time.monotonic() - start, subject.resident_bytes(), subject.descriptors()))
-
-
-def _slope(hours: Sequence[float], values: Sequence[float]) -> dict[str, float]:
+def slope(hours: Sequence[float], values: Sequence[float]) -> dict[str, float]:
     """A straight line by least squares: its mean, and its slope in percent of that an hour, with two standard errors.
 
     Samples that follow each other are alike, so the error takes runs of a minute as one sample each.
@@ -114,3 +106,11 @@ def _slope(hours: Sequence[float], values: Sequence[float]) -> dict[str, float]:
         "percent_an_hour": round(100 * slope / mean, 2),
         "plus_minus": round(200 * error / mean, 2),
     }
+
+
+def _sample(
+    subject: Subject, samples: list[tuple[float, dict[str, int], dict[str, int]]], stop: threading.Event
+) -> None:
+    start = time.monotonic()
+    while not stop.wait(_SAMPLE_S):
+        samples.append((time.monotonic() - start, subject.resident_bytes(), subject.descriptors()))

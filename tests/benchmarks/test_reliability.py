@@ -1,0 +1,112 @@
+"""What judges the heavy days can itself be trusted: it takes no wrong answer for a right one."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Final, final
+
+import pytest
+from PIL import Image
+
+from benchmarks.reliability._check import FULL, OK, POISON, Checker, Honest
+from benchmarks.reliability._report import failures, markdown
+from benchmarks.reliability._scenarios import SCENARIOS, as_they_are, one_in_a_hundred
+from benchmarks.reliability._soak import slope
+from benchmarks.reliability.faulty import CRASH, marked
+from service.load import Answer, Request, made_up_png
+from tests.conftest import ROOT
+
+PICTURE: Final = Request(path="/compress", content=b"picture", label="compress")
+RESULTS: Final = ROOT / "docs" / "reliability.json"
+
+
+@final
+class Scripted:
+    """A sender whose answers are written down beforehand."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+
+    def send(self, request: Request) -> Answer:
+        return self._answers.pop(0)
+
+
+def refusal(status: str, code: str, *, without: str = "", **headers: str) -> Answer:
+    members = dict.fromkeys(("type", "title", "status", "detail", "instance", "request_id"), "x") | {"code": code}
+    members.pop(without, None)
+    return Answer(status=status, content=json.dumps(members).encode(), headers={"retry-after": "1"} | headers)
+
+
+def judged(answer: Answer, honest: Honest) -> list[str]:
+    checker = Checker(Scripted(Answer(status=OK, content=b"right"), answer), honest)
+    checker.learn([PICTURE])
+    checker.send(PICTURE)
+    return checker.lost
+
+
+def test_the_right_bytes_and_honest_refusals_are_not_lost() -> None:
+    honest = Honest(others=frozenset({OK, FULL}))
+    assert judged(Answer(status=OK, content=b"right"), honest) == []
+    assert judged(refusal("503", "overloaded"), honest) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=OK, content=b"other"),
+        Answer(status="RemoteDisconnected"),
+        Answer(status="500", content=b"oops"),
+        Answer(status="503", content=b"<html>"),
+        refusal("500", "internal"),
+        refusal("422", "poison_input"),
+        refusal("503", "overloaded", without="request_id"),
+        refusal("503", "overloaded", **{"retry-after": ""}),
+    ],
+)
+def test_everything_else_is_lost(answer: Answer) -> None:
+    assert len(judged(answer, Honest(others=frozenset({OK, FULL})))) == 1
+
+
+def test_what_should_be_refused_is_lost_when_it_is_answered() -> None:
+    honest = Honest(by_label={"compress": frozenset({POISON})})
+    assert judged(Answer(status=OK, content=b"right"), honest) != []
+    assert judged(refusal("422", "poison_input"), honest) == []
+
+
+def test_a_calm_server_that_refuses_is_no_reference() -> None:
+    with pytest.raises(RuntimeError, match="503"):
+        Checker(Scripted(refusal("503", "overloaded")), Honest()).learn([PICTURE])
+
+
+def test_one_in_a_hundred_is_marked_and_no_two_are_alike() -> None:
+    requests = one_in_a_hundred(CRASH)([PICTURE], 400)
+    poison = [it.content for it in requests if it.label == "poison"]
+    assert len(poison) == len(set(poison)) == 4
+    assert all(CRASH in content for content in poison)
+    assert as_they_are([PICTURE], 3) == [PICTURE] * 3
+
+
+def test_a_marked_picture_is_the_same_picture() -> None:
+    png = made_up_png(8, 8)
+    before, after = (Image.open(io.BytesIO(data)) for data in (png, marked(png, CRASH, 1)))
+    assert after.tobytes() == before.tobytes()
+    assert CRASH in marked(png, CRASH, 1)
+
+
+def test_a_slope_is_in_percent_an_hour_with_its_error() -> None:
+    hours = [at / 720 for at in range(720)]  # an hour, a sample every five seconds
+    grows = slope(hours, [100.0 + 2 * at for at in hours])
+    assert grows["percent_an_hour"] == pytest.approx(2 / 1.01, rel=0.01)
+    assert grows["plus_minus"] == pytest.approx(0, abs=0.01)
+    jumps = slope(hours, [100.0 + (number // 12) % 2 for number in range(720)])
+    assert abs(jumps["percent_an_hour"]) < jumps["plus_minus"] < 1
+    with pytest.raises(ValueError, match="five minutes"):
+        slope(hours[:20], [1.0] * 20)
+
+
+def test_the_page_is_written_from_what_was_measured_and_nothing_was_lost() -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert RESULTS.with_suffix(".md").read_text(encoding="utf-8") == markdown(found)
+    assert set(found["scenarios"]) == {*SCENARIOS, "repeat", "soak"}
+    assert failures(found) == []
