@@ -17,6 +17,7 @@ from benchmarks.reliability._subject import Subject
 from service.load import Request
 
 Facts = dict[str, object]
+_SEEN_S: Final = 6.0  # libfaketime looks at its file once a second, the server at the clock as often
 _FAKETIME: Final = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/local/lib/faketime/libfaketimeMT.so.1")
 
 
@@ -64,15 +65,13 @@ def jump_clock(scene: Scene) -> Facts:
     dates = [scene.subject.date()]
     file = scene.folder / "clock"
     for shift in ("+1h", "-1d", "+0"):
-        if scene.stop.wait(5):
-            break
         part = file.with_suffix(".part")
         part.write_text(f"{shift}\n")
         part.replace(file)
-        time.sleep(1.5)
-        dates.append(scene.subject.date())
+        if not scene.stop.wait(_SEEN_S):
+            dates.append(scene.subject.date())
     scene.stop.wait()
-    return {"the server's clock": dates, "jumped": len({date[:14] for date in dates}) > 1}
+    return {"the server's clock": [date.removesuffix(" GMT") for date in dates]}
 
 
 def hang_up(scene: Scene) -> Facts:

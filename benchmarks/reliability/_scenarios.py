@@ -67,7 +67,7 @@ class Scenario:
     seconds: float = 30.0
     mix: Mix = as_they_are
     module: Sequence[str] = REAL
-    timeout_ms: int = 60_000
+    timeout_ms: int = 120_000
     environment: Mapping[str, str] = field(default_factory=dict)
     needs_environment: Callable[[Path], Mapping[str, str]] | None = None
     needs_full_disk: bool = False

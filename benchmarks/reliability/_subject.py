@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_READY_S: Final = 120.0
+_CALM_S: Final = 240.0
 _DEATHS: Final = re.compile(r'^vcodec_worker_restarts_total\{reason="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
 _READY: Final = re.compile(r"event=worker_ready .*\bpid=(\d+)")
 _UP: Final = re.compile(r"^vcodec_worker_up\{.*\} 1\.0$", re.MULTILINE)
@@ -65,12 +65,12 @@ class Subject:
     def wait_until_calm(self) -> float:
         """Wait until every worker is warm and nothing is being done; the seconds it took. Raises `TimeoutError`."""
         start = time.monotonic()
-        while time.monotonic() < start + _READY_S:
+        while time.monotonic() < start + _CALM_S:
             text = self.get("/metrics")
             if len(_UP.findall(text)) >= self.workers_wanted and not any(map(float, _BUSY.findall(text))):
                 return time.monotonic() - start
             time.sleep(0.1)
-        raise TimeoutError(f"the server is not calm again after {_READY_S:g} seconds")
+        raise TimeoutError(f"the server is not calm again after {_CALM_S:g} seconds")
 
     def get(self, path: str) -> str:
         """What a GET answers."""
