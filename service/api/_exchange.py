@@ -18,12 +18,14 @@ class Exchange:
     """Filled as the request goes along.
 
     `code` is that of the problem it ended in, if it did; `vary` the header that the answer depends on; `key`
-    the API key it bears, where one is wanted; `time_limit_s` how long a job may take from `started_at` on.
+    the API key it bears, where one is wanted; `time_limit_s` how long a job may take from `started_at` on;
+    `stages_s` what took how long outside the job.
     """
 
     request_id: str
     method: str
     started_at: float = field(default_factory=time.monotonic)
+    answered_at: float = field(default_factory=time.monotonic)
     received_bytes: int = 0
     sent_bytes: int = 0
     status: int = 0
@@ -32,6 +34,7 @@ class Exchange:
     key: Key | None = None
     time_limit_s: float | None = None
     facts: dict[str, object] = field(default_factory=dict)
+    stages_s: dict[str, float] = field(default_factory=dict)
 
     def attach(self, scope: Scope) -> None:
         """Let everything that handles the request find it."""

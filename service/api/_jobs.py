@@ -124,7 +124,8 @@ class Jobs:
                 deadline=sent.deadline,
             )
             result = await _while_connected(request, asyncio.create_task(self._pool.submit(job, pixels=pixels)))
-        self._metrics.observe_result(request.scope["route"].path, result, exchange.key)
+        form = images.sniff(sent.data)
+        self._metrics.observe_result(request.scope["route"].path, sent.data, form, result, exchange.key)
         exchange.facts |= {"size": f"{result.width}x{result.height}", "model": result.model}
         return result
 

@@ -56,6 +56,7 @@ class Envelope:
         async def count(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                exchange.answered_at = time.monotonic()
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID_HEADER] = exchange.request_id
                 for name, value in SECURITY_HEADERS.items():
@@ -83,7 +84,9 @@ class Envelope:
     def _finish(self, scope: Scope, exchange: Exchange) -> None:
         exchange.status = exchange.status or _CLIENT_GONE
         route = getattr(scope.get("route"), "path", "unmatched")
-        seconds = time.monotonic() - exchange.started_at
+        now = time.monotonic()
+        seconds = now - exchange.started_at
+        exchange.stages_s["send"] = now - exchange.answered_at
         self._metrics.observe_request(route, exchange, seconds)
         _LOG.log(
             logging.DEBUG if route in _QUIET and exchange.status in (200, 503) else logging.INFO,

@@ -116,6 +116,8 @@ class BodyReader:
             if fields and options:
                 raise BadOption("give options as query parameters or as form fields, not both")
             options |= fields
+        exchange = exchange_of(request.scope)
+        exchange.stages_s["receive"] = time.monotonic() - exchange.started_at
         if not data:
             raise EmptyInput("the body is empty; send an image")
         return Sent(data=data, options=options, deadline=deadline)

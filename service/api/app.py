@@ -65,7 +65,7 @@ def create_service(settings: Settings, pool: Pool | None = None, *, drain: Drain
     pool = pool or _open_pool(settings, limits, store)
     catalogue = Catalogue(store, pool)
     drain = drain or Drain()
-    metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun)
+    metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun, settings.queue_limit_s)
     keys = KeyRing(settings.keys, settings.api_keys_file) if settings.wants_keys else None
     quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
     jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, catalogue, quotas)

@@ -72,13 +72,17 @@ class PoolPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerState:
-    """One worker now. `is_spare` ones wait, warm, to take the place of another on their device."""
+    """One worker now, which does up to `threads` jobs at a time.
+
+    `is_spare` ones wait, warm, to take the place of another on their device.
+    """
 
     name: str
     device: str
     is_ready: bool
     is_spare: bool = False
     jobs: int = 0
+    threads: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,11 @@ from service.logs import Event
 
 _LOG: Final = logging.getLogger(__name__)
 _SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not be what makes the system swap
+_CGROUP_FILES: Final = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1, on older systems
+)
+_NO_LIMIT: Final = 2**60  # version 1 says so with a number of that size
 _COUNT: Final = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
 
 
@@ -41,8 +46,19 @@ def has_memory_for_spares(count: int) -> bool:
 
 def available_bytes() -> int | None:
     """How much memory this machine, or this container, can give; None where that cannot be found out."""
-    known = [amount for amount in (_available_bytes(), _cgroup_bytes()) if amount is not None]
+    known = [amount for amount in (_available_bytes(), cgroup_bytes()) if amount is not None]
     return min(known, default=None)
+
+
+def cgroup_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The bytes that this container, if it is one, may still take; None where nothing limits it."""
+    for limit_name, used_name in _CGROUP_FILES:
+        try:
+            limit, used = ((root / name).read_text().strip() for name in (limit_name, used_name))
+            return None if limit == "max" or int(limit) >= _NO_LIMIT else int(limit) - int(used)
+        except (OSError, ValueError):
+            continue
+    return None
 
 
 def _cuda_devices() -> int:
@@ -65,12 +81,3 @@ def _available_bytes() -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     return None
-
-
-def _cgroup_bytes() -> int | None:
-    root = Path("/sys/fs/cgroup")
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        return None if limit == "max" else int(limit) - int((root / "memory.current").read_text())
-    except (OSError, ValueError):
-        return None

@@ -117,7 +117,9 @@ class InlinePool:
         notes = getattr(self._opening.result(), "notes", {}) if self._opening and is_open else {}
         reason = "" if is_open else self._reason() or "starting"
         return PoolState(
-            workers=(WorkerState(name="inline", device=self._device, is_ready=is_open, jobs=running),),
+            workers=(
+                WorkerState(name="inline", device=self._device, is_ready=is_open, jobs=running, threads=self._threads),
+            ),
             running_items=running,
             queued_items=len(self._estimates_s) - running,
             queued_pixels=sum(pixels for _, pixels in list(self._estimates_s.values())[running:]),

@@ -102,6 +102,7 @@ class Seat:
             is_ready=self.is_ready,
             is_spare=self.is_spare,
             jobs=len(self.running),
+            threads=self.threads,
         )
 
     def start(self, ticket: Ticket) -> None:

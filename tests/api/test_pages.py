@@ -113,20 +113,28 @@ async def test_the_metrics_count_requests_jobs_and_problems(client: httpx2.Async
         'vcodec_http_requests_total{method="POST",route="/compress",status="200"} 1.0',
         'vcodec_http_requests_total{method="GET",route="unmatched",status="404"} 1.0',
         'vcodec_http_requests_total{method="HEAD",route="/healthz",status="200"} 1.0',
-        'vcodec_rejected_requests_total{reason="bad_option"} 1.0',
+        'vcodec_rejected_requests_total{reason="bad_option",route="/compress"} 1.0',
+        'vcodec_rejected_requests_total{reason="overloaded",route="/decompress"} 0.0',
+        'vcodec_images_total{format="png",model="0badf00d",route="/compress",scale="2"} 1.0',
+        'vcodec_compression_ratio_count{model="0badf00d"} 1.0',
         'vcodec_request_stage_duration_seconds_count{route="/compress",stage="device"} 1.0',
+        'vcodec_request_stage_duration_seconds_count{route="/compress",stage="receive"} 1.0',
+        'vcodec_request_stage_duration_seconds_count{route="/compress",stage="send"} 1.0',
         'vcodec_http_requests_in_progress{route="/compress"} 0.0',
+        'vcodec_http_requests_in_progress{route="/decompress"} 0.0',
         'vcodec_worker_up{device="cpu",worker="cpu/0"} 1.0',
+        'vcodec_worker_places{device="cpu",worker="cpu/0"} 1.0',
         'vcodec_worker_restarts_total{reason="crash"} 2.0',
         "vcodec_retries_total 3.0",
         "vcodec_queue_items 4.0",
         "vcodec_queue_estimated_wait_seconds 1.5",
+        "vcodec_queue_limit_seconds 60.0",
         "vcodec_ready 1.0",
         "vcodec_draining 0.0",
     ):
         assert line in response.text.splitlines(), line
     assert "process_resident_memory_bytes" in response.text
-    assert "vcodec_model_info{" in response.text
+    assert 'torch="2.' in response.text
 
 
 async def test_the_documentation_is_complete(client: httpx2.AsyncClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from service.errors import Overloaded, PoisonInput
 from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions
 from service.serving import POOLS, PoolPolicy, load
 from service.serving._backlog import Throughput, kind_of, refuse_above
-from service.serving._devices import default_threads, find_devices
+from service.serving._devices import cgroup_bytes, default_threads, find_devices
 from service.serving._quarantine import Quarantine
 from service.serving._ticket import Line, Ticket
 
@@ -174,6 +175,21 @@ def test_devices_are_taken_as_listed() -> None:
 def test_every_worker_has_a_place_for_a_second_job() -> None:
     assert default_threads("cpu", 1000) == 2
     assert 2 <= default_threads("cuda:0", 1) <= 16
+
+
+@pytest.mark.parametrize("names", [("memory.max", "memory.current"), ("limit_in_bytes", "usage_in_bytes")])
+def test_a_containers_limit_is_respected(names: tuple[str, str], tmp_path: Path) -> None:
+    folder = tmp_path
+    if names[0] == "limit_in_bytes":
+        folder = tmp_path / "memory"
+        folder.mkdir()
+        names = (f"memory.{names[0]}", f"memory.{names[1]}")
+    assert cgroup_bytes(tmp_path) is None
+    (folder / names[1]).write_text("1000\n")
+    (folder / names[0]).write_text("4000\n")
+    assert cgroup_bytes(tmp_path) == 3000
+    (folder / names[0]).write_text("max\n" if folder == tmp_path else f"{2**63 - 4096}\n")
+    assert cgroup_bytes(tmp_path) is None
 
 
 @pytest.mark.parametrize("name", list(POOLS))
