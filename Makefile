@@ -10,12 +10,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
     --quiet --custom-compile-command "make lock" $(ARGS)
 
-.PHONY: help serve test check test-all golden bench lock audit sbom clean
+.PHONY: help serve test check test-compose test-all golden bench lock audit sbom clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 serve: $(VENV)/.serve ## answer on http://127.0.0.1:8000 (VCODEC_HOST, VCODEC_PORT, ... are honoured)
 	@exec $(BIN)/vcodec serve
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## formatting, lint, types, import contracts, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+test-compose: $(VENV)/.dev ## the compose stack: build it, break it, lose nothing; needs a container engine, takes minutes
+	$(BIN)/python -m pytest -m docker tests/compose
 
 test-all: $(VENV)/.dev ## every test, the slow ones and those for an accelerator too
 	$(BIN)/python -m pytest -m ""
