@@ -61,7 +61,7 @@ class Jobs:
         with self._metrics.in_progress.labels("/compress").track_inprogress(), self._reader.room() as room:
             deadline = self._reader.deadline(request)
             self._options(self._reader.query(request))  # all this before the body: nobody sends 64 MiB for a refusal
-            self._admit(request)
+            self._admit(request, deadline)
             sent = await self._reader.read(request, deadline, room)
             options = self._options(sent.options)
             pixels = await asyncio.to_thread(self._probe, sent.data)
@@ -83,7 +83,7 @@ class Jobs:
                 raise NotAcceptable(f"accept one of {', '.join(OUTPUTS)}")
             deadline = self._reader.deadline(request)
             _refuse_options(self._reader.query(request))
-            self._admit(request)
+            self._admit(request, deadline)
             sent = await self._reader.read(request, deadline, room)
             _refuse_options(sent.options)
             pixels = await asyncio.to_thread(self._probe_restored, sent.data)
@@ -105,8 +105,8 @@ class Jobs:
             self._catalogue.store.get(options.model)
         return options
 
-    def _admit(self, request: Request) -> None:
-        self._pool.admit()  # first: what the service itself refuses is nobody's quota
+    def _admit(self, request: Request, deadline: float) -> None:
+        self._pool.admit(deadline)  # first: what the service itself refuses is nobody's quota
         if self._quotas is not None:
             self._quotas.take_request(exchange_of(request.scope).key)
 

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from service import __version__
+from service.api._batches import of_runners
 from service.serving import PoolState
 from service.serving.catalogue import Catalogue
 
@@ -52,6 +53,7 @@ class StateCollector(Collector):
         ):
             yield CounterMetricFamily(f"vcodec_{name}", meaning, float(total))
         yield _by_label("requests_cancelled", "Jobs whose caller left.", "where", state.cancelled)
+        yield from of_runners(state.counts)
         yield _by_label("worker_restarts", "Workers that ended.", "reason", state.restarts)
         yield from self._workers(state)
         yield from self._of_models()

@@ -21,6 +21,7 @@ from service.codec.proof import prove
 from service.codec.search import at_quality, at_target
 from service.codec.trial import Stopwatch, Trials
 from service.codecs import CODECS
+from service.counts import RunnerCounts
 from service.errors import (
     BadOption,
     BadStream,
@@ -99,6 +100,11 @@ class VirtualCodec:
     def notes(self) -> Mapping[str, str]:
         """How this machine runs the networks, for people."""
         return self._runner.notes
+
+    @property
+    def counts(self) -> RunnerCounts:
+        """What the runner has counted since it was opened."""
+        return self._runner.counts
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
         """Do a job, whichever kind it is."""

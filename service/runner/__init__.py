@@ -13,13 +13,13 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.counts import RunnerCounts
 from service.runner._accelerator import Accelerator
 from service.runner._batcher import BatchLimits
 from service.runner._batching import BatchingRunner
 from service.runner._device import Device, Pixels, Processor, Task, Wanted
 from service.runner._direct import DirectRunner
 from service.runner._network import Network
-from service.runner._tally import RunnerCounts
 from service.store import Manifest, ModelStore
 from service.tiles import Tile, tiles
 
@@ -33,7 +33,6 @@ __all__ = [
     "Pixels",
     "Processor",
     "Runner",
-    "RunnerCounts",
     "Task",
     "Wanted",
     "open_device",
@@ -52,6 +51,10 @@ class Runner(Protocol):
     @property
     def notes(self) -> Mapping[str, str]:
         """How this machine runs them, for people: device, precision."""
+
+    @property
+    def counts(self) -> RunnerCounts:
+        """What ran since it was opened."""
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network onto the device. Raises `BadModel`."""

@@ -11,16 +11,17 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 import torch
 
+from service.counts import RunnerCounts
 from service.jobs import check_deadline
 from service.runner._batcher import Batcher, Item
 from service.runner._device import Device, Pixels, Task
 from service.runner._network import Network
-from service.runner._tally import BatchTally, RunnerCounts
+from service.runner._tally import BatchTally
 from service.store import Manifest, ModelStore
 
 _LOOK_S: Final = 0.1  # how often a job that waits looks whether it is still wanted
@@ -66,9 +67,19 @@ class BatchingRunner:
 
     @property
     def counts(self) -> RunnerCounts:
-        """What ran since it was opened."""
+        """What ran since it was opened, and what waits."""
         with self._changed:
-            return self._tally.counts(self._batcher, running=self._running)
+            return replace(
+                self._tally.counts,
+                waiting_items=len(self._batcher),
+                waiting_pixels=self._batcher.waiting_pixels,
+                budget_pixels=self._batcher.budget_pixels,
+            )
+
+    @property
+    def running(self) -> int:
+        """How many batches run now."""
+        return self._running
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network onto the device. Raises `BadModel`."""
@@ -146,7 +157,7 @@ class BatchingRunner:
     def _shrink(self, batch: list[_Ordered], error: BaseException | None) -> None:
         self._device.release_memory()
         if len(batch) == 1 and batch[0].lonely:
-            _fail(batch[0], error)
+            self._fail(batch, error)
             return
         with self._changed:
             self._tally.out_of_memory()
@@ -156,13 +167,18 @@ class BatchingRunner:
 
     def _split(self, batch: list[_Ordered], beside: int, error: BaseException) -> None:
         if len(batch) == 1 or is_device_lost(error):
-            for item in batch:
-                _fail(item, error)
+            self._fail(batch, error)
             return
         self._tally.bisected()
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
             self._attempt(half, beside)
+
+    def _fail(self, batch: list[_Ordered], error: BaseException | None) -> None:
+        self._tally.failed(len(batch))
+        for item in batch:
+            item.error = error
+            item.done.set()
 
 
 def is_device_lost(error: BaseException) -> bool:
@@ -177,8 +193,3 @@ def _awaited(ordered: _Ordered) -> Pixels:
         raise ordered.error
     assert ordered.result is not None
     return ordered.result
-
-
-def _fail(ordered: _Ordered, error: BaseException | None) -> None:
-    ordered.error = error
-    ordered.done.set()

@@ -116,7 +116,12 @@ class Processor:
     def run(self, batch: Sequence[Task], *, beside: int) -> list[Pixels]:
         """Run one tile, with the cores that `beside` others leave."""
         torch.set_num_threads(max(1, self._threads // (beside + 1)))  # PyTorch keeps it by thread
-        return [self._run(task) for task in batch]
+        try:
+            return [self._run(task) for task in batch]
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+        raise torch.OutOfMemoryError("no memory for a tile")  # outside, since the traceback holds what there is
 
     def release_memory(self) -> None:
         """Nothing to give back."""

@@ -6,9 +6,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import final
 
+from service.counts import RunnerCounts
 from service.jobs import check_deadline
+from service.runner._batcher import Item
 from service.runner._device import Device, Pixels, Processor, Task
 from service.runner._network import Network
+from service.runner._tally import BatchTally
 from service.store import Manifest, ModelStore
 
 
@@ -19,11 +22,17 @@ class DirectRunner:
     def __init__(self, device: Device | None = None) -> None:
         self._device = device or Processor()
         self._turn = threading.Lock()
+        self._tally = BatchTally()
 
     @property
     def notes(self) -> Mapping[str, str]:
         """Those of the device."""
         return self._device.notes
+
+    @property
+    def counts(self) -> RunnerCounts:
+        """What ran since it was opened."""
+        return self._tally.counts
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network onto the device. Raises `BadModel`."""
@@ -34,5 +43,6 @@ class DirectRunner:
         for task in tasks:
             check_deadline()
             with self._turn:
-                [result] = self._device.run([task], beside=0)
+                item = Item(key=task.key, pixels=task.pixels.shape[0] * task.pixels.shape[1], owner=None)
+                [result] = self._tally.timed([item], lambda: self._device.run([task], beside=0))  # noqa: B023
             yield result

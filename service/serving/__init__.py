@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
+from service.counts import RunnerCounts
 from service.jobs import CompressResult, Job, RestoreResult
 
 OPEN_CODEC: Final = "service.codec:open_codec"
@@ -24,7 +25,7 @@ class JobRunner(Protocol):
     """What a worker opens and gives its jobs to; `service.codec.VirtualCodec` is one.
 
     It may have an attribute `notes`, a mapping of text to text: what this platform lacks, and what replaces
-    it.
+    it; and an attribute `counts`, the `RunnerCounts` of its networks.
     """
 
     def run(self, job: Job) -> Result:
@@ -89,6 +90,8 @@ class WorkerState:
 class PoolState:
     """The pool now, and what it has counted since it was opened. Times in seconds.
 
+    `counts` is what runners counted, by device.
+
     `notes` is what workers replaced for want of something better, `reasons` why a worker is not ready.
     `restarts` is by reason: crash, hang, start.
     """
@@ -106,6 +109,7 @@ class PoolState:
     retries: int = 0
     quarantined: int = 0
     cancelled: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, RunnerCounts] = field(default_factory=dict)
 
     @property
     def is_ready(self) -> bool:
@@ -122,8 +126,11 @@ class Pool(Protocol):
     async def stop(self) -> None:
         """Take nothing new, let what runs finish within the policy's grace, end the workers."""
 
-    def admit(self) -> None:
-        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
+    def admit(self, deadline: float | None = None) -> None:
+        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now.
+
+        One that would wait until its deadline, absolute on `time.monotonic`'s clock, is not taken either.
+        """
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels. A cancelled call frees its place.

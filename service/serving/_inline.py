@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import Final, final
 
 from service.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError
-from service.jobs import Job, check_deadline
+from service.jobs import Job, attended, check_deadline
 from service.logs import Event
 from service.serving import JobRunner, PoolPolicy, PoolState, Result, WorkerState, load
 from service.serving._backlog import Throughput, kind_of, refuse_above
@@ -52,27 +53,33 @@ class InlinePool:
             await asyncio.gather(self._opening, return_exceptions=True)
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def admit(self) -> None:
+    def admit(self, deadline: float | None = None) -> None:
         """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
         if self._is_stopping:
             raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
         if self._opening is None or self._reason():
             raise NoWorker(f"no worker is up ({self._reason() or 'not started'})", retry_after_s=30.0)
-        refuse_above(self._policy.queue_limit_s, self._estimated_wait_s())
+        wait_s = self._estimated_wait_s()
+        refuse_above(self._policy.queue_limit_s, wait_s)
+        check_deadline(deadline)
+        if deadline is not None:
+            refuse_above(deadline - time.monotonic(), wait_s)
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
-        self.admit()
+        self.admit(job.deadline)
         assert self._opening is not None
         await asyncio.wait([self._opening])
-        self.admit()
+        self.admit(job.deadline)
         codec = self._opening.result()
         kind, queued_at = kind_of(job), time.monotonic()
+        has_left = threading.Event()
 
         def run() -> Result:
             started_at = time.monotonic()
-            check_deadline(job.deadline)
-            result = codec.run(job)
+            with attended(job.deadline, has_left.is_set):
+                check_deadline()
+                result = codec.run(job)
             self._throughput.learn(kind, pixels, time.monotonic() - started_at)
             stages_s = dict(result.stages_s)
             stages_s["queue"] = stages_s.get("queue", 0.0) + started_at - queued_at
@@ -94,6 +101,8 @@ class InlinePool:
         except Exception as error:
             _LOG.exception(Event("job_broke", request_id=job.request_id))
             raise VirtualCodecError("an error of the service; it has been logged") from error
+        finally:
+            has_left.set()
 
     async def load(self, model: str) -> None:
         """Have the codec load the model of that id; while there is none, it opens with it."""
@@ -115,6 +124,7 @@ class InlinePool:
         is_open = self._opening is not None and self._opening.done() and not self._reason()
         running = min(len(self._estimates_s), self._threads)
         notes = getattr(self._opening.result(), "notes", {}) if self._opening and is_open else {}
+        counts = getattr(self._opening.result(), "counts", None) if self._opening and is_open else None
         reason = "" if is_open else self._reason() or "starting"
         return PoolState(
             workers=(
@@ -126,6 +136,7 @@ class InlinePool:
             estimated_wait_s=self._estimated_wait_s(),
             is_stopping=self._is_stopping,
             notes=dict(notes),
+            counts={self._device: counts} if counts is not None else {},
             reasons=(f"worker inline: {reason}",) if reason else (),
         )
 

@@ -28,9 +28,9 @@ from service.serving._backlog import Throughput, kind_of, refuse_above, retry_af
 from service.serving._devices import default_threads, find_devices, has_memory_for_spares
 from service.serving._quarantine import Quarantine
 from service.serving._rollout import bring_up, roll_out
-from service.serving._seat import Answer, Seat, merged_notes
+from service.serving._seat import Answer, Seat, counts_by_device, merged_notes
 from service.serving._ticket import Line, Ticket
-from service.serving._worker import Broken, Done, Failed, Opening
+from service.serving._worker import Broken, Done, Failed, Left, Opening
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class LocalPool:
                 ticket.disarm()
             await seat.end()
 
-    def admit(self) -> None:
+    def admit(self, deadline: float | None = None) -> None:
         """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
         if self._is_stopping:
             raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
@@ -84,17 +84,18 @@ class LocalPool:
             reasons = "; ".join(sorted({seat.reason for seat in workers})) or "not started"
             wait_s = min((seat.retry_s for seat in workers), default=1.0)
             raise NoWorker(f"no worker is up ({reasons})", retry_after_s=retry_after_s(wait_s))
-        refuse_above(self._policy.queue_limit_s, self._estimated_wait_s())
+        wait_s = self._estimated_wait_s()
+        refuse_above(self._policy.queue_limit_s, wait_s)
+        check_deadline(deadline)
+        if deadline is not None:
+            refuse_above(deadline - time.monotonic(), wait_s)
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
-        self.admit()
+        self.admit(job.deadline)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(job.data).digest())
         self._quarantine.check(digest)
-        check_deadline(job.deadline)
-        self.admit()  # again, since others were admitted meanwhile; from here to the line nothing is awaited
-        if job.deadline is not None:
-            refuse_above(job.deadline - time.monotonic(), self._estimated_wait_s())
+        self.admit(job.deadline)  # again: others were admitted meanwhile; from here to the line nothing is awaited
         ticket = self._ticket(job, pixels, digest)
         self._open.add(ticket)
         self._line.add(ticket)
@@ -111,9 +112,11 @@ class LocalPool:
             self._cancelled["queue" if ticket in self._line else "worker"] += 1
             raise
         finally:
-            ticket.future.cancel()  # a worker that still has the job goes on, for nobody
+            ticket.future.cancel()
             self._open.discard(ticket)
             self._line.remove(ticket)
+            for seat in self._seats:
+                seat.give_up(ticket)
 
     async def load(self, model: str) -> None:
         """Have every warm worker load the model of that id; workers to come open with it."""
@@ -157,6 +160,7 @@ class LocalPool:
             retries=self._retries,
             quarantined=self._quarantine.refused_inputs,
             cancelled=dict(self._cancelled),
+            counts=counts_by_device(self._seats),
         )
 
     def on_ready(self, seat: Seat) -> None:
@@ -174,6 +178,7 @@ class LocalPool:
         match answer:
             case Done():
                 self._throughput.learn(ticket.kind, ticket.pixels, answer.seconds)
+                seat.counts = answer.counts
                 waited_s = ticket.started_at - ticket.queued_at
                 stages_s = dict(answer.result.stages_s)
                 stages_s["queue"] = stages_s.get("queue", 0.0) + waited_s
@@ -183,7 +188,9 @@ class LocalPool:
                 ticket.fail(answer.error)
             case Broken():
                 self._on_broken(ticket, answer.report)
-        if ticket.alone:
+            case Left():
+                pass  # who had waited has left before
+        if ticket.alone and not isinstance(answer, Left):
             self._quarantine.clear(ticket.digest)
         self._dispatch()
 

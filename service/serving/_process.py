@@ -69,7 +69,7 @@ class WorkerProcess:
         self._outbox.put((number, job))
 
     def tell(self, order: Order) -> None:
-        """Give it an order about models."""
+        """Give it an order about models, or about a job."""
         self._outbox.put(order)
 
     async def next(self) -> Message | None:

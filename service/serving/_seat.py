@@ -5,21 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Protocol, final
 
+from service.counts import RunnerCounts
 from service.errors import BadModel
 from service.logs import Event
 from service.serving import WorkerState
 from service.serving._process import WorkerProcess
 from service.serving._ticket import Ticket
-from service.serving._worker import Broken, CannotOpen, Done, Failed, Load, Loaded, Logged, Opening, Ready, Unload
+from service.serving._worker import (
+    Broken,
+    Cancel,
+    CannotOpen,
+    Done,
+    Failed,
+    Left,
+    Load,
+    Loaded,
+    Logged,
+    Opening,
+    Ready,
+    Unload,
+)
 
 _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _HOPELESS_FAILURES: Final = 3
 
-Answer = Done | Failed | Broken
+Answer = Done | Failed | Broken | Left
 
 
 @final
@@ -60,6 +75,8 @@ class Seat:
         self.running: dict[int, Ticket] = {}
         self.opening = opening
         self.model = ""
+        self.counts = RunnerCounts()
+        self._counts_of_ended = RunnerCounts()
         self._start_timeout_s = start_timeout_s
         self._process: WorkerProcess | None = None
         self._was_hung = False
@@ -80,6 +97,11 @@ class Seat:
     def is_loading(self) -> bool:
         """Whether the worker has a model to load."""
         return bool(self._loads)
+
+    @property
+    def all_counts(self) -> RunnerCounts:
+        """What runners counted here, those of workers that ended included. `counts` is the present worker's."""
+        return self._counts_of_ended + self.counts
 
     @property
     def retry_s(self) -> float:
@@ -110,6 +132,11 @@ class Seat:
         assert self._process is not None
         self.running[ticket.number] = ticket
         self._process.send(ticket.number, ticket.job)
+
+    def give_up(self, ticket: Ticket) -> None:
+        """Tell the worker that nobody waits for a job of its any more."""
+        if ticket.number in self.running and self._process is not None:
+            self._process.tell(Cancel(number=ticket.number))
 
     async def load(self, model: str, timeout_s: float) -> None:
         """Have the worker load a model beside its jobs, and make it the default.
@@ -208,6 +235,8 @@ class Seat:
             self.failures += 1
         self.warm.clear()
         self.reason, self._process = reason, None
+        self._counts_of_ended += replace(self.counts, waiting_items=0, waiting_pixels=0, budget_pixels=0)
+        self.counts = RunnerCounts()
         _LOG.error(Event("worker_died", worker=self.name, cause=cause, jobs=len(self.running), reason=reason))
         keeper.on_death(self, cause)
         for waiting in self._loads.values():
@@ -220,3 +249,11 @@ def merged_notes(seats: Sequence[Seat]) -> dict[str, str]:
     notes = [seat.notes for seat in seats]
     names = {name for of_seat in notes for name in of_seat}
     return {name: ", ".join(sorted({of_seat[name] for of_seat in notes if name in of_seat})) for name in sorted(names)}
+
+
+def counts_by_device(seats: Sequence[Seat]) -> dict[str, RunnerCounts]:
+    """What runners counted, added up by device."""
+    found: dict[str, RunnerCounts] = {}
+    for seat in seats:
+        found[seat.device] = found.get(seat.device, RunnerCounts()) + seat.all_counts
+    return found

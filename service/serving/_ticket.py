@@ -68,10 +68,11 @@ SomePlace = TypeVar("SomePlace", bound=Place)
 
 @final
 class Line:
-    """Jobs that wait, first come first served, but for two rules.
+    """Jobs that wait, each as if it had come later by the time it takes, so that short ones are not stuck behind long.
 
-    A job that must run alone goes before all others and gets a worker that is empty. Large images never take
-    the last place of all workers together, so that a small one finds it free.
+    A long job is overtaken only by what comes within its own length, so it waits at most that much more than first
+    come, first served. Two rules besides: a job that must run alone goes before all others and gets a worker that is
+    empty; large images never take the last place of all workers together, so that a small one finds it free.
     """
 
     def __init__(self) -> None:
@@ -105,7 +106,7 @@ class Line:
         if self._alone and shared:
             shared.remove(min(shared, key=_load))  # no more for this one: it is the first that will be empty
         most_large = max(1, sum(place.threads for place in places) - 1)
-        for ticket in list(self._waiting.values()):
+        for ticket in sorted(self._waiting.values(), key=lambda it: it.queued_at + it.estimate_s):
             if ticket.is_large and _count_large(places) >= most_large:
                 continue
             free = [place for place in shared if len(place.running) < place.threads]

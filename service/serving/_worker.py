@@ -2,6 +2,7 @@
 
     parent ──(number, job)──► job threads ──► JobRunner.run ──(Done | Failed | Broken)──► parent
     parent ──Load | Unload──► one thread ───► JobRunner.load ──────────Loaded──────────► parent
+    parent ──Cancel──► the job ends at its next stage or tile ─────────Left────────────► parent
 
 It runs until the parent's end of the pipe closes. Its log lines go to the parent, which knows how to write
 them.
@@ -16,13 +17,15 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Final
+from typing import Final, final
 
+from service.counts import RunnerCounts
 from service.errors import BadModel, Unavailable, VirtualCodecError
-from service.jobs import Job, check_deadline
+from service.jobs import Abandoned, Job, attended, check_deadline
 from service.serving import JobRunner, Result, load
 
 DEVICE_LOST: Final = 70  # exit status of a worker whose device, or memory, is beyond use
@@ -53,6 +56,13 @@ class Unload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """To a worker: nobody waits for the job of that number any more."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ready:
     """It is warm and takes jobs."""
 
@@ -68,11 +78,12 @@ class CannotOpen:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A job's result, and the seconds it took in the worker."""
+    """A job's result, the seconds it took in the worker, and what the worker's runner has counted by now."""
 
     number: int
     result: Result = field(repr=False)
     seconds: float
+    counts: RunnerCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +103,13 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Left:
+    """The job was given up, as `Cancel` asked."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Loaded:
     """The answer to `Load`: nothing, or what was wrong."""
 
@@ -108,8 +126,8 @@ class Logged:
     message: str
 
 
-Message = Ready | CannotOpen | Done | Failed | Broken | Loaded | Logged
-Order = Load | Unload
+Message = Ready | CannotOpen | Done | Failed | Broken | Left | Loaded | Logged
+Order = Load | Unload | Cancel
 
 
 def main(descriptor: int) -> None:
@@ -133,17 +151,19 @@ def main(descriptor: int) -> None:
         opening = connection.recv()
         assert isinstance(opening, Opening)
         codec = _open(opening, send)
-        jobs: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
+        jobs = _Jobs()
         for place in range(opening.threads):
             threading.Thread(target=_work, args=(codec, jobs, send), name=f"job-{place}", daemon=True).start()
-        orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        orders: queue.SimpleQueue[Load | Unload] = queue.SimpleQueue()
         threading.Thread(target=_obey, args=(codec, orders, send), name="models", daemon=True).start()
         while True:
             message = connection.recv()
             if isinstance(message, Load | Unload):
                 orders.put(message)
+            elif isinstance(message, Cancel):
+                jobs.cancel(message.number)
             else:
-                jobs.put(message)  # type: ignore[arg-type]  # else it is (number, job)
+                jobs.put(*message)  # type: ignore[misc]  # else it is (number, job)
             del message  # a large image is not kept until the next one comes
     except (EOFError, OSError):
         os._exit(0)  # without waiting for threads that may be deep in a job nobody wants any more
@@ -162,17 +182,46 @@ def _open(opening: Opening, send: Callable[[Message], None]) -> JobRunner:
     return codec
 
 
-def _work(codec: JobRunner, jobs: queue.SimpleQueue[tuple[int, Job]], send: Callable[[Message], None]) -> None:
-    while True:
-        number, job = jobs.get()
+@final
+class _Jobs:
+    """The jobs that came and have not ended, and which of them nobody waits for any more."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
+        self._unwanted: dict[int, threading.Event] = {}
+
+    def put(self, number: int, job: Job) -> None:
+        """A job came."""
+        self._unwanted[number] = threading.Event()
+        self._queue.put((number, job))
+
+    def cancel(self, number: int) -> None:
+        """Nobody waits for it any more; that may come after its end."""
+        if (unwanted := self._unwanted.get(number)) is not None:
+            unwanted.set()
+
+    @contextmanager
+    def next(self) -> Iterator[tuple[int, Job]]:
+        """The next job, attended while the context lasts."""
+        number, job = self._queue.get()
         try:
-            send(_outcome(codec, number, job))
-        except OSError:
-            os._exit(0)  # the parent has gone
-        del job  # a large image is not kept until the next one comes
+            with attended(job.deadline, self._unwanted[number].is_set):
+                yield number, job
+        finally:
+            del self._unwanted[number]
 
 
-def _obey(codec: JobRunner, orders: queue.SimpleQueue[Order], send: Callable[[Message], None]) -> None:
+def _work(codec: JobRunner, jobs: _Jobs, send: Callable[[Message], None]) -> None:
+    while True:
+        with jobs.next() as (number, job):
+            try:
+                send(_outcome(codec, number, job))
+            except OSError:
+                os._exit(0)  # the parent has gone
+            del job  # a large image is not kept until the next one comes
+
+
+def _obey(codec: JobRunner, orders: queue.SimpleQueue[Load | Unload], send: Callable[[Message], None]) -> None:
     while True:
         order = orders.get()
         try:
@@ -203,11 +252,15 @@ def _load_error(codec: JobRunner, model: str, send: Callable[[Message], None]) -
 def _outcome(codec: JobRunner, number: int, job: Job) -> Message:
     started = time.monotonic()
     try:
-        check_deadline(job.deadline)
+        check_deadline()
         result = codec.run(job)
-        return Done(number=number, result=result, seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        counts = getattr(codec, "counts", RunnerCounts())
+        return Done(number=number, result=result, seconds=seconds, counts=counts)
     except VirtualCodecError as error:
         return Failed(number=number, error=error)
+    except Abandoned:
+        return Left(number=number)
     except BaseException as error:
         if _is_fatal(error):
             traceback.print_exc()

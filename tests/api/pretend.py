@@ -46,7 +46,7 @@ class PretendPool:
     async def stop(self) -> None:
         self.is_running = False
 
-    def admit(self) -> None:
+    def admit(self, deadline: float | None = None) -> None:
         if self.refusal is not None:
             raise self.refusal
 

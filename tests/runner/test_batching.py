@@ -48,7 +48,7 @@ def submit_behind_a_batch(
     """One job for each task, all waiting while the device is held by another."""
     device.gate.clear()
     pool.submit(values, runner, [tile(99)])
-    until(lambda: runner.counts.running == 1)
+    until(lambda: runner.running == 1)
     jobs = []
     for index, task in enumerate(tasks):
         jobs.append(pool.submit(values, runner, [task]))
@@ -64,7 +64,8 @@ def test_results_come_back_in_order_each_to_its_job() -> None:
         for job, future in enumerate(jobs):
             assert future.result() == [10 * job + it + 1 for it in range(7)]
     assert sum(len(batch) for batch in device.batches) == 56
-    assert runner.counts.items == 56
+    assert runner.counts.items.total == 56
+    assert runner.counts.batches == len(device.batches)
 
 
 def test_tiles_of_several_jobs_meet_when_the_device_is_busy_and_never_wait_when_it_is_free() -> None:
@@ -120,6 +121,7 @@ def test_a_tile_that_never_fits_fails_and_only_that_one() -> None:
         with pytest.raises(torch.OutOfMemoryError):
             values(runner, [tile(1, side=10)])
         assert values(runner, [tile(1)]) == [2]
+        assert runner.counts.failures == 1
 
 
 def test_a_job_whose_time_is_over_leaves_and_its_tiles_never_run() -> None:
@@ -127,7 +129,7 @@ def test_a_job_whose_time_is_over_leaves_and_its_tiles_never_run() -> None:
     with opened(device) as runner, ThreadPoolExecutor(1) as pool:
         device.gate.clear()
         first = pool.submit(values, runner, [tile(1)])
-        until(lambda: runner.counts.running == 1)
+        until(lambda: runner.running == 1)
         with attended(time.monotonic() + 0.05, lambda: False), pytest.raises(DeadlineExceeded):
             values(runner, [tile(2), tile(3), tile(4)])
         assert runner.counts.waiting_items == 0

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import final
 
+from service.counts import RunnerCounts
 from service.errors import BadModel, UndecodableImage
-from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult
+from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult, check_deadline
 
 OPEN = f"{__name__}:open_obedient"
 OPEN_BROKEN = f"{__name__}:open_broken"
@@ -37,12 +38,13 @@ def open_broken(*, device: str, scratch: Path, model: str = "") -> Obedient:
 
 @final
 class Obedient:
-    """Commands, one a job: `sleep 0.5`, `hang`, `bad`, `surprise`, `crash`, `crash 2 <name>` (only twice).
+    """Commands, one a job: `sleep 0.5`, `stages`, `hang`, `bad`, `surprise`, `crash`, `crash 2 <name>` (only twice).
 
     Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be loaded, all others can.
     """
 
     def __init__(self, device: str, scratch: Path, model: str) -> None:
+        self.counts = RunnerCounts(bisections=7)
         self.notes = {"speed": f"none at all on {device}"}
         self._scratch = scratch
         self._model = model or "0badf00d"
@@ -83,6 +85,8 @@ class Obedient:
                     time.sleep(float(words[0]))
                 case "hang":
                     time.sleep(3600)
+                case "stages":
+                    self._work_in_stages(job)
                 case "bad":
                     raise UndecodableImage("as told", limit=1, actual=2)
                 case "surprise":
@@ -93,6 +97,12 @@ class Obedient:
         finally:
             running.unlink()
         return self._result(job)
+
+    def _work_in_stages(self, job: Job) -> None:
+        for _ in range(1000):
+            check_deadline()
+            time.sleep(0.01)
+        (self._scratch / f"{job.request_id}.finished").touch()
 
     def _crash(self, words: list[str]) -> None:
         if words:

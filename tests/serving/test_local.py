@@ -348,3 +348,45 @@ async def test_nothing_is_taken_before_the_start(tmp_path: Path) -> None:
     pool = open_pool("local", {"scratch": tmp_path}, PoolPolicy(devices="cpu"), codec=OPEN)
     with pytest.raises(NoWorker, match="not started"):
         await pool.submit(job("echo"), pixels=SMALL)
+
+
+async def test_a_caller_that_leaves_ends_the_work_too_and_frees_the_place(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        caller = asyncio.create_task(pool.submit(job("stages", "left"), pixels=SMALL))
+        await until(pool, lambda _: traces.runs("left"))
+        caller.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await caller
+        assert isinstance(await pool.submit(job("echo"), pixels=SMALL), CompressResult)
+        assert not (tmp_path / "left.finished").exists()
+        assert pool.state().cancelled == {"queue": 0, "worker": 1}
+        assert sum(pool.state().restarts.values()) == 0
+
+
+async def test_a_deadline_that_passes_between_stages_ends_the_work(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        with pytest.raises(DeadlineExceeded):
+            await pool.submit(job("stages", "late", seconds=0.3), pixels=SMALL)
+        assert isinstance(await pool.submit(job("echo"), pixels=SMALL), CompressResult)
+        assert not (tmp_path / "late.finished").exists()
+
+
+async def test_a_job_that_would_wait_until_its_deadline_is_refused_before_its_body_is_there(tmp_path: Path) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        busy = [asyncio.create_task(pool.submit(job("sleep 0.5", str(n)), pixels=LARGE)) for n in range(3)]
+        await until(pool, lambda state: state.running_items == 1 and state.queued_items == 2)
+        pool.admit(time.monotonic() + 60)
+        with pytest.raises(Overloaded):
+            pool.admit(time.monotonic() + 1)
+        await asyncio.gather(*busy)
+
+
+async def test_what_runners_counted_survives_their_workers(tmp_path: Path) -> None:
+    async with running(tmp_path) as pool:
+        await pool.submit(job("echo"), pixels=SMALL)
+        assert pool.state().counts["cpu"].bisections == 7
+        await pool.submit(job("crash 1 once"), pixels=SMALL)
+        assert pool.state().counts["cpu"].bisections == 14

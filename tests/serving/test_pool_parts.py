@@ -93,6 +93,19 @@ async def test_large_images_are_overtaken_only_at_the_last_place() -> None:
     assert assign(*only) == [1]
 
 
+async def test_short_jobs_overtake_long_ones_that_came_within_the_time_these_take() -> None:
+    line, desk = Line(), Desk(threads=1)
+    for number, estimate_s, queued_at in ((1, 30.0, 0.0), (2, 1.0, 10.0), (3, 1.0, 40.0)):
+        waiting = ticket(number)
+        waiting.estimate_s, waiting.queued_at = estimate_s, queued_at
+        line.add(waiting)
+    order = []
+    while called := assign(line, [desk]):
+        order += called
+        desk.running.clear()
+    assert order == [2, 1, 3]
+
+
 async def test_who_leaves_the_line_is_not_called() -> None:
     line, gone = Line(), ticket(1)
     line.add(gone)
