@@ -1,0 +1,93 @@
+"""The pictures of the report: gains over rate, learning curves, a sheet of descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from benchmarks.ablation.measuring import PICTURED, Pixels, describe, load
+from benchmarks.ablation.variants import VARIANTS
+from service.evaluation._curves import METRICS, mean_curve
+from service.evaluation._points import Point
+
+_RATES_BPP: Final = tuple(float(rate) for rate in np.geomspace(0.08, 0.4, 25))
+_SAMPLES: Final = {"astronaut": (40, 170), "coffee": (90, 180), "chelsea": (60, 120), "rocket": (150, 250)}
+_CROP: Final = 192
+
+
+def draw_gains(points: Mapping[str, Sequence[Point]], labels: Mapping[str, str], anchor: str, path: Path) -> None:
+    """For PSNR RGB and MS-SSIM: each variant's mean over pictures, less the anchor's, over the rate."""
+    figure = Figure(figsize=(11, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, metric in zip(figure.subplots(1, 2), ("psnr_rgb", "ms_ssim"), strict=True):
+        base = _scaled(points[anchor], metric)
+        for name, found in points.items():
+            axes.plot(_RATES_BPP, _scaled(found, metric) - base, label=labels[name].replace("`", ""), linewidth=1.8)
+        axes.set(
+            xscale="log",
+            xlabel="bits per pixel",
+            title=f"{METRICS[metric].label}, dB over {labels[anchor]}".replace("`", ""),
+        )
+        axes.set_xticks([0.08, 0.1, 0.15, 0.2, 0.3, 0.4], labels=["0.08", "0.1", "0.15", "0.2", "0.3", "0.4"])
+        axes.minorticks_off()
+        axes.grid(color="#e3e7eb")
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def draw_learning(logs: Mapping[str, Sequence[Mapping[str, float]]], labels: Mapping[str, str], path: Path) -> None:
+    """Over a run's share done: bits, gain and fidelity at the codec's step 30."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels: dict[str, Any] = {
+        "bits, learned / plain": lambda row: row["bits_30"],
+        "PSNR, learned - plain, dB": lambda row: row["learned_30"] - row["plain_30"],
+        "fidelity of the virtual codec, dB": lambda row: row["fidelity_30"],
+    }
+    for axes, (title, value_of) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for name, rows in logs.items():
+            has_virtual = VARIANTS[name].share > 0
+            if VARIANTS[name].filter or ("fidelity" in title and not has_virtual):
+                continue
+            last = rows[-1]["step"]
+            axes.plot([row["step"] / last for row in rows], [value_of(row) for row in rows], label=labels[name])
+        axes.set(title=title, xlabel="share of the run done")
+        axes.grid(color="#e3e7eb")
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def draw_sheet(runs: Path, names: Sequence[str], path: Path) -> bool:
+    """Rows of variants, columns of scikit-image's sample pictures; False where there is nothing to draw."""
+    from skimage import data
+
+    if not names:
+        return False
+    half = _CROP // 2
+    crops: list[Pixels] = []
+    for sample, (top, left) in _SAMPLES.items():
+        crops.append(np.ascontiguousarray(getattr(data, sample)()[top : top + _CROP, left : left + _CROP, :3]))
+    sheet = Image.new("RGB", (len(crops) * (half * 2 + 4), len(names) * (half * 2 + 20)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, name in enumerate(names):
+        network = load(name, runs, None)
+        draw.text((2, row * (half * 2 + 20) + 4), VARIANTS[name].label, fill="black")
+        for column, crop in enumerate(crops):
+            described, _ = describe(network, crop, PICTURED)
+            shown = Image.fromarray(described).resize((half * 2, half * 2), Image.Resampling.NEAREST)
+            sheet.paste(shown, (column * (half * 2 + 4), row * (half * 2 + 20) + 18))
+    sheet.save(path, optimize=True)
+    return True
+
+
+def _scaled(points: Sequence[Point], metric: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    means = mean_curve(points, metric, _RATES_BPP, continues=True)
+    return np.array([np.nan if mean is None else METRICS[metric].scaled(mean) for mean in means])
