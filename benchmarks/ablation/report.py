@@ -87,9 +87,9 @@ All variants send descriptions of half size through the project's encoder, at lu
 
 def _full_size(folder: Path) -> str:
     alone, joint = (read_progress(folder / name / CHECKPOINT) for name in ("postprocess-2", "joint-2"))
-    return f"""**The default model's networks.** `postprocess-2`: {alone.step} steps behind Lanczos. `joint-2` starts there
-and moves description and post-processing together for {joint.step} steps, so its post-processing has had that many
-more; the last row sends Lanczos through it, to show what of the difference is the post-processing's alone."""
+    return f"""**The default model's networks.** `postprocess-2`: {alone.step} steps behind Lanczos. `joint-2` starts
+there and moves description and post-processing together for {joint.step} steps, so its post-processing has had that
+many more; the last row sends Lanczos through it, to show what of the difference is the post-processing's alone."""
 
 
 _LEARNING: Final = """## On the way
