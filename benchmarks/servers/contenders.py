@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from service.load import SERVE, own_server
 CORES = os.cpu_count() or 1
 OURS = "virtual-codec"
 BARE = "in-process"
+_START_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +108,20 @@ def serving(
         known: dict[int, str] = {}
         try:
             with own_server(command, ready=contender.ready, environment={PIDS: folder}) as (url, pid):
+                served = Served(contender=contender, url=url, pid=pid, pids=Path(folder))
                 try:
-                    yield Served(contender=contender, url=url, pid=pid, pids=Path(folder))
+                    _wait_for_workers(served, 1 if variant is None else variant.processes)
+                    yield served
                 finally:
                     known = processes.identities(processes.family(pid))
         finally:
             processes.kill_left(known)  # LitServe leaves some when it is told to end
+
+
+def _wait_for_workers(served: Served, count: int) -> None:
+    """A server may say that it is ready when the first of its workers is."""
+    end = time.monotonic() + _START_LIMIT_S
+    while len(served.workers()) < count:
+        if time.monotonic() > end:
+            raise RuntimeError(f"{served.contender.name} has {len(served.workers())} of {count} workers")
+        time.sleep(0.2)

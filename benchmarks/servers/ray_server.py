@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import shutil
+import secrets
 import signal
+import socket
+import subprocess
+import sys
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # loopback, for minutes; else it leaves a token in the home folder
+# Who reaches a port of Ray may run code; a token of our own, since else one is left in the home folder.
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 import ray
 from ray import serve
@@ -19,8 +26,8 @@ from starlette.responses import Response
 
 from benchmarks.servers.job import JOBS, parse_arguments
 
-_WAITING_S = 5.0  # of work may wait in front of the replicas: what callers of this benchmark put up with
-_JOBS_PER_S = 16
+_JOBS_PER_S = 30  # and replica group, about: what may wait is what can be done within the time-out
+_START_LIMIT_S = 150.0
 
 
 class Work:
@@ -46,35 +53,64 @@ class BatchedWork(Work):
 
 def main() -> None:
     arguments = parse_arguments()
-    folder = tempfile.mkdtemp(prefix="ray-")
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     environment = {name: value for name, value in os.environ.items() if name.startswith("BENCHMARK_")}
     environment["PYTHONPATH"] = os.getcwd()
-    ray.init(
-        address="local",  # never a cluster that happens to be there
-        _temp_dir=folder,
-        num_cpus=arguments.processes,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": environment},
-    )
-    try:
+    with _cluster(arguments.processes) as address:
+        ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": environment})
         serve.start(http_options={"host": "127.0.0.1", "port": arguments.port, "request_timeout_s": arguments.timeout})
         deployment = serve.deployment(
             BatchedWork if arguments.batch > 1 else Work,
             name="work",
             num_replicas=arguments.processes,
             max_ongoing_requests=max(2, 2 * arguments.batch),
-            max_queued_requests=-1 if arguments.timeout > 60 else round(_WAITING_S * _JOBS_PER_S),
+            max_queued_requests=round(arguments.timeout * _JOBS_PER_S),
             ray_actor_options={"num_cpus": 1},
         )
         serve.run(deployment.bind(arguments.task, arguments.threads), route_prefix="/", name="work")
+        signal.signal(signal.SIGTERM, lambda *_: stopped.set())  # in place of Ray's, which ends at once
         stopped.wait()
         serve.shutdown()
-    finally:
         ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _cluster(cores: int) -> Iterator[str]:
+    """The address of a cluster of our own, on ports that are settled beforehand.
+
+    A cluster that `ray.init` starts dies on a busy machine: it gives its agent 15 s to choose a port (ray#65983).
+    """
+    with contextlib.ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(5)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        ports = [probe.getsockname()[1] for probe in sockets]
+    names = ("port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
+    names += ("runtime-env-agent-port", "metrics-export-port")
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+        command += ["--include-dashboard=false", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
+        command += [f"--num-cpus={cores}", *(f"--{name}={port}" for name, port in zip(names, ports, strict=True))]
+        cluster = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=sys.stderr)
+        try:
+            yield _reached(f"127.0.0.1:{ports[0]}", cluster)
+        finally:
+            cluster.terminate()
+            cluster.wait()
+
+
+def _reached(address: str, cluster: subprocess.Popen[bytes]) -> str:
+    """The address, once there is a cluster with processors behind it."""
+    end = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < end and cluster.poll() is None:
+        with contextlib.suppress(Exception):  # it raises what it likes while there is none
+            ray.init(address=address, log_to_driver=False)
+            if ray.cluster_resources().get("CPU"):
+                ray.shutdown()
+                return address
+        ray.shutdown()
+        time.sleep(1)
+    raise SystemExit("the cluster did not start")
 
 
 if __name__ == "__main__":
