@@ -17,6 +17,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from service.errors import BadModel
+from service.networks._body import keep_unfolded
 from service.networks._description import DescriptionNet, shrink
 from service.networks._paper import PaperDescriptionNet, PaperRestorationNet
 from service.networks._postprocess import PostprocessNet, enlarge
@@ -30,6 +31,7 @@ __all__ = [
     "PostprocessNet",
     "build",
     "enlarge",
+    "keep_unfolded",
     "shrink",
 ]
 

@@ -24,6 +24,7 @@ class ConditionedBody(nn.Module):
     def __init__(self, *, channels: int, blocks: int) -> None:
         super().__init__()
         self.channels = channels
+        self.folds = True
         self.expand = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
         self.reduce = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
         self.embed = nn.Sequential(nn.Linear(CONDITION_SIZE, 64), nn.ReLU(), nn.Linear(64, 2 * channels * blocks))
@@ -39,7 +40,11 @@ class ConditionedBody(nn.Module):
         for index, (expand, reduce) in enumerate(zip(self.expand, self.reduce, strict=True)):
             assert isinstance(expand, nn.Conv2d)
             scale, shift = 1 + steps[:, index, 0], steps[:, index, 1]
-            hidden = _folded(expand, features, scale, shift) if len(features) == 1 else expand(features) * scale + shift
+            hidden = (
+                _folded(expand, features, scale, shift)
+                if self.folds and len(features) == 1
+                else expand(features) * scale + shift
+            )
             features = features + reduce(hidden.relu())
         return features
 
@@ -53,6 +58,13 @@ def _folded(convolution: nn.Conv2d, features: Tensor, scale: Tensor, shift: Tens
     weight = (convolution.weight * scale.view(-1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
     bias = convolution.bias * scale.flatten() + shift.flatten()
     return functional.conv2d(features, weight, bias, padding=1)
+
+
+def keep_unfolded(network: nn.Module) -> None:
+    """Have a network compute one picture as it computes each of several."""
+    for part in network.modules():
+        if isinstance(part, ConditionedBody):
+            part.folds = False
 
 
 def start_at_zero(layer: nn.Conv2d) -> None:
