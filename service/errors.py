@@ -29,7 +29,10 @@ from typing import ClassVar, final
 
 
 class VirtualCodecError(Exception):
-    """The root: an error with a stable code, and the limit that was passed where there was one."""
+    """The root: an error with a stable code, and the limit that was passed where there was one.
+
+    `worker` is the name of who met it, where a pool knows; it stays in the log.
+    """
 
     code: ClassVar[str] = "internal"
 
@@ -46,6 +49,7 @@ class VirtualCodecError(Exception):
         self.limit = limit
         self.actual = actual
         self.retry_after_s = retry_after_s
+        self.worker = ""
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword arguments do not survive Exception's own pickling
         return (_rebuild, (type(self), self.detail, self.limit, self.actual, self.retry_after_s))

@@ -88,7 +88,7 @@ class CompressResult:
 
     `quality` is the quality that was used (where a target was given: that was found); `psnr_db` and `ms_ssim` are
     measured on the really restored image where a target asked for it. `stages_s` holds seconds by stage:
-    decode, queue, device, encode.
+    decode, queue, device, encode; `worker` is the name of who did it, where a pool knows.
     """
 
     stream: bytes = field(repr=False)
@@ -101,6 +101,7 @@ class CompressResult:
     psnr_db: float | None = None
     ms_ssim: float | None = None
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    worker: str = ""
 
     @property
     def rate_bpp(self) -> float:
@@ -110,7 +111,7 @@ class CompressResult:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreResult:
-    """A restored image, encoded, and what is known of it. `stages_s` as in `CompressResult`."""
+    """A restored image, encoded, and what is known of it. `stages_s` and `worker` as in `CompressResult`."""
 
     image: bytes = field(repr=False)
     media_type: str
@@ -120,16 +121,27 @@ class RestoreResult:
     height: int
     rate_bpp: float
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    worker: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One request on its way to a worker. `deadline` is absolute, on `time.monotonic`'s clock."""
+    """One request on its way to a worker. `deadline` is absolute, on `time.monotonic`'s clock.
+
+    `request_id` and `trace_id` mark the log lines about it.
+    """
 
     data: bytes = field(repr=False)
     options: CompressOptions | RestoreOptions
     request_id: str = ""
+    trace_id: str = ""
     deadline: float | None = None
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What a log line about it bears."""
+        marks = {"request_id": self.request_id, "trace_id": self.trace_id}
+        return {name: value for name, value in marks.items() if value}
 
 
 class Abandoned(BaseException):

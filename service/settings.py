@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="log lines as key=value text or as JSON; auto: text on a terminal, else JSON"
     )
+    tracing: Literal["off", "otlp"] = Field(
+        "off",
+        description="spans by OpenTelemetry: off, or otlp (extra `otel`; where to, OTEL_EXPORTER_OTLP_ENDPOINT says)",
+    )
 
     @classmethod
     def load(cls, **given: object) -> Self:

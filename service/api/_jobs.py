@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, final
@@ -16,7 +17,7 @@ from service.api._exchange import exchange_of
 from service.api._metrics import Metrics
 from service.api._quota import Quotas
 from service.api._request import BodyReader, Sent
-from service.errors import BadOption, NotAcceptable, UnsupportedFormat
+from service.errors import BadOption, NotAcceptable, UnsupportedFormat, VirtualCodecError
 from service.images import ImageLimits
 from service.jobs import (
     DEFAULT_EFFORT,
@@ -114,6 +115,7 @@ class Jobs:
         self, request: Request, sent: Sent, options: CompressOptions | RestoreOptions, pixels: int
     ) -> Result:
         exchange = exchange_of(request.scope)
+        exchange.facts["pixels"] = pixels
         if self._quotas is not None:
             self._quotas.take_pixels(exchange.key, pixels)
         with self._catalogue.use(options.model) as model:
@@ -121,12 +123,26 @@ class Jobs:
                 data=sent.data,
                 options=replace(options, model=model.id),
                 request_id=exchange.request_id,
+                trace_id=exchange.trace_id,
                 deadline=sent.deadline,
             )
-            result = await _while_connected(request, asyncio.create_task(self._pool.submit(job, pixels=pixels)))
+            exchange.facts["model"] = model.id
+            exchange.submitted_at = time.monotonic()
+            try:
+                result = await _while_connected(request, asyncio.create_task(self._pool.submit(job, pixels=pixels)))
+            except VirtualCodecError as error:
+                exchange.facts |= {"worker": error.worker} if error.worker else {}
+                raise
         form = images.sniff(sent.data)
         self._metrics.observe_result(request.scope["route"].path, sent.data, form, result, exchange.key)
-        exchange.facts |= {"size": f"{result.width}x{result.height}", "model": result.model}
+        exchange.job_stages_s = result.stages_s
+        exchange.facts |= {
+            "size": f"{result.width}x{result.height}",
+            "scale": result.scale,
+            "bpp": round(result.rate_bpp, 4),
+            "model": result.model,
+            **({"worker": result.worker} if result.worker else {}),
+        }
         return result
 
     def _probe(self, image: bytes) -> int:

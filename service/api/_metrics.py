@@ -28,7 +28,7 @@ from service.serving.catalogue import Catalogue
 
 _JOB_ROUTES: Final = ("/compress", "/decompress")
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 _BYTES: Final = tuple(4**power * 1024 for power in range(9))  # 1 KiB to 64 MiB
 _PIXELS: Final = (1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 5e7)
@@ -128,7 +128,7 @@ class Metrics:
 
     def observe_request(self, route: str, exchange: Exchange, seconds: float) -> None:
         """Count an answered request."""
-        method = exchange.method if exchange.method in _METHODS else "other"
+        method = exchange.method if exchange.method in METHODS else "other"
         self._requests.labels(route, method, exchange.status).inc()
         self._seconds.labels(route, f"{exchange.status // 100}xx").observe(seconds)
         if exchange.key is not None:

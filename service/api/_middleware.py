@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import problems
 from service.api._exchange import Exchange, exchange_of
-from service.api._metrics import Metrics
+from service.api._metrics import METHODS, Metrics
 from service.api._request import too_large
+from service.api._trace import RESPONSE_HEADER, NoTracer, Span, TraceContext, Tracer
 from service.errors import BadInput, HeadersTooLarge, VirtualCodecError
-from service.logs import Event
+from service.logs import Event, bound
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
@@ -32,15 +33,17 @@ _LOG: Final = logging.getLogger("service.api")
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/=+@,;~|-]{1,128}")
 _CLIENT_GONE: Final = 499  # nginx's word for it; nobody receives it, log and metrics do
 _QUIET: Final = ("/healthz", "/readyz", "/metrics")
+_UNTRACED: Final = NoTracer()
 
 
 @final
 class Envelope:
     """The outermost layer. Nothing gets past it without an id, a log line and metrics, not even a crash."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI call."""
@@ -48,8 +51,12 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         scope = dict(scope)  # routing writes into it, and the server's own must keep saying HEAD
-        exchange = Exchange(request_id=_request_id(scope), method=scope["method"])
+        headers = Headers(scope=scope)
+        exchange = Exchange(request_id=_request_id(headers), method=scope["method"])
         exchange.attach(scope)
+        tracer = _UNTRACED if scope["path"] in _QUIET else self._tracer
+        span = tracer.begin(TraceContext.of(headers), headers)
+        exchange.trace_id = span.context.trace_id if span.context is not None else ""
         if exchange.method == "HEAD":
             scope["method"] = "GET"
 
@@ -57,12 +64,14 @@ class Envelope:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 exchange.answered_at = time.monotonic()
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID_HEADER] = exchange.request_id
+                answered = MutableHeaders(scope=message)
+                answered[REQUEST_ID_HEADER] = exchange.request_id
+                if span.context is not None:
+                    answered[RESPONSE_HEADER] = span.context.header
                 for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                    answered.setdefault(name, value)
                 if exchange.vary:
-                    headers.add_vary_header(exchange.vary)
+                    answered.add_vary_header(exchange.vary)
             elif message["type"] == "http.response.body":
                 if exchange.method == "HEAD":
                     message = {**message, "body": b""}
@@ -74,33 +83,37 @@ class Envelope:
             exchange.received_bytes += len(message.get("body", b""))
             return message
 
-        try:
-            await self._app(scope, received, count)
-        except ClientDisconnect:
-            pass
-        finally:
-            self._finish(scope, exchange)
+        with bound(request_id=exchange.request_id, **_of_trace(span)):
+            try:
+                await self._app(scope, received, count)
+            except ClientDisconnect:
+                pass
+            finally:
+                self._finish(scope, exchange, span)
 
-    def _finish(self, scope: Scope, exchange: Exchange) -> None:
+    def _finish(self, scope: Scope, exchange: Exchange, span: Span) -> None:
         exchange.status = exchange.status or _CLIENT_GONE
         route = getattr(scope.get("route"), "path", "unmatched")
         now = time.monotonic()
         seconds = now - exchange.started_at
         exchange.stages_s["send"] = now - exchange.answered_at
         self._metrics.observe_request(route, exchange, seconds)
+        span.end(exchange, route)
         _LOG.log(
-            logging.DEBUG if route in _QUIET and exchange.status in (200, 503) else logging.INFO,
+            _level(route, exchange.status),
             Event(
                 "request",
-                method=exchange.method,
+                request_id=exchange.request_id,
+                **_of_trace(span),
+                method=exchange.method if exchange.method in METHODS else "other",
                 route=route,
                 status=exchange.status,
-                ms=round(1000 * seconds, 1),
-                received=exchange.received_bytes,
-                sent=exchange.sent_bytes,
-                request_id=exchange.request_id,
                 **({"code": exchange.code} if exchange.code else {}),
+                ms=round(1000 * seconds, 1),
+                received_bytes=exchange.received_bytes,
+                sent_bytes=exchange.sent_bytes,
                 **exchange.facts,
+                **_milliseconds(exchange),
             ),
         )
 
@@ -122,7 +135,7 @@ class Crashes:
             if scope["type"] != "http":
                 raise
             exchange = exchange_of(scope)
-            _LOG.exception(Event("crash", request_id=exchange.request_id))
+            _LOG.exception(Event("crash"))
             if exchange.status:
                 raise  # too late for a problem: let the server cut the connection
             await problems.answer(scope, VirtualCodecError())(scope, receive, send)
@@ -166,6 +179,26 @@ class HeadLimits:
         return None
 
 
-def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+def _level(route: str, status: int) -> int:
+    if route in _QUIET and status in (200, 503):
+        return logging.DEBUG
+    if status == 500:
+        return logging.ERROR
+    return logging.WARNING if status > 500 else logging.INFO
+
+
+def _milliseconds(exchange: Exchange) -> dict[str, object]:
+    """What each stage of a job took, and receiving and sending around it."""
+    if not exchange.job_stages_s:
+        return {}
+    stages_s = {**exchange.job_stages_s, **exchange.stages_s}
+    return {f"{stage}_ms": round(1000 * spent, 1) for stage, spent in stages_s.items()}
+
+
+def _of_trace(span: Span) -> dict[str, object]:
+    return {"trace_id": span.context.trace_id, "span_id": span.context.span_id} if span.context is not None else {}
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get(REQUEST_ID_HEADER, "")
     return given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())

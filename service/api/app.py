@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -28,9 +31,11 @@ from service.api._multipart import FormLimits
 from service.api._pages import Drain, Pages
 from service.api._quota import Quotas
 from service.api._request import BodyPolicy, BodyReader
+from service.api._trace import NoTracer, Tracer
 from service.errors import BadInput, BadOption, MethodNotAllowed, NotFound, VirtualCodecError
 from service.images import ImageLimits
 from service.keys import KeyRing
+from service.logs import Event
 from service.serving import Pool, PoolPolicy, open_pool
 from service.serving.catalogue import Catalogue
 from service.settings import Settings
@@ -38,6 +43,9 @@ from service.store import ModelStore
 
 __all__ = ["Drain", "Service", "create_app", "create_service"]
 
+_LOG: Final = logging.getLogger("service.api")
+# FastAPI's own spans and logs hold paths, queries and the messages of exceptions: what callers wrote. See `_otel`.
+_NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 _DOCS_PROBLEMS: Final = ("no_worker", "draining")
 
 
@@ -55,7 +63,9 @@ def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | N
     return create_service(settings, pool, drain=drain).app
 
 
-def create_service(settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None) -> Service:
+def create_service(
+    settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None, tracer: Tracer | None = None
+) -> Service:
     """The applications. That for callers starts and stops the pool; without one it opens that of the settings.
 
     Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
@@ -69,7 +79,8 @@ def create_service(settings: Settings, pool: Pool | None = None, *, drain: Drain
     keys = KeyRing(settings.keys, settings.api_keys_file) if settings.wants_keys else None
     quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
     jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, catalogue, quotas)
-    app = _application(pool, catalogue)
+    tracer = tracer or open_tracer(settings.tracing)
+    app = _application(pool, catalogue, tracer)
     _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys)
     _add_problems(app)
     # The last that is added is the first that is called.
@@ -78,13 +89,25 @@ def create_service(settings: Settings, pool: Pool | None = None, *, drain: Drain
     app.add_middleware(Crashes)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(Envelope, metrics=metrics)
+    app.add_middleware(Envelope, metrics=metrics, tracer=tracer)
     admin = admin_app(catalogue)
     _add_problems(admin)
-    return Service(app=app, admin=Envelope(Crashes(admin), metrics), catalogue=catalogue)
+    return Service(app=app, admin=Envelope(Crashes(admin), metrics, tracer), catalogue=catalogue)
 
 
-def _application(pool: Pool, catalogue: Catalogue) -> FastAPI:
+def open_tracer(kind: str) -> Tracer:
+    """What records spans. Where OpenTelemetry is not installed nothing does, and the log says so."""
+    if kind == "off":
+        return NoTracer()
+    try:
+        from service.api._otel import OtelTracer, otlp_provider
+    except ImportError as error:
+        _LOG.warning(Event("no_tracing", reason=error, advice="pip install 'virtual-codec[otel]'"))
+        return NoTracer()
+    return OtelTracer(otlp_provider())
+
+
+def _application(pool: Pool, catalogue: Catalogue, tracer: Tracer) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         catalogue.warn_of_damage()
@@ -93,6 +116,7 @@ def _application(pool: Pool, catalogue: Catalogue) -> FastAPI:
             yield
         finally:
             await pool.stop()
+            await asyncio.to_thread(tracer.close)
 
     return FastAPI(
         title="virtual-codec",
@@ -102,6 +126,7 @@ def _application(pool: Pool, catalogue: Catalogue) -> FastAPI:
         docs_url=None,  # FastAPI's own page comes from a CDN, which not every server's users can reach
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_NO_TELEMETRY,
     )
 
 

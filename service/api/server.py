@@ -47,18 +47,18 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
         header_timeout_s=settings.header_timeout_s,
         transfer_timeout_s=settings.body_timeout_s,
     )
-    service = create_service(settings, pool, drain=drain)
-    app: ASGIApp = service.app
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
         listeners = {listener: "serving"}
+        configure(settings.log_level, settings.log_format)
+        for name, meant in unknown_variables():
+            _LOG.warning(Event("unknown_setting", variable=name, did_you_mean=meant or "nothing like it"))
+        service = create_service(settings, pool, drain=drain)
+        app: ASGIApp = service.app
         if settings.admin_port is not None:
             door = stack.enter_context(listen(ADMIN_HOST, settings.admin_port))
             listeners[door] = "admin"
             app = ByPort(app, service.admin, door.getsockname()[1])
-        configure(settings.log_level, settings.log_format)
-        for name, meant in unknown_variables():
-            _LOG.warning(Event("unknown_setting", variable=name, did_you_mean=meant or "nothing like it"))
         config = uvicorn.Config(
             app,
             # Called as the class is that uvicorn asks for.

@@ -16,7 +16,7 @@ from typing import Final, final
 
 from service.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError
 from service.jobs import Job, attended, check_deadline
-from service.logs import Event
+from service.logs import Event, bound
 from service.serving import JobRunner, PoolPolicy, PoolState, Result, WorkerState, load
 from service.serving._backlog import Throughput, kind_of, refuse_above
 from service.serving._devices import default_threads, find_devices
@@ -77,13 +77,13 @@ class InlinePool:
 
         def run() -> Result:
             started_at = time.monotonic()
-            with attended(job.deadline, has_left.is_set):
+            with attended(job.deadline, has_left.is_set), bound(**job.marks):
                 check_deadline()
                 result = codec.run(job)
             self._throughput.learn(kind, pixels, time.monotonic() - started_at)
             stages_s = dict(result.stages_s)
             stages_s["queue"] = stages_s.get("queue", 0.0) + started_at - queued_at
-            return replace(result, stages_s=stages_s)
+            return replace(result, stages_s=stages_s, worker="inline")
 
         future = asyncio.get_running_loop().run_in_executor(self._executor, run)
         self._estimates_s[future] = (self._throughput.estimate_s(kind, pixels), pixels)
@@ -99,7 +99,7 @@ class InlinePool:
         except (VirtualCodecError, asyncio.CancelledError):
             raise
         except Exception as error:
-            _LOG.exception(Event("job_broke", request_id=job.request_id))
+            _LOG.exception(Event("job_broke", **job.marks))
             raise VirtualCodecError("an error of the service; it has been logged") from error
         finally:
             has_left.set()

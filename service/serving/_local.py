@@ -183,8 +183,9 @@ class LocalPool:
                 stages_s = dict(answer.result.stages_s)
                 stages_s["queue"] = stages_s.get("queue", 0.0) + waited_s
                 if not ticket.future.done():
-                    ticket.future.set_result(replace(answer.result, stages_s=stages_s))
+                    ticket.future.set_result(replace(answer.result, stages_s=stages_s, worker=seat.name))
             case Failed():
+                answer.error.worker = seat.name
                 ticket.fail(answer.error)
             case Broken():
                 self._on_broken(ticket, answer.report)
@@ -211,7 +212,7 @@ class LocalPool:
             try:
                 self._quarantine.check(ticket.digest)
             except PoisonInput as error:
-                _LOG.error(Event("quarantine", request_id=ticket.job.request_id))
+                _LOG.error(Event("quarantine", **ticket.job.marks))
                 ticket.fail(error)
             else:
                 self._repeat(ticket, alone=True)
@@ -279,11 +280,11 @@ class LocalPool:
 
     def _on_hang(self, seat: Seat, ticket: Ticket) -> None:
         if ticket.number in seat.running:
-            _LOG.error(Event("worker_hung", worker=seat.name, request_id=ticket.job.request_id))
+            _LOG.error(Event("worker_hung", worker=seat.name, **ticket.job.marks))
             seat.kill_hung()
 
     def _on_broken(self, ticket: Ticket, report: str) -> None:
-        _LOG.error(Event("job_broke", request_id=ticket.job.request_id, report=report))
+        _LOG.error(Event("job_broke", **ticket.job.marks, report=report))
         if ticket.was_repeated:
             ticket.fail(VirtualCodecError("an error of the service; it has been logged"))
             return

@@ -207,7 +207,9 @@ class Seat:
                     case Loaded():
                         self._on_loaded(message)
                     case Logged():
-                        logging.getLogger(message.logger).log(message.level, "%s", message.message)
+                        logging.getLogger(message.logger).log(
+                            message.level, Event.of({**message.facts, "worker": self.name})
+                        )
                     case _:
                         keeper.on_answer(self, message)
                 del message  # a large result is not kept until the next one comes

@@ -26,6 +26,7 @@ from typing import Final, final
 from service.counts import RunnerCounts
 from service.errors import BadModel, Unavailable, VirtualCodecError
 from service.jobs import Abandoned, Job, attended, check_deadline
+from service.logs import bound, facts_of
 from service.serving import JobRunner, Result, load
 
 DEVICE_LOST: Final = 70  # exit status of a worker whose device, or memory, is beyond use
@@ -123,7 +124,7 @@ class Logged:
 
     logger: str
     level: int
-    message: str
+    facts: Mapping[str, object]
 
 
 Message = Ready | CannotOpen | Done | Failed | Broken | Left | Loaded | Logged
@@ -175,7 +176,7 @@ def _open(opening: Opening, send: Callable[[Message], None]) -> JobRunner:
     except BaseException as error:
         expected = isinstance(error, VirtualCodecError)
         if not expected:
-            send(Logged(logger=__name__, level=logging.ERROR, message=traceback.format_exc()))
+            send(Logged(logger=__name__, level=logging.ERROR, facts={"exception": traceback.format_exc()}))
         send(CannotOpen(reason=str(error) if expected else f"{type(error).__name__} while opening the codec"))
         os._exit(1)
     send(Ready(notes=dict(getattr(codec, "notes", {}))))
@@ -242,7 +243,7 @@ def _load_error(codec: JobRunner, model: str, send: Callable[[Message], None]) -
         if _is_fatal(error) and not isinstance(error, MemoryError):
             traceback.print_exc()
             os._exit(DEVICE_LOST)
-        send(Logged(logger=__name__, level=logging.ERROR, message=traceback.format_exc()))
+        send(Logged(logger=__name__, level=logging.ERROR, facts={"exception": traceback.format_exc()}))
         if isinstance(error, MemoryError) or "out of memory" in str(error):
             return Unavailable("there is not enough memory to load the model beside the other", retry_after_s=60.0)
         return BadModel(f"the model cannot be loaded ({type(error).__name__})")
@@ -253,7 +254,8 @@ def _outcome(codec: JobRunner, number: int, job: Job) -> Message:
     started = time.monotonic()
     try:
         check_deadline()
-        result = codec.run(job)
+        with bound(**job.marks):
+            result = codec.run(job)
         seconds = time.monotonic() - started
         counts = getattr(codec, "counts", RunnerCounts())
         return Done(number=number, result=result, seconds=seconds, counts=counts)
@@ -282,6 +284,11 @@ class _Forwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._send(Logged(logger=record.name, level=record.levelno, message=self.format(record)))
+            facts = {name: _plain(value) for name, value in facts_of(record).items()}
+            self._send(Logged(logger=record.name, level=record.levelno, facts=facts))
         except Exception:
             self.handleError(record)
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -1,0 +1,153 @@
+"""What the log of a running service tells, and what it never does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from service.keys import new_key
+from tests.api.pretend import write_store
+from tests.pictures import saved, scene
+
+SCRIPT = """
+import pathlib, sys
+from service.api.server import run
+from service.serving import PoolPolicy, open_pool
+from service.settings import Settings
+policy = PoolPolicy(devices="cpu", threads=1, standby="off", stop_grace_s=1, hang_grace_s=1)
+pool = open_pool("local", {}, policy, codec="tests.talkative_codec:open_talkative")
+run(Settings.load(model_store=pathlib.Path(sys.argv[1]), port=0, drain_delay_s=0), pool)
+"""
+PICTURE = saved(scene(20, 30))
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SECRET, KEY = new_key("alice")
+
+
+class Server:
+    """A server process with JSON lines, since nobody looks at a terminal."""
+
+    def __init__(self, store: Path) -> None:
+        self.text: list[str] = []
+        environment = os.environ | {"VCODEC_API_KEYS": KEY.entry, "VCODEC_PROT": "canary"}
+        command = [sys.executable, "-c", SCRIPT, str(store)]
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self) -> None:
+        assert self.process.stderr is not None
+        self.text.extend(self.process.stderr)
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in list(self.text)]
+
+    @property
+    def url(self) -> str:
+        return next((str(it["message"])[11:] for it in self.lines if "serving on" in str(it.get("message"))), "")
+
+    def about(self, request_id: str) -> list[dict[str, object]]:
+        return [line for line in self.lines if line.get("request_id") == request_id]
+
+    def post(self, path: str, request_id: str, **more: object) -> httpx2.Response:
+        headers = {"X-Request-ID": request_id, "Authorization": f"Bearer {SECRET}", **more.pop("headers", {})}  # type: ignore[dict-item]  # a test's own
+        return httpx2.post(f"{self.url}{path}", headers=headers, timeout=60, **more)  # type: ignore[arg-type]  # as above
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(write_store(tmp_path_factory.mktemp("store")))
+    try:
+        wait_for(lambda: running.url)
+        wait_for(lambda: httpx2.get(f"{running.url}/readyz").status_code == 200)
+        yield running
+    finally:
+        running.process.send_signal(signal.SIGINT)
+        running.process.wait(20)
+        running.reader.join()
+        assert running.process.stderr is not None
+        running.process.stderr.close()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_request_is_one_line_with_all_there_is_to_know(server: Server) -> None:
+    headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    response = server.post("/compress?quality=40", "whole", content=PICTURE, headers=headers)
+    assert response.status_code == 200
+    wait_for(lambda: [it for it in server.about("whole") if it["event"] == "request"])
+    [line] = [it for it in server.about("whole") if it["event"] == "request"]
+    assert line["level"] == "info"
+    expected = {"method": "POST", "route": "/compress", "status": 200, "trace_id": TRACE, "key": "alice"}
+    expected |= {"pixels": 600, "size": "30x20", "worker": "cpu/0", "model": "0badf00d", "scale": 1}
+    assert {name: line[name] for name in expected} == expected
+    assert line["received_bytes"] == len(PICTURE)
+    assert line["sent_bytes"] == len(response.content)
+    assert {"ms", "bpp", "queue_ms", "decode_ms"} <= line.keys()
+
+
+def test_what_a_worker_says_bears_the_request_it_was_about(server: Server) -> None:
+    headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    assert server.post("/compress", "inside", content=PICTURE, headers=headers).status_code == 200
+    wait_for(lambda: any(it["event"] == "working" for it in server.about("inside")))
+    [line] = [it for it in server.about("inside") if it["event"] == "working"]
+    assert (line["worker"], line["trace_id"], line["pixels"]) == ("cpu/0", TRACE, 600)
+    assert line["logger"] == "service.talkative"
+
+
+def test_what_fails_says_where_and_as_what(server: Server) -> None:
+    slow = server.post("/compress", "slow", content=saved(scene(20, 31)), headers={"Request-Timeout-Ms": "1"})
+    assert slow.status_code == 504
+    wait_for(lambda: any(it["event"] == "request" for it in server.about("slow")))
+    late = next(it for it in server.about("slow") if it["event"] == "request")
+    assert (late["level"], late["status"], late["code"]) == ("warning", 504, "deadline_exceeded")
+    assert server.post("/compress", "refused", content=saved(scene(20, 32))).status_code == 422
+    wait_for(lambda: any(it["event"] == "request" for it in server.about("refused")))
+    refused = next(it for it in server.about("refused") if it["event"] == "request")
+    assert (refused["level"], refused["code"], refused["worker"]) == ("info", "undecodable_image", "cpu/0")
+
+
+def test_a_setting_that_nobody_reads_is_told_by_name_only(server: Server) -> None:
+    [line] = [it for it in server.lines if it.get("variable") == "VCODEC_PROT"]
+    assert (line["event"], line["did_you_mean"]) == ("unknown_setting", "VCODEC_PORT")
+
+
+def test_nothing_that_callers_write_is_in_the_log(server: Server) -> None:
+    canary = "canary"
+    form = {"file": (f"{canary}.png", PICTURE, f"image/{canary}")}
+    server.post("/compress", "form", files=form, data={canary: canary})
+    server.post("/compress", "form-2", files=form, data={"quality": "50"})
+    server.post(f"/compress?{canary}={canary}", "query", content=PICTURE)
+    server.post(f"/{canary}", "path", content=PICTURE, headers={"User-Agent": canary, "Cookie": canary})
+    server.post("/compress", "body", content=canary.encode() * 100)
+    server.post("/compress", f"{canary} that is no id", content=PICTURE)
+    server.post("/compress", "key", content=PICTURE, headers={"Authorization": f"Bearer {canary}"})
+    server.post("/compress", "trace", content=PICTURE, headers={"traceparent": canary, "tracestate": canary})
+    server.post("/compress", "crash", content=saved(scene(20, 33)))
+    httpx2.request(canary.upper(), f"{server.url}/compress", headers={"X-Request-ID": "method"})
+    httpx2.get(f"{server.url}/models/{canary}", headers={"X-Request-ID": "model", "Authorization": f"Bearer {SECRET}"})
+    httpx2.get(f"{server.url}/problems/{canary}", headers={"X-Request-ID": "last"})
+    wait_for(lambda: server.about("last"))
+    text = "".join(server.text)
+    assert canary not in text.lower().replace("event=canary", "")
+    assert SECRET not in text
+    for request_id in ("form", "form-2", "query", "path", "body", "key", "trace", "crash", "method", "model", "last"):
+        assert any(it["event"] == "request" for it in server.about(request_id)), request_id
+    assert any(it["event"] == "job_broke" for it in server.about("crash"))
+    assert PICTURE[:8].decode("latin-1") not in text
+    assert all(len(line) < 8000 for line in server.text)
