@@ -8,23 +8,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service import images, metrics
+from benchmarks.rates import METRICS, Curve, Pixels, pictures, point, savings
+from service import images
 from service.codec import VirtualCodec, open_codec
 from service.codec.effort import EFFORTS
 from service.jobs import DEFAULT_EFFORT, CompressOptions
 
 QUALITIES = (8, 25, 50, 75)
-METRICS = ("RGB-PSNR", "Y-PSNR", "MS-SSIM")
-
-Pixels = NDArray[np.uint8]
-Curve = NDArray[np.float64]  # [qualities, 4]: bits per pixel, PSNR, PSNR of luma, MS-SSIM in dB
+RATES_BPP = (0.05, 2.0)
 
 WHAT = (
     "the likeliest mode, quantised once",
@@ -58,14 +54,14 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="a Markdown file to write")
     given = parser.parse_args()
     codec = open_codec(given.model_store)
-    pictures = list(_pictures(given.folder, given.pictures))
-    anchor, anchor_s = _curves(codec, pictures, DEFAULT_EFFORT)
+    subjects = list(pictures(given.folder, given.pictures))
+    anchor, anchor_s = _curves(codec, subjects, DEFAULT_EFFORT)
     rows = []
     for effort in given.efforts:
-        curves, seconds = (anchor, anchor_s) if effort == DEFAULT_EFFORT else _curves(codec, pictures, effort)
-        rows.append(Row(effort=effort, savings=_savings(anchor, curves), time_ratio=seconds / anchor_s))
+        curves, seconds = (anchor, anchor_s) if effort == DEFAULT_EFFORT else _curves(codec, subjects, effort)
+        rows.append(Row(effort=effort, savings=savings(anchor, curves, *RATES_BPP), time_ratio=seconds / anchor_s))
         print(_line(rows[-1]), file=sys.stderr, flush=True)
-    report = _report(rows, len(pictures), given.folder.name)
+    report = _report(rows, len(subjects), given.folder.name)
     if given.report:
         given.report.write_text(report)
     else:
@@ -73,53 +69,24 @@ def main() -> int:
     return 0
 
 
-def _pictures(folder: Path, count: int) -> Iterator[Pixels]:
-    paths = sorted(path for path in folder.iterdir() if path.suffix in {".png", ".webp"})
-    for path in paths[:: max(1, len(paths) // count)][:count]:
-        pixels = images.decode(path.read_bytes())
-        top, left = max(0, pixels.shape[0] - 384) // 2, max(0, pixels.shape[1] - 512) // 2
-        yield np.ascontiguousarray(pixels[top : top + 384, left : left + 512])
-
-
-def _curves(codec: VirtualCodec, pictures: list[Pixels], effort: int) -> tuple[list[Curve], float]:
+def _curves(codec: VirtualCodec, subjects: list[Pixels], effort: int) -> tuple[list[Curve], float]:
     """Each picture's curve, and the processor time that compressing took."""
     curves, seconds = [], 0.0
-    for pixels in pictures:
+    for pixels in subjects:
         source, points = images.encode(pixels, "png"), []
         for quality in QUALITIES:
             start = time.process_time()
             stream = codec.compress(source, CompressOptions(quality=quality, effort=effort)).stream
             seconds += time.process_time() - start
             restored = images.decode(codec.restore(stream).image)
-            points.append(
-                (
-                    8 * len(stream) / (pixels.shape[0] * pixels.shape[1]),
-                    metrics.psnr(pixels, restored),
-                    metrics.psnr_y(pixels, restored),
-                    metrics.similarity_db(metrics.ms_ssim(pixels, restored)),
-                )
-            )
+            points.append(point(pixels, restored, len(stream)))
         curves.append(np.array(points))
     return curves, seconds
 
 
-def _savings(anchor: list[Curve], curves: list[Curve]) -> tuple[float, ...]:
-    return tuple(
-        float(
-            np.mean(
-                [
-                    metrics.bd_rate(before[:, [0, 1 + index]], after[:, [0, 1 + index]], 0.05, 2.0)
-                    for before, after in zip(anchor, curves, strict=True)
-                ]
-            )
-        )
-        for index in range(len(METRICS))
-    )
-
-
 def _line(row: Row) -> str:
-    savings = (f"{saving:+.1f}" for saving in row.savings)
-    return " | ".join([str(row.effort), WHAT[row.effort], *savings, f"{row.time_ratio:.2f}"])
+    shown = (f"{saving:+.1f}" for saving in row.savings)
+    return " | ".join([str(row.effort), WHAT[row.effort], *shown, f"{row.time_ratio:.2f}"])
 
 
 def _report(rows: list[Row], count: int, name: str) -> str:
