@@ -1,0 +1,116 @@
+"""The three promises of never being worse: than the plain decode, than ordinary JPEG, than the JPEG one had.
+
+The small sets here are drawn or come along with scikit-image; `slow` asks the same of whole test sets where they lie
+beside the repository (or where VCODEC_TEST_SETS says).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import data
+
+from service import images, metrics
+from service.codec import VirtualCodec
+from service.codec.model import plain_restore
+from service.codec.trial import mean_squared_error
+from service.jobs import CompressOptions
+from service.runner import DirectRunner
+from service.settings import default_model_store
+from service.store import ModelStore
+from tests.conftest import ROOT
+from tests.drawings import FLAT_COLOURS, drawings, flat_drawing
+from tests.pictures import opened, saved
+
+Pixels = NDArray[np.uint8]
+
+JPEG_QUALITIES = (1, 4, 8, 14, 22, 32, 45, 60, 75, 88, 95, 98, 100)
+TEST_SETS = Path(os.environ.get("VCODEC_TEST_SETS", ROOT.parent / "shared" / "data" / "test"))
+
+
+@pytest.fixture(scope="module")
+def codec() -> VirtualCodec:
+    return VirtualCodec(ModelStore(default_model_store()), DirectRunner())
+
+
+def photographs() -> list[Pixels]:
+    astronaut, coffee, cat = data.astronaut(), data.coffee(), data.chelsea()  # type: ignore[no-untyped-call]
+    corners = ((astronaut, 20, 150), (coffee, 90, 200), (cat, 60, 130))
+    return [np.ascontiguousarray(picture[top : top + 176, left : left + 176]) for picture, top, left in corners]
+
+
+def small_set(name: str) -> list[Pixels]:
+    return photographs() if name == "photographs" else list(drawings().values())
+
+
+def jpeg(picture: Pixels, quality: int) -> bytes:
+    return saved(picture, "JPEG", quality=quality, subsampling=2, optimize=True)
+
+
+def gain_over_jpeg(picture: Pixels, restored: Pixels, size_bytes: int) -> float:
+    """PSNR over that of the ordinary JPEG of as many bytes: along its curve, and at its ends over the last of them."""
+    streams = [jpeg(picture, quality) for quality in JPEG_QUALITIES]
+    sizes = np.maximum.accumulate([len(stream) for stream in streams])
+    levels = [min(99.0, metrics.psnr(opened(stream), picture)) for stream in streams]
+    return min(99.0, metrics.psnr(restored, picture)) - float(np.interp(np.log(size_bytes), np.log(sizes), levels))
+
+
+def check_quality(codec: VirtualCodec, pictures: Sequence[Pixels], quality: int) -> None:
+    gains = []
+    for picture in pictures:
+        stream = codec.compress(saved(picture), CompressOptions(quality=quality)).stream
+        restored = opened(codec.restore(stream).image)
+        scale = -(-picture.shape[0] // opened(stream).shape[0])
+        plain = plain_restore(images.decode_as_coded(stream), scale)[: picture.shape[0], : picture.shape[1]]
+        assert mean_squared_error(restored, picture) <= mean_squared_error(plain, picture)
+        gains.append(gain_over_jpeg(picture, restored, len(stream)))
+    assert np.mean(gains) >= 0, f"quality {quality}: {np.round(gains, 2)} dB over JPEG at equal bytes"
+
+
+def check_foreign(codec: VirtualCodec, pictures: Sequence[Pixels], quality: int) -> None:
+    gains = []
+    for picture in pictures:
+        stream = jpeg(picture, quality)
+        restored = opened(codec.restore(stream).image)
+        gains.append(min(99, metrics.psnr(restored, picture)) - min(99, metrics.psnr(opened(stream), picture)))
+    assert np.mean(gains) >= 0, f"quality {quality}: {np.round(gains, 2)} dB gained"
+
+
+@pytest.mark.parametrize("quality", [1, 10, 50, 90, 100])
+@pytest.mark.parametrize("name", ["photographs", "drawings"])
+def test_a_stream_is_never_worse_than_plain_or_ordinary_jpeg(codec: VirtualCodec, name: str, quality: int) -> None:
+    check_quality(codec, small_set(name), quality)
+
+
+@pytest.mark.parametrize("quality", [10, 40, 75, 90, 97, 100])
+@pytest.mark.parametrize("name", ["photographs", "drawings"])
+def test_other_peoples_jpegs_never_get_worse(codec: VirtualCodec, name: str, quality: int) -> None:
+    check_foreign(codec, small_set(name), quality)
+
+
+@pytest.mark.parametrize("quality", [25, 75])
+def test_flat_colours_keep_their_colour(codec: VirtualCodec, quality: int) -> None:
+    picture = flat_drawing()
+    for stream in (codec.compress(saved(picture), CompressOptions(quality=quality)).stream, jpeg(picture, quality)):
+        restored = opened(codec.restore(stream).image).astype(np.float64)
+        for colour in FLAT_COLOURS:
+            inside = (picture == colour).all(axis=2)
+            assert np.abs(restored[inside].mean(axis=0) - colour).max() < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quality", [1, 5, 10, 20, 35, 50, 70, 85, 95, 100])
+@pytest.mark.parametrize("name", ["kodak", "live1", "nonphoto", "set5", "set14", "classic5"])
+def test_whole_sets_are_never_worse(codec: VirtualCodec, name: str, quality: int) -> None:
+    folder = TEST_SETS / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    pictures = [images.decode(path.read_bytes()) for path in sorted(folder.iterdir()) if path.suffix != ".txt"]
+    check_quality(codec, pictures, quality)
+    if quality >= 10:
+        check_foreign(codec, pictures, quality)
