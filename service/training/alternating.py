@@ -135,7 +135,10 @@ def grey_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int)
 
     def make(step: int) -> GreyBatch:
         random = np.random.default_rng((seed, step))
-        crops = [pictures.crop(random, config.crop, scale_jitter=config.scale_jitter) for _ in range(config.batch)]
+        crops = [
+            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
+            for _ in range(config.batch)
+        ]
         return GreyBatch(image=grey_tensor(crops), move=alternation.move_at(step))
 
     with ThreadPoolExecutor(max_workers=1) as pool:

@@ -63,12 +63,19 @@ class Pictures:
         self.held_out = loaded[::_HELD_OUT_EVERY]
         self.train = [pixels for index, pixels in enumerate(loaded) if index % _HELD_OUT_EVERY]
 
-    def crop(self, random: np.random.Generator, size: int, *, scale_jitter: float = 1.0) -> NDArray[np.uint8]:
+    def crop(
+        self, random: np.random.Generator, size: int, *, scale_jitter: float = 1.0, enlargement: float = 1.0
+    ) -> NDArray[np.uint8]:
         """A random square of the training images, flipped and turned at random: [size, size, 3].
 
-        With `scale_jitter` above 1 half of the squares are up to so many times larger and reduced to `size`.
+        With `scale_jitter` above 1 half of the squares are up to so many times larger and reduced to `size`; with
+        `enlargement` above 1 half are up to so many times smaller and enlarged: softer, as many photographs are.
         """
         picture = self.train[random.integers(len(self.train))]
+        if enlargement > 1 and random.random() < 0.5:
+            side = round(size / random.uniform(1, enlargement))
+            small = Image.fromarray(_square(random, picture, side))
+            return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC))
         if scale_jitter > 1 and random.random() < 0.5:
             largest = min(*picture.shape[:2], round(size * scale_jitter))
             side = int(random.integers(size, largest + 1))

@@ -102,7 +102,10 @@ def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int
 
     def make(step: int) -> JointBatch:
         random = np.random.default_rng((seed, step))
-        images = [pictures.crop(random, config.crop, scale_jitter=config.scale_jitter) for _ in range(config.batch)]
+        images = [
+            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
+            for _ in range(config.batch)
+        ]
         return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images])
 
     with ThreadPoolExecutor(max_workers=1) as pool:

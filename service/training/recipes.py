@@ -41,6 +41,7 @@ class TrainConfig:
     frozen_description: bool = False  # of a joint run: only post-processing learns, behind the description as it is
     decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
     scale_jitter: float = 1.0  # crops are taken up to so many times larger, and reduced
+    enlargement: float = 1.0  # crops are taken up to so many times smaller, and enlarged
     alternation: Alternation | None = None  # of the targets paper and virtual
 
     def __post_init__(self) -> None:
@@ -89,6 +90,25 @@ def joint_2() -> TrainConfig:
         step_range=(4.0, 100.0),
         full_chroma_share=0.0,
         validate_every=150,
+    )
+
+
+def softer_1() -> TrainConfig:
+    """`postprocess-1` taught soft pictures too, every PSNR counting alike; start it from `postprocess-1`."""
+    return replace(postprocess_1(), name="softer-1", steps=3000, learning_rate=4e-4, loss="log-error", enlargement=2.2)
+
+
+def softer_2() -> TrainConfig:
+    """The post-processing of `joint-2` taught soft pictures too, behind its description; start it from `joint-2`."""
+    return replace(
+        joint_2(),
+        name="softer-2",
+        steps=2400,
+        learning_rate=4e-4,
+        loss="log-error",
+        enlargement=2.2,
+        frozen_description=True,
+        validate_every=400,
     )
 
 
@@ -244,6 +264,8 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "postprocess-1": postprocess_1,
     "postprocess-2": postprocess_2,
     "joint-2": joint_2,
+    "softer-1": softer_1,
+    "softer-2": softer_2,
     "best-1": best_1,
     "best-2": best_2,
     "best-joint-2": best_joint_2,

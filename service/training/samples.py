@@ -111,7 +111,7 @@ def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSetti
 def _sample(
     random: np.random.Generator, pictures: Pictures, config: TrainConfig
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    image = pictures.crop(random, config.crop, scale_jitter=config.scale_jitter)
+    image = pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
     grey = random.random() < config.grey_share
     if grey:
         image = np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)

@@ -123,7 +123,10 @@ def virtual_batches(pictures: Pictures, config: TrainConfig, seed: int, start: i
 
     def make(step: int) -> VirtualBatch:
         random = np.random.default_rng((seed, step))
-        images = [pictures.crop(random, config.crop, scale_jitter=config.scale_jitter) for _ in range(config.batch)]
+        images = [
+            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
+            for _ in range(config.batch)
+        ]
         made = joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images])
         parts = {field.name: getattr(made, field.name) for field in fields(made)}
         return VirtualBatch(**parts, move=alternation.move_at(step))
