@@ -54,7 +54,12 @@ class LoadedModel:
         return described if pixels.ndim == 3 else np.ascontiguousarray(described.mean(axis=2))
 
     def restore(self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The post-processed image, `scale` times as large: [h, w, 3] or [h, w] -> the same kind."""
+        """The post-processed image, `scale` times as large: [h, w, 3] or [h, w] -> the same kind.
+
+        A colour picture without colour gets none.
+        """
+        if decoded.ndim == 3 and _is_neutral(decoded):
+            return np.repeat(self.restore(decoded[..., 0], scale, vector)[..., None], 3, axis=2)
         network = self._network(_POSTPROCESS.format(scale))
         height, width = decoded.shape[:2]
         padded = _as_colour(_padded(decoded, network.multiple))
@@ -120,6 +125,11 @@ def with_luma_of(decoded: NDArray[np.uint8], restored: NDArray[np.uint8]) -> NDA
 def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
     """What the networks are told of a stream."""
     return condition(layout.tables[:3], subsampled=len(set(layout.sampling)) > 1, own=own)
+
+
+def _is_neutral(pixels: NDArray[np.uint8]) -> bool:
+    """Whether all channels are equal everywhere."""
+    return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
 
 
 def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
