@@ -54,7 +54,7 @@ class Traffic:
     def wait_for_more(self, count: int) -> None:
         """Wait until so many more requests have been answered."""
         enough = self.answered.total() + count
-        wait_for(lambda: self.answered.total() >= enough, 300)
+        wait_for(lambda: self.answered.total() >= enough, 600)
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def traffic(url: str) -> Iterator[Traffic]:
 
     def call(first: int) -> None:
         turn = first
-        with httpx2.Client(base_url=url, timeout=300) as client:
+        with httpx2.Client(base_url=url, timeout=900) as client:
             while not is_over.is_set():
                 name, image = files[turn % len(files)]
                 turn += 1
