@@ -71,7 +71,8 @@ def test_the_load_balancer_speaks_of_problems_as_the_service_does() -> None:
 def test_only_plain_features_of_engines_are_used() -> None:
     text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     assert not re.search(r"^# *syntax|<<|--mount|--link", text, re.MULTILINE)
-    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    stages = set(re.findall(r"^FROM .* AS (\S+)", text, re.MULTILINE))
+    bases = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages
     images = [
         *bases,
         *(it["image"] for it in read("docker-compose.yml")["services"].values() if "build" not in it),
