@@ -87,7 +87,8 @@ class Comparison:
         ] + [asdict(row) for row in rows]
         self._results["machine"] = machine()
         self._results["versions"] = {it.name: installed(it) for it in CONTENDERS}
-        self._results.setdefault("measured", {})[part] = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+        self._results.setdefault("measured", {})[part] = {"at": when, "commit": commit(), "load_average": load()}
         self._out.parent.mkdir(parents=True, exist_ok=True)
         self._out.write_text(json.dumps(self._results, indent=1) + "\n")
 
@@ -216,14 +217,18 @@ def machine() -> dict[str, Any]:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "processor": model,
-        "cores": CORES,
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-        "load_average": round(os.getloadavg()[0], 1),
-    }
+    return {"processor": model, "cores": CORES, "python": platform.python_version()}
+
+
+def commit() -> str:
+    """What was measured, where there is a checkout."""
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def load() -> float:
+    """Of the last minute; well above the number of cores, something else was at work."""
+    return round(os.getloadavg()[0], 1)
 
 
 def note(row: Row) -> Row:

@@ -44,9 +44,17 @@ def _conditions(results: dict[str, Any]) -> str:
     hardware = f"{machine.get('cores')} cores ({machine.get('processor')}), no GPU"
     return (
         f"{hardware}, Python {machine.get('python')}; {versions}.\n"
-        "The generator runs on the same cores. Systems that are compared in one table were up at the same time and\n"
-        "measured in turn; compare ratios, not absolute figures.\n"
+        "The generator runs on the same cores. In the tables of /decompress and /compress all were up at the same\n"
+        "time and measured in turn. Compare ratios within a table, not absolute figures, and not tables of different\n"
+        "parts.\n\n" + _measured(results)
     )
+
+
+def _measured(results: dict[str, Any]) -> str:
+    lines = ["| part | measured (UTC) | commit | load average |", "| --- | --- | --- | --- |"]
+    for part, of in results.get("measured", {}).items():
+        lines.append(f"| {part} | {of['at']} | {of['commit']} | {of['load_average'] or 'not noted'} |")
+    return "\n".join([*lines, ""])
 
 
 def _goals(rows: Sequence[dict[str, Any]]) -> str:

@@ -59,6 +59,8 @@ class HttpSender:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             return Answer(status=type(error).__name__)
+        if response.status >= 500:
+            connection.close()  # some servers hang up after a fault without saying so
         received = {name.lower(): value for name, value in response.getheaders()}
         self._idle.append((time.monotonic(), connection))
         return Answer(status=str(response.status), headers=received, content=content)
