@@ -81,3 +81,15 @@ def test_scale_jitter_reduces_larger_squares(photographs: Path) -> None:
     assert all(np.array_equal(*pair) for pair in zip(plain, same, strict=True))
     assert {crop.shape for crop in jittered} == {(64, 64, 3)}
     assert not all(np.array_equal(*pair) for pair in zip(plain, jittered, strict=True))
+
+
+def test_enlarged_crops_are_softer(photographs: Path) -> None:
+    pictures = Pictures(photographs, smallest=64)
+
+    def sharpness(enlargement: float) -> float:
+        random = np.random.default_rng(0)
+        crops = [pictures.crop(random, 64, enlargement=enlargement).astype(float) for _ in range(24)]
+        assert {crop.shape for crop in crops} == {(64, 64, 3)}
+        return float(np.mean([np.abs(np.diff(crop, axis=1)).mean() for crop in crops]))
+
+    assert sharpness(3.0) < 0.9 * sharpness(1.0)
