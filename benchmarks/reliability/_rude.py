@@ -16,6 +16,7 @@ from benchmarks.reliability._subject import Subject
 from service.load import Request
 
 _LIMIT_S: Final = 60.0
+_APART_S: Final = 0.15  # between connections: their jobs should not be an overload as well
 
 
 def vanish(subject: Subject, requests: Sequence[Request], rate_per_s: float, stop: threading.Event) -> Counter[str]:
@@ -52,6 +53,8 @@ def crawl(subject: Subject, request: Request, count: int, stop: threading.Event)
 
     def one(number: int) -> None:
         name, way = ways[number % len(ways)]
+        if stop.wait(number * _APART_S):
+            return
         try:
             with _connect(subject) as connection:
                 end = way(connection)
