@@ -25,7 +25,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; none: all")
     parser.add_argument("--soak", type=float, default=900.0, metavar="S", help="seconds of mixed sizes; 0: none")
-    parser.add_argument("--soak-rate", type=float, default=0.2, metavar="SHARE", help="of the capacity (default 0.2)")
     parser.add_argument("--repeat", type=int, default=10_000, metavar="N", help="same requests in turn; 0: none")
     parser.add_argument("--repeat-limit", type=float, default=600.0, metavar="S", help="and no longer than this")
     parser.add_argument("--capacity", type=float, metavar="N", help="answers/s, instead of measuring it")
@@ -60,7 +59,7 @@ def main() -> int:
     if arguments.repeat and not arguments.names:
         keep("repeat", repeat(arguments.repeat, arguments.repeat_limit))
     if arguments.soak and not arguments.names:
-        keep("soak", soak(arguments.soak, arguments.soak_rate * capacity_per_s))
+        keep("soak", soak(arguments.soak))
     wrong = failures(found)
     print("\n".join(wrong) or "nothing lost", file=sys.stderr)
     return 1 if wrong else 0

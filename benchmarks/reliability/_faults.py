@@ -51,7 +51,7 @@ def nothing(scene: Scene) -> Facts:
 
 
 def kill_9(scene: Scene) -> Facts:
-    """SIGKILL to a warm worker every three seconds, whatever it does; none while none is warm."""
+    """SIGKILL to a warm worker every three seconds, whatever it does, but never to the last that is warm."""
     return {"workers killed": _signal_workers(scene, signal.SIGKILL, every_s=3.0)}
 
 
@@ -108,7 +108,7 @@ def _signal_workers(scene: Scene, number: signal.Signals, *, every_s: float) -> 
     generator = random.Random(0)  # noqa: S311 - which worker, not secrets
     while not scene.stop.wait(every_s):
         workers = scene.subject.warm_workers()
-        if workers:
+        if len(workers) > 1:
             victim = generator.choice(workers)
             os.kill(victim, number)
             scene.deaths_caused.append(victim)

@@ -21,10 +21,14 @@ _SAMPLE_S: Final = 5.0
 _WARM_UP: Final = 0.25  # of the time, not looked at: caches fill and arenas grow to what the largest picture needs
 
 
-def soak(seconds: float, rate_per_s: float) -> Facts:
-    """Mixed sizes at a low rate for so long; the slopes of memory and descriptors after the warm-up."""
+_CLIENTS: Final = 2
+_TIME: Final = {"Request-Timeout-Ms": "600000"}
+
+
+def soak(seconds: float) -> Facts:
+    """Mixed sizes for so long, a few callers in turn; the slopes of memory and descriptors after the warm-up."""
     with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
-        sender = HttpSender(subject.url)
+        sender = HttpSender(subject.url, headers=_TIME, timeout_s=700)
         pictures = [
             Request(path="/compress", content=made_up_png(*size, seed=size[0]), label="compress")
             for size in sizes_of(",".join(MIXED))
@@ -37,7 +41,7 @@ def soak(seconds: float, rate_per_s: float) -> Facts:
         stop = threading.Event()
         sampler = threading.Thread(target=_sample, args=(subject, samples, stop), daemon=True)
         sampler.start()
-        load = Load(requests=requests, clients=64, seconds=seconds, rate_per_s=rate_per_s)
+        load = Load(requests=requests, clients=_CLIENTS, seconds=seconds)
         report = run_load(load, checker)
         stop.set()
         sampler.join()
@@ -46,7 +50,8 @@ def soak(seconds: float, rate_per_s: float) -> Facts:
         hours = [at / 3600 for at, _, _ in steady]
         return {
             "seconds": round(seconds),
-            "offered_per_s": round(rate_per_s, 2),
+            "clients": _CLIENTS,
+            "answered_per_s": round(report.images_per_s, 2),
             "sizes": list(MIXED),
             **checker.summary(),
             "latency_ms": {f"p{percent}": round(report.latency_ms(percent)) for percent in (50, 99, 100)},
@@ -64,7 +69,7 @@ def soak(seconds: float, rate_per_s: float) -> Facts:
 def repeat(count: int, limit_s: float) -> Facts:
     """The same small requests one after the other, each answer against the first, as many as the time allows."""
     with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
-        sender = HttpSender(subject.url)
+        sender = HttpSender(subject.url, headers=_TIME, timeout_s=700)
         picture = Request(path="/compress?quality=40&effort=0", content=made_up_png(48, 48), label="compress")
         stream = Request(path="/decompress", content=sender.send(picture).content, label="decompress")
         checker = Checker(sender, Honest())
