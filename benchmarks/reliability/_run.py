@@ -95,7 +95,7 @@ def running(scenario: Scenario, folder: Path) -> Iterator[Subject]:
             environment["TMPDIR"] = str(disk)
             log = disk / "log"
         command = ["/bin/sh", "-c", f'exec "$0" "$@" 2>>{log}', *command]
-        url, pid = stack.enter_context(own_server(command, environment=environment))
+        url, pid = stack.enter_context(own_server(command, ready="/healthz", environment=environment))
         subject = Subject(url=url, pid=pid, log=log, workers_wanted=WORKERS + 1)
         subject.wait_until_calm()
         yield subject

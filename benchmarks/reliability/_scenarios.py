@@ -100,7 +100,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         deaths_by_request=_DEATHS,
     ),
     "kill_9": Scenario(
-        story="kill -9 of a warm worker every 3 s, but never of the last one: how fast others start is the machine's affair",
+        story="kill -9 of a warm worker every 3 s, but never of the last that is warm",
         fault=_faults.kill_9,
         seconds=45.0,
     ),

@@ -19,8 +19,6 @@ from service.load import MIXED, HttpSender, Load, Request, made_up_png, run_load
 
 _SAMPLE_S: Final = 5.0
 _WARM_UP: Final = 0.25  # of the time, not looked at: caches fill and arenas grow to what the largest picture needs
-
-
 _CLIENTS: Final = 2
 _TIME: Final = {"Request-Timeout-Ms": "600000"}
 

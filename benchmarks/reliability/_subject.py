@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_CALM_S: Final = 240.0
+_CALM_S: Final = 900.0
 _DEATHS: Final = re.compile(r'^vcodec_worker_restarts_total\{reason="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
 _READY: Final = re.compile(r"event=worker_ready .*\bpid=(\d+)")
 _UP: Final = re.compile(r"^vcodec_worker_up\{.*\} 1\.0$", re.MULTILINE)
