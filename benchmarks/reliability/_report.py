@@ -105,8 +105,8 @@ def _soak(it: Mapping[str, Any]) -> list[str]:
         "## Soak",
         "",
         (
-            f"{', '.join(it['sizes'])}, compress and decompress in turn, {it['clients']} callers, "
-            f"{it['answered_per_s']} answers/s for {it['seconds']} s; the first {it['warm_up_seconds']} s are warm-up and not in the slopes. "
+            f"{', '.join(it['sizes'])}, compress and decompress in turn, {it['clients']} callers, {it['seconds']} s, "
+            f"{it['answered_per_s']} answers/s; the first {it['warm_up_seconds']} s are warm-up and not in the slopes. "
             f"{it['requests']} requests, {it['lost']} lost, {it['worker_deaths']} workers ended; p50 "
             f"{it['latency_ms']['p50']} ms, p99 {it['latency_ms']['p99']} ms."
         ),
