@@ -22,6 +22,7 @@ _ENVIRONMENT: Final = {
     "VCODEC_STANDBY": "on",
     "VCODEC_DEVICES": "cpu",
     "VCODEC_LOG_LEVEL": "info",
+    "VCODEC_LOG_FORMAT": "text",
     "VCODEC_QUEUE_LIMIT_S": "600",  # what is tested is whether answers are right, however slow the machine is
 }
 
