@@ -80,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240  # a busy machine takes its time to start a worker
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
