@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
     --quiet --custom-compile-command "make lock" $(ARGS)
 
-.PHONY: help serve test check test-compose test-all golden bench lock audit sbom clean
+.PHONY: help serve test check test-compose test-all golden bench fuzz lock audit sbom clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -55,6 +55,9 @@ sbom: $(VENV)/.supply ## list what the image and this environment hold, as Cyclo
 	    --output-reproducible --output-file dist/sbom-image.cdx.json
 	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
 	    --output-reproducible --output-file dist/sbom-environment.cdx.json
+
+fuzz: $(VENV)/.dev ## look for half an hour for what breaks it; ARGS="--minutes 5 --only http" for less
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 clean: ## remove what make made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import final
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of what is tested
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -43,7 +44,7 @@ def answer(scope: Scope, error: VirtualCodecError, *, more: Mapping[str, object]
         "title": problem.title,
         "status": problem.status,
         "detail": error.detail or problem.meaning,
-        "instance": scope["path"],
+        "instance": _reference(scope["path"]),
         "code": error.code,
         "request_id": exchange.request_id,
     }
@@ -61,6 +62,12 @@ def answer(scope: Scope, error: VirtualCodecError, *, more: Mapping[str, object]
         headers["WWW-Authenticate"] = 'Bearer realm="virtual-codec"'
     content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return Response(content, problem.status, headers, media_type=MEDIA_TYPE)
+
+
+def _reference(path: str) -> str:
+    """The path as a URI reference. One that begins with // would name a host."""
+    quoted = quote(path, safe="/:@!$&'()*+,;=~")
+    return f"/.{quoted}" if quoted.startswith("//") else quoted
 
 
 def _number(value: float) -> float | int:

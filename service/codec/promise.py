@@ -12,7 +12,7 @@ import math
 from typing import Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from service.codec.trial import Trial, Trials, mean_squared_error
 
@@ -26,6 +26,7 @@ _SPARE_DB: Final = 0.1
 _SPARE_LOG_BYTES: Final = 0.03
 _LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far
 _SMALLEST_MOVE: Final = math.log(1.02)
+_ROOM_BYTES: Final = 16 << 20  # noise of 230x65500 is the widest that may need more than a byte a pixel
 
 
 def move_into_promise(trials: Trials, quality: int, trial: Trial) -> float:
@@ -48,6 +49,9 @@ def move_into_promise(trials: Trials, quality: int, trial: Trial) -> float:
 def ordinary_jpeg(trials: Trials, quality: int) -> tuple[int, float]:
     """Bytes and PSNR (dB, all samples) of the image as an ordinary JPEG: libjpeg's tables, 4:2:0, optimised."""
     file = io.BytesIO()
+    # Pillow gives an optimised JPEG a byte a pixel to write into, which noise in a narrow picture does not fit: there
+    # most of what is coded is padding.
+    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, _ROOM_BYTES)
     Image.fromarray(trials.pixels).save(file, "JPEG", quality=quality, subsampling=2, optimize=True)
     with Image.open(file, formats=("JPEG",)) as shown:
         error = mean_squared_error(np.asarray(shown), trials.pixels)

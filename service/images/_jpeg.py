@@ -11,6 +11,9 @@ from service.images._tiff import exif_orientation
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 _PROFILE = b"ICC_PROFILE\0"
 
+# A Huffman code has a bit at least; a block has one for DC and, where its scan is not split, one for its end.
+_LEAST_BITS_A_BLOCK = {"baseline": 2, "extended": 2, "progressive": 1}
+
 
 def essence(file: bytes, limits: ImageLimits) -> Essence:
     """Only the segments that make pixels, before the first scan. Counts scans before any is decoded."""
@@ -18,6 +21,7 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
     limits.check(found.width, found.height)
     if found.precision != 8:
         raise UndecodableImage(f"the JPEG has {found.precision} bits a sample; only 8 are read here")
+    _check_room(found)
     orientation: int | None = None
     position = 2
     kept = [file[:2]]
@@ -40,3 +44,19 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
         scans = scans.replace(b"\xff\xff", b"\xff")
     kept.append(scans)
     return Essence(file=b"".join(kept), size=(found.width, found.height), orientation=orientation or 1)
+
+
+def _check_room(found: bitstream.JpegLayout) -> None:
+    """Raise `UndecodableImage` where the data is too little for its blocks, even if each took its fewest bits.
+
+    Decoders fill up what is missing with grey, and are at it for as long as if it were there.
+    """
+    widest, highest = (max(factors) for factors in zip(*found.sampling, strict=True))
+    blocks = 0
+    for across, down in found.sampling:
+        columns, rows = -(-found.width * across // widest), -(-found.height * down // highest)
+        blocks += -(-columns // 8) * -(-rows // 8)
+    if 8 * found.entropy_bytes < blocks * _LEAST_BITS_A_BLOCK.get(found.process, 0):
+        raise UndecodableImage(
+            f"the JPEG is truncated: {found.entropy_bytes} bytes cannot hold {found.width}x{found.height} pixels"
+        )

@@ -58,6 +58,20 @@ async def test_unknown_paths_and_wrong_methods_are_problems(client: httpx2.Async
     assert response.headers["allow"] == "GET, HEAD"
 
 
+@pytest.mark.parametrize(
+    ("path", "instance"),
+    [
+        ("/models/%F2%82%98%B0", "/models/%F2%82%98%B0"),
+        ("//elsewhere/x", "/.//elsewhere/x"),
+        ("/a%20b%3F%22", "/a%20b%3F%22"),
+    ],
+)
+async def test_the_instance_of_a_problem_is_a_uri_reference(
+    client: httpx2.AsyncClient, path: str, instance: str
+) -> None:
+    assert (await client.get(f"http://test{path}")).json()["instance"] == instance
+
+
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/models", "/docs", "/openapi.json"])
 async def test_head_works_where_get_does(client: httpx2.AsyncClient, path: str) -> None:
     got, head = await client.get(path), await client.head(path)

@@ -58,3 +58,11 @@ def test_the_move_is_bounded_and_nothing_is_promised_at_the_lowest_qualities(tri
     poor = like(trial, psnr_db=10, size_bytes=0.1 * size)
     assert move_into_promise(trials, 90, poor) == pytest.approx(-np.log(1.6))
     assert move_into_promise(trials, LOWEST_PROMISED - 1, poor) == 0
+
+
+@pytest.mark.parametrize(("width", "quality"), [(1, 50), (3, 75), (17, 94)])
+def test_noise_in_a_narrow_picture_has_its_ordinary_jpeg(store: ModelStore, width: int, quality: int) -> None:
+    noise = np.random.default_rng(width).integers(0, 256, (30_000, width, 3), np.uint8)
+    model = LoadedModel(store, store.default, DirectRunner())
+    size, _ = ordinary_jpeg(Trials(noise, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch()), quality)
+    assert size > noise.size / 3

@@ -9,7 +9,14 @@ from dataclasses import fields
 import pytest
 from PIL import Image
 
-from service.errors import AnimatedImage, BadInput, ProfileTooLarge, TooManyScans, TooManySegments
+from service.errors import (
+    AnimatedImage,
+    BadInput,
+    ProfileTooLarge,
+    TooManyScans,
+    TooManySegments,
+    UndecodableImage,
+)
 from service.images import ImageLimits, decode, probe
 from tests.images.pictures import SRGB_D50, noise, png, png_chunk, rgb_profile, smooth, tiff, written
 
@@ -157,3 +164,20 @@ def test_a_black_picture_is_no_truncated_one() -> None:
         black = Image.new(mode, (33, 17))
         assert decode(written(black, "PNG")).shape[:2] == (17, 33)
     assert decode(written(Image.new("L", (1, 1)), "PNG")).tolist() == [[0]]
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_jpeg_that_promises_more_blocks_than_its_bytes_can_hold_is_refused(options: dict[str, object]) -> None:
+    file = written(smooth(), "JPEG", **options)
+    promising = file.replace(struct.pack(">HH", 24, 40), struct.pack(">HH", 6_000, 7_000))
+    for read in (probe, decode):
+        with pytest.raises(UndecodableImage, match="cannot hold 7000x6000"):
+            read(promising)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_of_one_colour_is_small_and_whole(mode: str, progressive: bool) -> None:
+    flat = Image.new(mode, (1_999, 1_001))
+    file = written(flat, "JPEG", optimize=True, progressive=progressive, quality=1)
+    assert decode(file).shape[:2] == (1_001, 1_999)

@@ -1,0 +1,96 @@
+"""A little of everything that `make fuzz` does for half an hour, always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from urllib.parse import urlencode
+
+import httpx2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import BadOption
+from service.jobs import CompressOptions
+from tests.fuzz import campaign, contract, sockets
+from tests.fuzz.images_over_http import post
+from tests.fuzz.mutate import mutate
+from tests.fuzz.seeds import seeds
+from tests.fuzz.server import Served, serving
+from tests.fuzz.targets import TARGETS, check
+
+FOUND = Path(__file__).parent / "found"  # inputs that once broke something, named by target
+
+
+@pytest.mark.parametrize("name", sorted(seeds()))
+def test_a_seed_is_sound(name: str) -> None:
+    assert check("image", seeds()[name]) is None
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_broken_raises_nothing_unexpected(target: str) -> None:
+    random = Random(f"short {target}")
+    for _ in range(300):
+        data = mutate(random.choice(sorted(seeds().values())), random)
+        assert check(target, data) is None, data.hex()
+
+
+def test_what_was_found_stays_mended() -> None:
+    for file in sorted(FOUND.glob("*.bin")):
+        target = file.name.partition("-")[0]
+        assert check(target, file.read_bytes()) is None, file.name
+
+
+def test_the_guided_fuzzer_runs(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    report = campaign.fuzz_target("stream", 2, tmp_path, Random(0))
+    assert report.startswith("Done "), (tmp_path / "stream.log").read_text(errors="replace")[-2000:]
+    assert not list(tmp_path.glob("*-*"))
+
+
+@given(st.dictionaries(st.sampled_from(list(CompressOptions.__dataclass_fields__)) | st.text(max_size=8), st.text()))
+def test_any_options_are_read_or_refused_by_name(options: dict[str, str]) -> None:
+    try:
+        read = CompressOptions.parse(options)
+    except BadOption as error:
+        assert error.detail  # noqa: PT017
+    else:
+        assert set(options) <= set(CompressOptions.__dataclass_fields__)
+        assert 0 <= read.effort <= 9
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("served"), header_timeout_s=2) as running:
+        yield running
+        assert running.deaths() == 0
+        assert running.is_well()
+
+
+def test_broken_images_end_no_worker(served: Served) -> None:
+    random = Random(1)
+    with httpx2.Client(base_url=served.url, timeout=120) as client:
+        statuses = {post(client, mutate(random.choice(sorted(seeds().values())), random), random) for _ in range(60)}
+    assert statuses >= {200, 422}
+
+
+def test_malformed_conversations_end_well(served: Served) -> None:
+    random = Random(2)
+    for _ in range(80):
+        sockets.check_answers(sockets.converse(served.address, sockets.speech(random), random))
+
+
+def test_the_contract_is_kept(served: Served) -> None:
+    labels = list(contract.routes(served.url))
+    assert {"POST /compress", "POST /decompress", "GET /healthz"} <= set(labels)
+    for label in labels:
+        contract.explore(served.url, label, 6)
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_any_query_is_answered(served: Served, query: list[tuple[str, str]]) -> None:
+    response = httpx2.post(f"{served.url}/compress?{urlencode(query)}", content=seeds()["png"], timeout=60)
+    assert response.status_code in (200, 404, 422)
