@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from benchmarks.ablation.measuring import PICTURED, Pixels, describe, load
-from benchmarks.ablation.variants import VARIANTS
+from benchmarks.ablation.variants import FULL_SIZE, VARIANTS
 from service.evaluation._curves import METRICS, mean_curve
 from service.evaluation._points import Point
 
@@ -65,7 +65,7 @@ def draw_learning(logs: Mapping[str, Sequence[Mapping[str, float]]], labels: Map
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
-def draw_sheet(runs: Path, names: Sequence[str], path: Path) -> bool:
+def draw_sheet(runs: Path, full_size: Path | None, names: Sequence[str], path: Path) -> bool:
     """Rows of variants, columns of scikit-image's sample pictures; False where there is nothing to draw."""
     from skimage import data
 
@@ -78,8 +78,8 @@ def draw_sheet(runs: Path, names: Sequence[str], path: Path) -> bool:
     sheet = Image.new("RGB", (len(crops) * (half * 2 + 4), len(names) * (half * 2 + 20)), "white")
     draw = ImageDraw.Draw(sheet)
     for row, name in enumerate(names):
-        network = load(name, runs, None)
-        draw.text((2, row * (half * 2 + 20) + 4), VARIANTS[name].label, fill="black")
+        network = load(name, runs, full_size)
+        draw.text((2, row * (half * 2 + 20) + 4), (VARIANTS | FULL_SIZE)[name].label.replace("`", ""), fill="black")
         for column, crop in enumerate(crops):
             described, _ = describe(network, crop, PICTURED)
             shown = Image.fromarray(described).resize((half * 2, half * 2), Image.Resampling.NEAREST)

@@ -51,7 +51,9 @@ def write_report(journal: Path, runs: Path, full_size: Path | None, out: Path, b
     if any(name not in (ANCHOR, "area", "bicubic") for name in logs):
         draw_learning(logs, labels, out / "learning.png")
         parts.append(_LEARNING)
-    if draw_sheet(runs, [name for name in VARIANTS if (runs / name / CHECKPOINT).exists()], out / "descriptions.png"):
+    shown = [name for name in VARIANTS if (runs / name / CHECKPOINT).exists()]
+    shown += ["full-lanczos", "full-learned"] if full_size else []
+    if draw_sheet(runs, full_size, shown, out / "descriptions.png"):
         parts.append(_SHEET)
     (out / "README.md").write_text("\n\n".join(parts) + "\n")
 

@@ -98,8 +98,9 @@ def reduction_of(source: bytes) -> float:
     """
     if source[:2] == b"\xff\xd8":
         tables = bitstream.layout(source).tables
-        coarseness = float(tables[0].mean()) if tables else 0.0
-        return next(factor for coarsest, factor in _REDUCTIONS if coarseness <= coarsest)
+        if not tables:  # a lossless process
+            return 1.0
+        return next(factor for coarsest, factor in _REDUCTIONS if tables[0].mean() <= coarsest)
     is_lossy_webp = source[:4] == b"RIFF" and source[8:12] == b"WEBP" and b"VP8 " in source[12:4096]
     is_avif = source[4:8] == b"ftyp"
     return 2.0 if is_lossy_webp or is_avif else 1.0
