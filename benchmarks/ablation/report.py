@@ -115,7 +115,7 @@ def _by_name(measured: Sequence[Measured], table: Mapping[str, object]) -> dict[
         if it.point.codec in table:
             found[it.point.codec].append(it)
     most = max((len(rows) for rows in found.values()), default=0)
-    return {name: found[name] for name in table if len(found.get(name, ())) == most}
+    return {name: found[name] for name in table if name in found and len(found[name]) == most}
 
 
 def _points(rows: Mapping[str, Sequence[Measured]]) -> dict[str, list[Point]]:
