@@ -11,6 +11,7 @@ from service import bitstream, metrics
 from service.codec import VirtualCodec
 from service.codec.model import plain_restore
 from service.jobs import CompressOptions
+from service.load import made_up_png
 from service.runner import DirectRunner
 from service.settings import default_model_store
 from service.store import ModelStore
@@ -68,6 +69,13 @@ def test_a_quality_is_an_ordinary_jpegs_in_fewer_bytes(codec: VirtualCodec, qual
         sizes.append(len(stream) / len(jpeg))
     assert np.mean(ours) > np.mean(theirs) - 0.3  # three pictures are not a set
     assert np.mean(sizes) < (0.75 if quality <= 50 else 1.0)
+
+
+def test_pictures_made_up_for_load_keep_the_networks_busy(codec: VirtualCodec) -> None:
+    """Where a stream says that its decode is as good, restoring it would cost nothing and measure nothing."""
+    header = bitstream.find(codec.compress(made_up_png(160, 128)).stream)
+    assert header is not None
+    assert not header.show_decoded
 
 
 @pytest.mark.parametrize("effort", [0, 4])
