@@ -36,6 +36,17 @@ def test_containers_can_do_no_more_than_they_must(stack: Stack) -> None:
     assert mounts["/models"] is False
 
 
+def test_a_gpu_is_one_more_file_and_grafana_one_more_profile(stack: Stack) -> None:
+    files = ("--file", "docker-compose.yml", "--file", "docker/gpu.yml")
+    service = json.loads(stack.compose(*files, "config", "--format", "json"))["services"]["service"]
+    assert service["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+    assert service["build"]["args"]["TORCH_INDEX"] == ""
+    assert service["environment"]["VCODEC_DEVICES"] == "auto"
+    assert service["read_only"]
+    assert set(stack.compose("config", "--services").split()) == {"proxy", "service", "prometheus"}
+    assert "grafana" in stack.compose("--profile", "grafana", "config", "--services").split()
+
+
 def test_images_go_through_and_prometheus_counts_them_on_both_replicas(stack: Stack) -> None:
     wait_for(lambda: stack.value('count(up{job="vcodec"} == 1)') == 2)
     time.sleep(2 * SCRAPE_INTERVAL_S)  # until all that was sent before has been counted
