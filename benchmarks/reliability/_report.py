@@ -79,9 +79,11 @@ def _section(name: str, it: Mapping[str, Any]) -> list[str]:
     lines.append(f"Outcomes: {outcomes}.")
     if "refusal_p50_ms" in it:
         lines.append(f"Answered {it['answered_per_s']}/s; half of the refusals within {it['refusal_p50_ms']} ms.")
-    lines += [f"{fact.capitalize()}: {_text(value)}." for fact, value in it["facts"].items()]
+    lines += [f"{_words(fact).capitalize()}: {_text(value)}." for fact, value in it["facts"].items()]
     before, after = it["before"]["descriptors"], it["after"]["descriptors"]
     lines.append(f"Descriptors of the server: {before['server']} before, {after['server']} after.")
+    if "note" in it:
+        lines.append(f"Measured {it['note']}.")
     if it["lost"]:
         lines.append(f"Lost, the first: {'; '.join(it['lost_first'])}.")
     return [" ".join(lines), ""]

@@ -48,7 +48,7 @@ def one_in_a_hundred(mark: bytes) -> Mix:
     def mix(requests: Sequence[Request], count: int) -> list[Request]:
         mixed = as_they_are(requests, count)
         picture = made_up_png(96, 96)
-        for number in range(50, count, 100):
+        for number in range(20, count, 100):
             mixed[number] = Request(path="/compress", content=marked(picture, mark, number), label="poison")
         return mixed
 

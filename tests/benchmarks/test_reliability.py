@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 
 from benchmarks.reliability._check import FULL, OK, POISON, Checker, Honest
-from benchmarks.reliability._scenarios import as_they_are, one_in_a_hundred
+from benchmarks.reliability._report import failures, markdown
+from benchmarks.reliability._scenarios import SCENARIOS, as_they_are, one_in_a_hundred
 from benchmarks.reliability._soak import slope
 from benchmarks.reliability.faulty import CRASH, marked
 from service.load import Answer, Request, made_up_png
+from tests.conftest import ROOT
 
+RESULTS: Final = ROOT / "docs" / "reliability.json"
 PICTURE: Final = Request(path="/compress", content=b"picture", label="compress")
 
 
@@ -100,3 +103,10 @@ def test_a_slope_is_in_percent_an_hour_with_its_error() -> None:
     assert abs(jumps["percent_an_hour"]) < jumps["plus_minus"] < 1
     with pytest.raises(ValueError, match="five minutes"):
         slope(hours[:20], [1.0] * 20)
+
+
+def test_the_page_is_written_from_what_was_measured_and_nothing_was_lost() -> None:
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert RESULTS.with_suffix(".md").read_text(encoding="utf-8") == markdown(found)
+    assert set(SCENARIOS) <= set(found["scenarios"]) <= {*SCENARIOS, "repeat", "soak"}
+    assert failures(found) == []
