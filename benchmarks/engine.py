@@ -1,0 +1,260 @@
+"""The pool and its runner against what they promise, on this machine.
+
+    python -m benchmarks.engine
+
+In-process and through HTTP in turns, then four times too many requests, killed workers, SIGTERM under load. Takes five
+minutes; leave the machine alone meanwhile. Writes docs/results/engine.json, and the table in docs/engine.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import io
+import json
+import os
+import signal
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from service.codec import VirtualCodec, open_codec
+from service.jobs import RestoreOptions
+from service.load import HttpSender, Load, Report, Request, made_up_png, own_server, run_load
+from service.settings import default_model_store
+
+MARK = ("<!-- engine figures -->", "<!-- end of engine figures -->")
+SIDE = 512
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/engine.json"))
+    parser.add_argument("--page", type=Path, default=Path("docs/engine.md"))
+    arguments = parser.parse_args()
+    os.environ["VCODEC_STANDBY"] = "on"
+    codec = open_codec(default_model_store())
+    streams = [other_jpeg(SIDE, SIDE, seed) for seed in range(8)]
+    figures: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    for part in arguments.parts:
+        figures[part] = PARTS[part](codec, streams, arguments.seconds)
+        print(part, json.dumps(figures[part]), flush=True)
+        arguments.out.write_text(json.dumps(figures, indent=1) + "\n")
+    write_table(figures, arguments.page)
+    return 0
+
+
+def capacity(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
+    """Restores a second, one class in threads of this process and through HTTP, in turns; shapes of the pool."""
+    rounds: dict[str, list[float]] = {"in_process": [], "http": [], "http_two_workers": []}
+    with serving() as (url, _), serving(VCODEC_WORKERS_PER_DEVICE="2") as (url_two, _):
+        for _ in range(3):
+            rounds["in_process"].append(in_process(codec, streams, seconds / 2))
+            for name, address in (("http", url), ("http_two_workers", url_two)):
+                rounds[name].append(load(address, streams, seconds / 2, clients=6).images_per_s)
+    found = {name: round(statistics.median(values), 2) for name, values in rounds.items()}
+    return {**found, "share": round(found["http"] / found["in_process"], 3)}
+
+
+def latency(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
+    """Median milliseconds of one restore at a time."""
+    here, there = [], []
+    with serving() as (url, _):
+        for _ in range(3):
+            end = time.perf_counter() + seconds / 3
+            while time.perf_counter() < end:
+                started = time.perf_counter()
+                codec.restore(streams[len(here) % len(streams)], RestoreOptions())
+                here.append(1000 * (time.perf_counter() - started))
+            there.append(load(url, streams, seconds / 3, clients=1).latency_ms(50))
+    found = {"in_process_ms": round(statistics.median(here), 1), "http_ms": round(statistics.median(there), 1)}
+    return {**found, "ratio": round(found["http_ms"] / found["in_process_ms"], 3)}
+
+
+def overload(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
+    """Four times as many requests as can be answered, each with five seconds of time; /healthz meanwhile."""
+    with serving() as (url, _):
+        able = load(url, streams, seconds, clients=6).images_per_s
+        with asking(url) as health_ms:
+            report = load(url, streams, 2 * seconds, clients=256, rate_per_s=4 * able, limit_s=5.0)
+    return {
+        "capacity_per_s": round(able, 2),
+        "goodput_share": round(report.goodput_per_s / able, 3),
+        "refusal_p50_ms": round(report.refusal_ms(50), 1),
+        "healthz_p50_ms": round(statistics.median(health_ms), 1),
+        "healthz_worst_ms": round(max(health_ms), 1),
+        "statuses": dict(report.statuses),
+    }
+
+
+def kills(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
+    """kill -9 of a worker every three seconds, with two workers and the spare."""
+    done = threading.Event()
+    deaths = []
+
+    def kill(server: int) -> None:
+        while not done.wait(3.0):
+            workers = children(server)
+            if workers:
+                os.kill(workers[len(deaths) % len(workers)], signal.SIGKILL)
+                deaths.append(workers)
+
+    with serving(VCODEC_WORKERS_PER_DEVICE="2") as (url, pid):
+        before = load(url, streams, seconds, clients=6).images_per_s
+        thread = threading.Thread(target=kill, args=(pid,))
+        thread.start()
+        report = load(url, streams, 3 * seconds, clients=6)
+        done.set()
+        thread.join()
+    return {
+        "killed": len(deaths),
+        "statuses": dict(report.statuses),
+        "lost": sum(count for status, count in report.statuses.items() if status != "200"),
+        "throughput_share": round(report.images_per_s / before, 3),
+        "p99_ms": round(report.latency_ms(99)),
+    }
+
+
+def drain(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
+    """SIGTERM while requests run: every one that was taken is answered."""
+    with serving(VCODEC_DRAIN_DELAY_S="2") as (url, pid):
+        timer = threading.Timer(seconds / 2, os.kill, (pid, signal.SIGTERM))
+        timer.start()
+        report = load(url, streams, seconds / 2 + 1.5, clients=6)  # ends while it still accepts
+    statuses = dict(report.statuses)
+    return {"statuses": statuses, "lost": sum(count for status, count in statuses.items() if status != "200")}
+
+
+def memory(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
+    """Resident megabytes of server and worker over requests of mixed sizes, in quarters of the time."""
+    mixed = list(streams)
+    for width, height in ((96, 64), (1600, 1200), (770, 510), (300, 1100)):
+        mixed.append(other_jpeg(width, height, 0))
+    quarters = []
+    with serving(VCODEC_STANDBY="off") as (url, pid):
+        load(url, mixed, seconds, clients=4)
+        for _ in range(4):
+            load(url, mixed, seconds, clients=4)
+            quarters.append(round(sum(resident_mb(it) for it in (pid, *children(pid)))))
+    return {"resident_mb": quarters}
+
+
+PARTS: dict[str, Callable[[VirtualCodec, list[bytes], float], dict[str, Any]]] = {
+    "capacity": capacity,
+    "latency": latency,
+    "overload": overload,
+    "kills": kills,
+    "drain": drain,
+    "memory": memory,
+}
+
+
+def other_jpeg(width: int, height: int, seed: int) -> bytes:
+    """An ordinary JPEG: the network always works on it, whatever the picture."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(made_up_png(width, height, seed=seed))) as picture:
+        picture.convert("RGB").save(file, "JPEG", quality=50)
+    return file.getvalue()
+
+
+def serving(**environment: str) -> contextlib.AbstractContextManager[tuple[str, int]]:
+    return own_server(environment={**os.environ, **environment})
+
+
+def load(url: str, streams: list[bytes], seconds: float, *, clients: int, **more: Any) -> Report:
+    requests = [Request(path="/decompress", content=stream, pixels=SIDE * SIDE) for stream in streams]
+    headers = {"Request-Timeout-Ms": str(round(1000 * more["limit_s"]))} if "limit_s" in more else {}
+    sender = HttpSender(url, headers=headers)
+    return run_load(Load(requests=requests, clients=clients, seconds=seconds, **more), sender)
+
+
+def in_process(codec: VirtualCodec, streams: list[bytes], seconds: float) -> float:
+    """Restores a second with as many threads as a worker has jobs."""
+    threads = max(2, os.cpu_count() or 1)
+    end = time.perf_counter() + seconds
+
+    def loop(number: int) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            codec.restore(streams[(number + done) % len(streams)], RestoreOptions())
+            done += 1
+        return done
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        total = sum(pool.map(loop, range(threads)))
+    return total / (time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def asking(url: str) -> Iterator[list[float]]:
+    """Milliseconds that /healthz takes, ten times a second."""
+    times: list[float] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.wait(0.1):
+            started = time.perf_counter()
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+            connection.close()
+            times.append(1000 * (time.perf_counter() - started))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield times
+    finally:
+        done.set()
+        thread.join()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
+
+def resident_mb(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def write_table(figures: dict[str, Any], page: Path) -> None:
+    def of(part: str, name: str) -> str:
+        return str(figures.get(part, {}).get(name, "–"))
+
+    rows = [
+        ("throughput of /decompress, 512x512, of that in-process", "0.9", of("capacity", "share")),
+        ("latency of one restore, of that in-process", "1.15", of("latency", "ratio")),
+        ("four times too many requests: goodput of capacity", "0.9", of("overload", "goodput_share")),
+        ("... median time to refuse", "50 ms", of("overload", "refusal_p50_ms") + " ms"),
+        ("... median time of /healthz", "ms", of("overload", "healthz_p50_ms") + " ms"),
+        ("kill -9 of a worker every 3 s: requests lost", "0", f"{of('kills', 'lost')} ({of('kills', 'killed')} kills)"),
+        ("... throughput of that before", "", of("kills", "throughput_share")),
+        ("SIGTERM under load: requests lost", "0", of("drain", "lost")),
+        ("mixed sizes: resident MB after each quarter", "flat", of("memory", "resident_mb").strip("[]")),
+    ]
+    table = "\n".join(
+        ["| what | goal | measured |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows)]
+    )
+    text = page.read_text()
+    start, end = (text.index(mark) for mark in MARK)
+    page.write_text(f"{text[: start + len(MARK[0])]}\n{table}\n{text[end:]}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
