@@ -87,7 +87,8 @@ class BoundedProtocol(H11Protocol):
         super().on_response_complete()
         is_unfinished = self.conn.their_state is h11.SEND_BODY or self.transport.get_write_buffer_size() > 0
         if is_unfinished and "rest" not in self._timers:
-            self._start("rest", self._policy.transfer_timeout_s, self._on_slow_rest, self._received_bytes)
+            allowed_s = self._allowed_s(self.transport.get_write_buffer_size())
+            self._start("rest", allowed_s, self._on_slow_rest, self._received_bytes)
 
     def pause_writing(self) -> None:
         """The answer is not being fetched as fast as it could be sent."""

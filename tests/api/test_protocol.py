@@ -211,6 +211,14 @@ async def test_who_fetches_it_slowly_gets_it(connection: Connection) -> None:
         await reader.readexactly(100_000)
 
 
+async def test_who_wants_no_more_than_this_answer_may_fetch_it_slowly_too(connection: Connection) -> None:
+    reader, writer = connection
+    writer.write(b"GET /%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % LARGE)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    await asyncio.sleep(3 * POLICY.transfer_timeout_s)
+    assert await reader.readexactly(LARGE) == b"x" * LARGE
+
+
 async def test_bodies_pass(connection: Connection) -> None:
     reader, writer = connection
     writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\nConnection: close\r\n\r\n" + bytes(300_000))
