@@ -51,5 +51,6 @@ class Quarantine:
             self.refused_inputs += 1
 
     def clear(self, digest: bytes) -> None:
-        """The input got through alone."""
-        self._strikes.pop(digest, None)
+        """The input got through alone. One that is refused already stays so."""
+        if self._strikes.get(digest, 0) < _STRIKES:
+            self._strikes.pop(digest, None)

@@ -215,11 +215,12 @@ class _Jobs:
 def _work(codec: JobRunner, jobs: _Jobs, send: Callable[[Message], None]) -> None:
     while True:
         with jobs.next() as (number, job):
-            try:
-                send(_outcome(codec, number, job))
-            except OSError:
-                os._exit(0)  # the parent has gone
-            del job  # a large image is not kept until the next one comes
+            outcome = _outcome(codec, number, job)
+        try:
+            send(outcome)  # outside: the parent may send the job again, under its number, as soon as it has this
+        except OSError:
+            os._exit(0)  # the parent has gone
+        del job, outcome  # a large image is not kept until the next one comes
 
 
 def _obey(codec: JobRunner, orders: queue.SimpleQueue[Load | Unload], send: Callable[[Message], None]) -> None:

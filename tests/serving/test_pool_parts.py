@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from service.serving._backlog import Throughput, kind_of, refuse_above
 from service.serving._devices import cgroup_bytes, default_threads, find_devices
 from service.serving._quarantine import Quarantine
 from service.serving._ticket import Line, Ticket
+from service.serving._worker import Failed, Message, _Jobs, _work
+from tests.serving.fakes import job, open_obedient
 
 
 @dataclass
@@ -173,11 +177,35 @@ def test_an_input_that_got_through_alone_is_cleared() -> None:
     quarantine.check(b"a")
 
 
+def test_an_input_that_is_refused_stays_so_even_if_it_gets_through_elsewhere() -> None:
+    quarantine = Quarantine()
+    quarantine.strike(b"a")
+    quarantine.strike(b"a")
+    quarantine.clear(b"a")
+    with pytest.raises(PoisonInput):
+        quarantine.check(b"a")
+
+
 def test_the_quarantine_forgets_the_oldest() -> None:
     quarantine = Quarantine(capacity=2)
     for digest in (b"a", b"b", b"c"):
         quarantine.suspect(digest)
     assert [quarantine.is_suspect(digest) for digest in (b"a", b"b", b"c")] == [False, True, True]
+
+
+def test_a_job_may_come_again_as_soon_as_its_outcome_is_told(tmp_path: Path) -> None:
+    jobs, outcomes = _Jobs(), queue.SimpleQueue[Message]()
+    again = [job("bad")]
+
+    def send(outcome: Message) -> None:
+        if again:
+            jobs.put(1, again.pop())
+        outcomes.put(outcome)
+
+    jobs.put(1, job("bad"))
+    codec = open_obedient(device="cpu", scratch=tmp_path)
+    threading.Thread(target=_work, args=(codec, jobs, send), daemon=True).start()
+    assert [type(outcomes.get(timeout=20)), type(outcomes.get(timeout=20))] == [Failed, Failed]
 
 
 def test_devices_are_taken_as_listed() -> None:
