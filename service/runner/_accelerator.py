@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Final, final
@@ -75,7 +76,9 @@ class Accelerator:
                 return [self._gradient(task) for task in batch]
             if len(batch) == 1:
                 return self._run(batch)
-            sizes = self._sizes.of(batch[0].key, len(batch), lambda tiles: self._timed([batch[tile] for tile in tiles]))
+            network, *shape = batch[0].key
+            kind = (weakref.ref(network), *shape)  # a network that is unloaded is not kept for what is known of it
+            sizes = self._sizes.of(kind, len(batch), lambda tiles: self._timed([batch[tile] for tile in tiles]))
             results: list[Pixels] = []
             for start, stop in sizes.cuts(len(batch)):
                 results += self._run(batch[start:stop], size=sizes.at_least(stop - start))

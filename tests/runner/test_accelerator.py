@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,6 +52,17 @@ def test_it_agrees_with_the_processor(store: ModelStore, name: str) -> None:
         gradients.append(run_error_gradient(runner, network, scene(40, 56), VECTOR, scene(80, 112, seed=1)))
     assert np.abs(results[0] - results[1]).max() < 4, "levels of 255; bfloat16 has 8 bits"
     assert np.abs(gradients[0] - gradients[1]).max() < 0.05 * np.abs(gradients[0]).max()
+
+
+def test_a_network_that_nobody_uses_any_more_is_not_kept(store: ModelStore) -> None:
+    device = Accelerator("cpu")
+    network = device.prepare(store, store.default, "postprocess-1")
+    task = Task(network=network, pixels=scene(16, 16), condition=VECTOR)
+    device.run([task, task], beside=0)
+    kept = weakref.ref(network.module)
+    del network, task
+    gc.collect()
+    assert kept() is None
 
 
 def test_a_device_is_opened_by_its_name() -> None:
