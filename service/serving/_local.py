@@ -114,9 +114,10 @@ class LocalPool:
         finally:
             ticket.future.cancel()
             self._open.discard(ticket)
-            self._line.remove(ticket)
             for seat in self._seats:
                 seat.give_up(ticket)
+            if self._line.remove(ticket):
+                self._dispatch()  # others may have waited for what it was to have, a worker of its own above all
 
     async def load(self, model: str) -> None:
         """Have every warm worker load the model of that id; workers to come open with it."""
@@ -167,7 +168,9 @@ class LocalPool:
         """A warm worker sits there."""
         model = self._arguments.get("model")
         if isinstance(model, str) and model != seat.model:  # it began to open before that was loaded
-            self._tasks.append(asyncio.create_task(bring_up(seat, model, self._policy.start_timeout_s)))
+            task = asyncio.create_task(bring_up(seat, model, self._policy.start_timeout_s))
+            self._tasks.append(task)
+            task.add_done_callback(self._tasks.remove)
         self._warm.set()
         self._dispatch()
 
@@ -191,7 +194,7 @@ class LocalPool:
                 self._on_broken(ticket, answer.report)
             case Left():
                 pass  # who had waited has left before
-        if ticket.alone and not isinstance(answer, Left):
+        if ticket.alone and not isinstance(answer, Left) and not _ran_out_of_time(answer):
             self._quarantine.clear(ticket.digest)
         self._dispatch()
 
@@ -209,14 +212,29 @@ class LocalPool:
                 self._quarantine.strike(ticket.digest)
             else:
                 self._quarantine.suspect(ticket.digest)
-            try:
-                self._quarantine.check(ticket.digest)
-            except PoisonInput as error:
-                _LOG.error(Event("quarantine", **ticket.job.marks))
-                ticket.fail(error)
-            else:
+            if not self._is_refused(ticket):
                 self._repeat(ticket, alone=True)
+        self._isolate_suspects()
         self._dispatch()
+
+    def _isolate_suspects(self) -> None:
+        """What waits may be the same input: it too runs alone from now on, or not at all."""
+        for ticket in list(self._line):
+            if self._quarantine.is_suspect(ticket.digest):
+                self._line.remove(ticket)
+                if not self._is_refused(ticket):
+                    ticket.alone = True
+                    self._line.add(ticket)
+
+    def _is_refused(self, ticket: Ticket) -> bool:
+        """Whether the input has killed its workers; then who waits is told so."""
+        try:
+            self._quarantine.check(ticket.digest)
+        except PoisonInput as error:
+            _LOG.error(Event("quarantine", **ticket.job.marks))
+            ticket.fail(error)
+            return True
+        return False
 
     async def _populate(self) -> None:
         policy = self._policy
@@ -299,6 +317,10 @@ class LocalPool:
 
     def _estimated_wait_s(self) -> float:
         return self._line.estimated_wait_s(self._usable(), self._seats)
+
+
+def _ran_out_of_time(answer: Answer) -> bool:
+    return isinstance(answer, Failed) and isinstance(answer.error, DeadlineExceeded)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

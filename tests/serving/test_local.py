@@ -176,6 +176,34 @@ async def test_only_the_input_that_kills_workers_alone_is_refused_and_from_then_
         await all_ready(pool)
 
 
+async def test_an_input_sent_many_times_kills_no_more_workers_than_one_sent_once(
+    tmp_path: Path, traces: Traces
+) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        answers = await asyncio.gather(
+            *(pool.submit(job("crash"), pixels=SMALL) for _ in range(5)), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [PoisonInput] * 5
+        assert len(traces.runs("crash")) == 3  # once as any other, twice alone
+        assert sum(pool.state().restarts.values()) == 3
+
+
+async def test_who_waited_behind_a_job_that_must_be_alone_is_called_when_that_leaves(tmp_path: Path) -> None:
+    async with running(tmp_path, threads=2) as pool:
+        await all_ready(pool)
+        long = asyncio.create_task(pool.submit(job("sleep 3"), pixels=SMALL))
+        await until(pool, lambda state: state.running_items == 1)
+        lonely = asyncio.create_task(pool.submit(job("surprise"), pixels=SMALL))
+        await until(pool, lambda state: state.retries == 1 and state.queued_items == 1)
+        behind = asyncio.create_task(pool.submit(job("echo"), pixels=SMALL))
+        await until(pool, lambda state: state.queued_items == 2)
+        lonely.cancel()
+        assert isinstance(await behind, CompressResult)
+        assert not long.done()
+        await long
+
+
 async def test_an_input_whose_solo_run_killed_one_worker_only_is_done(tmp_path: Path, traces: Traces) -> None:
     async with running(tmp_path) as pool:
         assert isinstance(await pool.submit(job("crash 2 twice"), pixels=SMALL), CompressResult)
