@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 MEMORY_PERCENT_AN_HOUR: Final = 1.0
+_FEW: Final = 1000
 
 _HEAD: Final = """# Heavy days
 
@@ -121,6 +122,12 @@ def _soak(it: Mapping[str, Any]) -> list[str]:
             numbers = [f"{slope[name] / scale:.0f}{unit}" for name in ("mean", "least", "most")]
             growth = f"{slope['percent_an_hour']:+.2f} ± {slope['plus_minus']:.2f}"
             lines.append(f"| {what}, {part} | {' | '.join(numbers)} | {growth} |")
+    if any(slope["percent_an_hour"] - slope["plus_minus"] > MEMORY_PERCENT_AN_HOUR for slope in it["memory"].values()):
+        lines += ["", "**Memory was not flat**: the goal, under 1 % an hour, is not shown by this run."]
+    if it["requests"] < _FEW:
+        times = it["requests"] // (2 * len(it["sizes"]))
+        few = f"{it['requests']} requests are few: each size was met about {times} times by each endpoint"
+        lines += ["", f"{few}, so caches and arenas may still fill. An hour on a machine of its own decides."]
     return [*lines, ""]
 
 
