@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Literal
 import pytest
 
 from service.logs import Event, configure
+from tests.conftest import ROOT
 
 LOGGER = logging.getLogger("service.test_logs")
 
@@ -74,3 +76,12 @@ def test_who_does_gets_text() -> None:
     os.close(theirs)
     assert os.read(ours, 1000).decode().rstrip().endswith(" info service hello")
     os.close(ours)
+
+
+def test_the_docs_name_every_event() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "service").rglob("*.py"))
+    events = set(re.findall(r"\bEvent\(\s*\"([a-z_]+)\"", sources))
+    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+    named = set(re.findall("`([a-z_]+)`", page)) | {"request"}
+    assert len(events) > 20
+    assert events <= named, f"docs/logs.md lacks {', '.join(sorted(events - named))}"
