@@ -56,8 +56,8 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, path: str) -> 
     while time.monotonic() < end:
         if server.poll() is not None:
             raise NoWorker(f"the server ended with status {server.returncode}; what it said stands above")
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", path)
             if connection.getresponse().status == 200:
                 return
