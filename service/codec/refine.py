@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from service.codec.effort import Effort
 from service.codec.trial import Trial, Trials
@@ -30,7 +31,8 @@ _RATE_WEIGHT: Final = (
 )
 _MEMORY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
 _USUAL_STEP: Final = 40.0  # finer tables want shorter strides
-_BAND: Final = 256  # rows whose codec is differentiated at once
+_BAND: Final = 256  # rows
+_WINDOW: Final = 2048  # columns whose codec is differentiated at once, in 150 MB
 
 
 def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
@@ -52,45 +54,70 @@ def descended(trials: Trials, trial: Trial, worth: float, effort: Effort, *, pol
     for step in range(1, effort.rounds + 1):
         if trial.header.show_decoded:
             return
-        by_decoded = trials.error_gradient(mode, settings, trials.decode(trial.coded)) / np.float32(3)
-        gradient = _through_codec(description, by_decoded, settings, worth * 8 * trial.size_bytes * _RATE_WEIGHT)
-        mean += (1 - _MEMORY[0]) * (gradient - mean)
-        square += (1 - _MEMORY[1]) * (float(np.square(gradient).mean()) - square)
+        gradient = trials.error_gradient(mode, settings, trials.decode(trial.coded))
+        gradient /= 3
+        _through_codec(trials, description, gradient, settings, worth * 8 * trial.size_bytes * _RATE_WEIGHT)
+        square += (1 - _MEMORY[1]) * (_mean_square(gradient) - square)
+        gradient -= mean
+        gradient *= 1 - _MEMORY[0]
+        mean += gradient
         typical = (square / (1 - _MEMORY[1] ** step)) ** 0.5 * (1 - _MEMORY[0] ** step)
-        description -= mean * np.float32(stride / max(typical, 1e-12))
+        np.multiply(mean, stride / max(typical, 1e-12), out=gradient)
+        description -= gradient
+        del gradient  # 600 MB of the largest images, while the next stream is made
         np.clip(description, 0, 255, out=description)
         trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
         yield trial
 
 
 def _through_codec(
-    description: NDArray[np.float32], by_decoded: NDArray[np.float32], settings: JpegSettings, bits_worth: float
-) -> NDArray[np.float32]:
-    """The derivative by a description of what `by_decoded` is the derivative of, plus that of `bits_worth`.
+    trials: Trials,
+    description: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    settings: JpegSettings,
+    bits_worth: float,
+) -> None:
+    """Take `gradient`, the derivative by the decoded picture, back to the description, in place, and add the bits'.
 
-    `bits_worth` is what all bits of the stream cost together; the smooth rate only shares it out.
+    `bits_worth` is what all bits of the stream cost together; the smooth rate only shares it out. Done by windows,
+    whose number alone grows with the picture.
     """
     height, width = description.shape[:2]
     tables = torch.from_numpy(np.stack(quantisation_tables(settings))).float()[None]
-    padding = [(0, -height % 16), (0, -width % 16), (0, 0)]
-    colour = [np.pad(_three(each), padding, mode="edge") for each in (description, by_decoded)]
-    by_error, by_rate = np.empty_like(colour[0]), np.empty_like(colour[0])
+    by_rate = np.empty_like(gradient)
     total_rate = 0.0
-    for top in range(0, len(colour[0]), _BAND):
-        band = slice(top, top + _BAND)
-        picture, pull = (torch.from_numpy(each[band]).permute(2, 0, 1)[None] for each in colour)
-        with torch.enable_grad():
-            levels = (picture / 255).requires_grad_()
-            decoded, rate = smooth_jpeg(levels, tables, subsampled=settings.subsampling == "420")
-            (error_share,) = torch.autograd.grad((decoded * pull).sum(), levels, retain_graph=True)
-            (rate_share,) = torch.autograd.grad(rate.sum(), levels)
-        total_rate += rate.sum().item()
-        by_error[band] = error_share[0].permute(1, 2, 0).numpy()
-        by_rate[band] = rate_share[0].permute(1, 2, 0).numpy() / 255
-    gradient = (by_error + by_rate * np.float32(bits_worth / max(total_rate, 1.0)))[:height, :width]
-    return gradient if description.ndim == 3 else np.ascontiguousarray(gradient.sum(axis=2))
+    for top in range(0, height, _BAND):
+        for left in range(0, width, _WINDOW):
+            window = (slice(top, top + _BAND), slice(left, left + _WINDOW))
+            with trials.stage("device"), torch.enable_grad():
+                levels = (_whole(description[window]) / 255).requires_grad_()
+                decoded, rate = smooth_jpeg(levels, tables, subsampled=settings.subsampling == "420")
+                error = (decoded * _whole(gradient[window])).sum()
+                (error_share,) = torch.autograd.grad(error, levels, retain_graph=True)
+                (rate_share,) = torch.autograd.grad(rate.sum(), levels)
+            total_rate += rate.sum().item()
+            gradient[window] = _like(error_share, gradient[window])
+            by_rate[window] = _like(rate_share, by_rate[window])
+    by_rate *= bits_worth / max(total_rate, 1.0) / 255
+    gradient += by_rate
 
 
-def _three(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As three equal channels, where it is grey; a derivative's parts add up to the grey one's."""
-    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+def _mean_square(values: NDArray[np.float32]) -> float:
+    return sum(float(np.square(values[top : top + _BAND]).sum()) for top in range(0, len(values), _BAND)) / values.size
+
+
+def _whole(window: NDArray[np.float32]) -> Tensor:
+    """[h, w, 3] or [h, w] -> [1, 3, H, W], edges replicated to whole MCUs.
+
+    Grey becomes three equal channels; a derivative's parts add up to the grey one's.
+    """
+    padding = [(0, -window.shape[0] % 16), (0, -window.shape[1] % 16), (0, 0)]
+    padded = np.pad(window, padding[: window.ndim], mode="edge")
+    colour = padded if padded.ndim == 3 else np.repeat(padded[..., None], 3, axis=2)
+    return torch.from_numpy(colour).permute(2, 0, 1)[None]
+
+
+def _like(derivative: Tensor, window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[1, 3, H, W] -> as large as the window; summed where that is grey."""
+    kept: NDArray[np.float32] = derivative[0].permute(1, 2, 0).numpy()[: window.shape[0], : window.shape[1]]
+    return kept if window.ndim == 3 else kept.sum(axis=2)

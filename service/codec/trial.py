@@ -99,14 +99,26 @@ class Trials:
         """Whether the image has one channel."""
         return self.pixels.ndim == 2
 
+    @property
+    def least_scale(self) -> int:
+        """How many times smaller the description has to be at least, so that the codec takes it."""
+        longest: int = max(self.pixels.shape[:2])
+        return -(-longest // self._codec.longest_side)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of the block to a stage of the job. Raises `DeadlineExceeded` if it is too late for it."""
+        check_deadline(self._deadline)
+        with self._stopwatch.stage(name):
+            yield
+
     def settings(self, mode: Mode, step: float) -> JpegSettings:
         """The encoder's settings at a mode and step, the rest as it measured best."""
         return JpegSettings(step=step, subsampling=mode.subsampling, passes=self._passes)
 
     def describe(self, mode: Mode, settings: JpegSettings) -> NDArray[np.uint8] | NDArray[np.float32]:
         """The description that suits a mode and settings, 0 to 255: [h, w, 3] or, of a grey image, [h, w]."""
-        check_deadline(self._deadline)
-        with self._stopwatch.stage("device"):
+        with self.stage("device"):
             return self._model.describe(self.pixels, mode.scale, self.condition(mode, settings))
 
     def encode(
@@ -120,8 +132,7 @@ class Trials:
         """The stream of the description (or of the one given), without our segment."""
         if description is None:
             description = self.describe(mode, settings)
-        check_deadline(self._deadline)
-        with self._stopwatch.stage("encode"):
+        with self.stage("encode"):
             coded = self._codec.encode(description, settings)
             return self._codec.polish(coded) if polish else coded
 
@@ -131,9 +142,8 @@ class Trials:
         Where post-processing would not bring the image nearer than the plain filter does, the stream says so.
         """
         coded = coded if coded is not None else self.encode(mode, settings)
-        check_deadline(self._deadline)
         decoded = self.decode(coded)
-        with self._stopwatch.stage("device"):
+        with self.stage("device"):
             vector = condition_of(bitstream.layout(coded), own=True)
             restored = self._cropped(self._model.restore(decoded, mode.scale, vector))
         plain = self._cropped(plain_restore(decoded, mode.scale))
@@ -157,13 +167,12 @@ class Trials:
 
     def decode(self, coded: bytes) -> NDArray[np.uint8]:
         """The picture that every decoder shows of a stream."""
-        with self._stopwatch.stage("encode"):
+        with self.stage("encode"):
             return self._codec.decode(coded)
 
     def error_gradient(self, mode: Mode, settings: JpegSettings, decoded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """How the squared error of the restored image, summed over its samples, moves with each of `decoded`'s."""
-        check_deadline(self._deadline)
-        with self._stopwatch.stage("device"):
+        with self.stage("device"):
             return self._model.error_gradient(decoded, mode.scale, self.condition(mode, settings), self.pixels)
 
     def condition(self, mode: Mode, settings: JpegSettings) -> NDArray[np.float32]:

@@ -27,6 +27,10 @@ class Codec(Protocol):
     def media_type(self) -> str:
         """What its streams are served as."""
 
+    @property
+    def longest_side(self) -> int:
+        """The most pixels that a side of a stream's picture may have."""
+
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
         """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255; floats are taken unrounded."""
 

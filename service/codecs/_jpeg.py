@@ -149,6 +149,7 @@ class Jpeg:
 
     name = "jpeg"
     media_type = "image/jpeg"
+    longest_side = LONGEST_SIDE
 
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
         """See the module's `encode`."""

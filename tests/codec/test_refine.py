@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from service.codec.operating import MODES, Mode
 from service.codec.refine import descended, neighbours
 from service.codec.trial import Stopwatch, Trials
 from service.codecs import CODECS, JpegSettings
+from service.errors import DeadlineExceeded
 from service.runner import DirectRunner
 from service.store import ModelStore
 from tests.pictures import scene
@@ -50,6 +53,26 @@ def test_grey_pictures_have_a_gradient_too(model: LoadedModel) -> None:
     refined = list(descended(trials, first, worth, PATIENT))
     assert all(trial.restored.shape == PHOTOGRAPH.shape[:2] for trial in refined)
     assert min(trial.cost(worth) for trial in refined) < first.cost(worth)
+
+
+@pytest.mark.parametrize("size", [(20, 2100), (2100, 20)], ids=["wide", "tall"])
+def test_a_picture_of_several_windows_has_a_gradient_everywhere(model: LoadedModel, size: tuple[int, int]) -> None:
+    mode = MODES[1]
+    trials = trials_of(model, np.tile(PHOTOGRAPH, (21, 17, 1))[: size[0], : size[1]].copy())
+    worth = model.operating.worth_at(mode, 30.0)
+    first = trials.measure(mode, trials.settings(mode, 30.0))
+    (moved,) = descended(trials, first, worth, replace(PATIENT, rounds=1))
+    assert moved.coded != first.coded
+    assert moved.cost(worth) < first.cost(worth)
+
+
+def test_no_stride_is_made_after_the_deadline(model: LoadedModel) -> None:
+    mode = MODES[1]
+    trials = trials_of(model, PHOTOGRAPH)
+    first = trials.measure(mode, trials.settings(mode, 30.0))
+    late = Trials(PHOTOGRAPH, model, CODECS["jpeg"], deadline=time.monotonic() - 1, stopwatch=Stopwatch())
+    with pytest.raises(DeadlineExceeded):
+        next(descended(late, first, 1.0, PATIENT))
 
 
 def test_the_gradient_is_the_derivative_of_the_error(model: LoadedModel) -> None:
