@@ -34,7 +34,7 @@ def move_into_promise(trials: Trials, quality: int, trial: Trial) -> float:
 
     Where an image cannot have both JPEG's fidelity and few enough bytes, it gets the middle of the two.
     """
-    if quality < LOWEST_PROMISED:
+    if quality < LOWEST_PROMISED or trials.least_scale > 1:  # an image too long for an ordinary JPEG has none
         return 0.0
     jpeg_bytes, jpeg_psnr_db = ordinary_jpeg(trials, quality)
     qualities, shares = zip(*ALLOWED_BYTES, strict=True)

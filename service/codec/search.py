@@ -15,7 +15,7 @@ from service.codec.refine import descended, neighbours
 from service.codec.solve import largest
 from service.codec.trial import Trial, Trials
 from service.codecs import JpegSettings
-from service.errors import UnreachableTarget
+from service.errors import BadOption, UnreachableTarget
 from service.jobs import DEFAULT_QUALITY, CompressOptions
 from service.metrics import ms_ssim
 
@@ -90,7 +90,12 @@ def _points(
 ) -> list[OperatingPoint]:
     if least_share is None:
         least_share = EFFORTS[options.effort].least_share
-    return table.points(worth, least_share=least_share, scale=options.scale, grey=trials.is_grey)
+    points = table.points(
+        worth, least_share=least_share, scale=options.scale, least_scale=trials.least_scale, grey=trials.is_grey
+    )
+    if not points:
+        raise _no_mode(trials, table)
+    return points
 
 
 def _cheapest(trials: Trials, choices: Iterable[Choice], worth: float, best: Trial | None = None) -> Trial:
@@ -171,15 +176,14 @@ def _reaching(
 
     def meet(mode: Mode, first: float) -> Trial | None:
         nonlocal nearest
+        values: list[float] = []
 
         def measured(place: float) -> tuple[float, Trial]:
-            nonlocal nearest
             trial = trials.measure(mode, trials.settings(mode, math.exp(place)))
-            value = measure(trial)
-            nearest = max(nearest, value)
-            return decibels(value), trial
+            values.append(measure(trial))
+            return decibels(values[-1]), trial
 
-        return largest(
+        found, _ = largest(
             measured,
             wanted=decibels(least),
             low=_LOG_STEPS[0],
@@ -187,7 +191,9 @@ def _reaching(
             first=math.log(first),
             slope=_DB_PER_LOG_STEP,
             tolerance=_CLOSE_DB,
-        )[0]
+        )
+        nearest = max(nearest, values[-1])  # at the finest step, where every search for too much ends: it can be had
+        return found
 
     best = _best_of_modes(trials, table, options, meet, lambda trial: trial.size_bytes)
     if best is None:
@@ -257,3 +263,12 @@ def _floor(value: float) -> float:
 
 def _ceiling(value: float) -> float:
     return math.ceil(value * 1e4) / 1e4
+
+
+def _no_mode(trials: Trials, table: OperatingTable) -> BadOption:
+    height, width = trials.pixels.shape[:2]
+    fitting = sorted({mode.scale for mode in table.modes if mode.scale >= trials.least_scale})
+    return BadOption(
+        f"this model has no mode of that scale for an image of {width}x{height}; "
+        + (f"use scale {' or '.join(map(str, fitting))}" if fitting else "send a smaller one")
+    )

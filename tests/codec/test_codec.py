@@ -50,6 +50,16 @@ def test_every_size_comes_back_at_its_size(codec: VirtualCodec, size: tuple[int,
     assert restored.scale == result.scale == scale
 
 
+@pytest.mark.parametrize("size", [(1, 65_535), (65_535, 1)])
+def test_sides_too_long_for_a_jpeg_are_coded_at_half_size(codec: VirtualCodec, size: tuple[int, int]) -> None:
+    data = saved(np.random.default_rng(0).integers(0, 256, size, np.uint8))
+    result = codec.compress(data, CompressOptions(quality=50, effort=0))
+    assert result.scale == 2
+    assert opened(codec.restore(result.stream).image).shape == size
+    with pytest.raises(BadOption, match="use scale 2"):
+        codec.compress(data, CompressOptions(scale=1))
+
+
 @pytest.mark.parametrize("scale", [1, 2])
 def test_grey_stays_grey(codec: VirtualCodec, scale: int) -> None:
     result = codec.compress(saved(grey(37, 51)), CompressOptions(scale=scale))

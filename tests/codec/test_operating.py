@@ -25,6 +25,11 @@ def test_a_scale_leaves_its_own_modes() -> None:
     assert [point.mode.scale for point in TABLE.points(TABLE.worth(50), least_share=2, scale=2)] == [2]
 
 
+def test_where_nothing_suits_nothing_is_left() -> None:
+    assert {point.mode.scale for point in TABLE.points(TABLE.worth(90), least_scale=2)} == {2}
+    assert TABLE.points(TABLE.worth(90), scale=1, least_scale=2) == []
+
+
 def test_the_nearest_quality_is_the_steps_own() -> None:
     for mode in MODES:
         for quality in (1, 37, 100):
