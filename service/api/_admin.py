@@ -8,7 +8,7 @@ from typing import Final, final
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api._pages import describe_model
@@ -26,9 +26,9 @@ def admin_app(catalogue: Catalogue) -> Starlette:
     admin = _Admin(catalogue)
     return Starlette(
         routes=[
-            Route("/admin/models", admin.models, methods=["GET"]),
-            Route("/admin/models/reload", admin.reload, methods=["POST"]),
-            Route("/admin/models/{name}/activate", admin.activate, methods=["POST"]),
+            _Told("/admin/models", admin.models, methods=["GET"]),
+            _Told("/admin/models/reload", admin.reload, methods=["POST"]),
+            _Told("/admin/models/{name}/activate", admin.activate, methods=["POST"]),
         ]
     )
 
@@ -46,6 +46,15 @@ class ByPort:
         """An ASGI call."""
         is_admin = scope["type"] == "http" and scope["server"][1] == self._admin_port
         await (self._admin if is_admin else self._app)(scope, receive, send)
+
+
+@final
+class _Told(Route):
+    """A route that the log and the metrics can name, as they do FastAPI's."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        return match, child_scope if match is Match.NONE else {**child_scope, "route": self}
 
 
 @final
