@@ -14,7 +14,6 @@ during (b) and (c), so that is the same as describing all images once a round, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -31,6 +30,7 @@ from service.training.data import Pictures
 from service.training.losses import mean_psnr
 from service.training.plain_codecs import through_plain
 from service.training.recipes import TrainConfig
+from service.training.samples import made_ahead
 from service.training.structure import structural_similarity
 
 
@@ -141,13 +141,7 @@ def grey_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int)
         ]
         return GreyBatch(image=grey_tensor(crops), move=alternation.move_at(step))
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = pool.submit(make, start)
-        for step in range(start, config.steps):
-            batch = ahead.result()
-            if step + 1 < config.steps:
-                ahead = pool.submit(make, step + 1)
-            yield batch
+    return made_ahead(make, start, config.steps)
 
 
 def grey_tensor(crops: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]) -> Tensor:

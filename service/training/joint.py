@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import final
 
@@ -19,7 +18,7 @@ from service.networks.differentiable import smooth_jpeg, with_forward
 from service.training.data import Pictures
 from service.training.losses import LOSSES, mean_psnr
 from service.training.recipes import TrainConfig
-from service.training.samples import Batch, draw_settings, through_codec, to_tensor
+from service.training.samples import Batch, draw_settings, made_ahead, through_codec, to_tensor
 
 
 @final
@@ -108,13 +107,7 @@ def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int
         ]
         return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images])
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = pool.submit(make, start)
-        for step in range(start, config.steps):
-            batch = ahead.result()
-            if step + 1 < config.steps:
-                ahead = pool.submit(make, step + 1)
-            yield batch
+    return made_ahead(make, start, config.steps)
 
 
 def joint_batch(images: Tensor, settings: list[JpegSettings]) -> JointBatch:

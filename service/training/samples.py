@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from service.training.data import Pictures
 from service.training.recipes import TrainConfig
 
 _AHEAD: Final = 3  # batches made while the device works
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +57,17 @@ def batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> I
         random = np.random.default_rng((seed, step))
         return collate([_sample(random, pictures, config) for _ in range(config.batch)])
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: list[Future[Batch]] = []
-        for step in range(start, config.steps + _AHEAD):
-            if step < config.steps:
-                waiting.append(pool.submit(make, step))
-            if len(waiting) > _AHEAD or step >= config.steps:
-                if not waiting:
-                    return
-                yield waiting.pop(0).result()
+    yield from made_ahead(make, start, config.steps, threads=2)
+
+
+def made_ahead(make: Callable[[int], Made], start: int, stop: int, *, threads: int = 1) -> Iterator[Made]:
+    """`make(step)` of each step from `start` to before `stop`, in order; some are made while the device works."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        waiting = deque(pool.submit(make, step) for step in range(start, min(stop, start + _AHEAD)))
+        for step in range(start, stop):
+            if step + _AHEAD < stop:
+                waiting.append(pool.submit(make, step + _AHEAD))
+            yield waiting.popleft().result()
 
 
 def through_codec(

@@ -11,7 +11,6 @@ so that it has seen the descriptions that it is asked about.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import final
 
@@ -27,7 +26,7 @@ from service.training.data import Pictures
 from service.training.joint import JointBatch, JointValidation, coded, joint_batch, tables_of
 from service.training.losses import mean_psnr
 from service.training.recipes import TrainConfig
-from service.training.samples import Batch, draw_settings, to_tensor
+from service.training.samples import Batch, draw_settings, made_ahead, to_tensor
 
 
 @final
@@ -131,13 +130,7 @@ def virtual_batches(pictures: Pictures, config: TrainConfig, seed: int, start: i
         parts = {field.name: getattr(made, field.name) for field in fields(made)}
         return VirtualBatch(**parts, move=alternation.move_at(step))
 
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = pool.submit(make, start)
-        for step in range(start, config.steps):
-            batch = ahead.result()
-            if step + 1 < config.steps:
-                ahead = pool.submit(make, step + 1)
-            yield batch
+    return made_ahead(make, start, config.steps)
 
 
 @final
