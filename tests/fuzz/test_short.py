@@ -37,10 +37,10 @@ def test_what_is_broken_raises_nothing_unexpected(target: str) -> None:
         assert check(target, data) is None, data.hex()
 
 
-def test_what_was_found_stays_mended() -> None:
-    for file in sorted(FOUND.glob("*.bin")):
-        target = file.name.partition("-")[0]
-        assert check(target, file.read_bytes()) is None, file.name
+@pytest.mark.parametrize("file", sorted(FOUND.glob("*.bin")), ids=lambda file: file.name)
+def test_what_was_found_stays_mended(file: Path) -> None:
+    target = file.name.partition("-")[0]
+    assert check(target, file.read_bytes()) is None
 
 
 def test_the_guided_fuzzer_runs(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ OVER_HTTP = [
 
 def judged(folder: Path, *more: str) -> Verdicts:
     """What a process of its own says of the files, by name."""
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("this kernel does not tell how much memory one file took")
     report = folder / "report.jsonl"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.hostile.judge", str(report), *more]
