@@ -52,7 +52,7 @@ def ssim(first: Pixels, second: Pixels) -> float:
     _check_pair(first, second)
     _check_side(first, _WINDOW)
     luminance, contrast = _similarity_maps(_centred(_luma(first)), _centred(_luma(second)))
-    return float(np.mean(luminance * contrast, dtype=np.float64))
+    return min(float(np.mean(luminance * contrast, dtype=np.float64)), 1.0)
 
 
 def ms_ssim(first: Pixels, second: Pixels) -> float:
@@ -174,7 +174,7 @@ def _ms_ssim_plane(first: NDArray[np.float32], second: NDArray[np.float32]) -> f
         last = scale == len(_SCALE_WEIGHTS) - 1
         mean = float(np.mean(luminance * contrast if last else contrast, dtype=np.float64))
         result *= max(mean, 0.0) ** weight
-    return result
+    return min(result, 1.0)  # float32 comes out a little above for flat pictures
 
 
 def _similarity_maps(

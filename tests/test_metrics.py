@@ -83,11 +83,19 @@ def test_ms_ssim_of_colour_is_the_mean_of_the_channels() -> None:
     assert metrics.ms_ssim(CAT, coded) == pytest.approx(np.mean(channels), abs=1e-6)
 
 
+def test_no_similarity_is_above_one() -> None:
+    flat = np.full((200, 200, 3), 77, np.uint8)
+    for level in (76, 77, 78):
+        assert metrics.ms_ssim(np.full_like(flat, level), flat) <= 1
+        assert metrics.ssim(np.full_like(flat, level), flat) <= 1
+
+
 def test_ms_ssim_of_an_opposite_picture_is_zero_and_not_complex() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (170, 170), dtype=np.uint8)
     assert metrics.ms_ssim(noise, 255 - noise) == 0
 
 
+@pytest.mark.slow
 def test_ms_ssim_is_fast_enough_to_be_measured_in_a_search() -> None:
     large = np.tile(CAT, (2, 2, 1))[:512, :768]
     shifted = np.roll(large, 1, axis=0)
