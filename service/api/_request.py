@@ -84,6 +84,11 @@ class BodyReader:
 
     def take(self, count: int) -> None:
         """Count bytes that are now held. Raises `Overloaded` when they are too many."""
+        self.check(count)
+        self._pending_bytes += count
+
+    def check(self, count: int) -> None:
+        """Raise `Overloaded` when so many bytes more would be too many."""
         if self._pending_bytes + count > self._policy.max_pending_bytes:
             raise Overloaded(
                 "the service holds as many bytes of other requests as it may",
@@ -91,7 +96,6 @@ class BodyReader:
                 actual=self._pending_bytes + count,
                 retry_after_s=2.0,
             )
-        self._pending_bytes += count
 
     def query(self, request: Request) -> dict[str, str]:
         """The options that are query parameters, as text. Raises `BadOption` for one that is given twice."""
@@ -107,7 +111,7 @@ class BodyReader:
                 "send the image with its own Content-Type (image/png, application/octet-stream, ...) "
                 "or as multipart/form-data"
             )
-        room.reserve(_declared_bytes(request))
+        room.expect(_declared_bytes(request))
         timed = _TimedBody(request, deadline, room, self._policy)
         if kind != "multipart/form-data":
             data = await Request(request.scope, timed).body()
@@ -136,6 +140,13 @@ class Room:
     def __init__(self, reader: BodyReader) -> None:
         self._reader = reader
         self.bytes = 0
+
+    def expect(self, total: int) -> None:
+        """Refuse now what there is no room for now; hold nothing yet, for a caller can promise bytes and send none.
+
+        Raises `Overloaded`.
+        """
+        self._reader.check(total - self.bytes)
 
     def reserve(self, total: int) -> None:
         """Have room for `total` bytes. Raises `Overloaded`."""

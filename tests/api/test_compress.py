@@ -239,6 +239,24 @@ async def test_all_bodies_together_have_a_limit(connect: Connect, pool: PretendP
         assert (await client.post("/compress", content=picture())).status_code == 200
 
 
+async def test_bytes_that_were_only_promised_hold_nobody_up(connect: Connect) -> None:
+    size, may_send = len(picture()), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        await may_send.wait()
+        yield picture()
+
+    async with connect(max_body_bytes=size, max_pending_bytes=size) as client:
+        promise = {"Content-Length": str(size)}
+        idle = [asyncio.create_task(client.post("/compress", content=body(), headers=promise)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        assert (await client.post("/compress", content=picture())).status_code == 200
+        may_send.set()
+        statuses = [response.status_code for response in await asyncio.gather(*idle)]
+        assert 200 in statuses
+        assert set(statuses) <= {200, 503}
+
+
 async def test_the_callers_time_is_kept_up_to_the_servers_maximum(connect: Connect, pool: PretendPool) -> None:
     async with connect(timeout_s=20, max_timeout_s=40) as client:
         for header, seconds in (("1500", 1.5), ("999999999", 40.0), ("9" * 40, 40.0)):
