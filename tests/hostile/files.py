@@ -75,6 +75,7 @@ def _unusual() -> Iterator[Case]:
         ("transparent palette", written(colour.quantize(16), "PNG", transparency=bytes(range(16))), size),
         ("transparent colour", written(colour, "PNG", transparency=(0, 0, 128)), size),
         ("grey and alpha", written(colour.convert("LA"), "PNG"), size),
+        ("65535x1 png", written(noise(65_535, 1), "PNG"), "65535x1"),  # longer than JPEG decoders take
         ("65500x1 png", written(noise(65_500, 1), "PNG"), "65500x1"),
         ("1x65500 png", written(noise(1, 65_500), "PNG"), "1x65500"),
         ("65500x1 jpeg", written(noise(65_500, 1), "JPEG"), "65500x1"),

@@ -29,6 +29,7 @@ OVER_HTTP = [
         "16 bits colour",
         "transparent palette",
         "65500x1 png",
+        "65535x1 png",
         "1x65500 jpeg",
         "jpeg turned 6",
         "png turned 65535",
