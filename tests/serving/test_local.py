@@ -226,13 +226,12 @@ async def test_a_warm_spare_takes_over_at_once(tmp_path: Path, traces: Traces) -
 async def test_a_hung_worker_is_killed_past_the_deadline_and_its_caller_is_told_at_it(
     tmp_path: Path, traces: Traces
 ) -> None:
-    async with running(tmp_path, threads=2, hang_grace_s=1.0) as pool:
+    async with running(tmp_path, threads=2, hang_grace_s=2.0) as pool:
         await all_ready(pool)
         neighbour = asyncio.create_task(pool.submit(job("sleep 3", seconds=60), pixels=SMALL))
-        started = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             await pool.submit(job("hang", seconds=0.3), pixels=SMALL)
-        assert time.monotonic() - started == pytest.approx(0.3, abs=0.8)
+        assert pool.state().restarts["hang"] == 0, "told at the deadline, not when the worker is killed"
         state = await until(pool, lambda state: state.restarts["hang"] == 1)
         assert state.retries == 1
         assert isinstance(await neighbour, CompressResult)
