@@ -33,6 +33,7 @@ from service.serving._ticket import Line, Ticket
 from service.serving._worker import Broken, Done, Failed, Left, Opening
 
 _LOG: Final = logging.getLogger(__name__)
+_SURE: Final = 0.75  # of the time a caller has left may go by estimates, which cannot see what else the machine does
 
 
 @final
@@ -75,8 +76,12 @@ class LocalPool:
                 ticket.disarm()
             await seat.end()
 
-    def admit(self, deadline: float | None = None) -> None:
-        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
+    def admit(self, deadline: float | None = None, own_s: float = 0.0) -> None:
+        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now.
+
+        Where others wait, one that would take `own_s` itself must be likely to be done in time: what is given up at its
+        deadline has cost the others their turn.
+        """
         if self._is_stopping:
             raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
         workers = [seat for seat in self._seats if not seat.is_spare]
@@ -87,16 +92,16 @@ class LocalPool:
         wait_s = self._estimated_wait_s()
         refuse_above(self._policy.queue_limit_s, wait_s)
         check_deadline(deadline)
-        if deadline is not None:
-            refuse_above(deadline - time.monotonic(), wait_s)
+        if deadline is not None and wait_s > 0:
+            refuse_above(_SURE * (deadline - time.monotonic()) - own_s, wait_s)
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
         self.admit(job.deadline)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(job.data).digest())
         self._quarantine.check(digest)
-        self.admit(job.deadline)  # again: others were admitted meanwhile; from here to the line nothing is awaited
         ticket = self._ticket(job, pixels, digest)
+        self.admit(job.deadline, ticket.estimate_s)  # again: others came meanwhile; from here on nothing is awaited
         self._open.add(ticket)
         self._line.add(ticket)
         self._dispatch()

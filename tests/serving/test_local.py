@@ -242,10 +242,10 @@ async def test_a_hung_worker_is_killed_past_the_deadline_and_its_caller_is_told_
 async def test_a_job_whose_deadline_passes_in_the_queue_never_runs(tmp_path: Path, traces: Traces) -> None:
     async with running(tmp_path) as pool:
         await all_ready(pool)
-        first = asyncio.create_task(pool.submit(job("sleep 0.4"), pixels=SMALL))
+        first = asyncio.create_task(pool.submit(job("sleep 1.5"), pixels=SMALL))
         await until(pool, lambda state: state.running_items == 1)
         with pytest.raises(DeadlineExceeded):
-            await pool.submit(job("late", seconds=0.1), pixels=SMALL)
+            await pool.submit(job("late", seconds=0.5), pixels=SMALL)
         assert not first.done()
         assert pool.state().queued_items == 0
         await first
@@ -295,6 +295,17 @@ async def test_a_job_that_would_start_after_its_deadline_is_refused_and_not_queu
         await until(pool, lambda state: state.running_items == 1)
         with pytest.raises(Overloaded):
             await pool.submit(job("echo", seconds=5), pixels=SMALL)
+        await first
+
+
+async def test_a_job_that_could_hardly_be_done_in_time_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        first = asyncio.create_task(pool.submit(job("sleep 0.2"), pixels=20_000_000))  # ten seconds, it guesses
+        await until(pool, lambda state: state.running_items == 1)
+        with pytest.raises(Overloaded):
+            await pool.submit(job("echo", seconds=12), pixels=SMALL)  # it would be, if the guess is right
+        assert (await pool.submit(job("echo", seconds=60), pixels=SMALL)) is not None
         await first
 
 
