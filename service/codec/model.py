@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from service.store import Manifest, ModelStore
 
 _DESCRIPTION: Final = "description-{}"
 _POSTPROCESS: Final = "postprocess-{}"
+
+Sample = TypeVar("Sample", np.uint8, np.float32)
 
 
 @final
@@ -41,17 +43,18 @@ class LoadedModel:
     ) -> NDArray[np.uint8] | NDArray[np.float32]:
         """The description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
 
-        h = ceil(H / scale); `vector` is the condition of the stream to come.
+        h = ceil(H / scale); `vector` is the condition of the stream to come. Of a colour image without colour it has
+        none.
         """
-        if scale == 1:
-            return pixels
         key = _DESCRIPTION.format(scale)
         if key not in self.manifest.networks:
             return plain_description(pixels, scale)
         network = self._network(key)
-        described = run_network(self._runner, network, _as_colour(_padded(pixels, scale)), vector)
-        np.clip(described, 0, 255, out=described)
-        return described if pixels.ndim == 3 else np.ascontiguousarray(described.mean(axis=2))
+        if pixels.ndim == 3 and not _is_neutral(pixels):
+            return self._described(pixels, scale, network, vector)
+        grey = pixels if pixels.ndim == 2 else pixels[..., 0]
+        described = self._described(_as_colour(grey), scale, network, vector).mean(axis=2)
+        return np.ascontiguousarray(described if pixels.ndim == 2 else _as_colour(described))
 
     def restore(self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The post-processed image, `scale` times as large: [h, w, 3] or [h, w] -> the same kind.
@@ -85,6 +88,15 @@ class LoadedModel:
         for key in self.manifest.networks:
             if not (self.manifest.retired and key.startswith("description")):
                 self._network(key)
+
+    def _described(
+        self, pixels: NDArray[np.uint8], scale: int, network: Network, vector: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        height, width = (-(-side // scale) for side in pixels.shape[:2])
+        whole = run_network(self._runner, network, _padded(pixels, network.multiple), vector)
+        described = np.ascontiguousarray(whole[:height, :width])
+        np.clip(described, 0, 255, out=described)
+        return described
 
     def _network(self, key: str) -> Network:
         with self._lock:
@@ -146,5 +158,5 @@ def _filled(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     return np.pad(pixels, missing[: pixels.ndim], mode="edge")
 
 
-def _as_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from service.errors import BadModel
 from service.networks._body import keep_unfolded
-from service.networks._description import DescriptionNet, shrink
+from service.networks._description import DescriptionNet, plain_description, shrink
 from service.networks._paper import PaperDescriptionNet, PaperRestorationNet
 from service.networks._postprocess import PostprocessNet, enlarge
 
@@ -32,6 +32,7 @@ __all__ = [
     "build",
     "enlarge",
     "keep_unfolded",
+    "plain_description",
     "shrink",
 ]
 

@@ -24,30 +24,40 @@ _LANCZOS: Final = _lanczos_half()
 
 @final
 class DescriptionNet(nn.Module):
-    """Shrinks an image by two into a picture the standard codec spends fewer bits on.
+    """Makes of an image a picture, `scale` times smaller, that the standard codec spends fewer bits on.
 
-        image ──► plain half size ────────────────────────────────────────────────► + ──► description
-             └──► pixels unshuffled ─► conv ─► conditioned body ─► conv ────────────┘
+        image ──► plain half size (at scale 1: as it is) ─────────────────────────────► + ──► description
+             └──► pixels unshuffled ─► conv ─► conditioned body ─► conv (─► shuffled) ──┘
 
     It begins as the plain filter and is told which tables the codec will use, so that one network serves every quality.
     """
 
-    def __init__(self, *, channels: int, blocks: int) -> None:
+    def __init__(self, *, channels: int, blocks: int, scale: int = 2) -> None:
         super().__init__()
-        self.ratio = 0.5
+        if scale not in (1, 2):
+            raise ValueError(f"scale must be 1 or 2, got {scale}")
+        self.scale = scale
+        self.ratio = 1 / scale
         self.multiple = 2
         self.radius = max(6, 2 * (2 * blocks + 2))
         self.head = nn.Conv2d(12, channels, 3, padding=1)
         self.body = ConditionedBody(channels=channels, blocks=blocks)
-        self.tail = nn.Conv2d(channels, 3, 3, padding=1)
+        self.tail = nn.Conv2d(channels, 3 if scale == 2 else 12, 3, padding=1)
         start_at_zero(self.tail)  # begins as the plain filter
 
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
-        """[B, 3, 2h, 2w] in [0, 1] and [B, K] -> [B, 3, h, w], not clipped."""
+        """[B, 3, H, W] in [0, 1] (H, W even) and [B, K] -> [B, 3, H/scale, W/scale], not clipped."""
         small = functional.pixel_unshuffle(image, 2).to(self.head.weight.dtype)
         features: Tensor = self.head(small - 0.5)
         residual: Tensor = self.tail(features + self.body(features, condition))
-        return shrink(image) + residual.to(image.dtype)
+        if self.scale == 1:
+            residual = functional.pixel_shuffle(residual, 2)
+        return plain_description(image, self.scale) + residual.to(image.dtype)
+
+
+def plain_description(image: Tensor, scale: int) -> Tensor:
+    """What a description network begins as: the image, or at scale 2 the plain half size. [B, C, H, W]."""
+    return image if scale == 1 else shrink(image)
 
 
 def shrink(image: Tensor) -> Tensor:

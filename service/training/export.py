@@ -102,6 +102,8 @@ def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainCo
         "channels": config.description_channels,
         "blocks": config.description_blocks,
     }
+    if config.scale != 2:
+        description["scale"] = config.scale
     return {
         f"{role}-{config.scale}": _write(folder, role, config.scale, arguments, under(f"{role}.", weights))
         for role, arguments in (("description", description), ("postprocess", postprocess))

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from service.codecs import JpegSettings, quantisation_tables
-from service.networks import DescriptionNet, PostprocessNet, shrink
+from service.networks import DescriptionNet, PostprocessNet, plain_description
 from service.networks.condition import condition
 from service.networks.differentiable import smooth_jpeg, with_forward
 from service.training.data import Pictures
 from service.training.losses import LOSSES, mean_psnr
 from service.training.recipes import TrainConfig
-from service.training.samples import Batch, draw_settings, made_ahead, through_codec, to_tensor
+from service.training.samples import Batch, draw_settings, made_ahead, plain_batch, through_codec, to_tensor
 
 
 @final
@@ -27,9 +27,11 @@ class Pair(nn.Module):
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
-        self.description = DescriptionNet(channels=config.description_channels, blocks=config.description_blocks)
+        self.description = DescriptionNet(
+            channels=config.description_channels, blocks=config.description_blocks, scale=config.scale
+        )
         self.description.requires_grad_(not config.frozen_description)
-        self.postprocess = PostprocessNet(scale=2, channels=config.channels, blocks=config.blocks)
+        self.postprocess = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class JointLoss:
     D / D0 + rate_weight * R / R0 + pull_weight * P / D0, each picture relative to its own plain description's
     squared error D0 after post-processing and size R0, so that every quality counts alike. The pull P, the squared
     distance to the plain description, keeps the description a picture of the image.
+
+    On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's own loss.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -54,9 +58,10 @@ class JointLoss:
         self.figures: dict[str, float] = {}  # of the last batch
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The loss of a `Pair` on a `JointBatch`."""
+        """The loss of a `Pair` on a batch."""
         assert isinstance(network, Pair)
-        assert isinstance(batch, JointBatch)
+        if not isinstance(batch, JointBatch):
+            return self._restoring(network, batch.decoded, batch)
         if self._config.frozen_description:
             return self._postprocess_alone(network, batch)
         with torch.no_grad():
@@ -72,7 +77,7 @@ class JointLoss:
         self.figures = {"bits": float((bits / batch.plain_bits.cpu()).mean())}
         restored: Tensor = network.postprocess(decoded, batch.condition)
         error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3))
-        pull = (described - shrink(batch.image)).square().mean(dim=(1, 2, 3))
+        pull = (described - plain_description(batch.image, self._config.scale)).square().mean(dim=(1, 2, 3))
         cost = (error + self._config.pull_weight * pull) / plain_error
         return (cost + self._config.rate_weight * rate / batch.plain_bits.to(rate.device)).mean()
 
@@ -80,7 +85,10 @@ class JointLoss:
         with torch.no_grad():
             described: Tensor = network.description(batch.image, batch.condition).float().clamp(0, 1)
             decoded, _ = coded(described, batch.settings)
-        restored: Tensor = network.postprocess(decoded.to(batch.image.device), batch.condition)
+        return self._restoring(network, decoded.to(batch.image.device), batch)
+
+    def _restoring(self, network: Pair, decoded: Tensor, batch: Batch) -> Tensor:
+        restored: Tensor = network.postprocess(decoded, batch.condition)
         return LOSSES[self._config.loss](restored.float(), batch.image)
 
 
@@ -97,22 +105,24 @@ def tables_of(settings: tuple[JpegSettings, ...]) -> Tensor:
 
 
 def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
-    """Batches from step `start` on; each depends on seed and step alone."""
+    """Batches from step `start` on, every `plain_every`th an ordinary one; each depends on seed and step alone."""
 
-    def make(step: int) -> JointBatch:
+    def make(step: int) -> Batch:
         random = np.random.default_rng((seed, step))
+        if config.plain_every and step % config.plain_every == 0:
+            return plain_batch(random, pictures, config)
         images = [
             pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
             for _ in range(config.batch)
         ]
-        return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images])
+        return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images], scale=config.scale)
 
     return made_ahead(make, start, config.steps)
 
 
-def joint_batch(images: Tensor, settings: list[JpegSettings]) -> JointBatch:
+def joint_batch(images: Tensor, settings: list[JpegSettings], *, scale: int = 2) -> JointBatch:
     """A batch of originals with their plain descriptions coded."""
-    decoded, bits = coded(shrink(images).clamp(0, 1), tuple(settings))
+    decoded, bits = coded(plain_description(images, scale).clamp(0, 1), tuple(settings))
     return JointBatch(
         decoded=decoded,
         image=images,
@@ -134,9 +144,11 @@ class JointValidation:
 
     def __init__(self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48) -> None:
         self._device = device
+        self._scale = config.scale
         images = to_tensor(pictures.held_out_crops(config.crop, most))
         self.batches = {
-            step: joint_batch(images, [JpegSettings(step=step)] * len(images)) for step in (10.0, 30.0, 60.0)
+            step: joint_batch(images, [JpegSettings(step=step)] * len(images), scale=config.scale)
+            for step in (10.0, 30.0, 60.0)
         }
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
@@ -150,7 +162,7 @@ class JointValidation:
             measured[f"bits_{step:g}"] = float((bits / batch.plain_bits).log().mean().exp())
             measured[f"thumbnail_{step:g}"] = mean_psnr(
                 described.cpu(),
-                functional.interpolate(batch.image, scale_factor=0.5, mode="bilinear", antialias=True),
+                functional.interpolate(batch.image, scale_factor=1 / self._scale, mode="bilinear", antialias=True),
             )
         return measured
 

@@ -39,6 +39,7 @@ class TrainConfig:
     loss: Literal["charbonnier", "log-error"] = "charbonnier"  # of post-processing alone
     views: int = 1  # that the finished post-processing takes the mean of; training sees one
     frozen_description: bool = False  # of a joint run: only post-processing learns, behind the description as it is
+    plain_every: int = 0  # of a joint run: so often a batch of plain descriptions and other encoders' JPEGs; 0: never
     decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
     scale_jitter: float = 1.0  # crops are taken up to so many times larger, and reduced
     enlargement: float = 1.0  # crops are taken up to so many times smaller, and enlarged
@@ -109,6 +110,31 @@ def softer_2() -> TrainConfig:
         enlargement=2.2,
         frozen_description=True,
         validate_every=400,
+    )
+
+
+def joint_1() -> TrainConfig:
+    """Description and post-processing at full size together; start it from a finished `softer-1`.
+
+    Every fourth batch holds plain descriptions and other people's JPEGs, so that they are restored as well as before.
+    """
+    return TrainConfig(
+        name="joint-1",
+        target="joint",
+        scale=1,
+        channels=48,
+        blocks=6,
+        steps=1800,
+        learning_rate=3e-4,
+        warmup_steps=100,
+        step_range=(1.5, 90.0),
+        foreign_share=0.7,
+        rate_weight=0.8,
+        description_channels=24,
+        loss="log-error",
+        enlargement=2.2,
+        plain_every=4,
+        validate_every=300,
     )
 
 
@@ -266,6 +292,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "joint-2": joint_2,
     "softer-1": softer_1,
     "softer-2": softer_2,
+    "joint-1": joint_1,
     "best-1": best_1,
     "best-2": best_2,
     "best-joint-2": best_joint_2,

@@ -54,10 +54,14 @@ def batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> I
     """Batches from step `start` to the recipe's end, made ahead in threads; each depends on seed and step alone."""
 
     def make(step: int) -> Batch:
-        random = np.random.default_rng((seed, step))
-        return collate([_sample(random, pictures, config) for _ in range(config.batch)])
+        return plain_batch(np.random.default_rng((seed, step)), pictures, config)
 
     yield from made_ahead(make, start, config.steps, threads=2)
+
+
+def plain_batch(random: np.random.Generator, pictures: Pictures, config: TrainConfig) -> Batch:
+    """Crops whose plain descriptions went through our codec or another encoder."""
+    return collate([_sample(random, pictures, config) for _ in range(config.batch)])
 
 
 def made_ahead(make: Callable[[int], Made], start: int, stop: int, *, threads: int = 1) -> Iterator[Made]:

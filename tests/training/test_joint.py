@@ -94,3 +94,25 @@ def test_a_frozen_description_stays_while_post_processing_learns(photographs: Pa
     assert losses[-1] < losses[0]
     moved = {name.split(".")[0] for name, value in pair.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"postprocess"}
+
+
+def test_a_description_at_full_size_begins_as_the_image(photographs: Path) -> None:
+    config = replace(small_pair(), scale=1)
+    batch = next(joint_batches(Pictures(photographs, smallest=64), config, 0, 0))
+    with torch.no_grad():
+        described = Pair(config).description(batch.image, batch.condition)
+        value = float(JointLoss(config)(Pair(config), batch))
+    assert torch.equal(described, batch.image)
+    assert abs(value - (1 + config.rate_weight)) < 0.02
+
+
+def test_post_processing_alone_learns_from_plain_batches_between(photographs: Path) -> None:
+    torch.manual_seed(0)
+    config = replace(small_pair(), scale=1, plain_every=2, foreign_share=1.0)
+    source = joint_batches(Pictures(photographs, smallest=64), config, 0, 0)
+    plain, joint = next(source), next(source)
+    pair, loss = Pair(config), JointLoss(config)
+    for batch, moved in ((plain, {"postprocess"}), (joint, {"postprocess", "description"})):
+        pair.zero_grad(set_to_none=True)
+        loss(pair, batch).backward()
+        assert {name.split(".")[0] for name, each in pair.named_parameters() if each.grad is not None} == moved
