@@ -138,6 +138,19 @@ def joint_1() -> TrainConfig:
     )
 
 
+def wider_2() -> TrainConfig:
+    """`joint-2` with a wider description, less held to the plain one, soft pictures too; start from `softer-2`."""
+    return replace(
+        joint_2(),
+        name="wider-2",
+        steps=1500,
+        description_channels=48,
+        pull_weight=0.2,
+        enlargement=2.2,
+        validate_every=250,
+    )
+
+
 def best_1() -> TrainConfig:
     """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
     return replace(
@@ -293,6 +306,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "softer-1": softer_1,
     "softer-2": softer_2,
     "joint-1": joint_1,
+    "wider-2": wider_2,
     "best-1": best_1,
     "best-2": best_2,
     "best-joint-2": best_joint_2,
