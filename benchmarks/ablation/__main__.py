@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", default=["kodak", "live1"], help="folders of --test")
     parser.add_argument("--pictures", type=int, metavar="N", help="only so many of each set, evenly spread")
     parser.add_argument(
-        "--full-size", type=Path, metavar="RUNS", help="finished runs postprocess-2 and joint-2, measured beside"
+        "--full-size", type=Path, metavar="RUNS", help="finished runs wider-2 and lanczos-2, measured beside"
     )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--base-steps", type=int, default=1200, help="of post-processing that all variants share")

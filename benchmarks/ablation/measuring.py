@@ -47,7 +47,7 @@ def load(name: str, runs: Path, full_size: Path | None) -> ColourTrio:
         folder = full_size / variant.run
         network = ColourTrio(RECIPES[variant.run](), variant.described())
         weights = load_average(folder / CHECKPOINT)
-        if variant.run == "postprocess-2":
+        if RECIPES[variant.run]().target == "postprocess":
             weights = {f"postprocess.{key}": value for key, value in weights.items()}
         own = network.state_dict()
         network.load_state_dict(own | {key: value for key, value in weights.items() if key in own})

@@ -88,10 +88,11 @@ All variants send descriptions of half size through the project's encoder, at lu
 
 
 def _full_size(folder: Path) -> str:
-    alone, joint = (read_progress(folder / name / CHECKPOINT) for name in ("postprocess-2", "joint-2"))
-    return f"""**The default model's networks.** `postprocess-2`: {alone.step} steps behind Lanczos. `joint-2` starts
-there and moves description and post-processing together for {joint.step} steps, so its post-processing has had that
-many more; the last row sends Lanczos through it, to show what of the difference is the post-processing's alone."""
+    alone, joint = (read_progress(folder / name / CHECKPOINT) for name in ("lanczos-2", "wider-2"))
+    return f"""**The default model's networks.** `wider-2`, in its last {joint.step} steps with description and
+post-processing together. `lanczos-2` starts from that post-processing and learns {alone.step} steps more behind
+Lanczos, from the same pictures: the fixed downscale has the longer training. The last row sends Lanczos through
+`wider-2` as it is."""
 
 
 _LEARNING: Final = """## On the way

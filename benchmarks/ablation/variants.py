@@ -103,11 +103,11 @@ VARIANTS: Final[Mapping[str, Variant]] = {
 
 # The networks that the default model was made of, from the folders of their runs.
 FULL_SIZE: Final[Mapping[str, Variant]] = {
-    "full-lanczos": Variant(label="Lanczos, `postprocess-2`", filter="lanczos", run="postprocess-2"),
-    "full-area": Variant(label="area, `postprocess-2`", filter="area", run="postprocess-2"),
-    "full-bicubic": Variant(label="bicubic, `postprocess-2`", filter="bicubic", run="postprocess-2"),
-    "full-learned": Variant(label="learned, `joint-2`", run="joint-2"),
-    "full-lanczos-joint": Variant(label="Lanczos, post-processing of `joint-2`", filter="lanczos", run="joint-2"),
+    "full-lanczos": Variant(label="Lanczos, `lanczos-2`", filter="lanczos", run="lanczos-2"),
+    "full-area": Variant(label="area, `lanczos-2`", filter="area", run="lanczos-2"),
+    "full-bicubic": Variant(label="bicubic, `lanczos-2`", filter="bicubic", run="lanczos-2"),
+    "full-learned": Variant(label="learned, `wider-2`", run="wider-2"),
+    "full-lanczos-joint": Variant(label="Lanczos, post-processing of `wider-2`", filter="lanczos", run="wider-2"),
 }
 
 

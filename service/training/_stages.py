@@ -153,6 +153,8 @@ def _initial(config: TrainConfig, request: TrainRequest) -> dict[str, Tensor] | 
         return None
     path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
     weights = load_average(path)
+    if config.target == "postprocess" and under("postprocess.", weights):
+        return under("postprocess.", weights)
     if config.target == "joint" and not under("postprocess.", weights):
         return {f"postprocess.{name}": value for name, value in weights.items()}
     if config.target == "virtual" and not under("virtual_codec.", weights):

@@ -151,6 +151,11 @@ def wider_2() -> TrainConfig:
     )
 
 
+def lanczos_2() -> TrainConfig:
+    """Post-processing behind plain Lanczos, to compare a learned description with; start it from `wider-2`."""
+    return replace(postprocess_2(), name="lanczos-2", steps=1500, learning_rate=3e-4, loss="log-error", enlargement=2.2)
+
+
 def best_1() -> TrainConfig:
     """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
     return replace(
@@ -307,6 +312,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "softer-2": softer_2,
     "joint-1": joint_1,
     "wider-2": wider_2,
+    "lanczos-2": lanczos_2,
     "best-1": best_1,
     "best-2": best_2,
     "best-joint-2": best_joint_2,

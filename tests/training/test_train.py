@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from service.errors import BadModel, BadOption
+from service.networks import PostprocessNet
 from service.training import TrainReport, TrainRequest, train
-from service.training.checkpoint import CHECKPOINT, load_average, read_progress
+from service.training.checkpoint import CHECKPOINT, Progress, load_average, read_progress, save_checkpoint
 from service.training.loop import LOG, learning_rate, take_over
 from service.training.recipes import RECIPES, smoke
 
@@ -98,6 +99,21 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert max(rates) == pytest.approx(config.learning_rate, rel=0.02)
     assert rates.index(max(rates)) <= config.warmup_steps
     assert rates[-1] < 0.05 * config.learning_rate
+
+
+def test_post_processing_starts_from_that_of_a_pair(photographs: Path, tmp_path: Path) -> None:
+    recipe = smoke()
+    taught = PostprocessNet(scale=1, channels=recipe.channels, blocks=recipe.blocks)
+    pair = torch.nn.ModuleDict({"postprocess": taught})
+    with torch.no_grad():
+        taught.tail.weight.normal_(std=0.1)
+    (tmp_path / "pair").mkdir()
+    progress = Progress(recipe="joint-1", seed=0, step=1, seconds=1.0)
+    average = {name: value.clone() for name, value in pair.state_dict().items()}
+    save_checkpoint(tmp_path / "pair", progress, pair, average, torch.optim.Adam(pair.parameters()))
+    train(request(photographs, tmp_path / "alone", steps=1, start_from=tmp_path / "pair"))
+    found = load_average(tmp_path / "alone" / CHECKPOINT)
+    assert torch.allclose(found["tail.weight"], taught.tail.weight, atol=0.01)
 
 
 def test_weights_that_fit_are_taken_over_and_others_left() -> None:
