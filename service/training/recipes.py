@@ -124,7 +124,7 @@ def joint_1() -> TrainConfig:
         scale=1,
         channels=48,
         blocks=6,
-        steps=1800,
+        steps=2400,
         learning_rate=3e-4,
         warmup_steps=100,
         step_range=(1.5, 90.0),
