@@ -1,7 +1,7 @@
 """Standard JPEG streams from outside: our segment in them, and what their markers say. Nothing is decoded."""
 
 from service.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scans, layout
-from service.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments
+from service.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments, segments
 from service.bitstream._segment import (
     SEGMENT_BYTES,
     SIGNATURE,
@@ -28,5 +28,6 @@ __all__ = [
     "layout",
     "leading_segments",
     "pack",
+    "segments",
     "strip",
 ]

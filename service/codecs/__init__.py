@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from service.codecs._dct import Pixels
 from service.codecs._jpeg import Jpeg, JpegSettings, quantisation_tables
+from service.codecs._scans import check_scans
 
-__all__ = ["CODECS", "Codec", "JpegSettings", "quantisation_tables"]
+__all__ = ["CODECS", "Codec", "JpegSettings", "check_scans", "quantisation_tables"]
 
 
 class Codec(Protocol):

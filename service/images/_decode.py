@@ -72,11 +72,12 @@ def decode_as_coded(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDA
     Raises as `decode` does.
     """
     reader = _READERS["jpeg"]
-    with (
-        _foreign_errors(reader.title, limits),
-        _open(_jpeg.essence(jpeg, limits), reader, limits) as opened,
-    ):
-        return np.array(opened if opened.mode in ("RGB", "L") else opened.convert("RGB"))
+    with _foreign_errors(reader.title, limits):
+        essence = reader.essence(jpeg, limits)
+        with _open(essence, reader, limits) as opened:
+            pixels = np.array(opened if opened.mode in ("RGB", "L") else opened.convert("RGB"))
+            reader.check_whole(essence, opened)
+            return pixels
 
 
 def _trust(_essence: Essence, _loaded: Image.Image) -> None:
@@ -92,7 +93,7 @@ class _Reader(NamedTuple):
 
 _READERS = {
     "png": _Reader("PNG", ("PNG",), _png.essence, _png.check_whole),
-    "jpeg": _Reader("JPEG", ("JPEG", "MPO"), _jpeg.essence),
+    "jpeg": _Reader("JPEG", ("JPEG", "MPO"), _jpeg.essence, _jpeg.check_whole),
     "webp": _Reader("WebP", ("WEBP",), _headers.webp),
     "tiff": _Reader("TIFF", ("TIFF",), _tiff.essence),
     "bmp": _Reader("BMP", ("BMP",), _headers.bmp),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from PIL import Image
+
 from service import bitstream
 from service.errors import UndecodableImage
 from service.images._essence import Essence
@@ -44,6 +46,13 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
         scans = scans.replace(b"\xff\xff", b"\xff")
     kept.append(scans)
     return Essence(file=b"".join(kept), size=(found.width, found.height), orientation=orientation or 1)
+
+
+def check_whole(essence: Essence, _loaded: Image.Image) -> None:
+    """Raise `UndecodableImage` where a scan ends before the picture does, or scans are missing: the decoder goes on."""
+    from service.codecs import check_scans  # compiled loops, which the API process does without
+
+    check_scans(essence.file)
 
 
 def _check_room(found: bitstream.JpegLayout) -> None:

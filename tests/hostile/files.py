@@ -164,6 +164,13 @@ def _misleading() -> Iterator[Case]:
         for name, tail in (("zeros", bytes(100_000)), ("an archive", archive.getvalue()), ("a second file", file)):
             yield Case(name=f"{form.lower()} and {name}", file=file + tail, comes=size)
         yield Case(name=f"half a {form.lower()}", file=file[: len(file) // 2], comes="undecodable_image")
+    for name, options in (
+        ("baseline", {}),
+        ("progressive", {"progressive": True}),
+        ("restarts", {"restart_marker_blocks": 1}),
+    ):
+        cut = written(noise(), "JPEG", **options)[:-20] + b"\xff\xd9"
+        yield Case(name=f"{name} jpeg, cut and closed again", file=cut, comes="undecodable_image")
     jpeg = written(smooth(), "JPEG", comment=b"<script>alert(1)</script>")
     for name, file, comes in (
         ("script in a comment", jpeg, size),
@@ -249,6 +256,7 @@ def _forged(model: str) -> Iterator[Case]:
         ("stream with two segments", doubled, "bad_stream"),
         ("stream cut in its segment", honest[: segment + 10], "undecodable_image"),
         ("stream cut in its data", honest[:-40], "undecodable_image"),
+        ("stream cut in its data and closed again", honest[:-20] + b"\xff\xd9", "undecodable_image"),
         (
             "stream of cmyk",
             bitstream.insert(
