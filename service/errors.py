@@ -55,6 +55,15 @@ class VirtualCodecError(Exception):
         return (_rebuild, (type(self), self.detail, self.limit, self.actual, self.retry_after_s))
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, the machine's or a device's: libraries have no one exception for it."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # PyTorch's, of a device
+        or any(words in str(error) for words in ("can't allocate memory", "bad_alloc"))
+    )
+
+
 def _rebuild(
     kind: type[VirtualCodecError],
     detail: str,

@@ -16,6 +16,7 @@ OK: Final = "200"
 FULL: Final = "503 overloaded"
 LATE: Final = "504 deadline_exceeded"
 POISON: Final = "422 poison_input"
+NO_MEMORY: Final = "503 unavailable"
 _MEMBERS: Final = ("type", "title", "status", "detail", "instance", "code", "request_id")
 _SHOWN: Final = 10
 

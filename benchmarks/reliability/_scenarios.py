@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.reliability import _faults
-from benchmarks.reliability._check import FULL, LATE, OK, POISON, Honest
+from benchmarks.reliability._check import FULL, LATE, NO_MEMORY, OK, POISON, Honest
 from benchmarks.reliability._faults import Fault
 from benchmarks.reliability.faulty import CRASH, MEMORY, marked
 from service.load import Request, made_up_png
@@ -125,11 +125,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     ),
     "out_of_memory": Scenario(
         story="one request in a hundred, each another file, brings its worker to a limit of memory (RLIMIT_AS)",
-        honest=_POISONED,
+        honest=Honest(by_label={"poison": frozenset({NO_MEMORY})}),
         mix=one_in_a_hundred(MEMORY),
         module=FAULTY,
         seconds=60.0,
-        deaths_by_request=_DEATHS,
     ),
     "vanishing_clients": Scenario(
         story="half of all callers hang up: in the head, in the body, before the answer",

@@ -59,7 +59,7 @@ def open_faulty(**arguments: object) -> TrapDoors:
 
 
 def _exhaust_memory() -> None:
-    """Meet a real limit of the operating system, as a worker in a container without memory would."""
+    """Meet a real limit of the operating system, which stays: 64 MiB more than the worker has now."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (used + _HEADROOM_BYTES, resource.RLIM_INFINITY))
     held = []

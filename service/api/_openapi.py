@@ -93,7 +93,7 @@ _BODY_PROBLEMS: Final = (
     *("too_many_pixels", "side_too_long", "unsupported_media_type", "unsupported_encoding"),
     *("unsupported_format", "undecodable_image", "too_many_scans", "too_many_segments", "profile_too_large"),
     *("bad_option", "poison_input"),
-    *("overloaded", "draining", "no_worker", "deadline_exceeded", "quota_exceeded"),
+    *("overloaded", "draining", "no_worker", "unavailable", "deadline_exceeded", "quota_exceeded"),
 )
 
 

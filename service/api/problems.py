@@ -287,7 +287,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "unavailable": Problem(
         status=503,
         title="Not now",
-        meaning="The service cannot take the request at the moment.",
+        meaning="The service cannot do this at the moment: there is not enough memory for it, for example.",
         remedy=_AGAIN,
     ),
     "overloaded": Problem(

@@ -23,6 +23,8 @@ from service.images._sniff import sniff
 DEFAULT_LIMITS = ImageLimits()
 WHITE = (255, 255, 255)
 
+_DECODER_BYTES_A_PIXEL = 12  # at most, roughly: 4 of the picture, 6 of a progressive JPEG's levels
+
 
 def decode(
     image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, background: tuple[int, int, int] = WHITE
@@ -35,7 +37,7 @@ def decode(
 
     Raises `EmptyInput`, `UnsupportedFormat`, and before anything is decoded `TooManyPixels`, `SideTooLong`,
     `TooManyScans`, `TooManySegments`, `ProfileTooLarge` and `AnimatedImage`; else `UndecodableImage`, for whatever is
-    wrong inside. What is cut short is an error too, never a picture that ends in grey.
+    wrong inside. What is cut short is an error too, never a picture that ends in grey. `MemoryError` is no verdict.
     """
     reader = _READERS[sniff(image)]
     with _foreign_errors(reader.title, limits):
@@ -44,7 +46,7 @@ def decode(
             profile: bytes | None = essence.profile or opened.info.get("icc_profile")
             limits.check_profile(len(profile or b""))
             orientation = _orientation(essence, opened)
-            opened.load()
+            _load(opened)
             reader.check_whole(essence, opened)
             pixels = to_srgb(opened, profile, background)
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels))
@@ -75,9 +77,19 @@ def decode_as_coded(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDA
     with _foreign_errors(reader.title, limits):
         essence = reader.essence(jpeg, limits)
         with _open(essence, reader, limits) as opened:
+            _load(opened)
             pixels = np.array(opened if opened.mode in ("RGB", "L") else opened.convert("RGB"))
             reader.check_whole(essence, opened)
             return pixels
+
+
+def _load(opened: Image.Image) -> None:
+    """Decode it. Raises `MemoryError` where there may have been too little for it: decoders call that damage too."""
+    try:
+        opened.load()
+    except Exception:
+        np.empty((*opened.size, _DECODER_BYTES_A_PIXEL), np.uint8)  # for a moment, and no page of it is touched
+        raise
 
 
 def _trust(_essence: Essence, _loaded: Image.Image) -> None:
@@ -136,11 +148,11 @@ def _foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
     _guard_pillow()
     try:
         yield
-    except VirtualCodecError:
+    except (VirtualCodecError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels(f"the {title} has too many pixels", limit=limits.max_pixels) from error
-    except Exception as error:  # OSError, SyntaxError, struct.error, MemoryError, KeyError, ...
+    except Exception as error:  # OSError, SyntaxError, struct.error, KeyError, ...
         message = f"the {title} cannot be decoded: it is damaged, truncated or of an unusual variant"
         raise UndecodableImage(message) from error
 

@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, final
 
-import torch
-
 from service.counts import RunnerCounts
+from service.errors import is_out_of_memory
 from service.jobs import check_deadline
 from service.runner._batcher import Batcher, Item
 from service.runner._device import Device, Pixels, Task
@@ -139,11 +138,11 @@ class BatchingRunner:
     def _attempt(self, batch: list[_Ordered], beside: int) -> None:
         try:
             results = self._tally.timed(batch, lambda: self._device.run([item.task for item in batch], beside=beside))
-        except torch.OutOfMemoryError as error:
-            no_memory: BaseException | None = error
         except BaseException as error:
-            self._split(batch, beside, error)
-            return
+            if not is_out_of_memory(error):
+                self._split(batch, beside, error)
+                return
+            no_memory = error.with_traceback(None)  # which holds what the batch had
         else:
             with self._changed:
                 self._batcher.succeeded()
@@ -151,10 +150,9 @@ class BatchingRunner:
                 item.result = result
                 item.done.set()
             return
-        # Outside of the handler, whose traceback holds what the batch had on the device.
         self._shrink(batch, no_memory)
 
-    def _shrink(self, batch: list[_Ordered], error: BaseException | None) -> None:
+    def _shrink(self, batch: list[_Ordered], error: BaseException) -> None:
         self._device.release_memory()
         if len(batch) == 1 and batch[0].lonely:
             self._fail(batch, error)
@@ -174,7 +172,7 @@ class BatchingRunner:
         for half in (batch[:middle], batch[middle:]):
             self._attempt(half, beside)
 
-    def _fail(self, batch: list[_Ordered], error: BaseException | None) -> None:
+    def _fail(self, batch: list[_Ordered], error: BaseException) -> None:
         self._tally.failed(len(batch))
         for item in batch:
             item.error = error

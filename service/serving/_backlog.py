@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Final, final
 
-from service.errors import Overloaded
+from service.errors import Overloaded, Unavailable
 from service.jobs import CompressOptions, Job
 
 # A job costs something however small its image is; without this a few 1x1 images would make every other image
 # look like hours of work.
 _FIXED_PIXELS: Final = 100_000
 _FIRST_GUESS_S_PER_MEGAPIXEL: Final = 0.5
+_MEMORY_RETRY_S: Final = 10.0
 _MEMORY: Final = 0.9  # the weight that the past keeps at each new job
 
 
@@ -56,6 +57,14 @@ def refuse_above(limit_s: float, wait_s: float) -> None:
             actual=round(wait_s, 1),
             retry_after_s=retry_after_s(wait_s),
         )
+
+
+def no_memory() -> Unavailable:
+    """For who sent an image that memory did not suffice for, even alone in a worker."""
+    return Unavailable(
+        "there is not enough memory for this image now; send it again in a while, or smaller",
+        retry_after_s=_MEMORY_RETRY_S,
+    )
 
 
 def retry_after_s(wait_s: float) -> float:

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, final
 
-from service.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError
+from service.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError, is_out_of_memory
 from service.jobs import Job, attended, check_deadline
 from service.logs import Event, bound
 from service.serving import JobRunner, PoolPolicy, PoolState, Result, WorkerState, load
-from service.serving._backlog import Throughput, kind_of, refuse_above
+from service.serving._backlog import Throughput, kind_of, no_memory, refuse_above
 from service.serving._devices import default_threads, find_devices
 
 _LOG: Final = logging.getLogger(__name__)
@@ -99,6 +99,8 @@ class InlinePool:
         except (VirtualCodecError, asyncio.CancelledError):
             raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise no_memory() from error
             _LOG.exception(Event("job_broke", **job.marks))
             raise VirtualCodecError("an error of the service; it has been logged") from error
         finally:

@@ -24,13 +24,13 @@ from service.errors import DeadlineExceeded, Draining, NoWorker, PoisonInput, Vi
 from service.jobs import Job, check_deadline
 from service.logs import Event
 from service.serving import PoolPolicy, PoolState, Result
-from service.serving._backlog import Throughput, kind_of, refuse_above, retry_after_s
+from service.serving._backlog import Throughput, kind_of, no_memory, refuse_above, retry_after_s
 from service.serving._devices import default_threads, find_devices, has_memory_for_spares
 from service.serving._quarantine import Quarantine
 from service.serving._rollout import bring_up, roll_out
 from service.serving._seat import Answer, Seat, counts_by_device, merged_notes
 from service.serving._ticket import Line, Ticket
-from service.serving._worker import Broken, Done, Failed, Left, Opening
+from service.serving._worker import Broken, Done, Failed, Left, NoMemory, Opening
 
 _LOG: Final = logging.getLogger(__name__)
 _SURE: Final = 0.75  # of the time a caller has left may go by estimates, which cannot see what else the machine does
@@ -187,6 +187,7 @@ class LocalPool:
             case Done():
                 self._throughput.learn(ticket.kind, ticket.pixels, answer.seconds)
                 seat.counts = answer.counts
+                seat.tell_memory(suffices=True)
                 waited_s = ticket.started_at - ticket.queued_at
                 stages_s = dict(answer.result.stages_s)
                 stages_s["queue"] = stages_s.get("queue", 0.0) + waited_s
@@ -197,6 +198,8 @@ class LocalPool:
                 ticket.fail(answer.error)
             case Broken():
                 self._on_broken(ticket, answer.report)
+            case NoMemory():
+                self._on_no_memory(seat, ticket)
             case Left():
                 pass  # who had waited has left before
         if ticket.alone and not isinstance(answer, Left) and not _ran_out_of_time(answer):
@@ -312,6 +315,15 @@ class LocalPool:
             ticket.fail(VirtualCodecError("an error of the service; it has been logged"))
             return
         ticket.was_repeated = True  # once, alone: the device may only have been short of memory
+        self._repeat(ticket, alone=True)
+
+    def _on_no_memory(self, seat: Seat, ticket: Ticket) -> None:
+        _LOG.warning(Event("job_out_of_memory", worker=seat.name, alone=ticket.alone, **ticket.job.marks))
+        if ticket.was_repeated:
+            ticket.fail(no_memory())
+            seat.tell_memory(suffices=False)
+            return
+        ticket.was_repeated = True  # once, alone: what others have may be what it lacks
         self._repeat(ticket, alone=True)
 
     def _repeat(self, ticket: Ticket, *, alone: bool = False) -> None:

@@ -24,6 +24,7 @@ from service.serving._worker import (
     Load,
     Loaded,
     Logged,
+    NoMemory,
     Opening,
     Ready,
     Unload,
@@ -33,8 +34,10 @@ _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _HOPELESS_FAILURES: Final = 3
+_MOST_SHORTAGES: Final = 3
+_HUNG: Final = "hung and was killed"
 
-Answer = Done | Failed | Broken | Left
+Answer = Done | Failed | Broken | NoMemory | Left
 
 
 @final
@@ -79,7 +82,8 @@ class Seat:
         self._counts_of_ended = RunnerCounts()
         self._start_timeout_s = start_timeout_s
         self._process: WorkerProcess | None = None
-        self._was_hung = False
+        self._shortages = 0  # of memory, in a row
+        self._killed_for = ""
         self._was_signal = False
         self._loads: dict[str, asyncio.Future[None]] = {}
 
@@ -164,14 +168,18 @@ class Seat:
 
     def kill_hung(self) -> None:
         """End the worker: a job of its is long past its deadline."""
-        self._was_hung = True
-        if self._process is not None:
-            self._process.kill()
+        self._kill(_HUNG)
+
+    def tell_memory(self, *, suffices: bool) -> None:
+        """Whether memory sufficed for the last job: a worker that has too little again and again makes way."""
+        self._shortages = 0 if suffices else self._shortages + 1
+        if self._shortages >= _MOST_SHORTAGES:
+            self._kill("ran out of memory again and again")
 
     async def keep(self, keeper: Keeper) -> None:
         """Have a worker sit here, for ever."""
         while True:
-            self._was_hung = False
+            self._killed_for, self._shortages = "", 0
             try:
                 self.model = str(self.opening.arguments.get("model", ""))
                 self._process = WorkerProcess(self.opening, asyncio.get_running_loop())
@@ -216,10 +224,13 @@ class Seat:
         finally:
             timer.cancel()
         status = process.exit_code or 0
-        self._was_signal = status < 0 and not self._was_hung
-        if not reason:
-            reason = "hung and was killed" if self._was_hung else f"ended with status {status}"
-        self._ended(keeper, reason)
+        self._was_signal = status < 0 and not self._killed_for
+        self._ended(keeper, reason or self._killed_for or f"ended with status {status}")
+
+    def _kill(self, reason: str) -> None:
+        self._killed_for = reason
+        if self._process is not None:
+            self._process.kill()
 
     def _on_loaded(self, message: Loaded) -> None:
         waiting = self._loads.get(message.model)
@@ -232,7 +243,7 @@ class Seat:
             waiting.set_exception(message.error)
 
     def _ended(self, keeper: Keeper, reason: str) -> None:
-        cause = ("hang" if self._was_hung else "crash") if self.is_ready else "start"
+        cause = ("hang" if self._killed_for == _HUNG else "crash") if self.is_ready else "start"
         if not self.is_ready:
             self.failures += 1
         self.warm.clear()

@@ -1,6 +1,6 @@
 """A worker process: opens what does the work, then does whole jobs, several at a time.
 
-    parent ──(number, job)──► job threads ──► JobRunner.run ──(Done | Failed | Broken)──► parent
+    parent ──(number, job)──► job threads ──► JobRunner.run ──(Done | Failed | ...)──► parent
     parent ──Load | Unload──► one thread ───► JobRunner.load ──────────Loaded──────────► parent
     parent ──Cancel──► the job ends at its next stage or tile ─────────Left────────────► parent
 
@@ -24,12 +24,12 @@ from multiprocessing.connection import Connection
 from typing import Final, final
 
 from service.counts import RunnerCounts
-from service.errors import BadModel, Unavailable, VirtualCodecError
+from service.errors import BadModel, Unavailable, VirtualCodecError, is_out_of_memory
 from service.jobs import Abandoned, Job, attended, check_deadline
 from service.logs import bound, facts_of
 from service.serving import JobRunner, Result, load
 
-DEVICE_LOST: Final = 70  # exit status of a worker whose device, or memory, is beyond use
+DEVICE_LOST: Final = 70  # exit status of a worker whose device is beyond use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,13 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoMemory:
+    """Memory ran out over a job. What it had is free again, and the worker is none the worse."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Left:
     """The job was given up, as `Cancel` asked."""
 
@@ -127,7 +134,7 @@ class Logged:
     facts: Mapping[str, object]
 
 
-Message = Ready | CannotOpen | Done | Failed | Broken | Left | Loaded | Logged
+Message = Ready | CannotOpen | Done | Failed | Broken | NoMemory | Left | Loaded | Logged
 Order = Load | Unload | Cancel
 
 
@@ -217,7 +224,10 @@ def _work(codec: JobRunner, jobs: _Jobs, send: Callable[[Message], None]) -> Non
         with jobs.next() as (number, job):
             outcome = _outcome(codec, number, job)
         try:
-            send(outcome)  # outside: the parent may send the job again, under its number, as soon as it has this
+            try:
+                send(outcome)  # outside: the parent may send the job again, under its number, as soon as it has this
+            except MemoryError:  # before a byte of it went
+                send(NoMemory(number=number))
         except OSError:
             os._exit(0)  # the parent has gone
         del job, outcome  # a large image is not kept until the next one comes
@@ -241,11 +251,11 @@ def _load_error(codec: JobRunner, model: str, send: Callable[[Message], None]) -
     except VirtualCodecError as error:
         return error
     except BaseException as error:
-        if _is_fatal(error) and not isinstance(error, MemoryError):
+        if _is_fatal(error):
             traceback.print_exc()
             os._exit(DEVICE_LOST)
         send(Logged(logger=__name__, level=logging.ERROR, facts={"exception": traceback.format_exc()}))
-        if isinstance(error, MemoryError) or "out of memory" in str(error):
+        if is_out_of_memory(error):
             return Unavailable("there is not enough memory to load the model beside the other", retry_after_s=60.0)
         return BadModel(f"the model cannot be loaded ({type(error).__name__})")
     return None
@@ -268,12 +278,14 @@ def _outcome(codec: JobRunner, number: int, job: Job) -> Message:
         if _is_fatal(error):
             traceback.print_exc()
             os._exit(DEVICE_LOST)  # a fresh worker does the jobs again, each alone
+        if is_out_of_memory(error):
+            return NoMemory(number=number)
         return Broken(number=number, report=traceback.format_exc())
 
 
 def _is_fatal(error: BaseException) -> bool:
     # After a CUDA error other than "out of memory" every later call in this process fails too.
-    return isinstance(error, MemoryError) or type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 class _Forwarder(logging.Handler):

@@ -38,7 +38,7 @@ def open_broken(*, device: str, scratch: Path, model: str = "") -> Obedient:
 
 @final
 class Obedient:
-    """Commands, one a job: `sleep 0.5`, `stages`, `hang`, `bad`, `surprise`, `crash`, `crash 2 <name>` (only twice).
+    """`sleep 0.5`, `stages`, `hang`, `bad`, `surprise`, `memory`, `crash`, `crash 2 <name>` (only twice): one a job.
 
     Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be loaded, all others can.
     """
@@ -92,6 +92,8 @@ class Obedient:
                 case "surprise":
                     logging.getLogger("service.fake").warning("event=told")
                     raise ZeroDivisionError("as told")
+                case "memory":
+                    raise MemoryError
                 case "crash":
                     self._crash(words)
         finally:

@@ -19,6 +19,7 @@ from service.errors import (
     NoWorker,
     Overloaded,
     PoisonInput,
+    Unavailable,
     UndecodableImage,
     VirtualCodecError,
 )
@@ -141,6 +142,36 @@ async def test_an_unknown_exception_is_tried_once_more_alone_then_internal(
         assert "ZeroDivisionError: as told" in caplog.text
         assert "event=told" in caplog.text  # the worker's own line came home
         assert isinstance(await pool.submit(job("echo"), pixels=SMALL), CompressResult)
+
+
+async def test_a_job_without_memory_is_tried_once_more_alone_then_its_caller_may_come_again(
+    tmp_path: Path, traces: Traces
+) -> None:
+    async with running(tmp_path, threads=2) as pool:
+        await all_ready(pool)
+        beside = asyncio.create_task(pool.submit(job("sleep 0.5"), pixels=SMALL))
+        await until(pool, lambda _: traces.runs("sleep 0.5"))
+        with pytest.raises(Unavailable, match="not enough memory") as caught:
+            await pool.submit(job("memory"), pixels=SMALL)
+        assert caught.value.retry_after_s == 10
+        assert isinstance(await beside, CompressResult)
+        assert [count for _, count in traces.runs("memory")] == [2, 1]
+        state = pool.state()
+        assert (sum(state.restarts.values()), state.retries, state.quarantined) == (0, 1, 0)
+
+
+async def test_a_worker_that_has_too_little_memory_again_and_again_makes_way(tmp_path: Path, traces: Traces) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        for commands in (("memory", "memory", "echo"), ("memory", "memory", "memory")):
+            assert sum(pool.state().restarts.values()) == 0
+            for command in commands:
+                with contextlib.suppress(Unavailable):
+                    await pool.submit(job(command), pixels=SMALL)
+        await pool.submit(job("echo"), pixels=SMALL)
+        assert pool.state().restarts == {"crash": 1, "hang": 0, "start": 0}
+        assert len({pid for pid, _ in traces.runs("echo")}) == 2
+        assert pool.state().quarantined == 0
 
 
 async def test_a_killed_worker_is_replaced_and_none_of_its_jobs_is_lost(tmp_path: Path, traces: Traces) -> None:
