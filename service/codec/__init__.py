@@ -94,6 +94,7 @@ class VirtualCodec:
         self._limits = limits or ImageLimits()
         self._max_effort = max_effort
         self._models: dict[str, LoadedModel] = {}
+        self._before: ModelStore | None = None  # what `load` replaced, until its default is unloaded
         self._lock = threading.Lock()
 
     @property
@@ -192,11 +193,18 @@ class VirtualCodec:
         with self._lock:
             # One whose folder has gone stays, for the jobs that were promised it.
             kept = {key: it for key, it in self._models.items() if manifests.get(key, it.manifest) == it.manifest}
-            self._store, self._models = store, kept | beside._models
+            self._before, self._store, self._models = self._store, store, kept | beside._models
 
     def unload(self, model: str) -> None:
-        """Forget the model of that id until a job asks for it again. Jobs that have it go on."""
+        """Forget the model of that id until a job asks for it again. Jobs that have it go on.
+
+        The default is forgotten too while the one before it is not: then that is the default again, as it was.
+        """
         with self._lock:
+            if self._before is not None and self._before.default.id == model:
+                self._before = None
+            if self._before is not None and self._store.default.id == model:
+                self._store, self._before = self._before, None
             if self._store.default.id != model:
                 self._models.pop(model, None)
 

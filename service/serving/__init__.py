@@ -38,7 +38,10 @@ class JobRunner(Protocol):
         """
 
     def unload(self, model: str) -> None:
-        """Forget the model of that id, which is not the default, until a job asks for it again."""
+        """Forget the model of that id until a job asks for it again.
+
+        If it was just made the default, and the one before it was not unloaded, that is the default again.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,15 +18,19 @@ async def roll_out(seats: Sequence[Seat], model: str, timeout_s: float) -> None:
     """Have every warm worker load a model, those that appear meanwhile too; a spare tries it first.
 
     A worker that ends over it is waited for and asked again, once, since something else may have ended it. Raises
-    what was wrong, and then those that had loaded the model have been told to forget it.
+    what was wrong, and then those that had loaded the model, or are still at it, have been told to forget it.
     """
     done: set[int] = set()
     ended = 0
     try:
         while seat := _next(seats, done):
+            pid = seat.pid
             try:
                 await seat.load(model, timeout_s)
-                done.add(seat.pid)
+                done.add(pid)
+            except asyncio.CancelledError:
+                done.add(pid)  # it will have loaded it soon
+                raise
             except WorkerEnded as error:
                 ended += 1
                 if ended > 1:

@@ -163,6 +163,8 @@ class Seat:
 
     def unload(self, model: str) -> None:
         """Have the worker forget a model."""
+        if self.model == model:
+            self.model = str(self.opening.arguments.get("model", ""))
         if self._process is not None:
             self._process.tell(Unload(model=model))
 

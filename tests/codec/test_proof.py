@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,12 @@ def test_the_released_model_keeps_its_promise() -> None:
     prove(LoadedModel(store, store.default, DirectRunner()))
 
 
+def in_memory() -> set[LoadedModel]:
+    """All models that anything in this process holds."""
+    gc.collect()
+    return {it for it in gc.get_objects() if type(it) is LoadedModel}
+
+
 def test_another_model_is_loaded_beside_and_becomes_the_default(tmp_path: Path) -> None:
     first = make_store(tmp_path, name="first").default
     codec = open_codec(tmp_path)
@@ -103,6 +110,18 @@ def test_an_unloaded_model_comes_back_when_a_stream_asks_for_it(tmp_path: Path) 
     codec.load("second")
     codec.unload(first.id)
     assert np.array_equal(opened(codec.restore(stream).image), before)
+
+
+def test_unloading_what_was_just_loaded_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    first = make_store(tmp_path, name="first").default
+    codec = open_codec(tmp_path)
+    second = make_store(tmp_path, name="second", seed=1).default
+    others = in_memory()
+    codec.load("second")
+    assert {model.manifest.id for model in in_memory() - others} == {second.id}
+    codec.unload(second.id)
+    assert codec.compress(saved(PICTURE)).model == first.id
+    assert in_memory() == others
 
 
 def test_the_default_is_never_unloaded_and_a_vanished_model_serves_until_it_is(tmp_path: Path) -> None:

@@ -40,14 +40,15 @@ def open_broken(*, device: str, scratch: Path, model: str = "") -> Obedient:
 class Obedient:
     """`sleep 0.5`, `stages`, `hang`, `bad`, `surprise`, `memory`, `crash`, `crash 2 <name>` (only twice): one a job.
 
-    Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be loaded, all others can.
+    Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be loaded, `bad-elsewhere`
+    by the first only; all others can, `slow` in half a second.
     """
 
     def __init__(self, device: str, scratch: Path, model: str) -> None:
         self.counts = RunnerCounts(bisections=7)
         self.notes = {"speed": f"none at all on {device}"}
         self._scratch = scratch
-        self._model = model or "0badf00d"
+        self._model = self._before = model or "0badf00d"
 
     def load(self, model: str) -> None:
         with (self._scratch / "models").open("a") as models:
@@ -55,6 +56,11 @@ class Obedient:
         match model:
             case "bad":
                 raise BadModel("as told")
+            case "bad-elsewhere":
+                if (self._scratch / "models").read_text().count("load bad-elsewhere") > 1:
+                    raise BadModel("as told")
+            case "slow":
+                time.sleep(0.5)
             case "hang":
                 time.sleep(3600)
             case "surprise":
@@ -66,9 +72,11 @@ class Obedient:
             case "crash-once" if not (self._scratch / "crashed").exists():
                 (self._scratch / "crashed").touch()
                 os._exit(3)
-        self._model = model
+        self._before, self._model = self._model, model
 
     def unload(self, model: str) -> None:
+        if model == self._model:
+            self._model = self._before
         with (self._scratch / "models").open("a") as models:
             models.write(f"unload {model} {os.getpid()}\n")
 

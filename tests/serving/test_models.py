@@ -81,6 +81,32 @@ async def test_a_worker_that_ends_for_another_reason_is_asked_again(tmp_path: Pa
         assert await model_of(pool) == "crash-once"
 
 
+async def test_those_that_loaded_a_model_that_others_cannot_forget_it(tmp_path: Path) -> None:
+    async with running(tmp_path, workers=2) as pool:
+        await all_ready(pool, 2)
+        with pytest.raises(BadModel, match="as told"):
+            await pool.load("bad-elsewhere")
+        await until(pool, lambda _: len(orders(tmp_path)) == 3)
+        lines = (tmp_path / "models").read_text().splitlines()
+        first, second, forgotten = (line.split() for line in lines)
+        assert first[:2] == second[:2] == ["load", "bad-elsewhere"]
+        assert forgotten == ["unload", "bad-elsewhere", first[2]]
+        results = await asyncio.gather(*(pool.submit(job("sleep 0.1", f"after {it}"), pixels=SMALL) for it in range(2)))
+        assert {result.model for result in results} == {"0badf00d"}
+
+
+async def test_a_worker_that_is_still_loading_when_nobody_waits_forgets_the_model(tmp_path: Path) -> None:
+    async with running(tmp_path) as pool:
+        await all_ready(pool)
+        loading = asyncio.create_task(pool.load("slow"))
+        await until(pool, lambda _: orders(tmp_path))
+        loading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await loading
+        await until(pool, lambda _: orders(tmp_path) == ["load slow", "unload slow"])
+        assert await model_of(pool) == "0badf00d"
+
+
 async def test_a_worker_that_hangs_over_a_model_is_replaced(tmp_path: Path) -> None:
     policy = PoolPolicy(devices="cpu", threads=1, standby="off", start_timeout_s=8, stop_grace_s=0.2)
     pool = open_pool("local", {"scratch": tmp_path}, policy, codec=OPEN)
