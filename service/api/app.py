@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +31,7 @@ from service.api._pages import Drain, Pages
 from service.api._quota import Quotas
 from service.api._request import BodyPolicy, BodyReader
 from service.api._trace import NoTracer, Tracer
+from service.cores import usable_cores
 from service.errors import BadInput, BadOption, MethodNotAllowed, NotFound, VirtualCodecError
 from service.images import ImageLimits
 from service.keys import KeyRing
@@ -215,7 +215,7 @@ def _open_pool(settings: Settings, limits: ImageLimits, store: ModelStore) -> Po
     if store.models():  # not what CURRENT says by the time that a worker opens: only `Catalogue` changes the default
         arguments["model"] = store.default.id
     if settings.workers_per_device > 1:  # on a CPU they would otherwise all take every core
-        arguments["threads"] = max(1, (os.cpu_count() or 1) // settings.workers_per_device)
+        arguments["threads"] = max(1, usable_cores() // settings.workers_per_device)
     policy = PoolPolicy(
         devices=settings.devices,
         workers_per_device=settings.workers_per_device,

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from service.cores import usable_cores
 from service.runner._batcher import BatchLimits
 from service.runner._memory import keep_freed_memory
 from service.runner._network import Network, load_network
@@ -85,7 +86,7 @@ class Processor:
 
     def __init__(self, *, threads: int | None = None) -> None:
         keep_freed_memory()
-        self._threads = threads or torch.get_num_threads()
+        self._threads = threads or min(torch.get_num_threads(), usable_cores())
         self._device = torch.device("cpu")
         self._precision = torch.bfloat16 if _has_fast_bfloat16() else torch.float32
         torch.set_num_threads(self._threads)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from service.cores import usable_cores
 from service.logs import Event
 
 _LOG: Final = logging.getLogger(__name__)
@@ -31,10 +31,12 @@ def find_devices(wanted: str) -> list[str]:
 def default_threads(device: str, workers: int) -> int:
     """How many jobs a worker on `device` does at a time, when there are `workers` on this machine.
 
+    Cores are those that this process may use, in a container with a quota as well.
+
     At least two, so that a small image need not wait for a large one, and so that one image is decoded while
     another is on the device.
     """
-    share = (os.cpu_count() or 1) // workers
+    share = usable_cores() // workers
     return min(16 if device.startswith("cuda") else 4, max(2, share))
 
 

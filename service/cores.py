@@ -1,0 +1,55 @@
+"""How many cores this process may really use: a container's quota and a mask say less than the machine has."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_CGROUPS: Final = "sys/fs/cgroup"
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """At least 1: the cores that the scheduler may run this process on, and no more than its cgroups pay for.
+
+    Of a quota of one and a half cores, two can be used: half a core less would be worse than to be stopped at times.
+    `root` is where /proc and /sys are.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(allowed, cgroup_cores(root))))
+
+
+def cgroup_cores(root: Path = Path("/")) -> float:
+    """How many cores' time the cgroup of this process, and those it lies in, may take; infinite without a limit."""
+    return min((cores for folder in _folders(root) for cores in _limits(folder)), default=math.inf)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Those that may hold a limit for this process, whatever the version, and whatever of them can be seen here."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        for mounted in (controllers, "cpu") if controllers else ("",):
+            top = root / _CGROUPS / mounted
+            # A container may see its own folder as the top, while its path is that on the host.
+            here = top / path.lstrip("/")
+            yield from (folder for folder in (here, *here.parents) if folder.is_relative_to(top))
+
+
+def _limits(folder: Path) -> Iterator[float]:
+    """What a folder allows: version 2 has quota and period in one file, version 1 in two, in microseconds."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = (int(it) for name in names for it in (folder / name).read_text().split())
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+        if quota > 0 and period > 0:  # version 1 says -1 for no limit
+            yield quota / period
