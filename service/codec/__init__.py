@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import bitstream, images
+from service.codec import foreign
 from service.codec.effort import EFFORTS
-from service.codec.model import LoadedModel, condition_of, plain_restore, with_luma_of
+from service.codec.model import LoadedModel, condition_of, plain_restore
 from service.codec.proof import prove
 from service.codec.search import at_quality, at_target
 from service.codec.trial import Stopwatch, Trials
@@ -47,10 +48,6 @@ from service.store import ModelStore
 __all__ = ["VirtualCodec", "open_codec"]
 
 _SMALLEST_MS_SSIM_SIDE: Final = 161
-
-# Below this mean of the luma table (libjpeg's quality 97) other encoders' luma is better than a network makes it, on
-# held-out crops by 0.1 dB at quality 98 and 1.5 dB at 100; what 4:2:0 did to the chroma is still worth mending.
-_FINE_TABLE: Final = 3.5
 
 
 def open_codec(
@@ -257,15 +254,12 @@ class VirtualCodec:
         with stopwatch.stage("decode"):
             decoded = images.decode(data, limits=self._limits)
             layout = self._layout(data)
+            if not foreign.can_restore(layout):
+                return decoded
+            correction = foreign.earlier_luma(data, layout, self._limits)
         check_deadline(deadline)
-        if layout.components not in (1, 3) or layout.precision != 8 or not layout.tables:
-            return decoded  # CMYK, or coded without quantisation tables: nothing was trained for it
-        is_fine = float(layout.tables[0].mean()) < _FINE_TABLE
-        if is_fine and len(set(layout.sampling)) == 1:
-            return decoded
         with stopwatch.stage("device"):
-            restored = model.restore(decoded, 1, condition_of(layout, own=False))
-        return with_luma_of(decoded, restored) if is_fine else restored
+            return foreign.restore(model, decoded, layout, correction)
 
     def _layout(self, stream: bytes) -> bitstream.JpegLayout:
         return bitstream.layout(stream, max_scans=self._limits.max_scans, max_segments=self._limits.max_segments)

@@ -122,18 +122,6 @@ def plain_description(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8
     return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.LANCZOS))
 
 
-def with_luma_of(decoded: NDArray[np.uint8], restored: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """`restored` with its luma (BT.601) put back to that of `decoded`: [h, w, 3] each."""
-    result = np.empty_like(restored)
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    for top in range(0, len(restored), 256):  # in bands, so that large images need little memory
-        band = slice(top, top + 256)
-        shown = restored[band].astype(np.float32)
-        shown += ((decoded[band].astype(np.float32) - shown) @ weights)[..., None]
-        result[band] = np.clip(np.rint(shown), 0, 255)
-    return result
-
-
 def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
     """What the networks are told of a stream."""
     return condition(layout.tables[:3], subsampled=len(set(layout.sampling)) > 1, own=own)

@@ -10,11 +10,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.codecs._dct import Pixels
+from service.codecs._dct import Pixels, blocks_of, samples_of
 from service.codecs._jpeg import Jpeg, JpegSettings, quantisation_tables
 from service.codecs._scans import check_scans
+from service.codecs._tables import ZIGZAG, ijg_luma_table
 
-__all__ = ["CODECS", "Codec", "JpegSettings", "check_scans", "quantisation_tables"]
+__all__ = [
+    "CODECS",
+    "ZIGZAG",
+    "Codec",
+    "JpegSettings",
+    "blocks_of",
+    "check_scans",
+    "ijg_luma_table",
+    "quantisation_tables",
+    "samples_of",
+]
 
 
 class Codec(Protocol):

@@ -64,6 +64,13 @@ def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
     return Blocks(width=width, height=height, luma_per_mcu=side * side, components=components, is_padding=is_padding)
 
 
+def samples_of(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The samples of coefficients, without the level shift: [blocks, 64] zig-zag -> [blocks, 8, 8]."""
+    natural = np.empty_like(blocks)
+    natural[:, ZIGZAG] = blocks
+    return np.asarray(_BASIS_T @ natural.reshape(-1, 8, 8) @ _BASIS, np.float32)
+
+
 def _up(length: int, unit: int) -> int:
     return -(-length // unit) * unit
 

@@ -35,3 +35,10 @@ def scaled_table(base: NDArray[np.float64], exponent: float, mean: float, dc: fl
     shape[0, 0] *= dc
     table: NDArray[np.uint8] = np.clip(np.rint(shape * (mean / shape.mean())), 1, 255).astype(np.uint8)
     return table
+
+
+def ijg_luma_table(quality: int) -> NDArray[np.int64]:
+    """Libjpeg's luma table of a quality (1 to 100), zig-zag order: [64], 1 to 255."""
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    table: NDArray[np.int64] = np.clip((ANNEX_K_LUMA.ravel()[ZIGZAG] * percent + 50) // 100, 1, 255).astype(np.int64)
+    return table

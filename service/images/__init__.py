@@ -3,9 +3,19 @@
 To read one more format: a row in `_sniff`, a function that finds its essence, and a row in `_decode`.
 """
 
-from service.images._decode import decode, decode_as_coded, probe
+from service.images._decode import decode, decode_as_coded, decode_luma, probe, upright
 from service.images._encode import MEDIA_TYPES, encode
 from service.images._limits import ImageLimits
 from service.images._sniff import sniff
 
-__all__ = ["MEDIA_TYPES", "ImageLimits", "decode", "decode_as_coded", "encode", "probe", "sniff"]
+__all__ = [
+    "MEDIA_TYPES",
+    "ImageLimits",
+    "decode",
+    "decode_as_coded",
+    "decode_luma",
+    "encode",
+    "probe",
+    "sniff",
+    "upright",
+]

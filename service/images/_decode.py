@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ DEFAULT_LIMITS = ImageLimits()
 WHITE = (255, 255, 255)
 
 _DECODER_BYTES_A_PIXEL = 12  # at most, roughly: 4 of the picture, 6 of a progressive JPEG's levels
+
+Sample = TypeVar("Sample", bound=np.generic)
 
 
 def decode(
@@ -83,6 +85,25 @@ def decode_as_coded(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDA
             return pixels
 
 
+def decode_luma(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """The luma plane [H, W] of a YCbCr or grey JPEG as its coder had it: neither turned nor mixed with chroma.
+
+    Raises as `decode` does, but does not look whether it is whole: that is for `decode`.
+    """
+    reader = _READERS["jpeg"]
+    with _foreign_errors(reader.title, limits):
+        essence = reader.essence(jpeg, limits)
+        with _open(essence, reader, limits) as opened:
+            opened.draft("L", opened.size)
+            _load(opened)
+            return np.array(opened if opened.mode == "L" else opened.convert("L"))
+
+
+def upright(plane: NDArray[Sample], jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[Sample]:
+    """`plane`, which lies as a JPEG's samples do, turned as `decode` turns that JPEG."""
+    return np.ascontiguousarray(_UPRIGHT[_jpeg.essence(jpeg, limits).orientation](plane))
+
+
 def _load(opened: Image.Image) -> None:
     """Decode it. Raises `MemoryError` where there may have been too little for it: decoders call that damage too."""
     try:
@@ -113,7 +134,7 @@ _READERS = {
     "avif": _Reader("AVIF", ("AVIF",), _headers.avif),
 }
 
-_UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+_UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: lambda pixels: pixels,
     2: np.fliplr,
     3: lambda pixels: np.rot90(pixels, 2),
