@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -38,6 +39,26 @@ def rules() -> list[dict[str, Any]]:
 def test_every_setting_can_be_set_from_outside() -> None:
     environment = read("docker-compose.yml")["services"]["service"]["environment"]
     assert set(environment) == {setting.variable for setting in describe()} - IN_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "source"),
+    [
+        ({}, "", "no-keys"),
+        ({"KEYS": "./keys"}, "/keys/api-keys", str(ROOT / "keys")),
+        ({"KEYS": "/etc/vcodec", "VCODEC_API_KEYS_FILE": "/keys/others"}, "/keys/others", "/etc/vcodec"),
+    ],
+)
+@pytest.mark.docker
+@pytest.mark.usefixtures("engine")
+def test_keys_are_mounted_where_a_folder_is_named(environment: dict[str, str], file: str, source: str) -> None:
+    command = ["docker", "compose", "config", "--format", "json"]
+    own = {name: value for name, value in os.environ.items() if name not in ("KEYS", "VCODEC_API_KEYS_FILE")}
+    shown = subprocess.run(command, cwd=ROOT, env=own | environment, capture_output=True, text=True, check=True)
+    service = json.loads(shown.stdout)["services"]["service"]
+    mount = next(it for it in service["volumes"] if it["target"] == "/keys")
+    assert service["environment"]["VCODEC_API_KEYS_FILE"] == file
+    assert (mount["source"], mount["read_only"]) == (source, True)
 
 
 def test_a_container_has_time_to_drain_before_it_is_killed() -> None:
