@@ -31,8 +31,8 @@ _STRAY: Final = 0.03  # of the levels may lie anywhere: of blocks that were clip
 _SPREAD: Final = 0.23  # of the logistic noise that rounding to samples adds to a coefficient: a deviation of 0.4
 
 # What pictures hardly ever reach that were compressed once, or twice on different grids: docs/recompressed.md counts.
-_LIKELIHOOD: Final = 40.0  # natural logarithm, of libjpeg's tables of one quality
-_LIKELIHOOD_A_LEVEL: Final = 0.005
+_LIKELIHOOD: Final = 30.0  # natural logarithm, of libjpeg's tables of one quality
+_LIKELIHOOD_A_LEVEL: Final = 0.002
 _FREE_LIKELIHOOD: Final = 300.0  # of any steps, each frequency's own
 _FREE_LIKELIHOOD_A_LEVEL: Final = 0.05
 _CHOICE: Final = 6.0  # what having chosen the likeliest of 508 steps is worth
