@@ -20,17 +20,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, final
 
-from service.errors import DeadlineExceeded, Draining, NoWorker, PoisonInput, VirtualCodecError
+from service.errors import DeadlineExceeded, Draining, NoWorker
 from service.jobs import Job, check_deadline
 from service.logs import Event
 from service.serving import PoolPolicy, PoolState, Result
-from service.serving._backlog import Throughput, kind_of, no_memory, refuse_above, retry_after_s
+from service.serving._backlog import Throughput, kind_of, refuse_above, retry_after_s
+from service.serving._chances import SecondChances
 from service.serving._devices import default_threads, find_devices, has_memory_for_spares
-from service.serving._quarantine import Quarantine
+from service.serving._messages import Broken, Done, Failed, Left, NoMemory, Opening
 from service.serving._rollout import bring_up, roll_out
 from service.serving._seat import Answer, Seat, counts_by_device, merged_notes
 from service.serving._ticket import Line, Ticket
-from service.serving._worker import Broken, Done, Failed, Left, NoMemory, Opening
 
 _LOG: Final = logging.getLogger(__name__)
 _SURE: Final = 0.75  # of the time a caller has left may go by estimates, which cannot see what else the machine does
@@ -46,7 +46,7 @@ class LocalPool:
         self._policy = policy
         self._line = Line()
         self._throughput = Throughput()
-        self._quarantine = Quarantine()
+        self._chances = SecondChances(self._line)
         self._numbers = itertools.count(1)
         self._open: set[Ticket] = set()
         self._seats: list[Seat] = []
@@ -55,7 +55,6 @@ class LocalPool:
         self._is_stopping = False
         self._restarts: Counter[str] = Counter(crash=0, hang=0, start=0)
         self._cancelled: Counter[str] = Counter(queue=0, worker=0)
-        self._retries = 0
 
     async def start(self) -> None:
         """Start the workers; they warm up while this has returned."""
@@ -99,7 +98,7 @@ class LocalPool:
         """Do a job on an image of so many pixels."""
         self.admit(job.deadline)
         digest = await asyncio.to_thread(lambda: hashlib.sha256(job.data).digest())
-        self._quarantine.check(digest)
+        self._chances.check(digest)
         ticket = self._ticket(job, pixels, digest)
         self.admit(job.deadline, ticket.estimate_s)  # again: others came meanwhile; from here on nothing is awaited
         self._open.add(ticket)
@@ -163,8 +162,8 @@ class LocalPool:
                 f"worker {seat.name}: {seat.reason}" for seat in self._seats if not (seat.is_ready or seat.is_spare)
             ),
             restarts=dict(self._restarts),
-            retries=self._retries,
-            quarantined=self._quarantine.refused_inputs,
+            retries=self._chances.given,
+            quarantined=self._chances.refused_inputs,
             cancelled=dict(self._cancelled),
             counts=counts_by_device(self._seats),
         )
@@ -183,6 +182,7 @@ class LocalPool:
         """A job came back."""
         ticket = seat.running.pop(answer.number)
         ticket.disarm()
+        was_alone = ticket.alone
         match answer:
             case Done():
                 self._throughput.learn(ticket.kind, ticket.pixels, answer.seconds)
@@ -197,13 +197,15 @@ class LocalPool:
                 answer.error.worker = seat.name
                 ticket.fail(answer.error)
             case Broken():
-                self._on_broken(ticket, answer.report)
+                self._chances.after_error(ticket, answer.report)
             case NoMemory():
-                self._on_no_memory(seat, ticket)
+                self._chances.after_shortage(ticket, seat.name)
+                if was_alone:
+                    seat.tell_memory(suffices=False)
             case Left():
                 pass  # who had waited has left before
-        if ticket.alone and not isinstance(answer, Left) and not _ran_out_of_time(answer):
-            self._quarantine.clear(ticket.digest)
+        if was_alone and not isinstance(answer, Left) and not _ran_out_of_time(answer):
+            self._chances.clear(ticket)
         self._dispatch()
 
     def on_death(self, seat: Seat, cause: str) -> None:
@@ -213,36 +215,8 @@ class LocalPool:
         seat.running.clear()
         for ticket in tickets:
             ticket.disarm()
-            if seat.is_loading:  # a model may have killed it: no job is blamed
-                self._repeat(ticket)
-                continue
-            if ticket.alone:
-                self._quarantine.strike(ticket.digest)
-            else:
-                self._quarantine.suspect(ticket.digest)
-            if not self._is_refused(ticket):
-                self._repeat(ticket, alone=True)
-        self._isolate_suspects()
+        self._chances.after_death(tickets, is_blamed=not seat.is_loading)
         self._dispatch()
-
-    def _isolate_suspects(self) -> None:
-        """What waits may be the same input: it too runs alone from now on, or not at all."""
-        for ticket in list(self._line):
-            if self._quarantine.is_suspect(ticket.digest):
-                self._line.remove(ticket)
-                if not self._is_refused(ticket):
-                    ticket.alone = True
-                    self._line.add(ticket)
-
-    def _is_refused(self, ticket: Ticket) -> bool:
-        """Whether the input has killed its workers; then who waits is told so."""
-        try:
-            self._quarantine.check(ticket.digest)
-        except PoisonInput as error:
-            _LOG.error(Event("quarantine", **ticket.job.marks))
-            ticket.fail(error)
-            return True
-        return False
 
     async def _populate(self) -> None:
         policy = self._policy
@@ -281,7 +255,7 @@ class LocalPool:
             digest=digest,
             estimate_s=self._throughput.estimate_s(kind, pixels),
             future=asyncio.get_running_loop().create_future(),
-            alone=self._quarantine.is_suspect(digest),
+            alone=self._chances.is_suspect(digest),
         )
 
     def _dispatch(self) -> None:
@@ -308,29 +282,6 @@ class LocalPool:
         if ticket.number in seat.running:
             _LOG.error(Event("worker_hung", worker=seat.name, **ticket.job.marks))
             seat.kill_hung()
-
-    def _on_broken(self, ticket: Ticket, report: str) -> None:
-        _LOG.error(Event("job_broke", **ticket.job.marks, report=report))
-        if ticket.was_repeated:
-            ticket.fail(VirtualCodecError("an error of the service; it has been logged"))
-            return
-        ticket.was_repeated = True  # once, alone: the device may only have been short of memory
-        self._repeat(ticket, alone=True)
-
-    def _on_no_memory(self, seat: Seat, ticket: Ticket) -> None:
-        _LOG.warning(Event("job_out_of_memory", worker=seat.name, alone=ticket.alone, **ticket.job.marks))
-        if ticket.was_repeated:
-            ticket.fail(no_memory())
-            seat.tell_memory(suffices=False)
-            return
-        ticket.was_repeated = True  # once, alone: what others have may be what it lacks
-        self._repeat(ticket, alone=True)
-
-    def _repeat(self, ticket: Ticket, *, alone: bool = False) -> None:
-        if not ticket.future.done():
-            self._retries += 1
-            ticket.alone |= alone
-            self._line.add(ticket)
 
     def _estimated_wait_s(self) -> float:
         return self._line.estimated_wait_s(self._usable(), self._seats)

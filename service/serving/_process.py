@@ -15,7 +15,7 @@ from typing import Final, final
 
 from service.jobs import Job
 from service.logs import Event
-from service.serving._worker import Message, Opening, Order
+from service.serving._messages import Message, Opening, Order
 
 _LOG: Final = logging.getLogger(__name__)
 # A fresh interpreter, since CUDA does not survive a fork. Not `multiprocessing.Process`: its spawn imports

@@ -12,9 +12,7 @@ from service.counts import RunnerCounts
 from service.errors import BadModel
 from service.logs import Event
 from service.serving import WorkerState
-from service.serving._process import WorkerProcess
-from service.serving._ticket import Ticket
-from service.serving._worker import (
+from service.serving._messages import (
     Broken,
     Cancel,
     CannotOpen,
@@ -29,6 +27,8 @@ from service.serving._worker import (
     Ready,
     Unload,
 )
+from service.serving._process import WorkerProcess
+from service.serving._ticket import Ticket
 
 _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_WAIT_S: Final = 0.5

@@ -17,9 +17,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final, final
 
@@ -27,115 +26,25 @@ from service.counts import RunnerCounts
 from service.errors import BadModel, Unavailable, VirtualCodecError, is_out_of_memory
 from service.jobs import Abandoned, Job, attended, check_deadline
 from service.logs import bound, facts_of
-from service.serving import JobRunner, Result, load
+from service.serving import JobRunner, load
+from service.serving._messages import (
+    Broken,
+    Cancel,
+    CannotOpen,
+    Done,
+    Failed,
+    Left,
+    Load,
+    Loaded,
+    Logged,
+    Message,
+    NoMemory,
+    Opening,
+    Ready,
+    Unload,
+)
 
 DEVICE_LOST: Final = 70  # exit status of a worker whose device is beyond use
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opening:
-    """The first message to a worker: what to open, how many jobs to do at a time."""
-
-    codec: str
-    arguments: Mapping[str, object]
-    device: str
-    threads: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """To a worker: have the codec load a model and make it the default, beside the jobs."""
-
-    model: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unload:
-    """To a worker: have the codec forget a model."""
-
-    model: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cancel:
-    """To a worker: nobody waits for the job of that number any more."""
-
-    number: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ready:
-    """It is warm and takes jobs."""
-
-    notes: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CannotOpen:
-    """It could not open the codec, and ends."""
-
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Done:
-    """A job's result, the seconds it took in the worker, and what the worker's runner has counted by now."""
-
-    number: int
-    result: Result = field(repr=False)
-    seconds: float
-    counts: RunnerCounts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """What a job raised."""
-
-    number: int
-    error: VirtualCodecError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Broken:
-    """A job raised what it never should."""
-
-    number: int
-    report: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoMemory:
-    """Memory ran out over a job. What it had is free again, and the worker is none the worse."""
-
-    number: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Left:
-    """The job was given up, as `Cancel` asked."""
-
-    number: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """The answer to `Load`: nothing, or what was wrong."""
-
-    model: str
-    error: VirtualCodecError | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Logged:
-    """A line for the log."""
-
-    logger: str
-    level: int
-    facts: Mapping[str, object]
-
-
-Message = Ready | CannotOpen | Done | Failed | Broken | NoMemory | Left | Loaded | Logged
-Order = Load | Unload | Cancel
 
 
 def main(descriptor: int) -> None:

@@ -15,9 +15,10 @@ from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions
 from service.serving import POOLS, PoolPolicy, load
 from service.serving._backlog import Throughput, kind_of, refuse_above
 from service.serving._devices import cgroup_bytes, default_threads, find_devices
+from service.serving._messages import Failed, Message
 from service.serving._quarantine import Quarantine
 from service.serving._ticket import Line, Ticket
-from service.serving._worker import Failed, Message, _Jobs, _work
+from service.serving._worker import _Jobs, _work
 from tests.serving.fakes import job, open_obedient
 
 
