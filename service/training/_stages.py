@@ -47,7 +47,7 @@ def run_stage(config: TrainConfig, request: TrainRequest) -> TrainReport:
 def train_parts(
     config: TrainConfig,
     request: TrainRequest,
-    make_parts: Callable[[TrainConfig, Pictures, str], Parts],
+    make_parts: Callable[[TrainConfig, Pictures, TrainRequest], Parts],
     pictures: Pictures,
     own_team: Team,
 ) -> TrainReport:
@@ -57,7 +57,7 @@ def train_parts(
         raise BadOption(f"{request.out} holds a checkpoint; go on with --resume, or choose another folder")
     if request.threads is not None:
         torch.set_num_threads(request.threads)
-    network, loss, source, validate = make_parts(config, pictures, request.device)
+    network, loss, source, validate = make_parts(config, pictures, request)
     options = LoopOptions(
         out=request.out,
         seed=request.seed,
@@ -86,11 +86,15 @@ def postprocess_loss(network: nn.Module, batch: Batch, *, loss: str = "charbonni
 
 @final
 class Validation:
-    """PSNR on held-out crops at three codec steps: the plain filter's, and what the network adds to it."""
+    """PSNR on held-out crops at three codec steps: the plain filter's, and what the network adds to it.
 
-    def __init__(self, pictures: Pictures, config: TrainConfig, device: str) -> None:
+    `bfloat16` is for what the network computes.
+    """
+
+    def __init__(self, pictures: Pictures, config: TrainConfig, device: str, *, bfloat16: bool = True) -> None:
         self._scale = config.scale
         self._device = device
+        self._bfloat16 = bfloat16
         self._batches: dict[float, Batch] = {}
         for step in VALIDATION_STEPS:
             samples = []
@@ -114,32 +118,34 @@ class Validation:
         return [batch.image, batch.decoded, self._restored(network, batch)]
 
     def _restored(self, network: nn.Module, batch: Batch) -> Tensor:
-        with torch.autocast(torch.device(self._device).type, torch.bfloat16):
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=self._bfloat16):
             restored: Tensor = network(batch.decoded.to(self._device), batch.condition.to(self._device))
         return restored.float().cpu()
 
 
-def _postprocess(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
+def _postprocess(config: TrainConfig, pictures: Pictures, request: TrainRequest) -> Parts:
+    validate = Validation(pictures, config, request.device, bfloat16=request.bfloat16)
     network = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
-    return network, partial(postprocess_loss, loss=config.loss), batches, Validation(pictures, config, device)
+    return network, partial(postprocess_loss, loss=config.loss), batches, validate
 
 
-def _joint(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
-    return Pair(config), JointLoss(config), joint_batches, JointValidation(pictures, config, device)
+def _joint(config: TrainConfig, pictures: Pictures, request: TrainRequest) -> Parts:
+    validate = JointValidation(pictures, config, request.device, bfloat16=request.bfloat16)
+    return Pair(config), JointLoss(config), joint_batches, validate
 
 
-def _paper(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
+def _paper(config: TrainConfig, pictures: Pictures, request: TrainRequest) -> Parts:
     assert config.alternation is not None
-    validate = AlternatingValidation(pictures, config, device)
+    validate = AlternatingValidation(pictures, config, request.device)
     return Trio(width=config.channels), AlternatingLoss(config.alternation), grey_batches, validate
 
 
-def _virtual(config: TrainConfig, pictures: Pictures, device: str) -> Parts:
-    validate = VirtualValidation(pictures, config, device)
+def _virtual(config: TrainConfig, pictures: Pictures, request: TrainRequest) -> Parts:
+    validate = VirtualValidation(pictures, config, request.device, bfloat16=request.bfloat16)
     return ColourTrio(config), VirtualLoss(config), virtual_batches, validate
 
 
-_PARTS: Final[Mapping[str, Callable[[TrainConfig, Pictures, str], Parts]]] = {
+_PARTS: Final[Mapping[str, Callable[[TrainConfig, Pictures, TrainRequest], Parts]]] = {
     "postprocess": _postprocess,
     "joint": _joint,
     "paper": _paper,

@@ -140,10 +140,16 @@ def condition_of_settings(settings: JpegSettings) -> np.ndarray[tuple[int, ...],
 
 @final
 class JointValidation:
-    """On held-out crops at three steps: what the pair adds in PSNR, and how its streams' sizes compare."""
+    """On held-out crops at three steps: what the pair adds in PSNR, and how its streams' sizes compare.
 
-    def __init__(self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48) -> None:
+    `bfloat16` is for what the networks compute.
+    """
+
+    def __init__(
+        self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48, bfloat16: bool = True
+    ) -> None:
         self._device = device
+        self._bfloat16 = bfloat16
         self._scale = config.scale
         images = to_tensor(pictures.held_out_crops(config.crop, most))
         self.batches = {
@@ -174,14 +180,14 @@ class JointValidation:
     def chain(self, network: nn.Module, batch: JointBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The description (on the device), what the decoder shows, what post-processing makes of it, and bits."""
         vector = batch.condition.to(self._device)
-        with torch.autocast(torch.device(self._device).type, torch.bfloat16):
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=self._bfloat16):
             described: Tensor = network.get_submodule("description")(batch.image.to(self._device), vector)
         described = described.float().clamp(0, 1)
         decoded, bits = coded(described, batch.settings)
         return described, decoded, self._restored(network, decoded, batch), bits
 
     def _restored(self, network: nn.Module, decoded: Tensor, batch: JointBatch) -> Tensor:
-        with torch.autocast(torch.device(self._device).type, torch.bfloat16):
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=self._bfloat16):
             restored: Tensor = network.get_submodule("postprocess")(
                 decoded.to(self._device), batch.condition.to(self._device)
             )

@@ -137,8 +137,10 @@ def virtual_batches(pictures: Pictures, config: TrainConfig, seed: int, start: i
 class VirtualValidation:
     """What `JointValidation` measures, and how near the virtual codec comes to the chain that it imitates."""
 
-    def __init__(self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48) -> None:
-        self._joint = JointValidation(pictures, config, device, most=most)
+    def __init__(
+        self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48, bfloat16: bool = True
+    ) -> None:
+        self._joint = JointValidation(pictures, config, device, most=most, bfloat16=bfloat16)
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         """PSNRs in dB; `fidelity` is the virtual codec's, of what post-processing really made."""

@@ -6,19 +6,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from service.errors import BadModel, BadOption
 from service.networks import PostprocessNet
 from service.training import TrainReport, TrainRequest, train
 from service.training.checkpoint import CHECKPOINT, Progress, load_average, read_progress, save_checkpoint
+from service.training.data import Pictures
+from service.training.joint import JointValidation, Pair
 from service.training.loop import LOG, learning_rate, take_over
-from service.training.recipes import RECIPES, smoke
+from service.training.recipes import RECIPES, joint_2, smoke
+from service.training.virtual import ColourTrio, VirtualValidation
 
 
 def request(data: Path, out: Path, **more: object) -> TrainRequest:
@@ -46,6 +53,50 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(photographs: Path, tmp_path
     whole, parts = (load_average(tmp_path / run / CHECKPOINT) for run in ("whole", "parts"))
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@contextmanager
+def computed() -> Iterator[set[torch.dtype]]:
+    """What convolutions give in the time of the block."""
+    seen: set[torch.dtype] = set()
+
+    def look(module: nn.Module, _: object, output: object) -> None:
+        if isinstance(module, nn.Conv2d) and isinstance(output, Tensor):
+            seen.add(output.dtype)
+
+    handle = register_module_forward_hook(look)
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize(("bfloat16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_networks_learn_and_are_measured_in_the_precision_asked_for(
+    photographs: Path, tmp_path: Path, bfloat16: bool, dtype: torch.dtype
+) -> None:
+    with computed() as seen:
+        train(request(photographs, tmp_path / "run", steps=1, bfloat16=bfloat16))
+    assert seen == {dtype}
+
+
+@pytest.mark.parametrize(("bfloat16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+@pytest.mark.parametrize(("make", "validation"), [(Pair, JointValidation), (ColourTrio, VirtualValidation)])
+def test_several_networks_are_measured_in_the_precision_asked_for(
+    photographs: Path,
+    bfloat16: bool,
+    dtype: torch.dtype,
+    make: type[Pair | ColourTrio],
+    validation: type[JointValidation | VirtualValidation],
+) -> None:
+    config = replace(joint_2(), channels=8, blocks=1, description_channels=8, description_blocks=1, crop=32)
+    validate = validation(Pictures(photographs, smallest=32), config, "cpu", most=1, bfloat16=bfloat16)
+    network = make(config)
+    with torch.no_grad(), computed() as seen:
+        validate(network)
+        validate.rows(network)
+    assert dtype in seen
+    assert bfloat16 or seen == {torch.float32}
 
 
 def test_a_signal_ends_a_run_with_its_checkpoint_written(photographs: Path, tmp_path: Path) -> None:
