@@ -18,15 +18,23 @@ ARGUMENTS: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "postprocess-2": ("postprocess", {"scale": 2, "channels": 8, "blocks": 1}),
     "description-2": ("description", {"channels": 8, "blocks": 1}),
 }
+FULL_SIZE: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
+    "description-1": ("description", {"scale": 1, "channels": 8, "blocks": 1})
+}
 
 
-def make_store(root: Path, *, strength: float = 0.02, name: str = "tiny", seed: int = 0) -> ModelStore:
-    """Write one model and make it the default. `strength` is how much its networks change a picture."""
+def make_store(
+    root: Path, *, strength: float = 0.02, name: str = "tiny", seed: int = 0, full_size: bool = False
+) -> ModelStore:
+    """Write one model and make it the default. `strength` is how much its networks change a picture.
+
+    With `full_size` it describes at scale 1, too.
+    """
     folder = root / name
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     entries = {}
-    for key, (architecture, arguments) in ARGUMENTS.items():
+    for key, (architecture, arguments) in (ARGUMENTS | (FULL_SIZE if full_size else {})).items():
         network = build(architecture, arguments)
         weights = network.state_dict()
         weights["tail.weight"] = strength * torch.randn_like(weights["tail.weight"])

@@ -24,11 +24,11 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
-    return make_store(tmp_path_factory.mktemp("store"), strength=0.2)
+    return make_store(tmp_path_factory.mktemp("store"), strength=0.2, full_size=True)
 
 
 @pytest.mark.parametrize("name", DEVICES)
-@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-2"])
+@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-1", "description-2"])
 def test_a_tile_has_the_same_bytes_in_every_batch(store: ModelStore, key: str, name: str) -> None:
     device = Accelerator(name)
     network = device.prepare(store, store.default, key)

@@ -17,10 +17,10 @@ VECTOR = np.linspace(-1, 1, CONDITION_SIZE, dtype=np.float32)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
-    return make_store(tmp_path_factory.mktemp("store"), strength=0.2)
+    return make_store(tmp_path_factory.mktemp("store"), strength=0.2, full_size=True)
 
 
-@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-2"])
+@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-1", "description-2"])
 def test_a_tiled_result_equals_the_whole_one(store: ModelStore, key: str) -> None:
     direct = DirectRunner()
     network = direct.prepare(store, store.default, key)
