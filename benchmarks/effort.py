@@ -28,11 +28,11 @@ WHAT = (
     "and its scans optimised",
     "and the modes that are best for every fifth image",
     "and those that are best for every fiftieth",
-    "all modes, a third pass of the quantiser",
-    "and six neighbouring settings of the encoder",
-    "as 4, and 3 rounds of gradient descent on the description",
-    "as 5, and 8 rounds",
-    "as 6, and 20 rounds",
+    "and one round of gradient descent on the description",
+    "2 rounds",
+    "4 rounds",
+    "8 rounds, all modes, a third pass of the quantiser",
+    "20 rounds, and six neighbouring settings of the encoder before",
 )
 
 

@@ -52,10 +52,11 @@ class Levers:
         yield "our tables, trellis, masking: the encoder alone", self._plain(_FULL, {})
         yield "half size, the encoder, bicubic", self._plain(_HALF, {})
         yield "ordinary JPEG, post-processing", self._foreign
-        yield "the encoder, post-processing, 4:2:0", self._restored(_FULL)
-        yield "the encoder, post-processing, 4:4:4", self._restored(_FULL_CHROMA)
+        yield "the encoder, post-processing, 4:2:0", self._restored(_FULL, learned=False)
+        yield "learned description, the encoder, post-processing, 4:2:0", self._restored(_FULL)
+        yield "learned description, the encoder, post-processing, 4:4:4", self._restored(_FULL_CHROMA)
         yield "half size, the encoder, post-processing", self._restored(_HALF, learned=False)
-        yield "learned description, the encoder, post-processing", self._restored(_HALF)
+        yield "learned description of half size, the encoder, post-processing", self._restored(_HALF)
         yield "the best mode of each image, scans optimised: effort 4", self._whole(4)
         yield "and the description optimised for each image: effort 9", self._whole(9)
 

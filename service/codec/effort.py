@@ -31,9 +31,9 @@ EFFORTS: Final = (
     Effort(least_share=2, polish=True, passes=2),
     Effort(least_share=0.2, polish=True, passes=2),
     Effort(least_share=0.02, polish=True, passes=2),
-    Effort(least_share=0, polish=True, passes=3),
-    Effort(least_share=0, polish=True, passes=3, neighbours=True),
-    Effort(least_share=0.02, polish=True, passes=2, rounds=3, stride=0.5, coarser=1.05),
+    Effort(least_share=0.02, polish=True, passes=2, rounds=1, stride=0.8, coarser=1.02),
+    Effort(least_share=0.02, polish=True, passes=2, rounds=2, stride=0.6, coarser=1.04),
+    Effort(least_share=0.02, polish=True, passes=2, rounds=4, stride=0.5, coarser=1.05),
     Effort(least_share=0, polish=True, passes=3, rounds=8, stride=0.35, coarser=1.08),
     Effort(least_share=0, polish=True, passes=3, neighbours=True, rounds=20, stride=0.2, coarser=1.1),
 )
