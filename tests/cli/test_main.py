@@ -9,8 +9,8 @@ import pytest
 
 from service import __version__
 from service.cli import VERBS, main
-from service.settings import describe
-from service.store import Manifest, NetworkEntry, model_id
+from service.settings import default_model_store, describe
+from service.store import Manifest, ModelStore, NetworkEntry, model_id
 
 
 def test_every_verb_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +83,8 @@ def test_a_check_opens_what_can_be_opened(
     assert main(["serve", "--check"]) == 0
     told = capsys.readouterr().err
     assert "nothing reads VCODEC_PROT; did you mean VCODEC_PORT?" in told
-    assert "ready to serve standard-1 (4f6c3978)" in told
+    default = ModelStore(default_model_store()).default
+    assert f"ready to serve {default.name} ({default.id})" in told
     monkeypatch.setenv("VCODEC_MODEL_STORE", str(tmp_path))
     assert main(["serve", "--check"]) == 2
     assert "the model store is empty" in capsys.readouterr().err
