@@ -56,8 +56,8 @@ sbom: $(VENV)/.supply ## list what the image and this environment hold, as Cyclo
 	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
 	    --output-reproducible --output-file dist/sbom-environment.cdx.json
 
-fuzz: $(VENV)/.dev ## look for half an hour for what breaks it; ARGS="--minutes 5 --only http" for less
-	$(BIN)/python -m tests.fuzz $(ARGS)
+fuzz: $(VENV)/.dev ## look for half an hour for what breaks it; FUZZ_SECONDS=300 ARGS="--only http" for less
+	$(BIN)/python -m tests.fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(ARGS)
 
 clean: ## remove what make made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -35,7 +35,9 @@ class Served:
     def deaths(self) -> int:
         """How many workers have ended, whatever the reason."""
         text = httpx2.get(f"{self.url}/metrics", timeout=30).text
-        return sum(int(float(count)) for count in re.findall(r"^vcodec_worker_restarts_total\{.*\} (\S+)$", text, re.M))
+        counts = re.findall(r"^vcodec_worker_restarts_total\{.*\} (\S+)$", text, re.M)
+        assert counts, "no metric tells of workers that ended"
+        return sum(int(float(count)) for count in counts)
 
     def workers(self) -> list[int]:
         """The process ids of the workers."""

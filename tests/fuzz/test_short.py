@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -11,15 +12,14 @@ import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, UnidentifiedImageError
 
-from service.errors import BadOption
-from service.jobs import CompressOptions
-from tests.fuzz import campaign, contract, sockets
-from tests.fuzz.images_over_http import post
+from tests.fuzz import campaign, contract, options, sockets
+from tests.fuzz.images_over_http import check_picture, post
 from tests.fuzz.mutate import mutate
 from tests.fuzz.seeds import seeds
 from tests.fuzz.server import Served, serving
-from tests.fuzz.targets import TARGETS, check
+from tests.fuzz.targets import TARGETS, Finding, check
 
 FOUND = Path(__file__).parent / "found"  # inputs that once broke something, named by target
 
@@ -50,15 +50,15 @@ def test_the_guided_fuzzer_runs(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*-*"))
 
 
-@given(st.dictionaries(st.sampled_from(list(CompressOptions.__dataclass_fields__)) | st.text(max_size=8), st.text()))
-def test_any_options_are_read_or_refused_by_name(options: dict[str, str]) -> None:
-    try:
-        read = CompressOptions.parse(options)
-    except BadOption as error:
-        assert error.detail  # noqa: PT017
-    else:
-        assert set(options) <= set(CompressOptions.__dataclass_fields__)
-        assert 0 <= read.effort <= 9
+@given(options.OPTIONS)
+def test_any_options_are_read_or_refused_by_name(wished: dict[str, str]) -> None:
+    options.check(wished)
+
+
+def test_options_are_tried_for_as_long_as_wanted() -> None:
+    tried, fault = options.explore(0.1, Random(0))
+    assert tried >= 100
+    assert fault is None
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,18 @@ def test_broken_images_end_no_worker(served: Served) -> None:
     assert statuses >= {200, 422}
 
 
+def test_an_answer_with_another_picture_is_a_finding() -> None:
+    def answer(size: str, content: bytes) -> httpx2.Response:
+        return httpx2.Response(200, headers={"vcodec-size": size, "vcodec-scale": "2"}, content=content)
+
+    picture = io.BytesIO()
+    Image.new("L", (5, 4)).save(picture, "JPEG")
+    check_picture(answer("9x8", picture.getvalue()), is_restoring=False)
+    for size, content in (("11x8", picture.getvalue()), ("9x8", b""), ("9x8", seeds()["png"])):
+        with pytest.raises((Finding, UnidentifiedImageError)):
+            check_picture(answer(size, content), is_restoring=False)
+
+
 def test_malformed_conversations_end_well(served: Served) -> None:
     random = Random(2)
     for _ in range(80):
@@ -86,7 +98,7 @@ def test_the_contract_is_kept(served: Served) -> None:
     labels = list(contract.routes(served.url))
     assert {"POST /compress", "POST /decompress", "GET /healthz"} <= set(labels)
     for label in labels:
-        contract.explore(served.url, label, 6)
+        assert contract.explore(served.url, label, 6)
 
 
 @given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), max_size=4))
