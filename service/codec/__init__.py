@@ -130,7 +130,8 @@ class VirtualCodec:
         find = at_target if options.target else at_quality
         best = find(trials, model.operating, options)
         with stopwatch.stage("encode"):
-            coded = codec.polish(best.coded) if effort.polish else best.coded
+            is_final = options.max_bytes is not None or options.max_bpp is not None  # a size is that of the last bytes
+            coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
             stream = bitstream.insert(coded, best.header)
         check_deadline(deadline)
         quality = options.quality or DEFAULT_QUALITY

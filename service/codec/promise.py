@@ -12,6 +12,7 @@ import math
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from service.codec.trial import Trial, Trials, mean_squared_error
@@ -48,11 +49,19 @@ def move_into_promise(trials: Trials, quality: int, trial: Trial) -> float:
 
 def ordinary_jpeg(trials: Trials, quality: int) -> tuple[int, float]:
     """Bytes and PSNR (dB, all samples) of the image as an ordinary JPEG: libjpeg's tables, 4:2:0, optimised."""
+    if quality not in trials.ordinary:
+        size_bytes, shown = ordinary_picture(trials, quality)
+        error = mean_squared_error(shown, trials.pixels)
+        trials.ordinary[quality] = size_bytes, 10 * math.log10(255**2 / max(error, 1e-3))
+    return trials.ordinary[quality]
+
+
+def ordinary_picture(trials: Trials, quality: int, *, subsampling: int = 2) -> tuple[int, NDArray[np.uint8]]:
+    """The bytes of the image as an ordinary JPEG, and what that shows; `subsampling` is 2 (4:2:0) or 0 (4:4:4)."""
     file = io.BytesIO()
     # Pillow gives an optimised JPEG a byte a pixel to write into, which noise in a narrow picture does not fit: there
     # most of what is coded is padding.
     ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, _ROOM_BYTES)
-    Image.fromarray(trials.pixels).save(file, "JPEG", quality=quality, subsampling=2, optimize=True)
+    Image.fromarray(trials.pixels).save(file, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
     with Image.open(file, formats=("JPEG",)) as shown:
-        error = mean_squared_error(np.asarray(shown), trials.pixels)
-    return file.getbuffer().nbytes, 10 * math.log10(255**2 / max(error, 1e-3))
+        return file.getbuffer().nbytes, np.asarray(shown)

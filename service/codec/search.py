@@ -9,12 +9,13 @@ from typing import Final
 
 from service.bitstream import SEGMENT_BYTES
 from service.codec.effort import EFFORTS, Effort
+from service.codec.guess import likely_quality
 from service.codec.operating import COARSEST_STEP, FINEST_STEP, Mode, OperatingPoint, OperatingTable
 from service.codec.promise import move_into_promise
 from service.codec.refine import descended, neighbours
 from service.codec.solve import largest
 from service.codec.trial import Trial, Trials
-from service.codecs import JpegSettings
+from service.codecs import JpegSettings, quantisation_tables
 from service.errors import BadOption, UnreachableTarget
 from service.jobs import DEFAULT_QUALITY, CompressOptions
 from service.metrics import ms_ssim
@@ -129,6 +130,7 @@ def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOption
             first=-math.log(first),
             slope=_LOG_BYTES_PER_LOG_STEP,
             tolerance=_CLOSE_LOG_BYTES,
+            key=lambda place: _tables(trials.settings(mode, math.exp(-place))),
         )
         smallest = min(smallest, round(math.exp(-value)))
         return trials.measure(mode, *found) if found else None
@@ -191,6 +193,7 @@ def _reaching(
             first=math.log(first),
             slope=_DB_PER_LOG_STEP,
             tolerance=_CLOSE_DB,
+            key=lambda place: _tables(trials.settings(mode, math.exp(place))),
         )
         nearest = max(nearest, values[-1])  # at the finest step, where every search for too much ends: it can be had
         return found
@@ -221,7 +224,7 @@ def _best_of_modes(
     What the first mode finds tells at which exchange rate the target lies, and so where to begin with the others and
     which of them are worth it. Where the likely ones fail, every mode is tried.
     """
-    worth = table.worth(DEFAULT_QUALITY)
+    worth = table.worth(likely_quality(trials, options))
     first = _points(trials, table, options, worth)[0]
     best = meet(first.mode, first.step)
     if best is not None:
@@ -245,6 +248,11 @@ def _coarser_and_descended(trials: Trials, table: OperatingTable, best: Trial, e
         coarser = replace(best.settings, step=_bounded(best.step * effort.coarser))
         start = trials.measure(best.mode, coarser)
         yield from descended(trials, start, table.worth_at(best.mode, best.step), effort, polish=effort.polish)
+
+
+def _tables(settings: JpegSettings) -> bytes:
+    """What of a step makes a stream: entries are whole numbers, so that steps near each other make the same."""
+    return b"".join(table.tobytes() for table in quantisation_tables(settings))
 
 
 def _bounded(step: float) -> float:

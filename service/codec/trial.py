@@ -75,7 +75,10 @@ class Trial:
 
 @final
 class Trials:
-    """Makes trials of one image with one model and codec."""
+    """Makes trials of one image with one model and codec.
+
+    `ordinary` keeps bytes and PSNR of the image as an ordinary JPEG, by quality.
+    """
 
     def __init__(
         self,
@@ -88,6 +91,7 @@ class Trials:
         passes: int = 2,
     ) -> None:
         self.pixels = pixels
+        self.ordinary: dict[int, tuple[int, float]] = {}
         self._passes = passes
         self._model = model
         self._codec = codec

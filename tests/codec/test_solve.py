@@ -58,3 +58,30 @@ def test_a_staircase_ends_on_the_right_side() -> None:
     assert place is not None
     assert value >= 33
     assert place == pytest.approx(5 / 3 + 1 / 3, abs=0.05)
+
+
+def test_places_that_mean_the_same_are_evaluated_once() -> None:
+    places: list[float] = []
+
+    def evaluate(x: float) -> tuple[float, float]:
+        places.append(x)
+        return 40 - 2 * math.floor(2 * x), x
+
+    best, value = largest(
+        evaluate,
+        wanted=33.0,
+        low=0.0,
+        high=5.5,
+        first=1.0,
+        slope=-3.0,
+        tolerance=0.02,
+        key=lambda x: math.floor(2 * x),
+    )
+    assert best is not None
+    assert (math.floor(2 * best), value) == (3, 34)
+    assert len({math.floor(2 * place) for place in places}) == len(places)
+
+
+def test_an_end_that_stands_still_is_left_behind() -> None:
+    _, evaluations = solved(lambda x: 45 - math.exp(x), 30.0, first=1.0, tolerance=0.01)
+    assert evaluations <= 8
