@@ -53,6 +53,12 @@ class Checker:
                 raise RuntimeError(f"{request.label}: {answer.status} {answer.content[:300]!r}")
             self._right[_key(request)] = _digest(answer.content)
 
+    def afresh(self, honest: Honest) -> Checker:
+        """One that knows the same answers and has counted nothing yet."""
+        other = Checker(self._sender, honest)
+        other._right = dict(self._right)
+        return other
+
     def send(self, request: Request) -> Answer:
         """Send it and judge what comes back."""
         answer = self._sender.send(request)

@@ -57,8 +57,9 @@ def play(scenario: Scenario, capacity_per_s: float) -> Facts:
         calm_s = subject.wait_until_calm()
         sender.close()
         after = _state(subject)
-        calm = Checker(sender, Honest())
-        calm.learn(everyday)
+        afterwards = checker.afresh(Honest())
+        for request in everyday:
+            afterwards.send(request)
         sender.close()
         sent_by_label = {label: sum(it.label == label for it in report.samples) for label in scenario.deaths_by_request}
         caused = len(scene.deaths_caused) + sum(
@@ -70,6 +71,7 @@ def play(scenario: Scenario, capacity_per_s: float) -> Facts:
             "offered_per_s": round(rate_per_s, 1),
             "seconds": scenario.seconds,
             **checker.summary(),
+            "lost_afterwards": len(afterwards.lost),
             "answered_per_s": round(report.images_per_s, 1),
             "latency_ms": {f"p{percent}": round(report.latency_ms(percent)) for percent in (50, 99, 100)},
             **({"refusal_p50_ms": round(report.refusal_ms(50))} if any(it.is_refusal for it in report.samples) else {}),

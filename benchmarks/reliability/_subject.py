@@ -60,14 +60,18 @@ class Subject:
 
     def deaths(self) -> int:
         """How many workers have ended since the server began, as it counts them."""
-        return int(sum(float(count) for _, count in _DEATHS.findall(self.get("/metrics"))))
+        counts = _DEATHS.findall(self.get("/metrics"))
+        assert counts, "no metric tells of workers that ended"
+        return int(sum(float(count) for _, count in counts))
 
     def wait_until_calm(self) -> float:
         """Wait until every worker is warm and nothing is being done; the seconds it took. Raises `TimeoutError`."""
         start = time.monotonic()
         while time.monotonic() < start + _CALM_S:
             text = self.get("/metrics")
-            if len(_UP.findall(text)) >= self.workers_wanted and not any(map(float, _BUSY.findall(text))):
+            busy = _BUSY.findall(text)
+            assert busy, "no metric tells of what is being done"
+            if len(_UP.findall(text)) >= self.workers_wanted and not any(map(float, busy)):
                 return time.monotonic() - start
             time.sleep(0.1)
         raise TimeoutError(f"the server is not calm again after {_CALM_S:g} seconds")

@@ -105,6 +105,64 @@ def test_a_slope_is_in_percent_an_hour_with_its_error() -> None:
         slope(hours[:20], [1.0] * 20)
 
 
+def test_answers_afterwards_are_compared_with_those_of_before() -> None:
+    checker = Checker(Scripted(*(Answer(status=OK, content=it) for it in (b"right", b"right", b"other"))), Honest())
+    checker.learn([PICTURE])
+    afterwards = checker.afresh(Honest())
+    for _ in range(2):
+        afterwards.send(PICTURE)
+    assert len(afterwards.lost) == 1
+    assert checker.lost == []
+
+
+def a_day(**changes: object) -> dict[str, object]:
+    state = {"descriptors": {"server": 11, "workers": 12}}
+    day = {"requests": 9, "lost": 0, "outcomes": {"compress: 200": 9}, "facts": {}, "before": state, "after": state}
+    return day | changes
+
+
+def wrong_with(name: str, **changes: object) -> list[str]:
+    return failures({"scenarios": {name: a_day(**changes)}})
+
+
+def test_a_day_on_which_nothing_happened_proves_nothing() -> None:
+    heavy: dict[str, dict[str, object]] = {
+        "overload_2x": {"outcomes": {f"compress: {FULL}": 1}},
+        "overload_10x": {"outcomes": {f"compress: {FULL}": 1}},
+        "poison": {"outcomes": {f"poison: {POISON}": 1}},
+        "kill_9": {"facts": {"workers killed": 1}},
+        "freeze": {"facts": {"workers stopped": 1}},
+        "clock_jump": {"facts": {"the server's clock": ["Sun, 22 Nov 2026 19:09:18", "Sat, 21 Nov 2026 19:09:29"]}},
+        "out_of_memory": {"outcomes": {"poison: 503 unavailable": 1}},
+        "vanishing_clients": {"facts": {"vanished": 8}},
+        "slow_clients": {"facts": {"how they ended": {"a head: 408": 3, "a body: 408": 3, "reading: 200": 1}}},
+    }
+    light: dict[str, dict[str, object]] = {
+        "kill_9": {"facts": {"workers killed": 0}},
+        "freeze": {"facts": {"workers stopped": 0}},
+        "clock_jump": {"facts": {"the server's clock": ["Sun, 22 Nov 2026 19:09:18", "Sun, 22 Nov 2026 19:09:29"]}},
+        "vanishing_clients": {"facts": {"vanished": 0}},
+        "slow_clients": {"facts": {"how they ended": {"a head: 408": 3, "a body: sent": 3}}},
+    }
+    assert set(heavy) == set(SCENARIOS) - {"full_disk"}
+    for name, day in heavy.items():
+        assert wrong_with(name, **day) == []
+        assert len(wrong_with(name, **light.get(name, {}))) == 1, name
+
+
+def test_what_is_left_behind_is_wrong() -> None:
+    assert wrong_with("full_disk") == []
+    assert len(wrong_with("full_disk", lost_afterwards=1)) == 1
+    assert len(wrong_with("full_disk", after={"descriptors": {"server": 99, "workers": 12}})) == 1
+    assert len(wrong_with("repeat", wanted=10)) == 1
+
+
+@pytest.mark.parametrize(("percent", "plus_minus", "is_wrong"), [(0.1, 0.2, False), (3, 0.5, True), (0, 20, True)])
+def test_a_measurement_that_wavers_shows_no_flat_memory(percent: float, plus_minus: float, is_wrong: bool) -> None:
+    memory = {"server": {"percent_an_hour": percent, "plus_minus": plus_minus}}
+    assert bool(wrong_with("soak", memory=memory)) is is_wrong
+
+
 def test_the_page_is_written_from_what_was_measured_and_nothing_was_lost() -> None:
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert RESULTS.with_suffix(".md").read_text(encoding="utf-8") == markdown(found)
