@@ -33,6 +33,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anchors", type=_names, metavar="NAME,...", help="the standard codecs to compare with")
     parser.add_argument("--no-foreign", action="store_true", help="leave out other people's JPEGs")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the standard codecs' figures between runs")
+    parser.add_argument(
+        "--ssimulacra2", action="store_true", help="measure that too: slow, needs the extra of that name"
+    )
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="images at once (default 2)")
     parser.add_argument("--resume", action="store_true", help="keep the figures that OUT has already")
     parser.add_argument(
@@ -63,6 +66,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         quick=arguments.quick,
         workers=arguments.jobs,
         resume=arguments.resume,
+        ssimulacra2=arguments.ssimulacra2,
         **{name: value for name, value in given.items() if value is not None},
     )
     codec = open_codec(CodecWish(model_store=arguments.model_store, device=arguments.device))

@@ -80,6 +80,7 @@ def measure_anchors(
     cache_dir: Path,
     *,
     workers: int = 2,
+    with_ssimulacra2: bool = False,
     progress: Callable[[str], None],
 ) -> list[Point]:
     """Measure `sweeps` (names of anchors -> settings) on every picture, or take that from the cache.
@@ -93,7 +94,7 @@ def measure_anchors(
         pixels = picture.pixels()
         found: list[Point] = []
         for name, settings in sweeps.items():
-            measured = _measure_or_recall(ANCHORS[name], pixels, settings, cache_dir)
+            measured = _measure_or_recall(ANCHORS[name], pixels, settings, cache_dir, with_ssimulacra2)
             found += [_point(picture, name, pixels, setting, measured[f"{setting:g}"]) for setting in settings]
             progress(f"{name} {picture.set}/{picture.name}")
         return found
@@ -114,20 +115,28 @@ def check_anchors(names: Iterable[str]) -> None:
         raise BadOption(f"no anchor {unknown[0]!r}; have {', '.join(ANCHORS)}")
 
 
-def _measure_or_recall(anchor: Anchor, pixels: Pixels, settings: Sequence[float], cache_dir: Path) -> Measured:
+def _measure_or_recall(
+    anchor: Anchor, pixels: Pixels, settings: Sequence[float], cache_dir: Path, with_ssimulacra2: bool
+) -> Measured:
     path = cache_dir / digest(pixels)[:24] / f"{anchor.key()}.json"
     measured: Measured = json.loads(path.read_text()) if path.exists() else {}
-    missing = [setting for setting in settings if f"{setting:g}" not in measured]
+    missing = [
+        setting
+        for setting in settings
+        if f"{setting:g}" not in measured or (with_ssimulacra2 and measured[f"{setting:g}"].get("ssimulacra2") is None)
+    ]
     if missing:
-        measured |= {f"{setting:g}": _measure(anchor, pixels, setting) for setting in missing}
+        measured |= {f"{setting:g}": _measure(anchor, pixels, setting, with_ssimulacra2) for setting in missing}
         path.parent.mkdir(exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}.part")
         unfinished.write_text(json.dumps(measured, indent=0))
         os.replace(unfinished, path)
+    if not with_ssimulacra2:
+        measured = {setting: {**found, "ssimulacra2": None} for setting, found in measured.items()}
     return measured
 
 
-def _measure(anchor: Anchor, pixels: Pixels, setting: float) -> dict[str, Any]:
+def _measure(anchor: Anchor, pixels: Pixels, setting: float, with_ssimulacra2: bool) -> dict[str, Any]:
     start = time.perf_counter()
     stream = anchor.encode(pixels, setting)
     encoded = time.perf_counter()
@@ -135,7 +144,7 @@ def _measure(anchor: Anchor, pixels: Pixels, setting: float) -> dict[str, Any]:
         restored = np.asarray(image.convert("L" if pixels.ndim == 2 else "RGB"))
     decoded = time.perf_counter()
     times = {"compress_s": round(encoded - start, 6), "restore_s": round(decoded - encoded, 6)}
-    return {"bytes": len(stream), **vars(similarity(pixels, restored)), **times}
+    return {"bytes": len(stream), **vars(similarity(pixels, restored, with_ssimulacra2=with_ssimulacra2)), **times}
 
 
 def _point(picture: Picture, name: str, pixels: Pixels, setting: float, measured: Mapping[str, Any]) -> Point:

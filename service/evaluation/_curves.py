@@ -22,10 +22,14 @@ MIN_SHARE: Final = 0.9  # of the pictures must reach a rate for their mean to be
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A column of points.csv. Similarities are interpolated as -10 log10(1 - x), and averaged as they are."""
+    """A column of points.csv. Similarities are interpolated as -10 log10(1 - x), and averaged as they are.
+
+    An optional one is left out of reports on points that lack it.
+    """
 
     label: str
     is_similarity: bool = False
+    is_optional: bool = False
 
     def scaled(self, value: float) -> float:
         """From a column's value to the scale of curves."""
@@ -41,6 +45,7 @@ METRICS: Final = {
     "psnr_y": Metric(label="PSNR Y"),
     "ssim": Metric(label="SSIM", is_similarity=True),
     "ms_ssim": Metric(label="MS-SSIM", is_similarity=True),
+    "ssimulacra2": Metric(label="SSIMULACRA2", is_optional=True),
 }
 
 

@@ -32,6 +32,7 @@ from service.evaluation._journal import Journal
 from service.evaluation._pictures import Picture, find_pictures
 from service.evaluation._points import COLUMNS, Point
 from service.evaluation._report import results_markdown
+from service.evaluation._ssimulacra2 import MISSING, is_available
 from service.evaluation._summary import Summary, summarise
 from service.evaluation._sweep import TestedCodec, Variant, key_of, sweep
 
@@ -55,7 +56,7 @@ class EvaluateConfig:
     standard codecs; JPEG is always among them. `foreign_kinds` are kinds of other people's JPEGs to restore
     (none: skip that). `cache_dir` keeps the standard codecs' measurements, by default in the user's cache.
     With `resume` the rows that `out_dir` already has are not measured again: for an interrupted run of the
-    same model.
+    same model. `ssimulacra2` measures that as well, where its package is installed.
     """
 
     data_dir: Path
@@ -70,6 +71,7 @@ class EvaluateConfig:
     workers: int = 2
     cache_dir: Path | None = None
     resume: bool = False
+    ssimulacra2: bool = False
 
     def __post_init__(self) -> None:
         check_anchors(self.anchors)
@@ -99,6 +101,9 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
             sweeps[name] = ANCHORS[name].settings
         else:
             notes.append(f"{ANCHORS[name].label} is missing: this Pillow was built without it.")
+    if config.ssimulacra2 and not is_available():
+        notes.append(MISSING)
+        config = replace(config, ssimulacra2=False)
     sweeps["jpeg"] = sorted({*sweeps["jpeg"], *map(float, config.qualities)})
 
     steps = len(pictures) * (len(sweeps) + len(config.variants) * len(config.qualities))
@@ -109,6 +114,7 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
         sweeps,
         config.cache_dir or default_cache_dir(),
         workers=config.workers,
+        with_ssimulacra2=config.ssimulacra2,
         progress=counter.step,
     )
     points = _measure_codec(codec, config, pictures, counter)
@@ -186,7 +192,11 @@ def _measure_codec(
         for variant in config.variants
         for quality in config.qualities
     }
-    journal.rows = [point for point in journal.rows if key_of(point) in wanted]
+    journal.rows = [
+        point
+        for point in journal.rows
+        if key_of(point) in wanted and not (config.ssimulacra2 and point.ssimulacra2 is None)
+    ]
     done = {key_of(point) for point in journal.rows}
     earlier_models = {point.codec: point.model for point in journal.rows}
     counter.step("resumed", len(done))
@@ -200,7 +210,16 @@ def _measure_codec(
         journal.add(point)
         counter.step(f"{point.codec} {point.setting:g} {point.set}/{point.image}")
 
-    sweep(codec, pictures, config.variants, config.qualities, workers=config.workers, done=done, found=found)
+    sweep(
+        codec,
+        pictures,
+        config.variants,
+        config.qualities,
+        workers=config.workers,
+        with_ssimulacra2=config.ssimulacra2,
+        done=done,
+        found=found,
+    )
     journal.finish(key_of)
     return journal.rows
 

@@ -8,14 +8,14 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
 from service import images
 from service.evaluation._pictures import Picture
-from service.evaluation._points import similarity
+from service.evaluation._points import Similarity, similarity
 from service.evaluation._sweep import TestedCodec
 from service.metrics import Pixels
 
@@ -146,10 +146,14 @@ def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, qu
         kind=kind,
         quality=quality,
         bytes=len(stream),
-        **{f"jpeg_{name}": value for name, value in vars(before).items()},
-        **vars(after),
+        **{f"jpeg_{name}": value for name, value in _measured(before).items()},
+        **_measured(after),
         restore_s=restore_s,
     )
+
+
+def _measured(found: Similarity) -> dict[str, Any]:
+    return {name: value for name, value in vars(found).items() if name != "ssimulacra2"}
 
 
 def _of_kind(pixels: Pixels, kind: str) -> Pixels:

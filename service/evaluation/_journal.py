@@ -59,7 +59,8 @@ def _read(path: Path, kind: type[Row]) -> list[Row]:
     parsers = {field.name: _PARSERS[str(field.type)] for field in fields(kind)}  # type: ignore[arg-type]
     with path.open(newline="", encoding="utf-8") as file:
         cells = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [kind(**{name: parse(row[name]) for name, parse in parsers.items()}) for row in cells]
+    # A file of an earlier version lacks what is measured since.
+    return [kind(**{name: parse(row.get(name, "")) for name, parse in parsers.items()}) for row in cells]
 
 
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from service import metrics
+from service.evaluation._ssimulacra2 import ssimulacra2
 
 EQUAL_DB: Final = 100.0  # stands for the infinite PSNR of equal pictures, so that means stay numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity:
-    """How near a restored picture is to its original; PSNR in dB, None where the picture is too small."""
+    """How near a restored picture is to its original; PSNR in dB. None where it is too small, or not asked for."""
 
     psnr_rgb: float
     psnr_y: float
     ssim: float | None
     ms_ssim: float | None
+    ssimulacra2: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Point:
     ms_ssim: float | None
     compress_s: float
     restore_s: float
+    ssimulacra2: float | None = None
 
     @property
     def bpp(self) -> float:
@@ -48,11 +51,11 @@ class Point:
 
 COLUMNS: Final = (
     *("set", "image", "codec", "setting", "width", "height", "bytes", "bpp", "scale", "model"),
-    *("psnr_rgb", "psnr_y", "ssim", "ms_ssim", "compress_s", "restore_s"),
+    *("psnr_rgb", "psnr_y", "ssim", "ms_ssim", "compress_s", "restore_s", "ssimulacra2"),
 )
 
 
-def similarity(original: metrics.Pixels, restored: metrics.Pixels) -> Similarity:
+def similarity(original: metrics.Pixels, restored: metrics.Pixels, *, with_ssimulacra2: bool = False) -> Similarity:
     """Measure a restored picture. Both [H, W, 3] or both [H, W]."""
     side = min(original.shape[:2])
     return Similarity(
@@ -60,4 +63,5 @@ def similarity(original: metrics.Pixels, restored: metrics.Pixels) -> Similarity
         psnr_y=min(metrics.psnr_y(original, restored), EQUAL_DB),
         ssim=metrics.ssim(original, restored) if side >= metrics.SSIM_MIN_SIDE else None,
         ms_ssim=metrics.ms_ssim(original, restored) if side >= metrics.MS_SSIM_MIN_SIDE else None,
+        ssimulacra2=ssimulacra2(original, restored) if with_ssimulacra2 else None,
     )

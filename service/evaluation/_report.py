@@ -59,6 +59,8 @@ def _means_section(summary: Summary) -> str:
     parts = ["## Means at equal rates", "Where nine tenths of the images reach the rate."]
     for metric, properties in METRICS.items():
         rows = [row for row in summary.means if row.metric == metric]
+        if not rows:
+            continue
         digits = 4 if properties.is_similarity else 2
         parts.append(f"### {properties.label}")
         parts.append(
@@ -122,11 +124,12 @@ def _times_section(summary: Summary) -> str:
 
 
 def _by_metric(cells: Mapping[tuple[str, str], Mapping[str, BdRate]], show: Callable[[BdRate], str]) -> str:
+    measured = [name for name in METRICS if any(name in of_metric for of_metric in cells.values())]
     rows = [
-        [set_name, label_of(codec), *(show(of_metric[metric]) for metric in METRICS)]
+        [set_name, label_of(codec), *(show(of_metric[name]) for name in measured)]
         for (set_name, codec), of_metric in cells.items()
     ]
-    return _table(["set", "codec", *(metric.label for metric in METRICS.values())], rows)
+    return _table(["set", "codec", *(METRICS[name].label for name in measured)], rows)
 
 
 def _percent(row: BdRate) -> str:

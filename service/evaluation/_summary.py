@@ -119,8 +119,8 @@ def summarise(
         versions=versions,
         notes=tuple(notes),
         sets=tuple(_set_row(name, points) for name in dict.fromkeys(point.set for point in points)),
-        bd_rates=tuple(row for key in groups for row in _bd_rates(*key, groups)),
-        means=tuple(_mean_row(*key, metric, groups[key]) for key in groups for metric in METRICS),
+        bd_rates=tuple(row for key in groups for row in _bd_rates(*key, groups, _measured(points))),
+        means=tuple(_mean_row(*key, metric, groups[key]) for key in groups for metric in _measured(points)),
         qualities=tuple(row for key in groups if key[1] in variants for row in _quality_rows(*key, groups)),
         times=tuple(_time_row(*key, group) for key, group in groups.items()),
         foreign=tuple(foreign),
@@ -138,16 +138,26 @@ def by_set_and_codec(points: Iterable[Point]) -> Groups:
     return dict(sorted(groups.items(), key=lambda group: group[0][0]))
 
 
+def _measured(points: Iterable[Point]) -> list[str]:
+    """The metrics without those that are optional and that no point has."""
+    points = list(points)
+    return [
+        name
+        for name, metric in METRICS.items()
+        if not metric.is_optional or any(getattr(point, name) is not None for point in points)
+    ]
+
+
 def _set_row(name: str, points: Iterable[Point]) -> SetRow:
     sizes = {point.image: point.width * point.height for point in points if point.set == name}
     return SetRow(set=name, images=len(sizes), megapixels=round(sum(sizes.values()) / 1e6, 3))
 
 
-def _bd_rates(set_name: str, codec: str, groups: Groups) -> list[BdRate]:
+def _bd_rates(set_name: str, codec: str, groups: Groups, measured: Sequence[str]) -> list[BdRate]:
     if codec == "jpeg":
         return []
     rows = []
-    for metric in METRICS:
+    for metric in measured:
         anchor = curves(groups[set_name, "jpeg"], metric)
         test = curves(groups[set_name, codec], metric)
         for low, high in BD_RANGES_BPP:

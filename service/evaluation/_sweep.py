@@ -51,6 +51,7 @@ def sweep(
     qualities: Sequence[int],
     *,
     workers: int,
+    with_ssimulacra2: bool = False,
     done: Collection[PointKey] = (),
     found: Callable[[Point], None],
 ) -> None:
@@ -64,7 +65,7 @@ def sweep(
                 continue
             pixels = picture.pixels()
             png = as_png(pixels)
-            tasks = [pool.submit(_measure, codec, picture, pixels, png, v, q) for v, q in wanted]
+            tasks = [pool.submit(_measure, codec, picture, pixels, png, v, q, with_ssimulacra2) for v, q in wanted]
             for task in tasks:
                 found(task.result())
     finally:
@@ -78,7 +79,15 @@ def as_png(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, png: bytes, variant: Variant, quality: int) -> Point:
+def _measure(
+    codec: TestedCodec,
+    picture: Picture,
+    pixels: Pixels,
+    png: bytes,
+    variant: Variant,
+    quality: int,
+    with_ssimulacra2: bool,
+) -> Point:
     start = time.perf_counter()
     compressed = codec.compress(png, replace(variant.options, quality=quality))
     compressed_at = time.perf_counter()
@@ -94,7 +103,7 @@ def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, png: bytes, v
         bytes=len(compressed.stream),
         scale=compressed.scale,
         model=compressed.model,
-        **vars(similarity(pixels, images.decode(restored.image))),
+        **vars(similarity(pixels, images.decode(restored.image), with_ssimulacra2=with_ssimulacra2)),
         compress_s=compressed_at - start,
         restore_s=restored_at - compressed_at,
     )
