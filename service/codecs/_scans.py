@@ -30,7 +30,7 @@ def check_scans(jpeg: bytes) -> None:
     """Raise `UndecodableImage` where a scan ends before its picture does, or the scans before the last bits of it.
 
     Bytes too many are no matter, before a marker or after the end. Costs about what decoding costs, 1 to 4 ms a
-    megapixel, and three times that for a progressive file. Data of arithmetic coding is not looked at: its encoders
+    megapixel and 2 to 10 for a progressive file. Data of arithmetic coding is not looked at: its encoders
     may leave out zeros at the end, so nothing tells that it was cut. Is no judge of headers, which decoders check.
     """
     codes: _Codes = {}

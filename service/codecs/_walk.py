@@ -85,8 +85,10 @@ def suffices(
                 at = _step(bits, at, dc, dc_of[unit])
             elif kind == DC_REFINEMENT:
                 at += 1
+            elif run and (kind == AC or nonzero[mcu] == 0):
+                run -= 1
             elif kind == AC:
-                at, run = _band(bits, at, ac, band, run, nonzero, mcu)
+                at, run = _band(bits, at, ac, band, nonzero, mcu)
             else:
                 at, run = _refinement(bits, at, ac, band, run, nonzero, mcu)
             if at < 0 or at > ends[piece]:
@@ -138,14 +140,11 @@ def _band(
     at: int,
     codes: NDArray[np.uint16],
     band: tuple[int, int],
-    run: int,
     nonzero: NDArray[np.int64],
     block: int,
 ) -> tuple[int, int]:
-    """The bit after a block's band, and how many blocks from here have no more of theirs."""
-    if run:
-        return at, run - 1
-    k, mask = band[0], nonzero[block]
+    """The bit after a block's band, and how many blocks from here have nothing in theirs."""
+    k, run, mask = band[0], 0, nonzero[block]
     while k <= band[1]:
         code = codes[0, _next_16(bits, at)]
         if code == 0:
@@ -204,8 +203,10 @@ def _refinement(
         k += 1
     if run:
         run -= 1
-        for rest in range(k, band[1] + 1):
-            at += (mask >> rest) & 1
+        rest = (mask >> k) & ((1 << (band[1] + 1 - k)) - 1)
+        while rest:
+            rest &= rest - 1
+            at += 1
     nonzero[block] = mask
     return at, run
 

@@ -143,6 +143,8 @@ def test_a_strip_that_inflates_without_end_costs_nothing() -> None:
 
 def test_a_scan_bomb_is_refused_before_decoding() -> None:
     start, scan = progressive(512)
+    with at_most_s(2.0), pytest.raises(UndecodableImage, match="data of a scan ends"):
+        decode(start + scan * 54 + b"\xff\xd9")  # what refines the levels once does not do so twice
     harmless = next(b"\xff\xda" + it for it in start.split(b"\xff\xda") if it[9:12] == b"\0\0\x10")  # refines DC
     with at_most_s(2.0):
         assert decode(start + harmless * 54 + b"\xff\xd9").shape == (512, 512, 3)
