@@ -23,8 +23,8 @@ QUALITIES = (8, 25, 50, 75)
 RATES_BPP = (0.05, 2.0)
 
 WHAT = (
-    "the likeliest mode, quantised once",
-    "the likeliest mode",
+    "the mode that is likeliest for the image, quantised once",
+    "a second pass of the quantiser",
     "and its scans optimised",
     "and the modes that are best for every fifth image",
     "and those that are best for every fiftieth",

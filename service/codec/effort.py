@@ -10,7 +10,8 @@ from typing import Final
 class Effort:
     """How far the search goes.
 
-    `least_share`: a mode that is the best less often than that is not tried; above 1 leaves the likeliest alone.
+    `least_share`: a mode that is the best less often than that is not tried; above 1 leaves the one that is likeliest
+    for the image alone.
     `polish`: whether the scans are optimised. `passes`: of the quantiser. `neighbours`: whether other settings of the
     encoder are tried around the best. `rounds`: how often the description is moved down the gradient of the cost,
     by `stride` levels on average, and `coarser` how much larger than the target's own the step is that it begins at.

@@ -91,19 +91,12 @@ class OperatingTable:
         return float(self._tables["worth"][quality - 1])
 
     def points(
-        self,
-        worth: float,
-        *,
-        least_share: float = 0.0,
-        scale: int | None = None,
-        least_scale: int = 1,
-        grey: bool = False,
+        self, worth: float, *, scale: int | None = None, least_scale: int = 1, grey: bool = False
     ) -> list[OperatingPoint]:
-        """The points worth trying at an exchange rate, the most promising first.
+        """The modes' points at an exchange rate, the one that is best for most images first.
 
-        That one is always there, the others if they are the best for at least `least_share` of all images. `scale`
-        leaves only its modes, `least_scale` those that shrink so much or more, `grey` those without chroma at full
-        size; none may be left.
+        `scale` leaves only its modes, `least_scale` those that shrink so much or more, `grey` those without chroma at
+        full size; none may be left.
         """
         points = [
             OperatingPoint(
@@ -114,8 +107,7 @@ class OperatingTable:
             for mode in self._modes
             if scale in (None, mode.scale) and mode.scale >= least_scale and mode.suits(grey=grey)
         ]
-        points.sort(key=lambda point: -point.share)
-        return [*points[:1], *(point for point in points[1:] if point.share >= least_share)]
+        return sorted(points, key=lambda point: -point.share)
 
     def _at(self, worth: float, values: NDArray[np.float64]) -> float:
         """A table's value at an exchange rate: the rates fall with quality, `np.interp` wants them rising."""

@@ -10,13 +10,14 @@ from typing import Final
 from service.bitstream import SEGMENT_BYTES
 from service.codec.effort import EFFORTS, Effort
 from service.codec.guess import likely_quality
-from service.codec.operating import COARSEST_STEP, FINEST_STEP, Mode, OperatingPoint, OperatingTable
+from service.codec.likely import points_to_try
+from service.codec.operating import COARSEST_STEP, FINEST_STEP, Mode, OperatingTable
 from service.codec.promise import move_into_promise
 from service.codec.refine import descended, neighbours
 from service.codec.solve import largest
 from service.codec.trial import Trial, Trials
 from service.codecs import JpegSettings, quantisation_tables
-from service.errors import BadOption, UnreachableTarget
+from service.errors import UnreachableTarget
 from service.jobs import DEFAULT_QUALITY, CompressOptions
 from service.metrics import ms_ssim
 
@@ -82,21 +83,8 @@ def _within_promise(
 
 
 def _choices(trials: Trials, table: OperatingTable, options: CompressOptions, worth: float) -> Iterator[Choice]:
-    for point in _points(trials, table, options, worth):
+    for point in points_to_try(trials, table, options, worth):
         yield point.mode, trials.settings(point.mode, point.step)
-
-
-def _points(
-    trials: Trials, table: OperatingTable, options: CompressOptions, worth: float, least_share: float | None = None
-) -> list[OperatingPoint]:
-    if least_share is None:
-        least_share = EFFORTS[options.effort].least_share
-    points = table.points(
-        worth, least_share=least_share, scale=options.scale, least_scale=trials.least_scale, grey=trials.is_grey
-    )
-    if not points:
-        raise _no_mode(trials, table)
-    return points
 
 
 def _cheapest(trials: Trials, choices: Iterable[Choice], worth: float, best: Trial | None = None) -> Trial:
@@ -225,13 +213,13 @@ def _best_of_modes(
     which of them are worth it. Where the likely ones fail, every mode is tried.
     """
     worth = table.worth(likely_quality(trials, options))
-    first = _points(trials, table, options, worth)[0]
+    first = points_to_try(trials, table, options, worth)[0]
     best = meet(first.mode, first.step)
     if best is not None:
         worth = table.worth_at(best.mode, best.step)
     tried = {first.mode}
     for least_share in (None, 0.0):
-        for point in _points(trials, table, options, worth, least_share):
+        for point in points_to_try(trials, table, options, worth, least_share):
             if point.mode not in tried:
                 tried.add(point.mode)
                 trial = meet(point.mode, point.step)
@@ -271,12 +259,3 @@ def _floor(value: float) -> float:
 
 def _ceiling(value: float) -> float:
     return math.ceil(value * 1e4) / 1e4
-
-
-def _no_mode(trials: Trials, table: OperatingTable) -> BadOption:
-    height, width = trials.pixels.shape[:2]
-    fitting = sorted({mode.scale for mode in table.modes if mode.scale >= trials.least_scale})
-    return BadOption(
-        f"this model has no mode of that scale for an image of {width}x{height}; "
-        + (f"use scale {' or '.join(map(str, fitting))}" if fitting else "send a smaller one")
-    )

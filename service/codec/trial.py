@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import bitstream
-from service.codec.model import LoadedModel, condition_of, plain_restore
+from service.codec.model import LoadedModel, condition_of, plain_description, plain_restore
 from service.codec.operating import Mode
 from service.codecs import Codec, JpegSettings, quantisation_tables
 from service.jobs import check_deadline
@@ -108,6 +109,13 @@ class Trials:
         """How many times smaller the description has to be at least, so that the codec takes it."""
         longest: int = max(self.pixels.shape[:2])
         return -(-longest // self._codec.longest_side)
+
+    @cached_property
+    def halving_error(self) -> float:
+        """The mean squared error of the image halved and doubled again by the plain filters."""
+        with self.stage("encode"):
+            halved = plain_description(self.pixels, 2)
+            return mean_squared_error(self._cropped(plain_restore(halved, 2)), self.pixels)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

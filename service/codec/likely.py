@@ -1,0 +1,43 @@
+"""Which modes are worth trying for an image, and in what order: judged without any network."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from service.codec.effort import EFFORTS
+from service.codec.operating import OperatingPoint, OperatingTable
+from service.codec.trial import Trials
+from service.errors import BadOption
+from service.jobs import CompressOptions
+
+# An image is likeliest coded best at half size where the plain filters lose less by it than so many bits a pixel are
+# worth. On held-out photographs that scale's streams cost 0.3 % more than the better one's, the tables' scale's 2.3 %.
+_HALVING_BPP: Final = 0.5
+
+
+def points_to_try(
+    trials: Trials, table: OperatingTable, options: CompressOptions, worth: float, least_share: float | None = None
+) -> list[OperatingPoint]:
+    """The points of an exchange rate that are worth a trial, the likeliest for this image first.
+
+    That one is always there, the others if they are the best for at least `least_share` of all images (by default what
+    the effort says). Raises `BadOption` where the model has no mode for the image.
+    """
+    if least_share is None:
+        least_share = EFFORTS[options.effort].least_share
+    points = table.points(worth, scale=options.scale, least_scale=trials.least_scale, grey=trials.is_grey)
+    if not points:
+        raise _no_mode(trials, table)
+    if len({point.mode.scale for point in points}) > 1:
+        likely = 2 if trials.halving_error < _HALVING_BPP * worth else 1
+        points.sort(key=lambda point: point.mode.scale != likely)
+    return [*points[:1], *(point for point in points[1:] if point.share >= least_share)]
+
+
+def _no_mode(trials: Trials, table: OperatingTable) -> BadOption:
+    height, width = trials.pixels.shape[:2]
+    fitting = sorted({mode.scale for mode in table.modes if mode.scale >= trials.least_scale})
+    return BadOption(
+        f"this model has no mode of that scale for an image of {width}x{height}; "
+        + (f"use scale {' or '.join(map(str, fitting))}" if fitting else "send a smaller one")
+    )

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.codec.likely import points_to_try
+from service.codec.model import LoadedModel
+from service.codec.operating import MODES
+from service.codec.trial import Stopwatch, Trials
+from service.codecs import CODECS
+from service.jobs import CompressOptions
+from service.runner import DirectRunner
+from service.store import ModelStore
+from tests.pictures import scene
+
+SMOOTH = np.ascontiguousarray(np.broadcast_to(np.linspace(0, 255, 64)[:, None, None], (64, 64, 3))).astype(np.uint8)
+BUSY = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(store: ModelStore) -> LoadedModel:
+    return LoadedModel(store, store.default, DirectRunner())
+
+
+def trials_of(model: LoadedModel, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Trials:
+    return Trials(pixels, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+
+
+@pytest.mark.parametrize("effort", [0, 1, 2])
+def test_low_effort_tries_the_mode_that_suits_the_image(model: LoadedModel, effort: int) -> None:
+    options = CompressOptions(effort=effort)
+    for pixels, scale in ((SMOOTH, 2), (BUSY, 1)):
+        (point,) = points_to_try(trials_of(model, pixels), model.operating, options, model.operating.worth(50))
+        assert point.mode.scale == scale
+
+
+def test_half_size_suits_an_image_the_coarser_it_is_coded(model: LoadedModel) -> None:
+    options, table = CompressOptions(effort=0), model.operating
+    trials = trials_of(model, scene(96, 96))
+    scales = [points_to_try(trials, table, options, table.worth(quality))[0].mode.scale for quality in range(1, 101)]
+    assert scales == sorted(scales, reverse=True)
+    assert set(scales) == {1, 2}
+
+
+def test_high_effort_tries_all_modes_and_default_effort_the_likeliest_and_those_that_win(model: LoadedModel) -> None:
+    trials, table = trials_of(model, BUSY), model.operating
+    assert len(points_to_try(trials, table, CompressOptions(effort=9), table.worth(50))) == len(MODES)
+    first, *others = points_to_try(trials, table, CompressOptions(), table.worth(1))
+    assert first.mode.scale == 1
+    assert all(point.share >= 0.02 for point in others)
+
+
+def test_a_scale_that_was_asked_for_decides(model: LoadedModel) -> None:
+    trials, table = trials_of(model, BUSY), model.operating
+    points = points_to_try(trials, table, CompressOptions(scale=2), table.worth(50))
+    assert {point.mode.scale for point in points} == {2}
+
+
+def test_a_grey_image_gets_a_mode_at_any_effort(model: LoadedModel) -> None:
+    trials = trials_of(model, np.ascontiguousarray(BUSY[..., 0]))
+    for effort in range(10):
+        points = points_to_try(trials, model.operating, CompressOptions(effort=effort), model.operating.worth(50))
+        assert points
+        assert all(point.mode.subsampling == "420" for point in points)
