@@ -26,8 +26,8 @@ WHAT = (
     "the mode that is likeliest for the image, quantised once",
     "a second pass of the quantiser",
     "and its scans optimised",
-    "and the modes that are best for every fifth image",
-    "and those that are best for every fiftieth",
+    "the other scale too where the image leaves it in doubt, and 4:4:4 where it is often best",
+    "the same in wider doubt",
     "and one round of gradient descent on the description",
     "2 rounds",
     "4 rounds",
@@ -99,7 +99,8 @@ of {count} pictures (the middle 512 x 384 pixels of some of `{name}`) at qualiti
 `scale=auto`, with the default
 model. All were measured in one run.
 
-A *mode* is a scale with a chroma subsampling. *Gradient descent* moves the description, or at scale 1 the image that is
+A *mode* is a scale with a chroma subsampling; which one is likeliest is judged by what the image loses when it is
+halved by a plain filter. *Gradient descent* moves the description, or at scale 1 the image that is
 coded, to where its stream costs less: squared error of the really restored image, and bits at the quality's exchange
 rate. Forward is the real encoder and decoder, backward the post-processing network and a smooth model of JPEG. Each
 round is coded and restored for real, and the best of all is kept.

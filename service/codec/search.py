@@ -218,8 +218,8 @@ def _best_of_modes(
     if best is not None:
         worth = table.worth_at(best.mode, best.step)
     tried = {first.mode}
-    for least_share in (None, 0.0):
-        for point in points_to_try(trials, table, options, worth, least_share):
+    for all_modes in (False, True):
+        for point in points_to_try(trials, table, options, worth, all_modes=all_modes):
             if point.mode not in tried:
                 tried.add(point.mode)
                 trial = meet(point.mode, point.step)

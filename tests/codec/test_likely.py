@@ -42,12 +42,15 @@ def test_half_size_suits_an_image_the_coarser_it_is_coded(model: LoadedModel) ->
     assert set(scales) == {1, 2}
 
 
-def test_high_effort_tries_all_modes_and_default_effort_the_likeliest_and_those_that_win(model: LoadedModel) -> None:
-    trials, table = trials_of(model, BUSY), model.operating
-    assert len(points_to_try(trials, table, CompressOptions(effort=9), table.worth(50))) == len(MODES)
-    first, *others = points_to_try(trials, table, CompressOptions(), table.worth(1))
-    assert first.mode.scale == 1
-    assert all(point.share >= 0.02 for point in others)
+def test_high_effort_tries_all_modes_and_default_effort_both_scales_only_where_in_doubt(model: LoadedModel) -> None:
+    table, worth = model.operating, model.operating.worth(50)
+    in_doubt = scene(96, 96)
+    worth_in_doubt = trials_of(model, in_doubt).halving_error / 0.5
+    for pixels, at, scales in ((SMOOTH, worth, {2}), (BUSY, worth, {1}), (in_doubt, worth_in_doubt, {1, 2})):
+        trials = trials_of(model, pixels)
+        assert len(points_to_try(trials, table, CompressOptions(effort=9), at)) == len(MODES)
+        assert len(points_to_try(trials, table, CompressOptions(effort=0), at, all_modes=True)) == len(MODES)
+        assert {point.mode.scale for point in points_to_try(trials, table, CompressOptions(), at)} == scales
 
 
 def test_a_scale_that_was_asked_for_decides(model: LoadedModel) -> None:
