@@ -4,7 +4,7 @@
 
 trains each row of `variants.VARIANTS` with the same number of post-processing steps, measures all of them on the
 folders of `--test`, and writes README.md, its plots and a sheet of descriptions into `--out`. It may be stopped at
-any time, or with --time-limit, and goes on where it stopped. One thread; about an hour of one core for it all.
+any time, or with --time-limit, and goes on where it stopped. One thread; an hour and a half of one core for it all.
 """
 
 from __future__ import annotations

@@ -51,13 +51,14 @@ def draw_learning(logs: Mapping[str, Sequence[Mapping[str, float]]], labels: Map
         "PSNR, learned - plain, dB": lambda row: row["learned_30"] - row["plain_30"],
         "fidelity of the virtual codec, dB": lambda row: row["fidelity_30"],
     }
+    learned = [name for name in logs if not VARIANTS[name].filter]
     for axes, (title, value_of) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-        for name, rows in logs.items():
-            has_virtual = VARIANTS[name].share > 0
-            if VARIANTS[name].filter or ("fidelity" in title and not has_virtual):
+        for number, name in enumerate(learned):  # the same colour in every panel
+            if "fidelity" in title and not VARIANTS[name].share:
                 continue
-            last = rows[-1]["step"]
-            axes.plot([row["step"] / last for row in rows], [value_of(row) for row in rows], label=labels[name])
+            rows = logs[name]
+            places = [row["step"] / rows[-1]["step"] for row in rows]
+            axes.plot(places, [value_of(row) for row in rows], label=labels[name], color=f"C{number}")
         axes.set(title=title, xlabel="share of the run done")
         axes.grid(color="#e3e7eb")
     handles, names = figure.axes[0].get_legend_handles_labels()
