@@ -44,7 +44,7 @@ class Item:
 class Batcher:
     """Waiting items, and the budget.
 
-    Turns are start-time fair queueing: an owner's next item comes after as many pixels of every other owner that
+    Turns are fair queueing by start tags: an owner's next item comes after as many pixels of every other owner that
     waits, so one with a thousand tiles delays one with a single tile by one batch, not by a thousand.
     """
 
@@ -58,6 +58,11 @@ class Batcher:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def owners(self) -> int:
+        """How many owners have had an item and are not done."""
+        return len(self._next_turn)
 
     @property
     def waiting_pixels(self) -> int:
@@ -86,14 +91,16 @@ class Batcher:
         if first.lonely and not is_idle:
             return []
         batch = [first] if first.lonely else self._fill(first)
+        owners = len({item.owner for item in self._waiting})
         for item in batch:
             del self._waiting[item]
-        self._now = max(self._now, first.turn)
-        owners = {item.owner for item in self._waiting}
-        self._next_turn = {
-            owner: turn for owner, turn in self._next_turn.items() if owner in owners or turn > self._now
-        }
+        # Time goes on by what each who waits has got, so that newcomers without end do not starve who came before.
+        self._now = max(first.turn, self._now + sum(item.pixels for item in batch) / owners)
         return batch
+
+    def forget(self, owner: Hashable) -> None:
+        """An owner is done: it has nothing waiting, and comes no more."""
+        self._next_turn.pop(owner, None)
 
     def succeeded(self) -> None:
         """A batch went well: after some of them in a row a budget that was cut grows again."""

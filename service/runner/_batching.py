@@ -76,6 +76,12 @@ class BatchingRunner:
             )
 
     @property
+    def owners(self) -> int:
+        """How many jobs have tiles here."""
+        with self._changed:
+            return self._batcher.owners
+
+    @property
     def running(self) -> int:
         """How many batches run now."""
         return self._running
@@ -102,6 +108,7 @@ class BatchingRunner:
             with self._changed:
                 for ordered in ahead:
                     self._batcher.discard(ordered)
+                self._batcher.forget(owner)
 
     def close(self) -> None:
         """End the slots, after the batches that run. Nothing may be asked for any more."""

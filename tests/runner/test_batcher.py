@@ -105,6 +105,27 @@ def test_who_has_one_tile_waits_for_one_batch_of_who_has_a_thousand() -> None:
     assert single in batcher.take() + batcher.take()
 
 
+def test_newcomers_that_never_end_do_not_starve_who_waits() -> None:
+    batcher = Batcher(BatchLimits(max_items=1))
+    large = [item(-1, pixels=90) for _ in range(5)]
+    for each in large:
+        batcher.add(each)
+    taken = []
+    for newcomer in range(200):
+        batcher.add(item(newcomer, pixels=10))
+        taken += batcher.take()
+    assert all(each in taken for each in large)
+
+
+def test_who_is_done_leaves_nothing_behind() -> None:
+    batcher = Batcher(LIMITS)
+    for owner in range(100):
+        batcher.add(item(owner))
+        assert batcher.take()
+        batcher.forget(owner)
+    assert batcher.owners == 0
+
+
 def test_turns_are_counted_in_pixels() -> None:
     batcher = Batcher(BatchLimits(max_items=1))
     for _ in range(3):

@@ -57,6 +57,13 @@ def submit_behind_a_batch(
     return jobs
 
 
+def test_jobs_that_are_over_leave_nothing_behind() -> None:
+    with opened(ObedientDevice()) as runner:
+        for _ in range(50):
+            assert values(runner, [tile(1), tile(2)]) == [2, 3]
+        assert runner.owners == 0
+
+
 def test_results_come_back_in_order_each_to_its_job() -> None:
     device = ObedientDevice(slots=3)
     with opened(device) as runner, ThreadPoolExecutor(8) as pool:
