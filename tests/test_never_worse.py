@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from skimage import data
 
 from service import images, metrics
@@ -45,6 +46,8 @@ def photographs() -> list[Pixels]:
 
 
 def small_set(name: str) -> list[Pixels]:
+    if name == "grey photographs":
+        return [np.asarray(Image.fromarray(picture).convert("L")) for picture in photographs()]
     return photographs() if name == "photographs" else list(drawings().values())
 
 
@@ -86,7 +89,7 @@ def check_foreign(codec: VirtualCodec, pictures: Sequence[Pixels], quality: int)
 
 
 @pytest.mark.parametrize("quality", [1, 10, 50, 90, 100])
-@pytest.mark.parametrize("name", ["photographs", "drawings"])
+@pytest.mark.parametrize("name", ["photographs", "grey photographs", "drawings"])
 def test_a_stream_is_never_worse_than_plain_or_ordinary_jpeg(codec: VirtualCodec, name: str, quality: int) -> None:
     check_quality(codec, small_set(name), quality)
 

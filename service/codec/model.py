@@ -50,7 +50,7 @@ class LoadedModel:
         if key not in self.manifest.networks:
             return plain_description(pixels, scale)
         network = self._network(key)
-        if pixels.ndim == 3 and not _is_neutral(pixels):
+        if pixels.ndim == 3 and not is_neutral(pixels):
             return self._described(pixels, scale, network, vector)
         grey = pixels if pixels.ndim == 2 else pixels[..., 0]
         described = self._described(_as_colour(grey), scale, network, vector).mean(axis=2)
@@ -61,7 +61,7 @@ class LoadedModel:
 
         A colour picture without colour gets none.
         """
-        if decoded.ndim == 3 and _is_neutral(decoded):
+        if decoded.ndim == 3 and is_neutral(decoded):
             return np.repeat(self.restore(decoded[..., 0], scale, vector)[..., None], 3, axis=2)
         network = self._network(_POSTPROCESS.format(scale))
         height, width = decoded.shape[:2]
@@ -127,7 +127,7 @@ def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
     return condition(layout.tables[:3], subsampled=len(set(layout.sampling)) > 1, own=own)
 
 
-def _is_neutral(pixels: NDArray[np.uint8]) -> bool:
+def is_neutral(pixels: NDArray[np.uint8]) -> bool:
     """Whether all channels are equal everywhere."""
     return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
 
