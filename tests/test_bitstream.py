@@ -44,6 +44,7 @@ def headers(draw: st.DrawFn) -> StreamHeader:
         width_remainder=draw(st.integers(1, min(scale, 4))),
         height_remainder=draw(st.integers(1, min(scale, 4))),
         show_decoded=draw(st.booleans()),
+        grey_as_colour=draw(st.booleans()),
     )
 
 
@@ -67,6 +68,10 @@ def test_the_wire_values_are_frozen() -> None:
         (
             StreamHeader(model="89abcdef", scale=16, width_remainder=1, height_remainder=4),
             "10 f3 89abcdef 04",
+        ),
+        (
+            StreamHeader(model="12345678", scale=2, width_remainder=2, height_remainder=1, grey_as_colour=True),
+            "12 14 12345678 ec",
         ),
     ],
 )
@@ -107,7 +112,7 @@ def test_two_or_three_wrong_bits_are_noticed(bits: set[int]) -> None:
     ("body", "what"),
     [
         ("56434443 20 00 0badf00d de", "version 2"),
-        ("56434443 12 00 0badf00d 29", "reserved flags"),
+        ("56434443 14 00 0badf00d df", "reserved flags"),
         ("56434443 10 04 0badf00d f4", "contradicts"),  # a remainder of two pixels at scale 1
         ("56434443 10 00 0badf00d", "damaged"),
         ("56434443", "damaged"),

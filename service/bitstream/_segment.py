@@ -2,7 +2,8 @@
 
     FF EB | 00 0D | "VCDC" | version:4 flags:4 | scale-1:4 width-1:2 height-1:2 | model id, 4 bytes | CRC-8
 
-where width and height are the remainders. Flag 1 is "show as decoded"; the others are reserved and zero.
+where width and height are the remainders. Flag 1 is "show as decoded", flag 2 "grey as colour"; the others are
+reserved and zero.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ SEGMENT_BYTES = 15
 VERSION = 1
 
 _SHOW_DECODED = 0x1
+_GREY_AS_COLOUR = 0x2
 _MAX_SCALE, _MAX_REMAINDER = 16, 4
 
 
@@ -28,7 +30,7 @@ class StreamHeader:
     `model` is the model id, 8 lower-case hex digits; `scale` (1-16) is how many times smaller the description
     is. A remainder is the side of the image minus `scale` times (side of the description - 1): from 1 to the
     smaller of `scale` and 4. `show_decoded` asks for the plain enlarged decode: post-processing would not
-    help this image.
+    help this image. `grey_as_colour` asks for three equal channels: the image had them, its description has one.
     """
 
     model: str
@@ -36,6 +38,7 @@ class StreamHeader:
     width_remainder: int
     height_remainder: int
     show_decoded: bool = False
+    grey_as_colour: bool = False
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -53,7 +56,7 @@ class StreamHeader:
 
 def pack(header: StreamHeader) -> bytes:
     """The whole segment, marker included: 15 bytes."""
-    flags = _SHOW_DECODED if header.show_decoded else 0
+    flags = header.show_decoded * _SHOW_DECODED | header.grey_as_colour * _GREY_AS_COLOUR
     body = SIGNATURE + bytes(
         [
             header.version << 4 | flags,
@@ -111,7 +114,7 @@ def _unpack(segment: bytes) -> StreamHeader:
     version, flags = segment[8] >> 4, segment[8] & 0xF
     if version != VERSION:
         raise BadStream(f"the stream is of version {version}; this service reads version {VERSION}")
-    if flags & ~_SHOW_DECODED:
+    if flags & ~(_SHOW_DECODED | _GREY_AS_COLOUR):
         raise BadStream("the stream's VCDC segment has reserved flags set")
     try:
         return StreamHeader(
@@ -120,6 +123,7 @@ def _unpack(segment: bytes) -> StreamHeader:
             width_remainder=(segment[9] >> 2 & 3) + 1,
             height_remainder=(segment[9] & 3) + 1,
             show_decoded=bool(flags & _SHOW_DECODED),
+            grey_as_colour=bool(flags & _GREY_AS_COLOUR),
         )
     except ValueError as error:
         raise BadStream(f"the stream's VCDC segment contradicts itself: {error}") from error

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service import bitstream, images
-from service.codec import foreign
 from service.codec.effort import EFFORTS
-from service.codec.model import LoadedModel, condition_of, plain_restore
+from service.codec.model import LoadedModel, is_neutral
 from service.codec.proof import prove
+from service.codec.restoring import restored_foreign, restored_own
 from service.codec.search import at_quality, at_target
 from service.codec.trial import Stopwatch, Trials
 from service.codecs import CODECS
 from service.counts import RunnerCounts
 from service.errors import (
     BadOption,
-    BadStream,
     ModelNotFound,
-    TooManyPixels,
     UnknownStreamModel,
     UnsupportedFormat,
 )
@@ -126,13 +124,15 @@ class VirtualCodec:
             )
         codec = CODECS[options.codec]
         effort = EFFORTS[options.effort]
-        trials = Trials(pixels, model, codec, deadline=deadline, stopwatch=stopwatch, passes=effort.passes)
+        grey_as_colour = is_neutral(pixels)
+        picture = pixels[..., 0].copy() if grey_as_colour else pixels
+        trials = Trials(picture, model, codec, deadline=deadline, stopwatch=stopwatch, passes=effort.passes)
         find = at_target if options.target else at_quality
         best = find(trials, model.operating, options)
         with stopwatch.stage("encode"):
             is_final = options.max_bytes is not None or options.max_bpp is not None  # a size is that of the last bytes
             coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
-            stream = bitstream.insert(coded, best.header)
+            stream = bitstream.insert(coded, replace(best.header, grey_as_colour=grey_as_colour))
         check_deadline(deadline)
         quality = options.quality or DEFAULT_QUALITY
         return CompressResult(
@@ -144,7 +144,7 @@ class VirtualCodec:
             height=height,
             quality=model.operating.nearest_quality(best.mode, best.step) if options.target else quality,
             psnr_db=best.psnr_db if options.target else None,
-            ms_ssim=ms_ssim(best.restored, pixels) if options.min_ms_ssim is not None else None,
+            ms_ssim=ms_ssim(best.restored, picture) if options.min_ms_ssim is not None else None,
             stages_s=stopwatch.stages_s,
         )
 
@@ -160,10 +160,10 @@ class VirtualCodec:
         header = bitstream.find(data, max_segments=self._limits.max_segments)
         if header is None:
             model, scale = self._model(options.model or self._store.default.id), 1
-            restored = self._restore_foreign(data, model, deadline, stopwatch)
+            restored = restored_foreign(data, model, self._limits, deadline, stopwatch)
         else:
             model, scale = self._model_of_stream(header), header.scale
-            restored = self._restore_own(data, header, model, deadline, stopwatch)
+            restored = restored_own(data, header, model, self._limits, deadline, stopwatch)
         check_deadline(deadline)
         with stopwatch.stage("encode"):
             image = images.encode(restored, options.output)
@@ -219,51 +219,6 @@ class VirtualCodec:
         effort = min(5, self._max_effort)  # from 5 on all modes are tried
         for options in (CompressOptions(effort=effort), CompressOptions(effort=effort, scale=2)):
             self.restore(self.compress(colour, options).stream)
-
-    def _restore_own(
-        self,
-        data: bytes,
-        header: bitstream.StreamHeader,
-        model: LoadedModel,
-        deadline: float | None,
-        stopwatch: Stopwatch,
-    ) -> NDArray[np.uint8]:
-        with stopwatch.stage("decode"):
-            layout = self._layout(data)
-            width = header.scale * (layout.width - 1) + header.width_remainder
-            height = header.scale * (layout.height - 1) + header.height_remainder
-            if width * height > self._limits.max_pixels:
-                raise TooManyPixels(
-                    f"the stream restores to {width}x{height} pixels; at most {self._limits.max_pixels} are made",
-                    limit=self._limits.max_pixels,
-                    actual=width * height,
-                )
-            if header.scale not in model.manifest.scales or layout.components not in (1, 3) or layout.precision != 8:
-                raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
-            decoded = images.decode_as_coded(data, limits=self._limits)
-        check_deadline(deadline)
-        with stopwatch.stage("device"):
-            if header.show_decoded:
-                restored = plain_restore(decoded, header.scale)
-            else:
-                restored = model.restore(decoded, header.scale, condition_of(layout, own=True))
-        return restored[:height, :width]
-
-    def _restore_foreign(
-        self, data: bytes, model: LoadedModel, deadline: float | None, stopwatch: Stopwatch
-    ) -> NDArray[np.uint8]:
-        with stopwatch.stage("decode"):
-            decoded = images.decode(data, limits=self._limits)
-            layout = self._layout(data)
-            if not foreign.can_restore(layout):
-                return decoded
-            correction = foreign.earlier_luma(data, layout, self._limits)
-        check_deadline(deadline)
-        with stopwatch.stage("device"):
-            return foreign.restore(model, decoded, layout, correction)
-
-    def _layout(self, stream: bytes) -> bitstream.JpegLayout:
-        return bitstream.layout(stream, max_scans=self._limits.max_scans, max_segments=self._limits.max_segments)
 
     def _model_for(self, options: CompressOptions) -> LoadedModel:
         if options.effort > self._max_effort:

@@ -43,29 +43,25 @@ class LoadedModel:
     ) -> NDArray[np.uint8] | NDArray[np.float32]:
         """The description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
 
-        h = ceil(H / scale); `vector` is the condition of the stream to come. Of a colour image without colour it has
-        none.
+        h = ceil(H / scale); `vector` is the condition of the stream to come.
         """
         key = _DESCRIPTION.format(scale)
         if key not in self.manifest.networks:
             return plain_description(pixels, scale)
         network = self._network(key)
-        if pixels.ndim == 3 and not is_neutral(pixels):
-            return self._described(pixels, scale, network, vector)
-        grey = pixels if pixels.ndim == 2 else pixels[..., 0]
-        described = self._described(_as_colour(grey), scale, network, vector).mean(axis=2)
-        return np.ascontiguousarray(described if pixels.ndim == 2 else _as_colour(described))
+        described = self._described(as_colour(pixels), scale, network, vector)
+        return described if pixels.ndim == 3 else described.mean(axis=2)
 
     def restore(self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The post-processed image, `scale` times as large: [h, w, 3] or [h, w] -> the same kind.
 
         A colour picture without colour gets none.
         """
-        if decoded.ndim == 3 and is_neutral(decoded):
-            return np.repeat(self.restore(decoded[..., 0], scale, vector)[..., None], 3, axis=2)
+        if is_neutral(decoded):
+            return as_colour(self.restore(decoded[..., 0], scale, vector))
         network = self._network(_POSTPROCESS.format(scale))
         height, width = decoded.shape[:2]
-        padded = _as_colour(_padded(decoded, network.multiple))
+        padded = as_colour(_padded(decoded, network.multiple))
         restored = run_network_to_bytes(self._runner, network, padded, vector)[: height * scale, : width * scale]
         if decoded.ndim == 3:
             return restored
@@ -78,8 +74,8 @@ class LoadedModel:
         """The derivative of the restored image's squared error, summed over its samples (0 to 255), by `decoded`."""
         network = self._network(_POSTPROCESS.format(scale))
         height, width = decoded.shape[:2]
-        padded = _as_colour(_padded(decoded, network.multiple))
-        wanted = _as_colour(_filled(image, padded.shape[0] * scale, padded.shape[1] * scale))
+        padded = as_colour(_padded(decoded, network.multiple))
+        wanted = as_colour(_filled(image, padded.shape[0] * scale, padded.shape[1] * scale))
         gradient = run_error_gradient(self._runner, network, padded, vector, wanted)[:height, :width]
         return gradient if decoded.ndim == 3 else np.ascontiguousarray(gradient.sum(axis=2))
 
@@ -128,8 +124,13 @@ def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
 
 
 def is_neutral(pixels: NDArray[np.uint8]) -> bool:
-    """Whether all channels are equal everywhere."""
-    return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
+    """Whether this is a colour picture ([h, w, 3]) without colour: its channels are equal everywhere."""
+    return pixels.ndim == 3 and all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
+
+
+def as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
+    """Three equal channels of a grey picture: [h, w] -> [h, w, 3]; a colour picture as it is."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
@@ -144,7 +145,3 @@ def _filled(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     """Edges replicated below and to the right, to a size."""
     missing = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)]
     return np.pad(pixels, missing[: pixels.ndim], mode="edge")
-
-
-def _as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)

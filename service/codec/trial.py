@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import bitstream
-from service.codec.model import LoadedModel, condition_of, is_neutral, plain_description, plain_restore
+from service.codec.model import LoadedModel, condition_of, plain_description, plain_restore
 from service.codec.operating import Mode
 from service.codecs import Codec, JpegSettings, quantisation_tables
 from service.jobs import check_deadline
@@ -135,7 +135,7 @@ class Trials:
 
     def describe(self, mode: Mode, settings: JpegSettings) -> NDArray[np.uint8] | NDArray[np.float32]:
         """The description that suits a mode and settings, 0 to 255: [h, w, 3] or, of a grey image, [h, w]."""
-        has_whole_chroma = self.is_grey or mode.subsampling == "444" or is_neutral(self.pixels)
+        has_whole_chroma = self.is_grey or mode.subsampling == "444"
         if mode.scale == 1 and settings.step <= _OWN_DESCRIPTION_STEP and has_whole_chroma:
             return self.pixels
         with self.stage("device"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,25 @@ def test_grey_stays_grey(codec: VirtualCodec, scale: int) -> None:
     result = codec.compress(saved(grey(37, 51)), CompressOptions(scale=scale))
     assert bitstream.layout(result.stream).components == 1
     assert opened(codec.restore(result.stream).image).shape == (37, 51)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_colour_images_without_colour_are_coded_in_grey(codec: VirtualCodec, scale: int) -> None:
+    picture = grey(37, 51)
+    stream = codec.compress(saved(np.repeat(picture[..., None], 3, axis=2)), CompressOptions(scale=scale)).stream
+    as_grey = codec.compress(saved(picture), CompressOptions(scale=scale)).stream
+    assert bitstream.strip(stream) == bitstream.strip(as_grey)
+    restored = opened(codec.restore(stream).image)
+    assert restored.shape == (37, 51, 3)
+    assert (restored == opened(codec.restore(as_grey).image)[..., None]).all()
+
+
+def test_a_stream_in_colour_that_says_it_is_grey_is_bad(codec: VirtualCodec) -> None:
+    stream = codec.compress(saved(scene(20, 20))).stream
+    header = bitstream.find(stream)
+    assert header
+    with pytest.raises(BadStream, match="does not belong"):
+        codec.restore(bitstream.insert(bitstream.strip(stream), replace(header, grey_as_colour=True)))
 
 
 def test_a_stream_is_a_jpeg_of_the_image_for_any_viewer(codec: VirtualCodec) -> None:

@@ -169,6 +169,7 @@ def _forge_header(file: bytearray, random: Random) -> None:
         width_remainder=random.randint(1, min(scale, 4)),
         height_remainder=random.randint(1, min(scale, 4)),
         show_decoded=random.random() < 0.5,
+        grey_as_colour=random.random() < 0.5,
     )
     file[2:2] = bitstream.pack(header)
 
