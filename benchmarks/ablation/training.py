@@ -11,9 +11,9 @@ from torch import Tensor
 
 from benchmarks.ablation.variants import BASE, VARIANTS, Budget, base_config
 from service.training.checkpoint import CHECKPOINT, load_average, read_progress, under
+from service.training.config import TrainConfig
 from service.training.data import Pictures
 from service.training.loop import LoopOptions, run
-from service.training.recipes import TrainConfig
 from service.training.virtual import ColourTrio, VirtualLoss, VirtualValidation, virtual_batches
 
 

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from service.networks import shrink
 from service.training.alternation import Alternation, Move, Phase
-from service.training.recipes import RECIPES, TrainConfig
+from service.training.config import TrainConfig
+from service.training.recipes import RECIPES
 
 Filter = Callable[[Tensor], Tensor]
 

@@ -16,12 +16,12 @@ from service.networks import PostprocessNet, enlarge
 from service.training import TrainReport, TrainRequest
 from service.training.alternating import AlternatingLoss, AlternatingValidation, Trio, grey_batches
 from service.training.checkpoint import CHECKPOINT, load_average, under
+from service.training.config import TrainConfig
 from service.training.data import Pictures
 from service.training.joint import JointLoss, JointValidation, Pair, joint_batches
 from service.training.loop import LoopOptions, run
 from service.training.losses import LOSSES, mean_psnr
 from service.training.parallel import Team, team
-from service.training.recipes import TrainConfig
 from service.training.samples import Batch, batches, collate, shrink_pixels, through_codec
 from service.training.virtual import ColourTrio, VirtualLoss, VirtualValidation, virtual_batches
 

@@ -26,10 +26,10 @@ from torch.nn import functional
 from service.networks import PaperDescriptionNet, PaperRestorationNet
 from service.networks.differentiable import with_forward
 from service.training.alternation import MOVES, Alternation, Move
+from service.training.config import TrainConfig
 from service.training.data import Pictures
 from service.training.losses import mean_psnr
 from service.training.plain_codecs import through_plain
-from service.training.recipes import TrainConfig
 from service.training.samples import made_ahead
 from service.training.structure import structural_similarity
 

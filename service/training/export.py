@@ -26,8 +26,9 @@ from service.runner import DirectRunner
 from service.store import Manifest, ModelStore, NetworkEntry, model_id
 from service.training.calibration import calibrate
 from service.training.checkpoint import CHECKPOINT, load_average, read_progress, under
+from service.training.config import TrainConfig
 from service.training.data import Pictures
-from service.training.recipes import RECIPES, TrainConfig
+from service.training.recipes import RECIPES
 
 _CALIBRATION_CROP: Final = 192
 _CALIBRATION_IMAGES: Final = 28

@@ -15,9 +15,9 @@ from service.codecs import JpegSettings, quantisation_tables
 from service.networks import DescriptionNet, PostprocessNet, plain_description
 from service.networks.condition import condition
 from service.networks.differentiable import smooth_jpeg, with_forward
+from service.training.config import TrainConfig
 from service.training.data import Pictures
 from service.training.losses import LOSSES, mean_psnr
-from service.training.recipes import TrainConfig
 from service.training.samples import Batch, draw_settings, made_ahead, plain_batch, through_codec, to_tensor
 
 

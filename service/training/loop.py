@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from service.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
+from service.training.config import TrainConfig
 from service.training.diary import LOG, Diary, figures_of
 from service.training.growth import grown
 from service.training.parallel import Team
-from service.training.recipes import TrainConfig
 
 __all__ = [
     "LOG",

@@ -6,56 +6,19 @@ Numbers that measurements chose say so; the rest is the custom of the field.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
 
 from service.training.alternation import Alternation, Phase
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """One training run. Sizes are in pixels of the image, codec steps are means of the luma quantisation table."""
-
-    name: str
-    target: Literal["postprocess", "joint", "paper", "virtual"]
-    scale: int
-    channels: int
-    blocks: int
-    steps: int
-    crop: int = 160
-    batch: int = 12
-    learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    ema_decay: float = 0.999
-    step_range: tuple[float, float] = (1.5, 110.0)
-    foreign_share: float = 0.2
-    grey_share: float = 0.05
-    full_chroma_share: float = 0.1
-    validate_every: int = 500
-    rate_weight: float = 0.6  # of the description's loss; 0.5 to 0.7 measured best around a plain downscale
-    pull_weight: float = 0.5
-    description_channels: int = 32
-    description_blocks: int = 3
-    loss: Literal["charbonnier", "log-error"] = "charbonnier"  # of post-processing alone
-    views: int = 1  # that the finished post-processing takes the mean of; training sees one
-    frozen_description: bool = False  # of a joint run: only post-processing learns, behind the description as it is
-    plain_every: int = 0  # of a joint run: so often a batch of plain descriptions and other encoders' JPEGs; 0: never
-    decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
-    scale_jitter: float = 1.0  # crops are taken up to so many times larger, and reduced
-    enlargement: float = 1.0  # crops are taken up to so many times smaller, and enlarged
-    alternation: Alternation | None = None  # of the targets paper and virtual
-
-    def __post_init__(self) -> None:
-        if self.crop % 32:
-            raise ValueError(f"crop must be a multiple of 32, got {self.crop}")
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-        if self.scale not in (1, 2):
-            raise ValueError(f"scale must be 1 or 2, got {self.scale}")
-        if self.scale_jitter < 1:
-            raise ValueError(f"scale_jitter must be at least 1, got {self.scale_jitter}")
-        if (self.alternation is None) != (self.target in ("postprocess", "joint")):
-            raise ValueError(f"target {self.target} goes with {'no' if self.alternation else 'an'} alternation")
+from service.training.config import TrainConfig
+from service.training.published_recipes import (
+    paper_jpeg2000_r20,
+    paper_jpeg2000_r20_small,
+    paper_jpeg2000_r40,
+    paper_jpeg_q5,
+    paper_jpeg_q10,
+    paper_jpeg_q10_small,
+    paper_jpeg_q20,
+)
 
 
 def postprocess_1() -> TrainConfig:
@@ -203,41 +166,6 @@ def virtual_2() -> TrainConfig:
     )
 
 
-def paper_jpeg_q5() -> TrainConfig:
-    """The published networks and algorithm around JPEG of quality 5, grey."""
-    return _published("paper-jpeg-q5", "jpeg", 5)
-
-
-def paper_jpeg_q10() -> TrainConfig:
-    """The published networks and algorithm around JPEG of quality 10, grey."""
-    return _published("paper-jpeg-q10", "jpeg", 10)
-
-
-def paper_jpeg_q20() -> TrainConfig:
-    """The published networks and algorithm around JPEG of quality 20, grey."""
-    return _published("paper-jpeg-q20", "jpeg", 20)
-
-
-def paper_jpeg2000_r20() -> TrainConfig:
-    """The same around JPEG 2000 at a twentieth of the description's bytes, 0.1 bits per pixel of the image."""
-    return _published("paper-jpeg2000-r20", "jpeg2000", 20)
-
-
-def paper_jpeg2000_r40() -> TrainConfig:
-    """The same around JPEG 2000 at a fortieth of the description's bytes, 0.05 bits per pixel of the image."""
-    return _published("paper-jpeg2000-r40", "jpeg2000", 40)
-
-
-def paper_jpeg_q10_small() -> TrainConfig:
-    """`paper-jpeg-q10` a quarter as wide on smaller crops: for two processor cores."""
-    return _reduced(paper_jpeg_q10())
-
-
-def paper_jpeg2000_r20_small() -> TrainConfig:
-    """`paper-jpeg2000-r20` a quarter as wide on smaller crops: for two processor cores."""
-    return _reduced(paper_jpeg2000_r20())
-
-
 def smoke() -> TrainConfig:
     """A run of seconds, to see that training works on a machine."""
     return TrainConfig(
@@ -255,53 +183,6 @@ def smoke() -> TrainConfig:
         validate_every=30,
         step_range=(20.0, 60.0),
     )
-
-
-_ROUNDS: Final = 4
-_IMAGE_WEIGHT: Final = 0.01  # of the SSIM term that keeps the published description an image
-
-
-def _published(name: str, codec: str, setting: int) -> TrainConfig:
-    """Width, crops and learning rate as that line of work has them; rounds and their lengths are our choice."""
-    plain = TrainConfig(
-        name=name,
-        target="paper",
-        scale=2,
-        channels=128,
-        blocks=0,
-        steps=1,
-        crop=160,
-        batch=16,
-        learning_rate=1e-4,
-        warmup_steps=1,
-        decay="none",
-        ema_decay=0.0,
-        alternation=Alternation(cycle=(Phase(move="start", steps=1),), codec=codec, setting=setting),
-    )
-    return _rounds(plain, start=1000, postprocess=2000, virtual_codec=1000, description=1000)
-
-
-def _reduced(published: TrainConfig) -> TrainConfig:
-    small = replace(published, name=f"{published.name}-small", channels=32, crop=96, batch=8, learning_rate=5e-4)
-    return _rounds(small, start=200, postprocess=400, virtual_codec=200, description=200)
-
-
-def _rounds(config: TrainConfig, *, start: int, postprocess: int, virtual_codec: int, description: int) -> TrainConfig:
-    """`_ROUNDS` rounds of steps (b), (c) and (d), and (b) once more, for the last description."""
-    assert config.alternation is not None
-    cycle = (
-        Phase(move="postprocess", steps=postprocess),
-        Phase(move="virtual_codec", steps=virtual_codec),
-        Phase(move="description", steps=description),
-    )
-    alternation = replace(
-        config.alternation,
-        opening=(Phase(move="start", steps=start),),
-        cycle=cycle,
-        image_weight=_IMAGE_WEIGHT,
-    )
-    steps = start + _ROUNDS * sum(phase.steps for phase in cycle) + postprocess
-    return replace(config, steps=steps, validate_every=start, alternation=alternation)
 
 
 RECIPES: dict[str, Callable[[], TrainConfig]] = {

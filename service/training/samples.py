@@ -19,8 +19,8 @@ from service import bitstream
 from service.codecs import JpegSettings
 from service.codecs._jpeg import DEFAULT_TRELLIS, decode, encode
 from service.networks.condition import condition
+from service.training.config import TrainConfig
 from service.training.data import Pictures
-from service.training.recipes import TrainConfig
 
 _AHEAD: Final = 3  # batches made while the device works
 

@@ -22,10 +22,10 @@ from service.networks import DescriptionNet, PostprocessNet, shrink
 from service.networks.differentiable import smooth_jpeg, with_forward
 from service.training.alternating import let_move
 from service.training.alternation import Move
+from service.training.config import TrainConfig
 from service.training.data import Pictures
 from service.training.joint import JointBatch, JointValidation, coded, joint_batch, tables_of
 from service.training.losses import mean_psnr
-from service.training.recipes import TrainConfig
 from service.training.samples import Batch, draw_settings, made_ahead, to_tensor
 
 

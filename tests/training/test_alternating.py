@@ -25,10 +25,11 @@ from service.training.alternating import (
 )
 from service.training.alternation import MOVES, Alternation, Move, Phase
 from service.training.checkpoint import CHECKPOINT, load_average, read_progress
+from service.training.config import TrainConfig
 from service.training.data import Pictures
 from service.training.diary import LOG
 from service.training.plain_codecs import PLAIN_CODECS, through_plain
-from service.training.recipes import RECIPES, TrainConfig
+from service.training.recipes import RECIPES
 from service.training.structure import structural_similarity
 from service.training.virtual import ColourTrio, VirtualLoss, virtual_batches
 from tests.pictures import scene

@@ -4,10 +4,11 @@ import torch
 
 from service.networks import DescriptionNet, PostprocessNet
 from service.networks.condition import CONDITION_SIZE
+from service.training.config import TrainConfig
 from service.training.growth import grown
 from service.training.joint import Pair
 from service.training.loop import take_over
-from service.training.recipes import TrainConfig, joint_2
+from service.training.recipes import joint_2
 
 
 def taught(network: torch.nn.Module) -> torch.nn.Module:

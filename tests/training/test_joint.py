@@ -9,9 +9,10 @@ import torch
 from service.codecs import JpegSettings
 from service.codecs._jpeg import decode, encode
 from service.networks.differentiable import smooth_jpeg, soft_round, with_forward
+from service.training.config import TrainConfig
 from service.training.data import Pictures
 from service.training.joint import JointLoss, Pair, joint_batches, tables_of
-from service.training.recipes import TrainConfig, joint_2
+from service.training.recipes import joint_2
 from tests.pictures import scene
 
 
