@@ -69,7 +69,8 @@ def capacity(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[
 
 def latency(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
     """Median milliseconds of one restore at a time."""
-    here, there = [], []
+    here: list[float] = []
+    there: list[float] = []
     with serving() as (url, _):
         for _ in range(3):
             end = time.perf_counter() + seconds / 3

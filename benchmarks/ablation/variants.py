@@ -86,7 +86,7 @@ class Variant:
         )
 
 
-VARIANTS: Final[Mapping[str, Variant]] = {
+VARIANTS: Final[dict[str, Variant]] = {
     "lanczos-plain": Variant(label="Lanczos, JPEG, bicubic", filter="lanczos", route="none"),
     "bicubic-plain": Variant(label="bicubic, JPEG, bicubic", filter="bicubic", route="none"),
     "area-plain": Variant(label="area, JPEG, bicubic", filter="area", route="none"),
@@ -103,7 +103,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
 }
 
 # The networks that the default model was made of, from the folders of their runs.
-FULL_SIZE: Final[Mapping[str, Variant]] = {
+FULL_SIZE: Final[dict[str, Variant]] = {
     "full-lanczos": Variant(label="Lanczos, `lanczos-2`", filter="lanczos", run="lanczos-2"),
     "full-area": Variant(label="area, `lanczos-2`", filter="area", run="lanczos-2"),
     "full-bicubic": Variant(label="bicubic, `lanczos-2`", filter="bicubic", run="lanczos-2"),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from service.codec import VirtualCodec
 
 PIDS = "BENCHMARK_PIDS"  # a folder; every process that does jobs leaves a file there, named by its id
 
@@ -38,7 +42,7 @@ class Compress:
         return self._codec.compress(data).stream
 
 
-JOBS = {"decompress": Restore, "compress": Compress}
+JOBS: dict[str, Callable[[int], Job]] = {"decompress": Restore, "compress": Compress}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -53,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _open(threads: int):  # noqa: ANN202 - torch is imported only by those that work
+def _open(threads: int) -> VirtualCodec:  # torch is imported only by those that work
     from service.codec import open_codec
     from service.settings import default_model_store
 

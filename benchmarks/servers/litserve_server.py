@@ -16,7 +16,8 @@ class Work(litserve.LitAPI):
         self._job = JOBS[self._task](self._threads)
 
     def decode_request(self, request: Request) -> bytes:
-        return request["file"].file.read()
+        data: bytes = request["file"].file.read()
+        return data
 
     def predict(self, data: bytes | list[bytes]) -> bytes | list[bytes]:
         return [self._job(each) for each in data] if isinstance(data, list) else self._job(data)

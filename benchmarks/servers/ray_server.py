@@ -21,6 +21,7 @@ os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 import ray
 from ray import serve
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -38,7 +39,9 @@ class Work:
         if request.method == "GET":
             return Response(b"ok")
         async with request.form() as form:
-            data = await form["file"].read()
+            upload = form["file"]
+            assert isinstance(upload, UploadFile)
+            data = await upload.read()
         return Response(await self._answer(data), media_type=self._job.media_type)
 
     async def _answer(self, data: bytes) -> bytes:
@@ -85,8 +88,13 @@ def _cluster(cores: int) -> Iterator[str]:
         for probe in sockets:
             probe.bind(("127.0.0.1", 0))
         ports = [probe.getsockname()[1] for probe in sockets]
-    names = ("port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port")
-    names += ("runtime-env-agent-port", "metrics-export-port")
+    names = (
+        "port",
+        "dashboard-agent-listen-port",
+        "dashboard-agent-grpc-port",
+        "runtime-env-agent-port",
+        "metrics-export-port",
+    )
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
         command += ["--include-dashboard=false", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]
