@@ -18,6 +18,7 @@ CASES = {
     "coarse": (scene(96, 64, seed=1), 5),
     "fine": (scene(40, 72, seed=2), 90),
     "grey": (scene(57, 49, seed=3)[..., 0].copy(), 30),
+    "grey-as-colour": (scene(45, 70, seed=4)[..., [0, 0, 0]].copy(), 30),
     "dot": (scene(1, 1), 50),
 }
 
