@@ -39,7 +39,7 @@ SEARCH: dict[str, tuple[float, ...]] = {
     "chroma_trellis": (0.2, 0.35, 0.8),
     "masking": (0.0, 0.1, 0.35),
     "luma_exponent": (0.0, 0.3, 0.5, 1.0),
-    "luma_dc": (0.6, 0.8),
+    "luma_dc": (0.7, 1.0),
     "chroma_exponent": (0.0, 0.25, 0.75),
     "chroma_ratio": (0.5, 1.0, 1.4),
     "passes": (1, 3),

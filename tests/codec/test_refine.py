@@ -84,14 +84,15 @@ def test_the_gradient_is_the_derivative_of_the_error(model: LoadedModel) -> None
         decoded = trials.decode(trials.encode(mode, settings))
         gradient = trials.error_gradient(mode, settings, decoded)
         vector = trials.condition(mode, settings)
-        direction = random.choice(np.array([-6, 6], np.int16), decoded.shape)
+        uphill = np.where(gradient > 0, 6, -6).astype(np.int16)  # any direction would do; here noise is least
+        direction = uphill * random.choice(np.array([0, 1], np.int16), decoded.shape)
         errors = []
         for sign in (-1, 1):
             moved = np.clip(decoded + sign * direction, 0, 255).astype(np.uint8)
             restored = model.restore(moved, mode.scale, vector).astype(np.float64)
             errors.append(np.square(restored - picture).sum())
         inside = np.clip(decoded + direction, 0, 255).astype(np.float64) - np.clip(decoded - direction, 0, 255)
-        assert errors[1] - errors[0] == pytest.approx(float((gradient * inside).sum()), rel=0.25)
+        assert errors[1] - errors[0] == pytest.approx(float((gradient * inside).sum()), rel=0.1)
 
 
 def test_neighbours_are_all_different_and_near() -> None:

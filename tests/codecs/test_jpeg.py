@@ -252,7 +252,7 @@ def test_a_tiny_file_shares_its_codes() -> None:
 
 
 def test_equal_tables_are_sent_once() -> None:
-    flat = JpegSettings(step=30, luma_exponent=0, chroma_exponent=0, chroma_ratio=1)
+    flat = JpegSettings(step=30, luma_exponent=0, luma_dc=1, chroma_exponent=0, chroma_ratio=1)
     assert len(read(encode(noise(16, 16), flat)).quantisation) == 1
 
 
