@@ -28,6 +28,7 @@ from service.api._protocol import BoundedProtocol, ConnectionPolicy
 from service.api.app import Drain, create_service
 from service.errors import VirtualCodecError
 from service.logs import Event, configure
+from service.memory import return_freed_memory
 from service.serving import Pool
 from service.serving.catalogue import Catalogue
 from service.settings import Settings, unknown_variables
@@ -41,6 +42,7 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
     Raises `BadModel` when the model store is damaged, `OSError` when the address or the file of API keys cannot
     be had, `ValueError` when that file is wrong.
     """
+    return_freed_memory()
     drain = Drain()
     policy = ConnectionPolicy(
         max_header_bytes=settings.max_header_bytes,

@@ -28,7 +28,7 @@ _SPARE_LOG_BYTES: Final = 0.03
 _LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far
 _SMALLEST_MOVE: Final = math.log(1.02)
 # Noise of 230x65500 is the widest that may need more than a byte a pixel, 15 MB. This is more than memory allocators
-# keep (`service.runner._memory`): pages of its own, that go back whole. Of 16 MB in kept memory a stream stayed
+# keep (`service.memory`): pages of its own, that go back whole. Of 16 MB in kept memory a stream stayed
 # behind each time.
 _ROOM_BYTES: Final = 144 << 20
 

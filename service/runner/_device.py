@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.cores import usable_cores
+from service.memory import keep_freed_memory
 from service.runner._batcher import BatchLimits
-from service.runner._memory import keep_freed_memory
 from service.runner._network import Network, load_network
 from service.store import Manifest, ModelStore
 
