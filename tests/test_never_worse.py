@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,29 @@ def test_a_stream_is_never_worse_than_plain_or_ordinary_jpeg(codec: VirtualCodec
 @pytest.mark.parametrize("name", ["photographs", "drawings"])
 def test_other_peoples_jpegs_never_get_worse(codec: VirtualCodec, name: str, quality: int) -> None:
     check_foreign(codec, small_set(name), quality)
+
+
+@pytest.mark.parametrize("kind", ["noise", "dithered"])
+def test_what_no_network_can_describe_costs_no_more_than_an_ordinary_jpeg(codec: VirtualCodec, kind: str) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    if kind == "dithered":
+        picture = np.asarray(Image.fromarray(photographs()[0][:96, :128]).convert("1").convert("L"))
+    streams = [saved(picture, "JPEG", quality=quality, subsampling=0, optimize=True) for quality in range(50, 100, 2)]
+    ordinary = next(stream for stream in streams if metrics.psnr(opened(stream), picture) >= 35)
+    assert len(codec.compress(saved(picture), CompressOptions(min_psnr=35)).stream) < 0.95 * len(ordinary)
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey", "noise"])
+def test_asking_for_less_never_costs_more(codec: VirtualCodec, kind: str) -> None:
+    """Where one way of coding gives place to another, a target must find the way that is cheaper."""
+    picture = photographs()[0][:96, :128]
+    if kind != "colour":
+        noise = np.random.default_rng(0).integers(0, 256, picture.shape, np.uint8)
+        picture = noise if kind == "noise" else np.ascontiguousarray(picture[..., 1])
+    targets = (30, 36, 42, 44, 44.5, 45, 46, 48)
+    sizes = [len(codec.compress(saved(picture), CompressOptions(min_psnr=target)).stream) for target in targets]
+    for less, more in pairwise(sizes):
+        assert less <= 1.01 * more, sizes
 
 
 @pytest.mark.parametrize("quality", [10, 25, 50, 75])

@@ -125,8 +125,9 @@ class VirtualCodec:
         codec = CODECS[options.codec]
         effort = EFFORTS[options.effort]
         grey_as_colour = is_neutral(pixels)
-        picture = pixels[..., 0].copy() if grey_as_colour else pixels
-        trials = Trials(picture, model, codec, deadline=deadline, stopwatch=stopwatch, passes=effort.passes)
+        if grey_as_colour:
+            pixels = pixels[..., 0].copy()
+        trials = Trials(pixels, model, codec, deadline=deadline, stopwatch=stopwatch, passes=effort.passes)
         find = at_target if options.target else at_quality
         best = find(trials, model.operating, options)
         with stopwatch.stage("encode"):
@@ -144,7 +145,7 @@ class VirtualCodec:
             height=height,
             quality=model.operating.nearest_quality(best.mode, best.step) if options.target else quality,
             psnr_db=best.psnr_db if options.target else None,
-            ms_ssim=ms_ssim(best.restored, picture) if options.min_ms_ssim is not None else None,
+            ms_ssim=ms_ssim(best.restored, pixels) if options.min_ms_ssim is not None else None,
             stages_s=stopwatch.stages_s,
         )
 

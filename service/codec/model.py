@@ -43,7 +43,8 @@ class LoadedModel:
     ) -> NDArray[np.uint8] | NDArray[np.float32]:
         """The description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
 
-        h = ceil(H / scale); `vector` is the condition of the stream to come.
+        h = ceil(H / scale); `vector` is the condition of the stream to come. A colour image without colour may get some:
+        give it as a grey one.
         """
         key = _DESCRIPTION.format(scale)
         if key not in self.manifest.networks:
@@ -125,12 +126,16 @@ def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
 
 def is_neutral(pixels: NDArray[np.uint8]) -> bool:
     """Whether this is a colour picture ([h, w, 3]) without colour: its channels are equal everywhere."""
-    return pixels.ndim == 3 and all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
+    return pixels.ndim == 3 and _has_equal_channels(pixels[::16, ::16]) and _has_equal_channels(pixels)
 
 
 def as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
     """Three equal channels of a grey picture: [h, w] -> [h, w, 3]; a colour picture as it is."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def _has_equal_channels(pixels: NDArray[np.uint8]) -> bool:
+    return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
 
 
 def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:

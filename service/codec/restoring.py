@@ -37,8 +37,8 @@ def restored_own(
                 limit=limits.max_pixels,
                 actual=width * height,
             )
-        is_possible = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
-        if header.scale not in model.manifest.scales or not is_possible or layout.precision != 8:
+        has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
+        if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
             raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
         decoded = images.decode_as_coded(data, limits=limits)
     check_deadline(deadline)

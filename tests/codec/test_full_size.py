@@ -25,7 +25,7 @@ def codec(store: ModelStore) -> VirtualCodec:
     return VirtualCodec(store, DirectRunner())
 
 
-@pytest.mark.parametrize(("quality", "described"), [(50, True), (100, False)])
+@pytest.mark.parametrize(("quality", "described"), [(2, True), (100, False)])
 def test_the_stream_holds_the_description_except_at_the_finest_steps(
     codec: VirtualCodec, tmp_path: Path, quality: int, described: bool
 ) -> None:
