@@ -43,8 +43,8 @@ class LoadedModel:
     ) -> NDArray[np.uint8] | NDArray[np.float32]:
         """The description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
 
-        h = ceil(H / scale); `vector` is the condition of the stream to come. A colour image without colour may get some:
-        give it as a grey one.
+        h = ceil(H / scale); `vector` is the condition of the stream to come. A colour image without colour may
+        get some: give it as a grey one.
         """
         key = _DESCRIPTION.format(scale)
         if key not in self.manifest.networks:

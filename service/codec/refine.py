@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from service.codec.effort import Effort
+from service.codec.model import as_colour
 from service.codec.trial import Trial, Trials
 from service.codecs import JpegSettings, quantisation_tables
 from service.networks.differentiable import smooth_jpeg
@@ -113,8 +114,7 @@ def _whole(window: NDArray[np.float32]) -> Tensor:
     """
     padding = [(0, -window.shape[0] % 16), (0, -window.shape[1] % 16), (0, 0)]
     padded = np.pad(window, padding[: window.ndim], mode="edge")
-    colour = padded if padded.ndim == 3 else np.repeat(padded[..., None], 3, axis=2)
-    return torch.from_numpy(colour).permute(2, 0, 1)[None]
+    return torch.from_numpy(as_colour(padded)).permute(2, 0, 1)[None]
 
 
 def _like(derivative: Tensor, window: NDArray[np.float32]) -> NDArray[np.float32]:
