@@ -217,8 +217,9 @@ class VirtualCodec:
         prove(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
         colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
-        effort = min(5, self._max_effort)  # from 5 on all modes are tried
-        for options in (CompressOptions(effort=effort), CompressOptions(effort=effort, scale=2)):
+        effort = min(5, self._max_effort)  # from 5 on gradients are computed, too
+        for scale in model.manifest.scales:
+            options = CompressOptions(effort=effort, scale=scale)
             self.restore(self.compress(colour, options).stream)
 
     def _model_for(self, options: CompressOptions) -> LoadedModel:

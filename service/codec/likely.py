@@ -15,6 +15,9 @@ from service.jobs import CompressOptions
 # worth. On held-out photographs that scale's streams cost 0.3 % more than the better one's, the tables' scale's 2.3 %;
 # where they lose 4.5 times less or more (a logarithm of 1.5), the other scale was never better by more than 1.4 %.
 _HALVING_BPP: Final = 0.5
+# Chroma at full size was better only where halving it loses more than so many bits a pixel are worth: there by up to
+# 67 % (drawings), else by half a percent at most.
+_HALVED_CHROMA_BPP: Final = 0.3
 
 
 def points_to_try(
@@ -28,15 +31,20 @@ def points_to_try(
     points = table.points(worth, scale=options.scale, least_scale=trials.least_scale, grey=trials.is_grey)
     if not points:
         raise _no_mode(trials, table)
+    all_modes = all_modes or effort.modes == "all"
     if len({point.mode.scale for point in points}) > 1:
         for_full_size = math.log(max(trials.halving_error, 1e-9) / (_HALVING_BPP * worth))
         likely = 1 if for_full_size > 0 else 2
         points.sort(key=lambda point: point.mode.scale != likely)
-        if abs(for_full_size) > effort.doubt and not all_modes:
+        if not all_modes and abs(for_full_size) > effort.doubt:
             points = [point for point in points if point.mode.scale == likely]
     if all_modes:
         return points
-    return [*points[:1], *(point for point in points[1:] if point.share >= effort.least_share)]
+    if effort.modes == "likeliest" and points[0].mode.subsampling == "420":
+        return points[:1]
+    if trials.halved_chroma_error <= _HALVED_CHROMA_BPP * worth:
+        points = [point for point in points if point.mode.subsampling == "420"] or points
+    return points[:1] if effort.modes == "likeliest" else points
 
 
 def _no_mode(trials: Trials, table: OperatingTable) -> BadOption:

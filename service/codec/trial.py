@@ -12,6 +12,7 @@ from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from service import bitstream
 from service.codec.model import LoadedModel, condition_of, plain_description, plain_restore
@@ -124,6 +125,22 @@ class Trials:
         with self.stage("encode"):
             halved = plain_description(self.pixels, 2)
             return mean_squared_error(self._cropped(plain_restore(halved, 2)), self.pixels)
+
+    @cached_property
+    def halved_chroma_error(self) -> float:
+        """The mean squared error of the image with its chroma halved and doubled again; 0 of a grey one."""
+        if self.is_grey:
+            return 0.0
+        with self.stage("encode"):
+            whole = Image.fromarray(self.pixels).convert("YCbCr")
+            luma, *chroma = whole.split()
+            half = [-(-side // 2) for side in whole.size]
+            halved = [
+                plane.resize(half, Image.Resampling.BOX).resize(whole.size, Image.Resampling.BILINEAR)
+                for plane in chroma
+            ]
+            shown = Image.merge("YCbCr", (luma, *halved)).convert("RGB")
+            return mean_squared_error(np.asarray(shown), np.asarray(whole.convert("RGB")))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

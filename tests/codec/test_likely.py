@@ -53,6 +53,19 @@ def test_high_effort_tries_all_modes_and_default_effort_both_scales_only_where_i
         assert {point.mode.scale for point in points_to_try(trials, table, CompressOptions(), at)} == scales
 
 
+def test_chroma_of_full_size_is_tried_where_halving_it_loses_much(model: LoadedModel) -> None:
+    table = model.operating
+    coloured = np.zeros((64, 64, 3), np.uint8)
+    coloured[::2, ::2, 0] = coloured[1::2, 1::2, 2] = 255  # chroma of one pixel's size
+    almost_grey = np.repeat(BUSY[..., :1], 3, axis=2)
+    almost_grey[0, 0] = (9, 8, 7)
+    for pixels, expected in ((coloured, {"420", "444"}), (almost_grey, {"420"})):
+        trials = trials_of(model, pixels)
+        for quality in (50, 90):
+            points = points_to_try(trials, table, CompressOptions(scale=1), table.worth(quality))
+            assert {point.mode.subsampling for point in points} == expected
+
+
 def test_a_scale_that_was_asked_for_decides(model: LoadedModel) -> None:
     trials, table = trials_of(model, BUSY), model.operating
     points = points_to_try(trials, table, CompressOptions(scale=2), table.worth(50))

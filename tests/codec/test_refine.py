@@ -21,7 +21,7 @@ from tests.pictures import scene
 
 STORE = Path(__file__).parents[2] / "model_store"
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:123, 180:310])  # type: ignore[no-untyped-call]
-PATIENT = Effort(doubt=0, least_share=0, polish=False, passes=2, rounds=4, stride=0.3)
+PATIENT = Effort(modes="all", polish=False, passes=2, rounds=4, stride=0.3)
 
 
 @pytest.fixture(scope="module")
