@@ -24,7 +24,8 @@ RATES: Final = r"[1-9][0-9]{0,8}/(second|minute|hour|day)(;[1-9][0-9]{0,8}/(seco
 UNLIMITED: Final = "unlimited"
 
 _LOG: Final = logging.getLogger(__name__)
-_ENTRY: Final = re.compile(r"(?P<id>[A-Za-z0-9][A-Za-z0-9._-]{0,63}):sha256:(?P<digest>[0-9a-fA-F]{64})")
+_ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_ENTRY: Final = re.compile(rf"(?P<id>{_ID}):sha256:(?P<digest>[0-9a-fA-F]{{64}})")
 _PREFIX: Final = "vcodec_"  # so that scanners of repositories and logs know one when they see it
 _LOOK_AGAIN_S: Final = 1.0
 
@@ -51,6 +52,8 @@ class Key:
 
 def new_key(id: str, *, requests: str | None = None, megapixels: str | None = None) -> tuple[str, Key]:  # noqa: A002
     """A fresh secret of 256 random bits, and the key that knows it. Raises `ValueError` for an id or rate."""
+    if not re.fullmatch(_ID, id):
+        raise ValueError(f"an ID is 1 to 64 letters, digits, . _ or -, the first a letter or digit; got {id[:80]!r}")
     secret = _PREFIX + secrets.token_urlsafe(32)
     key = Key(id=id, digest=digest_of(secret), requests=requests, megapixels=megapixels)
     parse_entry(key.entry)
@@ -100,8 +103,15 @@ def check_apart(keys: Iterable[Key]) -> None:
     ids: set[str] = set()
     digests: set[bytes] = set()
     for key in keys:
-        if key.id in ids or key.digest in digests:
-            raise ValueError(f"the key {key.id} is there twice, or has the digest of another")
+        if key.id in ids:
+            raise ValueError(
+                f"there are two keys {key.id}; to rotate a key, make one with another ID such as {key.id}-2, have the "
+                f"caller change over, and delete the line of the first"
+            )
+        if key.digest in digests:
+            raise ValueError(
+                f"the key {key.id} has the digest of another: nobody could tell who called; make a new one"
+            )
         ids.add(key.id)
         digests.add(key.digest)
 

@@ -39,6 +39,12 @@ def test_a_new_key_is_long_known_by_its_digest_and_never_kept() -> None:
     assert new_key("alice")[0] != secret
 
 
+@pytest.mark.parametrize("wish", ["a b", "", "-a", "a:b", "a\n", "a" * 65])
+def test_what_is_no_id_is_told_what_one_is(wish: str) -> None:
+    with pytest.raises(ValueError, match="an ID is 1 to 64 letters, digits"):
+        new_key(wish)
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -73,7 +79,7 @@ def test_two_keys_are_never_mistaken_for_each_other(tmp_path: Path, first: str, 
     one, other = new_key(first)[1], new_key(second)[1]
     if first != second:
         other = Key(id=second, digest=one.digest)
-    with pytest.raises(ValueError, match="twice, or has the digest of another"):
+    with pytest.raises(ValueError, match=r"two keys a; to rotate|b has the digest of another"):
         KeyRing([one], write(tmp_path / "keys", other))
 
 

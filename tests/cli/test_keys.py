@@ -37,7 +37,11 @@ def test_keys_gather_in_a_file_that_only_its_owner_reads(capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("wish", "complaint"),
-    [("al/ice", "64 hex digits"), ("carol --requests many", "is a rate such as"), ("taken", "there twice")],
+    [
+        ("al/ice", "an ID is 1 to 64 letters, digits, . _ or -, the first a letter or digit; got 'al/ice'"),
+        ("carol --requests many", "is a rate such as"),
+        ("taken", "another ID such as taken-2, have the caller change over, and delete the line of the first"),
+    ],
 )
 def test_what_cannot_be_made_is_a_misuse_and_leaves_the_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, wish: str, complaint: str
