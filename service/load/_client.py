@@ -58,7 +58,7 @@ class HttpSender:
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            return Answer(status=type(error).__name__)
+            return Answer(status=type(error).__name__, failure=str(error))
         if response.status >= 500:
             connection.close()  # some servers hang up after a fault without saying so
         received = {name.lower(): value for name, value in response.getheaders()}

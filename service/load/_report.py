@@ -117,7 +117,10 @@ class Report:
         """Why not to trust the figures, for people; empty when they held steady."""
         found = []
         answers = len(self.answers)
-        if answers < 10 * WINDOWS:
+        if self.samples and not answers:
+            first = self.samples[0]
+            found.append(f"no request was answered 200; the first ended in {first.status}{_behind(first.failure)}")
+        elif answers < 10 * WINDOWS:
             found.append(f"{answers} answers are few; measure longer")
         else:
             found += self._unsteady(answers)
@@ -192,6 +195,10 @@ class Report:
 
 def _percentiles(of: Callable[[float], float]) -> dict[str, float]:
     return {f"p{percent:g}": round(value, 1) for percent in _PERCENTS if not math.isnan(value := of(percent))}
+
+
+def _behind(words: str) -> str:
+    return f": {words}" if words else ""
 
 
 def _rounded(value: float | None) -> float | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back: the HTTP status as text, or the kind of failure; headers by lower-case name."""
+    """What came back: the HTTP status as text, or the kind of failure and its words; headers by lower-case name."""
 
     status: str
+    failure: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes = field(default=b"", repr=False)
 
@@ -18,6 +19,8 @@ class Answer:
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One request of a load. Times in seconds from its start; `pixels` of the picture, 0 when unknown.
+
+    `failure` is what was said in place of an answer, for people.
 
     In a closed loop a request is due when its client has time for it.
     """
@@ -27,6 +30,7 @@ class Sample:
     sent_s: float
     finished_s: float
     status: str
+    failure: str = ""
     pixels: int = 0
     received_bytes: int = 0
     stages_ms: Mapping[str, float] = field(default_factory=dict)
@@ -61,6 +65,7 @@ def sample_of(label: str, answer: Answer, pixels: int, times_s: tuple[float, flo
         sent_s=sent_s,
         finished_s=finished_s,
         status=answer.status,
+        failure=answer.failure,
         pixels=_pixels(answer.headers.get("vcodec-size", "")) or pixels,
         received_bytes=len(answer.content),
         stages_ms=dict(_stages(answer.headers.get("server-timing", ""))),

@@ -34,6 +34,12 @@ def test_few_answers_are_doubted() -> None:
     assert report([sample(0, 1)]).doubts() == ["1 answers are few; measure longer"]
 
 
+def test_what_came_in_place_of_answers_is_told() -> None:
+    failed = Sample(label="", due_s=0, sent_s=0, finished_s=1, status="TimeoutError", failure="timed out")
+    (doubt,) = report([failed, sample(1, 1, status="503")]).doubts()
+    assert doubt == "no request was answered 200; the first ended in TimeoutError: timed out"
+
+
 def test_throughput_that_moves_is_doubted() -> None:
     samples = [sample(number / 100, 0.05) for number in range(500)]  # nothing in the second half
     (doubt,) = report(samples).doubts()
