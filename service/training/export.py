@@ -28,7 +28,7 @@ from service.training.calibration import calibrate
 from service.training.checkpoint import CHECKPOINT, load_average, read_progress, under
 from service.training.config import TrainConfig
 from service.training.data import Pictures
-from service.training.recipes import RECIPES
+from service.training.recipes import RECIPES, account_of
 
 _CALIBRATION_CROP: Final = 192
 _CALIBRATION_IMAGES: Final = 28
@@ -160,7 +160,9 @@ def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]
         f"| {key} | {entry.architecture} | {dict(entry.arguments)} | `{entry.sha256[:12]}` |"
         for key, entry in manifest.networks.items()
     )
-    runs = "\n".join(f"- `{config.name}`, {config.steps} steps: {RECIPES[config.name].__doc__}" for config in configs)
+    runs = "\n".join(
+        f"- `{config.name}`, {config.steps} steps: {account_of(RECIPES[config.name])}" for config in configs
+    )
     return (
         f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}.\n\n{request.notes}\n\n## Networks\n\n"
         f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n\n## Recipes\n\n{runs}\n"

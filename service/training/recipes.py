@@ -5,6 +5,7 @@ Numbers that measurements chose say so; the rest is the custom of the field.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -183,6 +184,16 @@ def smoke() -> TrainConfig:
         validate_every=30,
         step_range=(20.0, 60.0),
     )
+
+
+def summary_of(recipe: Callable[[], TrainConfig]) -> str:
+    """What a recipe makes, as one line."""
+    return (inspect.getdoc(recipe) or "").partition("\n")[0]
+
+
+def account_of(recipe: Callable[[], TrainConfig]) -> str:
+    """All that a recipe says of itself, as one paragraph."""
+    return " ".join((inspect.getdoc(recipe) or "").split())
 
 
 RECIPES: dict[str, Callable[[], TrainConfig]] = {

@@ -10,7 +10,9 @@ from service.errors import BadModel, BadOption
 from service.jobs import CompressOptions
 from service.store import ModelStore
 from service.training import TrainRequest, train
-from service.training.export import ExportRequest, export
+from service.training.export import ExportRequest, _card, export
+from service.training.recipes import RECIPES
+from tests.models import make_store
 from tests.pictures import opened, saved, scene
 
 
@@ -34,6 +36,14 @@ def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> No
     assert opened(codec.restore(result.stream).image).shape == (70, 60, 3)
     with pytest.raises(BadOption, match="there already"):
         export(request)
+
+
+def test_a_card_gives_each_recipe_a_paragraph(tmp_path: Path) -> None:
+    request = ExportRequest(runs=(), data=tmp_path, store=tmp_path, name="first")
+    card = _card(request, make_store(tmp_path).default, [RECIPES["joint-1"](), RECIPES["smoke"]()])
+    recipes = card.partition("## Recipes\n\n")[2].splitlines()
+    assert [line.partition(",")[0] for line in recipes] == ["- `joint-1`", "- `smoke`"]
+    assert "start it from a finished `softer-1`. Every fourth batch" in recipes[0]
 
 
 def test_what_was_not_trained_leaves_no_folder(photographs: Path, tmp_path: Path) -> None:
