@@ -41,6 +41,8 @@ Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was
 DEFAULT_QUALITIES: Final = (1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24, 30, 37, 45, 50, 55, 65, 75, 85, 92, 95)
 FOREIGN_QUALITIES: Final = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 
+_NO_PLOT: Final = "The plot is missing: matplotlib is not installed; `pip install 'virtual-codec[evaluate]'` brings it."
+
 _QUICK_QUALITIES: Final = (3, 7, 15, 30, 50, 75, 92)
 _QUICK_FOREIGN_QUALITIES: Final = (10, 40, 70, 100)
 _QUICK_ANCHORS: Final = ("jpeg", "webp")
@@ -89,7 +91,7 @@ class EvaluateConfig:
 def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress | None = None) -> Summary:
     """Measure a codec, write the report into `config.out_dir` and return what it says.
 
-    Raises `BadTrainingData` where there is no picture; whatever the codec raises ends the evaluation.
+    Raises `BadTrainingData` where there is no picture, or a damaged one; whatever the codec raises ends the evaluation.
     """
     config = _quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
@@ -104,6 +106,8 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
     if config.ssimulacra2 and not is_available():
         notes.append(MISSING)
         config = replace(config, ssimulacra2=False)
+    if not _can_plot():
+        notes.append(_NO_PLOT)
     sweeps["jpeg"] = sorted({*sweeps["jpeg"], *map(float, config.qualities)})
 
     steps = len(pictures) * (len(sweeps) + len(config.variants) * len(config.qualities))
@@ -260,13 +264,17 @@ def _measure_foreign(
 def _write_report(out_dir: Path, summary: Summary, points: Sequence[Point], variants: Sequence[str]) -> None:
     (out_dir / "summary.json").write_text(summary.to_json(), encoding="utf-8")
     plot = None
-    if importlib.util.find_spec("matplotlib") is not None:  # of the optional extra `evaluate`
+    if _can_plot():
         from service.evaluation._plot import plot_rate_distortion
 
         plot = "rate_distortion.png"
         plot_rate_distortion(points, variants, out_dir / plot)
     text = results_markdown(summary, plot=plot)
     (out_dir / "results.md").write_text(text, encoding="utf-8")
+
+
+def _can_plot() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None  # of the optional extra `evaluate`
 
 
 def _versions(anchors: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from service import images
-from service.errors import BadTrainingData
+from service.errors import BadTrainingData, VirtualCodecError
 from service.metrics import Pixels
 
 _SUFFIXES: Final = frozenset({".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".avif"})
@@ -25,8 +25,14 @@ class Picture:
     path: Path
 
     def pixels(self) -> Pixels:
-        """Decode it: [H, W, 3], or [H, W] where red, green and blue are the same everywhere."""
-        pixels = images.decode(self.path.read_bytes())
+        """Decode it: [H, W, 3], or [H, W] where red, green and blue are the same everywhere.
+
+        Raises `BadTrainingData` that names a file which cannot be decoded.
+        """
+        try:
+            pixels = images.decode(self.path.read_bytes())
+        except VirtualCodecError as error:
+            raise BadTrainingData(f"{self.path}: {error}; mend the file, or take it out of the folder") from error
         is_colour = pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
         return pixels if is_colour or pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
 
