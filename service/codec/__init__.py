@@ -180,6 +180,10 @@ class VirtualCodec:
             stages_s=stopwatch.stages_s,
         )
 
+    def close(self) -> None:
+        """End its runner, after the tiles that run; jobs in other threads are abandoned at their next tile."""
+        self._runner.close()
+
     def load(self, model: str) -> None:
         """Read the store anew and make a model the default, beside whatever runs: loaded, warm and proven.
 

@@ -14,7 +14,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,9 +22,11 @@ import numpy as np
 import PIL
 from PIL import Image, features
 
+from service.crew import crew
 from service.errors import BadOption
 from service.evaluation._pictures import Picture, digest
 from service.evaluation._points import Point, similarity
+from service.jobs import check_deadline
 from service.metrics import Pixels
 
 Measured = dict[str, dict[str, Any]]
@@ -99,12 +100,9 @@ def measure_anchors(
             progress(f"{name} {picture.set}/{picture.name}")
         return found
 
-    pool = ThreadPoolExecutor(workers)  # threads are enough: encoders and the metrics leave Python's lock
-    try:
-        for found in pool.map(measure, pictures):
-            points += found
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with crew(workers) as threads:  # which are enough: encoders and the metrics leave Python's lock
+        for measuring in [threads.submit(measure, picture) for picture in pictures]:
+            points += measuring.result()
     return points
 
 
@@ -137,6 +135,7 @@ def _measure_or_recall(
 
 
 def _measure(anchor: Anchor, pixels: Pixels, setting: float, with_ssimulacra2: bool) -> dict[str, Any]:
+    check_deadline()
     start = time.perf_counter()
     stream = anchor.encode(pixels, setting)
     encoded = time.perf_counter()

@@ -6,7 +6,6 @@ import io
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from service import images
+from service.crew import crew
 from service.evaluation._pictures import Picture
 from service.evaluation._points import Similarity, similarity
 from service.evaluation._sweep import TestedCodec
@@ -89,18 +89,15 @@ def restore_foreign(
     found: Callable[[ForeignPoint], None],
 ) -> None:
     """Make, decode and restore an ordinary JPEG of every picture, kind and quality but those in `done`."""
-    pool = ThreadPoolExecutor(workers)
-    try:
+    with crew(workers) as threads:
         for picture in pictures:
             wanted = [(k, q) for k in kinds for q in qualities]
             wanted = [(k, q) for k, q in wanted if (picture.set, picture.name, k, q) not in done]
             pixels = picture.pixels() if wanted else np.zeros((1, 1), np.uint8)
             if pixels.ndim == 2:
                 wanted = [(kind, quality) for kind, quality in wanted if kind == "grey"]
-            for task in [pool.submit(_measure, codec, picture, pixels, k, q) for k, q in wanted]:
+            for task in [threads.submit(_measure, codec, picture, pixels, k, q) for k, q in wanted]:
                 found(task.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def foreign_rows(points: Iterable[ForeignPoint]) -> list[ForeignRow]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from PIL import Image
 
 from service import images
+from service.crew import crew
 from service.evaluation._pictures import Picture
 from service.evaluation._points import Point, similarity
 from service.jobs import CompressOptions, CompressResult, RestoreResult
@@ -56,8 +56,7 @@ def sweep(
     found: Callable[[Point], None],
 ) -> None:
     """Measure every variant and quality on every picture but those in `done`; hand each point to `found`."""
-    pool = ThreadPoolExecutor(workers)  # the codec is one object, used from several threads as in the service
-    try:
+    with crew(workers) as threads:  # the codec is one object, used from several threads as in the service
         for picture in pictures:
             wanted = [(v, q) for v in variants for q in qualities]
             wanted = [(v, q) for v, q in wanted if (picture.set, picture.name, v.name, float(q)) not in done]
@@ -65,11 +64,9 @@ def sweep(
                 continue
             pixels = picture.pixels()
             png = as_png(pixels)
-            tasks = [pool.submit(_measure, codec, picture, pixels, png, v, q, with_ssimulacra2) for v, q in wanted]
+            tasks = [threads.submit(_measure, codec, picture, pixels, png, v, q, with_ssimulacra2) for v, q in wanted]
             for task in tasks:
                 found(task.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def as_png(pixels: Pixels) -> bytes:

@@ -62,6 +62,9 @@ class Runner(Protocol):
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
         """The results of tiles, in their order. Raises what `service.jobs.check_deadline` does."""
 
+    def close(self) -> None:
+        """End what it has begun; nothing can be run any more."""
+
 
 def open_device(name: str, *, threads: int | None = None) -> Device:
     """The device of that name: "cpu", "cuda:0". `threads` is how many cores "cpu" takes, None for all."""

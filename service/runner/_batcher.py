@@ -83,6 +83,11 @@ class Batcher:
         """Forget an item; False when it does not wait."""
         return self._waiting.pop(item, self) is None
 
+    def clear(self) -> list[Item]:
+        """Take out all that waits, never to run."""
+        waiting, self._waiting = list(self._waiting), {}
+        return waiting
+
     def take(self, *, is_idle: bool = True) -> list[Item]:
         """Take out what runs next as one batch; nothing when nothing can. `is_idle`: no other batch runs now."""
         if not self._waiting:

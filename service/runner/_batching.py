@@ -16,7 +16,7 @@ from typing import Final, final
 
 from service.counts import RunnerCounts
 from service.errors import is_out_of_memory
-from service.jobs import check_deadline
+from service.jobs import Abandoned, check_deadline
 from service.runner._batcher import Batcher, Item
 from service.runner._device import Device, Pixels, Task
 from service.runner._network import Network
@@ -91,7 +91,10 @@ class BatchingRunner:
         return self._device.prepare(store, manifest, key)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        """The results of tiles, in their order. A few run ahead of the one that is asked for."""
+        """The results of tiles, in their order. A few run ahead of the one that is asked for.
+
+        Raises `Abandoned` when the runner is closed.
+        """
         owner = next(self._owners)
         ahead: deque[_Ordered] = deque()
         try:
@@ -111,9 +114,17 @@ class BatchingRunner:
                 self._batcher.forget(owner)
 
     def close(self) -> None:
-        """End the slots, after the batches that run. Nothing may be asked for any more."""
+        """End the slots, after the batches that run. Tiles that wait, and those that come later, are abandoned.
+
+        A process has to do so before it ends in the middle of a job: Python's end kills threads that are in PyTorch's
+        C++ by unwinding it, which C++ answers with `terminate`.
+        """
         with self._changed:
             self._is_closed = True
+            for item in self._batcher.clear():
+                assert isinstance(item, _Ordered)
+                item.error = Abandoned()
+                item.done.set()
             self._changed.notify_all()
         for slot in self._slots:
             slot.join()
@@ -121,6 +132,8 @@ class BatchingRunner:
     def _order(self, task: Task, owner: int) -> _Ordered:
         ordered = _Ordered(key=task.key, pixels=task.pixels.shape[0] * task.pixels.shape[1], owner=owner, task=task)
         with self._changed:
+            if self._is_closed:
+                raise Abandoned
             self._batcher.add(ordered)
             self._changed.notify()
         return ordered

@@ -38,6 +38,9 @@ class DirectRunner:
         """Load a model's network onto the device. Raises `BadModel`."""
         return self._device.prepare(store, manifest, key)
 
+    def close(self) -> None:
+        """It has nothing of its own to end."""
+
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
         """The results of tiles, in their order."""
         for task in tasks:

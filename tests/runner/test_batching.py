@@ -175,6 +175,28 @@ def test_one_job_never_has_more_than_a_few_tiles_in_memory() -> None:
         assert len(list(results)) == 49
 
 
+def test_closing_abandons_what_waits_and_what_comes_later() -> None:
+    device = ObedientDevice(max_items=1)
+    runner = BatchingRunner(device)
+    device.gate.clear()
+    with ThreadPoolExecutor(3) as pool:
+        running = pool.submit(values, runner, [tile(1)])
+        until(lambda: runner.running == 1)
+        waiting = pool.submit(values, runner, [tile(2), tile(3)])
+        until(lambda: runner.counts.waiting_items == 2)
+        closing = pool.submit(runner.close)
+        with pytest.raises(Abandoned):
+            waiting.result()
+        assert not closing.done()
+        device.gate.set()
+        assert running.result() == [2]
+        closing.result()
+    with pytest.raises(Abandoned):
+        values(runner, [tile(4)])
+    assert device.batches == [[1]]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("slot-")]
+
+
 @pytest.mark.parametrize("precision", ["float32", "native"])
 def test_the_same_tile_gives_the_same_bytes_whatever_runs_beside_it(
     tmp_path_factory: pytest.TempPathFactory, precision: str

@@ -82,6 +82,9 @@ class StraitenedRunner:
         yield from self._runner.run(tasks)
         self._famine.reach("encode")
 
+    def close(self) -> None:
+        self._runner.close()
+
 
 @final
 class Famine:
