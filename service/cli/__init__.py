@@ -2,7 +2,7 @@
 
 A new verb is one module here and one row in `VERBS`. Verbs import what they need when they run, so that
 `--help` is instant. stdout carries results only, stderr the rest. The exit status is 0, 1 (something failed,
-the rest is done), 2 (misuse, nothing is done) or 130 (interrupted).
+the rest is done), 2 (misuse, nothing is done) or 130 (interrupted: see `service.interrupts`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
-from service import __version__
+from service import __version__, interrupts
 from service.cli import _bench, _compress, _decompress, _evaluate, _export, _keys, _models, _serve, _train
 from service.cli._open import OpenCodec, open_default_codec
 from service.cli._verb import Misuse, Verb
@@ -34,26 +34,15 @@ VERBS: Final[dict[str, Verb]] = {
 
 def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_default_codec) -> int:
     """Run one command and return its exit status. `open_codec` makes the codec that images go through."""
-    parser = make_parser()
     try:
-        arguments = _with_late_inputs(*parser.parse_known_args(argv))
-        status = VERBS[arguments.verb].run(arguments, open_codec)
-        sys.stdout.flush()
-    except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
-        return ended.code if isinstance(ended.code, int) else 2
-    except (Misuse, BadOption, NotFound) as error:  # each before any work was begun
-        print(f"vcodec: {error}", file=sys.stderr)
-        return 2
-    except (VirtualCodecError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output has gone; Python would complain at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        print(f"vcodec: {_without_number(error)}", file=sys.stderr)
-        return 1
+        return _run(argv, open_codec)
     except KeyboardInterrupt:
-        print("vcodec: interrupted", file=sys.stderr)
-        return 130
-    return status
+        pass
+    except Exception:
+        if not interrupts.came():
+            raise
+    print("vcodec: interrupted", file=sys.stderr)
+    return interrupts.STATUS
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -77,6 +66,30 @@ def make_parser() -> argparse.ArgumentParser:
         verb_parser.make_epilog = verb.epilog
         verb.add_arguments(verb_parser)
     return parser
+
+
+def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
+    parser = make_parser()
+    try:
+        arguments = _with_late_inputs(*parser.parse_known_args(argv))
+        status = VERBS[arguments.verb].run(arguments, open_codec)
+        if interrupts.came():  # and some library caught it
+            raise KeyboardInterrupt
+        sys.stdout.flush()
+    except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
+        return ended.code if isinstance(ended.code, int) else 2
+    except (Misuse, BadOption, NotFound) as error:  # each before any work was begun
+        print(f"vcodec: {error}", file=sys.stderr)
+        return 2
+    except (VirtualCodecError, OSError) as error:
+        if interrupts.came():
+            raise
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone; Python would complain at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        print(f"vcodec: {_without_number(error)}", file=sys.stderr)
+        return 1
+    return status
 
 
 def _with_late_inputs(arguments: argparse.Namespace, unknown: list[str]) -> argparse.Namespace:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from service import interrupts
 from service.cli._open import OpenCodec
 from service.cli._verb import Misuse, Verb, positive, positive_number, positive_seconds
+from service.errors import VirtualCodecError
 from service.load import ARRIVALS, HttpSender, Load, Report, Request, find_rate, own_server, run_load, table
 
 _TASKS: Final = {"compress": ("/compress",), "decompress": ("/decompress",), "both": ("/compress", "/decompress")}
@@ -65,16 +67,25 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     if arguments.find_rate and arguments.limit is None:
         raise Misuse("--find-rate needs a latency to keep: --limit MS")
     pictures = _pictures(arguments)
+    interrupts.working()
     with contextlib.nullcontext((arguments.url, 0)) if arguments.url else own_server() as (url, _):
         try:
             sender = HttpSender(url, headers=headers, timeout_s=arguments.timeout)
         except ValueError as error:
             raise Misuse(str(error)) from error
         with contextlib.closing(sender):
+            _check_listener(sender, pictures[0], url)
             load = _load(arguments, _requests(arguments, pictures, sender))
             report = _search(load, sender) if arguments.find_rate else run_load(load, sender)
     print(json.dumps(report.as_dict()) if arguments.json else table(report))
     return 0 if set(report.statuses) == {"200"} else 1
+
+
+def _check_listener(sender: HttpSender, picture: Request, url: str) -> None:
+    """Raise `VirtualCodecError` where nobody answers at all, before a load is spent on that."""
+    answer = sender.send(picture)
+    if not answer.status.isdigit():
+        raise VirtualCodecError(f"nothing answers at {url}: {answer.failure or answer.status}")
 
 
 def _pictures(arguments: argparse.Namespace) -> Sequence[Request]:

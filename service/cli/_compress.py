@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from service.cli._convert import Converted, add_file_arguments, check_output, convert
-from service.cli._files import plan
-from service.cli._open import CodecWish, OpenCodec, add_codec_arguments
+from service.cli._files import IMAGES, plan
+from service.cli._open import Codec, CodecWish, OpenCodec, add_codec_arguments, opened
 from service.cli._verb import Misuse, Verb
 from service.errors import BadOption
 from service.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, CompressOptions
 
-_SUFFIXES: Final = {"jpeg": ".jpg", "jpeg2000": ".jp2"}  # another codec's is its name
-
-_IMAGES: Final = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp"}
-    | {".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif", ".avifs"}
-)
+_SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg2000": (".jp2",)}  # another's is its name, or any
 _OPTIONS: Final = {
     "quality": ("Q", f"1-100, JPEG's own scale (default {DEFAULT_QUALITY})"),
     "max-bytes": ("N", "the best image in at most N bytes"),
@@ -45,36 +42,36 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     tasks = plan(
         arguments.inputs,
         arguments.output,
-        taken=_IMAGES,
-        suffix=_SUFFIXES.get(options.codec, f".{options.codec}"),
+        taken=IMAGES,
+        suffixes=_SUFFIXES.get(options.codec) or (f".{options.codec}", Path(arguments.output).suffix.lower()),
         force=arguments.force,
+        keep_suffix=arguments.keep_suffix,
     )
-    codec = open_codec(
-        CodecWish(
-            model_store=arguments.model_store,
-            device=arguments.device,
-            model=options.model,
-            codec=options.codec,
-        )
+    wish = CodecWish(
+        model_store=arguments.model_store,
+        device=arguments.device,
+        model=options.model,
+        codec=options.codec,
     )
+    with opened(open_codec, wish) as codec:
+        return convert(tasks, partial(_compress, codec, options), arguments)
 
-    def compress(image: bytes) -> Converted:
-        result = codec.compress(image, options)
-        return Converted(
-            content=result.stream,
-            facts={
-                "width": result.width,
-                "height": result.height,
-                "rate_bpp": round(result.rate_bpp, 4),
-                "quality": result.quality,
-                "scale": result.scale,
-                "model": result.model,
-                "psnr_db": None if result.psnr_db is None else round(result.psnr_db, 3),
-                "ms_ssim": None if result.ms_ssim is None else round(result.ms_ssim, 5),
-            },
-        )
 
-    return convert(tasks, compress, arguments)
+def _compress(codec: Codec, options: CompressOptions, image: bytes) -> Converted:
+    result = codec.compress(image, options)
+    return Converted(
+        content=result.stream,
+        facts={
+            "width": result.width,
+            "height": result.height,
+            "rate_bpp": round(result.rate_bpp, 4),
+            "quality": result.quality,
+            "scale": result.scale,
+            "model": result.model,
+            "psnr_db": None if result.psnr_db is None else round(result.psnr_db, 3),
+            "ms_ssim": None if result.ms_ssim is None else round(result.ms_ssim, 5),
+        },
+    )
 
 
 def _options(arguments: argparse.Namespace) -> CompressOptions:

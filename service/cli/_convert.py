@@ -7,13 +7,15 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
-from service.cli._files import STANDARD_STREAM, Task, is_device, read, write
+from service import interrupts
+from service.cli._files import STANDARD_STREAM, Task, is_device, is_itself, read, write
 from service.cli._verb import Misuse, positive
+from service.crew import crew
 from service.errors import VirtualCodecError
 
 if TYPE_CHECKING:
@@ -54,6 +56,11 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         help='a file for one input, a folder for several, "-" for stdout',
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
+    parser.add_argument(
+        "--keep-suffix",
+        action="store_true",
+        help="name outputs a.png.jpg, not a.jpg, where inputs beside each other differ only by their suffix",
+    )
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="images at once (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON line a file")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -78,6 +85,8 @@ def convert(tasks: Sequence[Task], process: Callable[[bytes], Converted], argume
         report = _Report(arguments, bar)
         for outcome in _run(tasks, attempt, arguments.jobs):
             report.add(outcome)
+            if interrupts.came():  # and some library caught it
+                raise KeyboardInterrupt
     report.close()
     return 1 if report.failed else 0
 
@@ -86,12 +95,9 @@ def _run(tasks: Sequence[Task], attempt: Callable[[Task], Outcome], jobs: int) -
     if min(jobs, len(tasks)) == 1:  # in this thread, where Ctrl-C ends the work at once
         yield from map(attempt, tasks)
         return
-    executor = ThreadPoolExecutor(max_workers=jobs)
-    try:
-        for future in as_completed([executor.submit(attempt, task) for task in tasks]):
+    with crew(jobs) as threads:  # whose jobs end at their next stage or tile
+        for future in as_completed([threads.submit(attempt, task) for task in tasks]):
             yield future.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 def _attempt(task: Task, process: Callable[[bytes], Converted], *, force: bool) -> Outcome:
@@ -103,7 +109,8 @@ def _attempt(task: Task, process: Callable[[bytes], Converted], *, force: bool) 
         converted = process(source)
         write(task.target, converted.content, force=force)
     except FileExistsError:
-        return Outcome(task=task, problem=f"{task.target} exists; --force replaces it", code="exists")
+        advice = "is the input itself; name another" if is_itself(task) else "exists; --force replaces it"
+        return Outcome(task=task, problem=f"{task.target} {advice}", code="exists")
     except VirtualCodecError as error:
         return Outcome(task=task, problem=str(error) or type(error).__name__, code=error.code)
     except OSError as error:
@@ -113,6 +120,8 @@ def _attempt(task: Task, process: Callable[[bytes], Converted], *, force: bool) 
             task=task, problem=reason if is_of_source else f"cannot write {task.target}: {reason}", code="os"
         )
     except Exception as error:  # a fault of ours with one file; the others still get their turn
+        if interrupts.came():
+            raise KeyboardInterrupt from error
         return Outcome(task=task, problem=f"{type(error).__name__}: {error}", code="internal")
     return Outcome(
         task=task,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from service.cli._convert import Converted, add_file_arguments, check_output, convert
-from service.cli._files import plan
-from service.cli._open import CodecWish, OpenCodec, add_codec_arguments
+from service.cli._files import is_folder, plan
+from service.cli._open import Codec, CodecWish, OpenCodec, add_codec_arguments, opened
 from service.cli._verb import Verb
 from service.jobs import OutputFormat, RestoreOptions
 
@@ -28,31 +29,40 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     check_output(arguments)
-    by_suffix = Path(arguments.output).suffix.lower().removeprefix(".")
-    options = RestoreOptions(output=_FORMATS[arguments.format or (by_suffix if by_suffix in _FORMATS else "png")])
+    options = RestoreOptions(output=_format(arguments))
     tasks = plan(
         arguments.inputs,
         arguments.output,
         taken=_STREAMS,
-        suffix=f".{options.output}",
+        suffixes=(f".{options.output}",),
         force=arguments.force,
+        keep_suffix=arguments.keep_suffix,
     )
-    codec = open_codec(CodecWish(model_store=arguments.model_store, device=arguments.device))
+    wish = CodecWish(model_store=arguments.model_store, device=arguments.device)
+    with opened(open_codec, wish) as codec:
+        return convert(tasks, partial(_restore, codec, options), arguments)
 
-    def restore(stream: bytes) -> Converted:
-        result = codec.restore(stream, options)
-        return Converted(
-            content=result.image,
-            facts={
-                "width": result.width,
-                "height": result.height,
-                "rate_bpp": round(result.rate_bpp, 4),
-                "scale": result.scale,
-                "model": result.model,
-            },
-        )
 
-    return convert(tasks, restore, arguments)
+def _restore(codec: Codec, options: RestoreOptions, stream: bytes) -> Converted:
+    result = codec.restore(stream, options)
+    return Converted(
+        content=result.image,
+        facts={
+            "width": result.width,
+            "height": result.height,
+            "rate_bpp": round(result.rate_bpp, 4),
+            "scale": result.scale,
+            "model": result.model,
+        },
+    )
+
+
+def _format(arguments: argparse.Namespace) -> OutputFormat:
+    """The one that is asked for, or that the name of a single output says."""
+    if arguments.format is not None:
+        return _FORMATS[arguments.format]
+    suffix = "" if is_folder(arguments.output) else Path(arguments.output).suffix
+    return _FORMATS.get(suffix.lower().removeprefix("."), "png")
 
 
 VERB: Final = Verb(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.cli._open import CodecWish, OpenCodec, add_codec_arguments, default_store_root
+from service.cli._open import CodecWish, OpenCodec, add_codec_arguments, default_store_root, opened
 from service.cli._verb import Misuse, Verb, positive
 
 if TYPE_CHECKING:
@@ -69,9 +69,12 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         ssimulacra2=arguments.ssimulacra2,
         **{name: value for name, value in given.items() if value is not None},
     )
-    codec = open_codec(CodecWish(model_store=arguments.model_store, device=arguments.device))
+    wish = CodecWish(model_store=arguments.model_store, device=arguments.device)
     is_shown = sys.stderr.isatty() and not arguments.quiet
-    with tqdm(total=0, file=sys.stderr, disable=not is_shown, dynamic_ncols=True) as bar:
+    with (
+        opened(open_codec, wish) as codec,
+        tqdm(total=0, file=sys.stderr, disable=not is_shown, dynamic_ncols=True) as bar,
+    ):
 
         def show(done: int, total: int, last: str) -> None:
             bar.total = total
@@ -79,6 +82,8 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
             bar.update(done - bar.n)
 
         summary = evaluate(codec, config, progress=show)
+    for note in summary.notes:
+        print(f"vcodec: {note}", file=sys.stderr)
     if arguments.record:
         root = arguments.model_store or default_store_root()
         record(summary, ModelStore(root), root, codec=config.variants[0].name)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from service import interrupts
 from service.cli._open import OpenCodec, add_store_argument, default_store_root
 from service.cli._verb import Verb
 
@@ -25,6 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     from service.training.export import ExportRequest, export
 
+    interrupts.working()
     manifest = export(
         ExportRequest(
             runs=tuple(arguments.runs),

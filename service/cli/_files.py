@@ -16,6 +16,10 @@ from typing import Final
 from service.cli._verb import Misuse
 
 STANDARD_STREAM: Final = Path("-")
+IMAGES: Final = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp"}
+    | {".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif", ".avifs"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,28 +30,50 @@ class Task:
     target: Path
 
 
-def plan(inputs: Sequence[str], output: str, *, taken: frozenset[str], suffix: str, force: bool = False) -> list[Task]:
+def plan(
+    inputs: Sequence[str],
+    output: str,
+    *,
+    taken: frozenset[str],
+    suffixes: Sequence[str],
+    force: bool = False,
+    keep_suffix: bool = False,
+) -> list[Task]:
     """Every input with its output. Raises `Misuse` before anything is done.
 
     An input is a file, a glob, "-", or a folder: the files in it, at any depth, whose lower-case suffix is in
     `taken`. The output is a file when it can be one (a single file goes in, and it is not a folder), else a
-    folder in which names keep their place below the input folder and get `suffix`.
+    folder in which names keep their place below the input folder and get the first of `suffixes`, in place of their
+    own or, with `keep_suffix`, behind it. `suffixes` say what is written: an output file has one of them, or none.
     """
     if STANDARD_STREAM in map(Path, inputs) or Path(output) == STANDARD_STREAM:
-        return _plan_streams(inputs, output)
+        return _plan_streams(inputs, output, suffixes)
     found = [pair for text in inputs for pair in _expand(text, taken, Path(output))]
     single = len(inputs) == 1 and found == [(Path(inputs[0]), Path(inputs[0]).parent)]
-    if single and not output.endswith(("/", os.sep)) and not Path(output).is_dir():
+    if single and not is_folder(output):
+        _check_suffix(output, suffixes)
         tasks = [Task(source=found[0][0], target=Path(output))]
     else:
         if Path(output).exists() and not Path(output).is_dir():
             raise Misuse(f"{output} is a file; several inputs need a folder to go to")
+        if not is_folder(output) and Path(output).suffix.lower() in IMAGES.union(suffixes):
+            raise Misuse(f"{output} names one image; several inputs, folders and globs need a folder to go to")
         tasks = [
-            Task(source=source, target=Path(output) / source.relative_to(base).with_suffix(suffix))
+            Task(source=source, target=Path(output) / _renamed(source.relative_to(base), suffixes[0], keep_suffix))
             for source, base in found
         ]
-    _check_apart(tasks, force=force)
+    _check_apart(tasks, suffixes[0], force=force)
     return tasks
+
+
+def is_folder(output: str) -> bool:
+    """Whether an output says that it is a folder, or is one."""
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def is_itself(task: Task) -> bool:
+    """Whether a task would write what it reads."""
+    return _identity(task.source) == _identity(task.target)
 
 
 def read(source: Path) -> bytes:
@@ -85,11 +111,12 @@ def is_device(target: Path) -> bool:
     return target.exists() and not target.is_file() and not target.is_dir()
 
 
-def _plan_streams(inputs: Sequence[str], output: str) -> list[Task]:
-    if len(inputs) != 1 or (output != "-" and (output.endswith(("/", os.sep)) or Path(output).is_dir())):
+def _plan_streams(inputs: Sequence[str], output: str, suffixes: Sequence[str]) -> list[Task]:
+    if len(inputs) != 1 or (output != "-" and is_folder(output)):
         raise Misuse('"-" stands for one input and one output file, not for several')
     if inputs[0] != "-" and not Path(inputs[0]).is_file():
         raise Misuse(f'"-" takes one image; {inputs[0]} is not a file')
+    _check_suffix(output, suffixes)
     return [Task(source=Path(inputs[0]), target=Path(output))]
 
 
@@ -133,16 +160,37 @@ def _literal_part(pattern: Path) -> Path:
     return base
 
 
-def _check_apart(tasks: Sequence[Task], *, force: bool) -> None:
+def _renamed(name: Path, suffix: str, keep_suffix: bool) -> Path:
+    return name.with_name(name.name + suffix) if keep_suffix else name.with_suffix(suffix)
+
+
+def _check_suffix(output: str, suffixes: Sequence[str]) -> None:
+    suffix = Path(output).suffix
+    if suffix and suffix.lower() not in suffixes:
+        right = Path(output).with_suffix(suffixes[0])
+        raise Misuse(f"{output} ends in {suffix}, but what is written is {suffixes[0]}: name it {right}")
+
+
+def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool) -> None:
     sources = {_identity(task.source) for task in tasks}
     writers: dict[str, Path] = {}
     for task in tasks:
         target = _identity(task.target)
         if target in writers and not is_device(task.target):
-            raise Misuse(f"{writers[target]} and {task.source} would both become {task.target}")
+            raise Misuse(
+                f"{writers[target]} and {task.source} would both become {task.target}; "
+                + _way_out(writers[target].name, task.source.name, suffix)
+            )
         writers[target] = task.source
-        if force and target in sources and target != _identity(task.source):
-            raise Misuse(f"{task.source} would replace {task.target}, which is an input itself")
+        if force and target in sources:
+            whose = "that very input" if is_itself(task) else "an input itself"
+            raise Misuse(f"{task.source} would replace {task.target}, which is {whose}; name another output")
+
+
+def _way_out(one: str, other: str, suffix: str) -> str:
+    if one == other:
+        return "give them folders of their own, in a run each"
+    return f"--keep-suffix makes {one}{suffix} and {other}{suffix} of them"
 
 
 def _identity(path: Path) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from service import interrupts
 from service.cli._verb import Misuse
 from service.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
 
@@ -23,6 +25,9 @@ class Codec(Protocol):
 
     def restore(self, data: bytes, options: RestoreOptions = ...) -> RestoreResult:
         """A stream to image bytes."""
+
+    def close(self) -> None:
+        """End its threads, after the tiles that run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,14 @@ def open_default_codec(wish: CodecWish) -> Codec:
         raise Misuse(f"codec must be one of {', '.join(sorted(CODECS))}, got {wish.codec!r}")
     limits = settings.image_limits
     return open_codec(root, device=device, limits=limits)
+
+
+@contextmanager
+def opened(open_codec: OpenCodec, wish: CodecWish) -> Iterator[Codec]:
+    """The codec for the time of a block, in which Ctrl-C is a `KeyboardInterrupt` that ends the work in order."""
+    with closing(open_codec(wish)) as codec:
+        interrupts.working()
+        yield codec
 
 
 def add_codec_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +127,10 @@ def check_device(name: str) -> str:
     """That device, if networks can run on it here. Raises `Misuse` that says why not."""
     import torch
 
+    try:
+        torch.device(name)
+    except RuntimeError as error:  # which lists what PyTorch can be built for, not what is here
+        raise Misuse(f"no device {name!r}; give cpu, cuda or cuda:N") from error
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch raises each, by backend

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from service import interrupts
 from service.cli._open import OpenCodec, check_store, load_settings
 from service.cli._verb import Misuse, Verb
 from service.errors import VirtualCodecError
@@ -33,6 +34,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         return _check(settings)
     from service.api.server import run
 
+    interrupts.working()
     run(settings)
     return 0
 

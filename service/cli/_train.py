@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from service import interrupts
 from service.cli._open import OpenCodec, add_device_argument, check_device, first_device
 from service.cli._verb import Verb, positive, positive_seconds
 
@@ -59,19 +61,23 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
             tensorboard=arguments.tensorboard,
         )
     )
+    status = interrupts.STATUS if report.interrupted else 0
     if os.environ.get("RANK", "0") != "0":  # under torchrun one of the processes speaks for all
-        return 0
+        return status
     if arguments.json:
         print(json.dumps(asdict(report)))
     else:
         print(f"{report.recipe}: step {report.step} of {report.steps} after {report.seconds:.0f} s")
-    return 0
+    if report.interrupted:
+        kept = f"the checkpoint in {arguments.out} is kept, --resume goes on from it"
+        print(f"vcodec: interrupted; {kept}", file=sys.stderr)
+    return status
 
 
 def _recipes() -> str:
-    from service.training.recipes import RECIPES
+    from service.training.recipes import RECIPES, summary_of
 
-    lines = [f"  {name:<26}{(recipe.__doc__ or '').strip()}" for name, recipe in RECIPES.items()]
+    lines = [f"  {name:<26}{summary_of(recipe)}" for name, recipe in RECIPES.items()]
     return "\n".join(["recipes:", *lines])
 
 

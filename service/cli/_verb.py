@@ -20,6 +20,9 @@ class Misuse(Exception):
 class Verb:
     """One row of the table of verbs; `run` takes the parsed arguments and returns the exit status.
 
+    Until `run` calls `service.interrupts.working`, Ctrl-C ends the process on the spot: it has to before it begins what
+    must not be left half done.
+
     `epilog` is what `--help` closes with, made only then.
     """
 

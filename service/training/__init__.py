@@ -39,12 +39,13 @@ class TrainRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """Where a run stands after this sitting."""
+    """Where a run stands after this sitting; `interrupted` when a signal ended that before the last step."""
 
     recipe: str
     step: int
     steps: int
     seconds: float
+    interrupted: bool = False
 
 
 def train(request: TrainRequest) -> TrainReport:

@@ -75,7 +75,13 @@ def train_parts(
     shared = replace(config, batch=own_team.share(config.batch))
     own_batches = partial(source, pictures, shared, own_team.seed(request.seed))
     progress = run(config, options, network, own_batches, loss, validate)
-    return TrainReport(recipe=config.name, step=progress.step, steps=config.steps, seconds=progress.seconds)
+    return TrainReport(
+        recipe=config.name,
+        step=progress.step,
+        steps=config.steps,
+        seconds=progress.seconds,
+        interrupted=options.interrupt.requested and progress.step < config.steps,
+    )
 
 
 def postprocess_loss(network: nn.Module, batch: Batch, *, loss: str = "charbonnier") -> Tensor:

@@ -47,6 +47,27 @@ class OnDevice(Protocol):
 BatchT = TypeVar("BatchT", bound=OnDevice)
 
 
+@final
+class Interrupt:
+    """True once a signal asked for the end, so that a run stops between two steps with its checkpoint written."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take over SIGINT and SIGTERM for the time of the block."""
+        before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoopOptions:
     """Where and how a recipe runs. `time_limit_s` bounds this sitting, not the whole run.
@@ -66,6 +87,7 @@ class LoopOptions:
     compiled: bool = False
     tensorboard: bool = False
     team: Team = field(default_factory=Team)
+    interrupt: Interrupt = field(default_factory=Interrupt)
 
 
 @final
@@ -98,27 +120,6 @@ class RunningMean:
         self.total, self.count = 0.0, 0
 
 
-@final
-class Interrupt:
-    """True once a signal asked for the end, so that a run stops between two steps with its checkpoint written."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Take over SIGINT and SIGTERM for the time of the block."""
-        before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _request(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-
-
 def run(
     config: TrainConfig,
     options: LoopOptions,
@@ -130,76 +131,10 @@ def run(
     """Train `network` in place and leave its averaged weights in it; returns where the run stands.
 
     `batches(step)` gives batches from a step on; `validate` measures the averaged network. A loss may freeze parts of
-    the network for a step: what gets no gradient does not move.
+    the network for a step: what gets no gradient does not move. SIGINT and SIGTERM end it between two steps.
     """
-    device, team = torch.device(options.device), options.team
-    network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(learning, lr=config.learning_rate, betas=(0.9, 0.99))
-    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    before = Progress(recipe=config.name, seed=options.seed, step=0, seconds=0.0)
-    path = options.out / CHECKPOINT
-    if options.resume and path.exists():
-        before = load_checkpoint(path, network, average, optimizer)
-    elif options.initial is not None:
-        take_over(network, options.initial)
-    team.as_first(network.state_dict().values())
-    if before.step == 0:
-        average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    if options.compiled:
-        compile_parts(network)
-    started = saved = time.monotonic()
-    step, losses = before.step, RunningMean(total=before.loss_total, count=before.loss_count)
-
-    def now() -> Progress:
-        seconds = round(before.seconds + time.monotonic() - started, 1)
-        return replace(before, step=step, seconds=seconds, loss_total=losses.total, loss_count=losses.count)
-
-    def is_over() -> bool:
-        late = options.time_limit_s is not None and time.monotonic() - started > options.time_limit_s
-        return team.any_of(late or interrupt.requested, device)
-
-    diary = Diary(options.out, step=step, tensorboard=options.tensorboard) if team.is_first else None
-    shown = options.show_progress and team.is_first
-    bar = tqdm(total=config.steps, initial=step, desc=config.name, disable=not shown, mininterval=5)
-    source, interrupt = batches(step), Interrupt()
-    with interrupt.watching(), bar:
-        while step < config.steps and not is_over():
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            batch = next(source).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=options.bfloat16):
-                loss = loss_of(network, batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            team.average_gradients(learning)
-            torch.nn.utils.clip_grad_norm_(learning, 1.0)
-            optimizer.step()
-            step += 1
-            decay = min(config.ema_decay, step / (step + 10))
-            with torch.no_grad():
-                for name, value in network.state_dict().items():
-                    average[name].lerp_(value, 1 - decay)
-            losses.add(loss.item())
-            bar.update()
-            if step % 20 == 0:
-                figures = {"loss": losses.recent, **figures_of(loss_of)}
-                bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()}, refresh=False)
-            if diary is not None and (step % config.validate_every == 0 or step == config.steps):
-                with averaged(network, average):
-                    diary.measured(step, now().seconds, losses.mean, validate(network))
-                    diary.showed(step, validate, network)
-            if step % config.validate_every == 0:
-                losses.clear()
-            if team.is_first and time.monotonic() - saved > options.save_every_s:
-                save_checkpoint(options.out, now(), network, average, optimizer)
-                saved = time.monotonic()
-    if diary is not None:
-        save_checkpoint(options.out, now(), network, average, optimizer)
-        diary.close()
-    network.load_state_dict(average)
-    return now()
+    with options.interrupt.watching():
+        return _run(config, options, network, batches, loss_of, validate)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -236,3 +171,81 @@ def compile_parts(network: nn.Module) -> None:
     is_holder = type(network).forward is nn.Module().forward.__func__  # type: ignore[attr-defined]
     for part in network.children() if is_holder else [network]:
         part.compile()
+
+
+def _run(
+    config: TrainConfig,
+    options: LoopOptions,
+    network: nn.Module,
+    batches: Callable[[int], Iterator[BatchT]],
+    loss_of: Callable[[nn.Module, BatchT], Tensor],
+    validate: Callable[[nn.Module], dict[str, float]],
+) -> Progress:
+    device, team = torch.device(options.device), options.team
+    network.to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=config.learning_rate, betas=(0.9, 0.99))
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    before = Progress(recipe=config.name, seed=options.seed, step=0, seconds=0.0)
+    path = options.out / CHECKPOINT
+    if options.resume and path.exists():
+        before = load_checkpoint(path, network, average, optimizer)
+    elif options.initial is not None:
+        take_over(network, options.initial)
+    team.as_first(network.state_dict().values())
+    if before.step == 0:
+        average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    if options.compiled:
+        compile_parts(network)
+    started = saved = time.monotonic()
+    step, losses = before.step, RunningMean(total=before.loss_total, count=before.loss_count)
+
+    def now() -> Progress:
+        seconds = round(before.seconds + time.monotonic() - started, 1)
+        return replace(before, step=step, seconds=seconds, loss_total=losses.total, loss_count=losses.count)
+
+    def is_over() -> bool:
+        late = options.time_limit_s is not None and time.monotonic() - started > options.time_limit_s
+        return team.any_of(late or options.interrupt.requested, device)
+
+    diary = Diary(options.out, step=step, tensorboard=options.tensorboard) if team.is_first else None
+    shown = options.show_progress and team.is_first
+    bar = tqdm(total=config.steps, initial=step, desc=config.name, disable=not shown, mininterval=5)
+    source = batches(step)
+    with bar:
+        while step < config.steps and not is_over():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
+            batch = next(source).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=options.bfloat16):
+                loss = loss_of(network, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            team.average_gradients(learning)
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
+            optimizer.step()
+            step += 1
+            decay = min(config.ema_decay, step / (step + 10))
+            with torch.no_grad():
+                for name, value in network.state_dict().items():
+                    average[name].lerp_(value, 1 - decay)
+            losses.add(loss.item())
+            bar.update()
+            if step % 20 == 0:
+                figures = {"loss": losses.recent, **figures_of(loss_of)}
+                bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()}, refresh=False)
+            if diary is not None and (step % config.validate_every == 0 or step == config.steps):
+                with averaged(network, average):
+                    diary.measured(step, now().seconds, losses.mean, validate(network))
+                    diary.showed(step, validate, network)
+            if step % config.validate_every == 0:
+                losses.clear()
+            if team.is_first and time.monotonic() - saved > options.save_every_s:
+                save_checkpoint(options.out, now(), network, average, optimizer)
+                saved = time.monotonic()
+    if diary is not None:
+        save_checkpoint(options.out, now(), network, average, optimizer)
+        diary.close()
+    network.load_state_dict(average)
+    return now()

@@ -19,6 +19,7 @@ class WordyCodec:
         self.compress_options: list[CompressOptions] = []
         self.restore_options: list[RestoreOptions] = []
         self.delay_s = delay_s
+        self.is_closed = False
 
     def open(self, wish: CodecWish) -> WordyCodec:
         self.wishes.append(wish)
@@ -52,6 +53,9 @@ class WordyCodec:
             height=4,
             rate_bpp=0.25,
         )
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def _stumble(self, data: bytes) -> None:
         time.sleep(self.delay_s)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,25 @@ def test_the_page_that_explains_it_names_every_figure_and_shows_commands_that_ar
     assert len(shown) >= 3
     for line in shown:
         make_parser().parse_args(shlex.split(line)[1:])
+
+
+def test_a_server_that_is_not_there_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["bench", "--url", url, "--sizes", "8x8", "--seconds", "100000"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"vcodec: nothing answers at {url}: ")
+    assert "refused" in err
+
+
+def test_a_load_that_was_never_answered_says_what_came_instead(
+    server: EchoServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"no")
+    assert bench(server, str(tmp_path / "a.png")) == 1
+    assert "no request was answered 200; the first ended in 503" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -123,10 +123,14 @@ def test_an_existing_file_is_left_alone_and_the_rest_done(
     assert Path("out/a.jpg").read_text() == "stream of one"
 
 
-def test_an_input_is_never_overwritten_without_force(codec: WordyCodec) -> None:
+def test_an_input_is_never_overwritten_by_what_it_becomes(
+    codec: WordyCodec, capsys: pytest.CaptureFixture[str]
+) -> None:
     make(a_jpg="photo")
     assert run(codec, "compress a.jpg -o a.jpg") == 1
     assert run(codec, "compress a.jpg -o .") == 1
+    assert capsys.readouterr().err.count("a.jpg is the input itself; name another\n") == 2
+    assert run(codec, "compress a.jpg -o a.jpg --force") == 2
     assert Path("a.jpg").read_text() == "photo"
 
 
@@ -187,13 +191,43 @@ def test_a_bar_shows_only_when_it_is_asked_for_or_on_a_terminal(
         ("-o b.webp", "webp"),
         ("-o b.bmp", "bmp"),
         ("-o b", "png"),
-        ("-o b.png --format bmp", "bmp"),
+        ("-o b --format bmp", "bmp"),
+        ("-o b.BMP --format bmp", "bmp"),
+        ("-o b.webp/", "png"),
     ],
 )
 def test_the_format_follows_the_suffix_of_the_output(codec: WordyCodec, arguments: str, output: str) -> None:
     make(a_jpg="stream")
     assert run(codec, f"decompress a.jpg {arguments}") == 0
     assert [options.output for options in codec.restore_options] == [output]
+
+
+@pytest.mark.parametrize("arguments", ["-o b.jpg", "-o b.gif", "-o b.bmp --format png", "-o b.png --format webp"])
+def test_a_suffix_that_says_another_format_is_a_misuse(
+    codec: WordyCodec, capsys: pytest.CaptureFixture[str], arguments: str
+) -> None:
+    make(a_jpg="stream")
+    assert run(codec, f"decompress a.jpg {arguments}") == 2
+    assert ": name it b." in capsys.readouterr().err
+    assert not codec.wishes
+    assert [it.name for it in Path().iterdir()] == ["a.jpg"]
+
+
+def test_inputs_that_differ_by_their_suffix_keep_it_on_request(
+    codec: WordyCodec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(in__a_png="one", in__a_bmp="two")
+    assert run(codec, "compress in -o out") == 2
+    assert "--keep-suffix" in capsys.readouterr().err
+    assert run(codec, "compress in -o out --keep-suffix") == 0
+    assert run(codec, "decompress out -o back --keep-suffix") == 0
+    assert sorted(it.name for it in Path("back").iterdir()) == ["a.bmp.jpg.png", "a.png.jpg.png"]
+
+
+def test_a_codec_is_closed_when_its_work_is_done(codec: WordyCodec) -> None:
+    make(a_png="^C")
+    assert run(codec, "compress a.png -o b.jpg") == 130
+    assert codec.is_closed
 
 
 def test_a_folder_of_streams_takes_the_suffix_of_the_format(codec: WordyCodec) -> None:

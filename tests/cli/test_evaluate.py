@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import final
 
@@ -35,6 +36,9 @@ class PlainJpeg:
             height=image.height,
             quality=quality,
         )
+
+    def close(self) -> None:
+        pass
 
     def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:
         image = Image.open(io.BytesIO(data))
@@ -83,6 +87,26 @@ def test_what_cannot_be_measured_is_a_misuse(
     assert main(line, open_codec=PlainJpeg().open) == 2
     assert capsys.readouterr().err.startswith("vcodec: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_picture_is_named(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (pictures / "b.png").write_bytes((pictures / "a.png").read_bytes()[:-100])
+    places = ["--data", str(pictures), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert main(["evaluate", *places, "--anchors", "jpeg", "--no-foreign"], open_codec=PlainJpeg().open) == 1
+    told = capsys.readouterr().err
+    assert told == f"vcodec: {pictures / 'b.png'}: the PNG is truncated; mend the file, or take it out of the folder\n"
+
+
+def test_a_plot_that_cannot_be_drawn_is_said(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as where it is not installed
+    places = ["--data", str(pictures), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    flags = ["--qualities", "20,40,60,80", "--anchors", "jpeg", "--no-foreign"]
+    assert main(["evaluate", *places, *flags], open_codec=PlainJpeg().open) == 0
+    said = "The plot is missing: matplotlib is not installed; `pip install 'virtual-codec[evaluate]'` brings it."
+    assert capsys.readouterr().err == f"vcodec: {said}\n"
+    assert said in (tmp_path / "out" / "results.md").read_text()
 
 
 def test_a_folder_without_pictures_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,8 +24,8 @@ def make(*names: str) -> None:
         Path(name).write_text(name)
 
 
-def planned(*inputs: str, output: str, force: bool = False) -> Mapping[str, str]:
-    tasks = plan(inputs, output, taken=PNG, suffix=".jpg", force=force)
+def planned(*inputs: str, output: str, force: bool = False, keep_suffix: bool = False) -> Mapping[str, str]:
+    tasks = plan(inputs, output, taken=PNG, suffixes=(".jpg", ".jpeg"), force=force, keep_suffix=keep_suffix)
     return {task.source.as_posix(): task.target.as_posix() for task in tasks}
 
 
@@ -105,7 +105,58 @@ def test_several_inputs_do_not_fit_into_a_file() -> None:
 def test_an_output_never_replaces_another_input() -> None:
     make("sub/a.png", "out/a.jpg", "b.png")
     with pytest.raises(Misuse, match=r"sub/a\.png would replace out/a\.jpg, which is an input itself"):
-        plan(["sub", "out/a.jpg"], "out", taken=frozenset({".png"}), suffix=".jpg", force=True)
+        plan(["sub", "out/a.jpg"], "out", taken=frozenset({".png"}), suffixes=(".jpg",), force=True)
+
+
+def test_an_input_is_never_its_own_output() -> None:
+    make("a.jpg")
+    with pytest.raises(Misuse, match=r"a\.jpg would replace a\.jpg, which is that very input; name another output"):
+        planned("a.jpg", output="a.jpg", force=True)
+    with pytest.raises(Misuse, match="that very input"):
+        planned(".", output="./", force=True)
+
+
+@pytest.mark.parametrize("output", ["b.jpg", "b.JPEG", "b", "-", "new.png/", "there.png"])
+def test_the_name_of_an_output_may_say_what_is_written(output: str) -> None:
+    make("a.png", "there.png/else.txt")
+    assert len(planned("a.png", output=output)) == 1
+
+
+@pytest.mark.parametrize("inputs", ["a.png", "-"])
+@pytest.mark.parametrize("output", ["b.png", "b.gif", "b.out"])
+def test_the_name_of_an_output_never_says_another_format(inputs: str, output: str) -> None:
+    make("a.png")
+    suffix = output.removeprefix("b")
+    with pytest.raises(Misuse, match=rf"{output} ends in \{suffix}, but what is written is \.jpg: name it b\.jpg"):
+        planned(inputs, output=output)
+
+
+@pytest.mark.parametrize("inputs", [["a.png", "b.png"], ["*.png"], ["in"]])
+def test_the_name_of_an_image_is_none_for_a_folder(inputs: list[str]) -> None:
+    make("a.png", "b.png", "in/a.png")
+    for output in ("out.jpg", "out.gif"):
+        with pytest.raises(Misuse, match=rf"{output} names one image; .* need a folder"):
+            planned(*inputs, output=output)
+    assert planned(*inputs, output="out-1.5")
+    assert planned(*inputs, output="out.jpg/")
+
+
+def test_inputs_that_differ_by_their_suffix_can_both_have_outputs() -> None:
+    make("in/a.png", "in/a.jpg", "b.png")
+    with pytest.raises(Misuse, match=r"--keep-suffix makes a\.jpg\.jpg and a\.png\.jpg of them"):
+        planned("in", output="out")
+    assert planned("in", output="out", keep_suffix=True) == {
+        "in/a.jpg": "out/a.jpg.jpg",
+        "in/a.png": "out/a.png.jpg",
+    }
+    assert planned("b.png", output="c.jpg", keep_suffix=True) == {"b.png": "c.jpg"}
+
+
+def test_inputs_of_one_name_need_folders_of_their_own() -> None:
+    make("1/a.png", "2/a.png")
+    for keep_suffix in (False, True):
+        with pytest.raises(Misuse, match="give them folders of their own"):
+            planned("1/a.png", "2/a.png", output="out", keep_suffix=keep_suffix)
 
 
 def test_standard_streams_are_for_one_image() -> None:

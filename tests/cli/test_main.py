@@ -155,6 +155,15 @@ def test_models_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture
     assert described[0]["metrics"] == {"psnr_db": 30.5}
 
 
+def test_train_lists_each_recipe_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from service.training.recipes import RECIPES
+
+    assert main(["train", "--help"]) == 0
+    listing = capsys.readouterr().out.partition("recipes:\n")[2].splitlines()
+    assert [line.split()[0] for line in listing] == list(RECIPES)
+    assert all(line.endswith(".") for line in listing)
+
+
 def test_an_unknown_recipe_is_a_misuse_that_lists_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["train", "magic", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "no recipe 'magic'; have " in capsys.readouterr().err
@@ -178,7 +187,11 @@ def test_an_unknown_model_is_a_misuse_before_anything_is_loaded(
 
 @pytest.mark.parametrize(
     ("wish", "complaint"),
-    [("--device tpu", "no device 'tpu' here; give cpu, cuda or cuda:N"), ("--codec gif", "codec must be one of jpeg")],
+    [
+        ("--device tpu", "vcodec: no device 'tpu'; give cpu, cuda or cuda:N\n"),
+        ("--device meta:x", "vcodec: no device 'meta:x'; give cpu, cuda or cuda:N\n"),
+        ("--codec gif", "codec must be one of jpeg"),
+    ],
 )
 def test_what_this_machine_has_not_is_a_misuse(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, wish: str, complaint: str
