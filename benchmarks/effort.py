@@ -26,7 +26,7 @@ WHAT = (
     "the mode that is likeliest for the image, quantised once",
     "a second pass of the quantiser",
     "and its scans optimised",
-    "the other scale too where the image leaves it in doubt, and 4:4:4 where it is often best",
+    "the other scale too where the image leaves it in doubt, and 4:4:4 where halving chroma loses much",
     "the same in wider doubt",
     "and one round of gradient descent on the description",
     "2 rounds",
