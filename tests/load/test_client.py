@@ -42,7 +42,8 @@ def test_connections_are_kept_and_shared(server: EchoServer) -> None:
 
 def test_a_failure_is_an_answer_and_the_next_request_works(server: EchoServer) -> None:
     with closing(HttpSender(server.url)) as sender:
-        assert sender.send(Request(path="/x", content=b"die")) == Answer(status="RemoteDisconnected")
+        words = "Remote end closed connection without response"
+        assert sender.send(Request(path="/x", content=b"die")) == Answer(status="RemoteDisconnected", failure=words)
         assert sender.send(Request(path="/x", content=b"ab")).status == "200"
 
 
