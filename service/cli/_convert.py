@@ -53,7 +53,7 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="OUT",
-        help='a file for one input, a folder for several, "-" for stdout',
+        help='a file for one input, with the suffix of its format or none; a folder for several; "-" for stdout',
     )
     parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.add_argument(

@@ -7,6 +7,7 @@ job ──► tiles ─┘
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import threading
 from collections import deque
@@ -58,6 +59,8 @@ class BatchingRunner:
         ]
         for slot in self._slots:
             slot.start()
+        # Python's end kills threads that are in PyTorch's C++ by unwinding it, which C++ answers with `terminate`.
+        atexit.register(self.close)
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -116,9 +119,9 @@ class BatchingRunner:
     def close(self) -> None:
         """End the slots, after the batches that run. Tiles that wait, and those that come later, are abandoned.
 
-        A process has to do so before it ends in the middle of a job: Python's end kills threads that are in PyTorch's
-        C++ by unwinding it, which C++ answers with `terminate`.
+        At the latest that is done when the process ends.
         """
+        atexit.unregister(self.close)
         with self._changed:
             self._is_closed = True
             for item in self._batcher.clear():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +198,33 @@ def test_closing_abandons_what_waits_and_what_comes_later() -> None:
         values(runner, [tile(4)])
     assert device.batches == [[1]]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("slot-")]
+
+
+def test_a_process_may_end_in_the_middle_of_a_tile(tmp_path: Path) -> None:
+    make_store(tmp_path)
+    code = f"""
+import contextlib, threading, time
+import numpy as np
+from pathlib import Path
+from service.jobs import Abandoned
+from service.networks.condition import CONDITION_SIZE
+from service.runner import BatchingRunner, Processor, run_network_to_bytes
+from service.store import ModelStore
+store, runner = ModelStore(Path({str(tmp_path)!r})), BatchingRunner(Processor(threads=1))
+network = runner.prepare(store, store.default, "postprocess-2")
+picture, vector = np.zeros((4000, 1000, 3), np.uint8), np.zeros(CONDITION_SIZE, np.float32)
+
+def job():
+    with contextlib.suppress(Abandoned):
+        run_network_to_bytes(runner, network, picture, vector)
+
+threading.Thread(target=job, daemon=True).start()
+while not runner.running:
+    time.sleep(0.001)
+raise SystemExit(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (3, "")
 
 
 @pytest.mark.parametrize("precision", ["float32", "native"])
