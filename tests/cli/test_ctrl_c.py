@@ -101,6 +101,7 @@ def test_while_it_works_ctrl_c_ends_it_in_order(
     assert [path.name for path in tmp_path.iterdir()] == [f"a{after}"]
 
 
+@pytest.mark.slow
 def test_an_evaluation_ends_in_order(store: Path, tmp_path: Path) -> None:
     data, points = tmp_path / "data", tmp_path / "out" / "points.csv"
     data.mkdir()
