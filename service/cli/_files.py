@@ -44,7 +44,7 @@ def plan(
     An input is a file, a glob, "-", or a folder: the files in it, at any depth, whose lower-case suffix is in
     `taken`. The output is a file when it can be one (a single file goes in, and it is not a folder), else a
     folder in which names keep their place below the input folder and get the first of `suffixes`, in place of their
-    own or, with `keep_suffix`, behind it. `suffixes` say what is written: an output file has one of them, or none.
+    own or, with `keep_suffix`, behind it. `suffixes` say what is written: an output file has no other image's.
     """
     if STANDARD_STREAM in map(Path, inputs) or Path(output) == STANDARD_STREAM:
         return _plan_streams(inputs, output, suffixes)
@@ -166,7 +166,7 @@ def _renamed(name: Path, suffix: str, keep_suffix: bool) -> Path:
 
 def _check_suffix(output: str, suffixes: Sequence[str]) -> None:
     suffix = Path(output).suffix
-    if suffix and suffix.lower() not in suffixes:
+    if suffix.lower() in IMAGES.difference(suffixes):
         right = Path(output).with_suffix(suffixes[0])
         raise Misuse(f"{output} ends in {suffix}, but what is written is {suffixes[0]}: name it {right}")
 

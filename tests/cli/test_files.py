@@ -123,7 +123,7 @@ def test_the_name_of_an_output_may_say_what_is_written(output: str) -> None:
 
 
 @pytest.mark.parametrize("inputs", ["a.png", "-"])
-@pytest.mark.parametrize("output", ["b.png", "b.gif", "b.out"])
+@pytest.mark.parametrize("output", ["b.png", "b.gif", "b.tiff"])
 def test_the_name_of_an_output_never_says_another_format(inputs: str, output: str) -> None:
     make("a.png")
     suffix = output.removeprefix("b")
@@ -139,6 +139,10 @@ def test_the_name_of_an_image_is_none_for_a_folder(inputs: list[str]) -> None:
             planned(*inputs, output=output)
     assert planned(*inputs, output="out-1.5")
     assert planned(*inputs, output="out.jpg/")
+
+
+def test_a_name_that_says_no_format_is_the_callers_own() -> None:
+    assert planned("a.png", output="b.out") == {"a.png": "b.out"}
 
 
 def test_inputs_that_differ_by_their_suffix_can_both_have_outputs() -> None:
