@@ -38,7 +38,7 @@ test-all: $(VENV)/.dev ## every test, the slow ones and those for an accelerator
 golden: $(VENV)/.dev ## rewrite the golden files from what the code does now; review the difference
 	$(BIN)/python -m pytest --golden
 
-bench: $(VENV)/.serve ## load a server of its own for half a minute; ARGS="--url ..." for another
+bench: $(VENV)/.serve ## load a server of its own for 15 seconds; ARGS="--url ..." for another
 	$(BIN)/vcodec bench $(ARGS)
 
 lock: $(VENV)/.supply ## pin what the container image holds, with hashes (ARGS=--upgrade: the newest); review the difference

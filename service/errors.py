@@ -19,8 +19,9 @@
     ├── BadModel             a model folder is damaged or of an unknown kind
     └── BadTrainingData      a data folder nothing can be trained on
 
-Each class has a `code`: stable, public and documented under /problems/<code>. HTTP statuses live in
-`service.api.problems` only. Messages say what was wrong and what would be right, and are safe to show.
+Each class has a `code`: stable, public and documented under /problems/<code>, but for that of BadTrainingData, which
+serving never raises. HTTP statuses live in `service.api.problems` only. Messages say what was wrong and what would be
+right, and are safe to show.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Final, Literal
 
 from service.errors import BadOption, DeadlineExceeded
 
@@ -17,6 +17,34 @@ DEFAULT_EFFORT = 4
 
 OutputFormat = Literal["png", "webp", "bmp"]
 
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The numbers that an option takes: whole ones from `low` to `high`, or all above `low` up to `high`."""
+
+    low: int
+    high: int
+    is_whole: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether the option takes it. It never takes NaN."""
+        return (self.low <= value if self.is_whole else self.low < value) and value <= self.high
+
+    def __str__(self) -> str:
+        if self.is_whole:
+            return f"a whole number from {self.low} to {self.high}"
+        return f"a number above {self.low} and at most {self.high}"
+
+
+RANGES: Final[Mapping[str, Range]] = {
+    "quality": Range(low=1, high=100, is_whole=True),
+    "max_bytes": Range(low=1, high=2**40, is_whole=True),
+    "max_bpp": Range(low=0, high=100_000),  # the smallest stream of a single pixel has some 2,000
+    "min_psnr": Range(low=0, high=100),
+    "min_ms_ssim": Range(low=0, high=1),
+    "effort": Range(low=0, high=9, is_whole=True),
+}
+
 _TARGETS = ("quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim")
 
 
@@ -24,9 +52,9 @@ _TARGETS = ("quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim")
 class CompressOptions:
     """The options of `/compress` and `vcodec compress`. Raises `BadOption` for what cannot be meant.
 
-    At most one of `quality` (1-100, JPEG's own scale), `max_bytes`, `max_bpp` (bits per pixel of the image),
-    `min_psnr` (RGB, dB) and `min_ms_ssim` (0-1, RGB mean) may be given; without any it is quality 50.
-    `effort` is 0-9; `scale` is None for automatic; `model` is a name or id, None for the store's default;
+    At most one of `quality` (JPEG's own scale), `max_bytes`, `max_bpp` (bits per pixel of the image), `min_psnr` (RGB,
+    dB) and `min_ms_ssim` (RGB mean) may be given; without any it is quality 50. `RANGES` says what numbers they and
+    `effort` take. `scale` is None for automatic; `model` is a name or id, None for the store's default;
     `background` is the RGB colour that transparent pixels are flattened onto.
     """
 
@@ -45,12 +73,10 @@ class CompressOptions:
         given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) > 1:
             raise BadOption(f"give at most one of {', '.join(_TARGETS)}; got {' and '.join(given)}")
-        _check_range("quality", self.quality, 1, 100)
-        _check_range("max_bytes", self.max_bytes, 1, 2**40)
-        _check_range("max_bpp", self.max_bpp, 0, 100, open_low=True)
-        _check_range("min_psnr", self.min_psnr, 0, 100, open_low=True)
-        _check_range("min_ms_ssim", self.min_ms_ssim, 0, 1, open_low=True)
-        _check_range("effort", self.effort, 0, 9)
+        for name, allowed in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not allowed.holds(value):
+                raise BadOption(f"{name} must be {allowed}, got {value:.15g}")
         if self.scale not in (None, 1, 2):
             raise BadOption(f"scale must be auto, 1 or 2, got {self.scale}")
 
@@ -177,28 +203,19 @@ def check_deadline(deadline: float | None = None) -> None:
 _ATTENTION: ContextVar[tuple[float | None, Callable[[], bool]]] = ContextVar("attention", default=(None, lambda: False))
 
 
-def _check_range(name: str, value: float | None, low: float, high: float, *, open_low: bool = False) -> None:
-    if value is None:
-        return
-    above_low = value > low if open_low else value >= low
-    if not (above_low and value <= high):
-        bound = "above" if open_low else "at least"
-        raise BadOption(f"{name} must be {bound} {low:g} and at most {high:g}, got {value:g}")
-
-
 def _parse_option(name: str, value: str) -> object:
     match name:
         case "quality" | "max_bytes" | "effort":
             if not (value.isascii() and value.isdigit() and len(value) <= 15):
-                raise BadOption(f"{name} must be a whole number, got {value[:40]!r}")
+                raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
             return int(value)
         case "max_bpp" | "min_psnr" | "min_ms_ssim":
             try:
                 number = float(value)
             except ValueError:
-                raise BadOption(f"{name} must be a number, got {value[:40]!r}") from None
+                number = math.nan
             if not math.isfinite(number):
-                raise BadOption(f"{name} must be a finite number, got {value[:40]!r}")
+                raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
             return number
         case "scale":
             if value not in ("auto", "1", "2"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from service.errors import BadOption, DeadlineExceeded
 from service.jobs import (
+    RANGES,
     CompressOptions,
     CompressResult,
     Job,
@@ -97,9 +98,34 @@ def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str) -> Non
 
 
 def test_the_ends_of_a_range_are_in_it() -> None:
-    for name, values in {"quality": "1 100", "max_bytes": "1", "min_ms_ssim": "1", "effort": "0 9"}.items():
-        for value in values.split():
-            CompressOptions.parse({name: value})
+    for name, allowed in RANGES.items():
+        ends = [allowed.low, allowed.high] if allowed.is_whole else [allowed.high]
+        for value in ends:
+            CompressOptions.parse({name: str(value)})
+        for value in {allowed.low, allowed.low - 1, allowed.high + 1} - set(ends):
+            with pytest.raises(BadOption, match=name):
+                CompressOptions.parse({name: str(value)})
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "999999999999999999999999", "1.5", "1099511627777", "many"])
+def test_a_refused_number_is_answered_with_the_whole_range(value: str) -> None:
+    with pytest.raises(BadOption, match=r"^max_bytes must be a whole number from 1 to 1099511627776, got "):
+        CompressOptions.parse({"max_bytes": value})
+    for name in ("max_bpp", "min_psnr"):
+        right = f"^{name} must be a number above 0 and at most {RANGES[name].high}, got "
+        for wrong in ("0", "nan", "1e999", "x"):
+            with pytest.raises(BadOption, match=right):
+                CompressOptions.parse({name: wrong})
+
+
+def test_a_number_that_is_none_is_in_no_range() -> None:
+    with pytest.raises(BadOption, match="min_psnr"):
+        CompressOptions(min_psnr=float("nan"))
+
+
+def test_the_rate_of_the_smallest_pictures_may_be_asked_for() -> None:
+    a_single_pixel_in_bits = 1840  # and some more with other tables
+    assert RANGES["max_bpp"].high > 10 * a_single_pixel_in_bits
 
 
 def test_an_unknown_option_is_answered_with_the_known() -> None:

@@ -8,6 +8,8 @@ import shlex
 
 import pytest
 
+from service.api._openapi import DESCRIPTION
+from service.api.problems import PROBLEMS
 from service.cli import VERBS, make_parser
 from service.jobs import CompressOptions
 from service.settings import describe
@@ -81,6 +83,23 @@ def test_every_command_shown_is_one_that_is_taken(readme: str) -> None:
     assert len(shown) >= 2
     for argv in shown:
         make_parser().parse_args(argv)
+
+
+def test_curl_shows_failures_and_never_calls_an_image_a_form() -> None:
+    documents = [README, *sorted((ROOT / "docs").glob("*.md"))]
+    texts = [document.read_text(encoding="utf-8") for document in documents]
+    texts += [DESCRIPTION, *(kind.remedy for kind in PROBLEMS.values())]
+    shown = [
+        shlex.split(line.lstrip("$ "), comments=True)
+        for text in texts
+        for line in re.findall(r"(?:^[$ ]*|`)(curl [^`\n]*)", text.replace("\\\n", " "), re.MULTILINE)
+    ]
+    assert len(shown) >= 8
+    for argv in shown:
+        if "--data-binary" in argv:  # or curl says that it is application/x-www-form-urlencoded, which is refused
+            assert any(word.startswith("Content-Type: image/") for word in argv), argv
+        flags = "".join(word[1:] for word in argv if re.fullmatch("-[a-zA-Z]+", word))
+        assert "s" not in flags or "S" in flags, argv  # silent about errors too
 
 
 def test_every_make_target_named_is_there() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from service.api.problems import MEDIA_TYPE, PROBLEMS
+from service.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, RANGES
 
 JsonObject = dict[str, Any]
 
@@ -13,43 +14,55 @@ DESCRIPTION: Final = """
 Image compression that stays inside a plain JPEG: `/compress` makes a small standard JPEG that every program
 opens, `/decompress` restores the image from it with a neural network. Any other JPEG can be restored too.
 
-    curl -F "file=@photo.png" "http://localhost:8000/compress?quality=40" -o photo.jpg
-    curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" http://localhost:8000/decompress -o back.png
+    curl -fsS -F "file=@photo.png" "$SERVER/compress?quality=40" -o photo.jpg
+    curl -fsS -H "Content-Type: image/jpeg" --data-binary @photo.jpg "$SERVER/decompress" -o back.png
+
+Here `$SERVER` is where this document comes from.
 
 Every error is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem whose `type` leads to its page.
 """
 
 _BINARY: Final[JsonObject] = {"schema": {"type": "string", "format": "binary"}}
 
+
+def _numbers(name: str) -> JsonObject:
+    allowed = RANGES[name]
+    kind, low = ("integer", "minimum") if allowed.is_whole else ("number", "exclusiveMinimum")
+    return {"type": kind, low: allowed.low, "maximum": allowed.high}
+
+
 _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
     (
         "quality",
-        {"type": "integer", "minimum": 1, "maximum": 100, "default": 50},
-        "On JPEG's own scale: what is restored is as good as a JPEG of that quality, in fewer bytes.",
+        _numbers("quality") | {"default": DEFAULT_QUALITY},
+        (
+            "On JPEG's own scale. From 5 to 95 the mean PSNR of photographs is at least that of JPEGs, in no more "
+            "bytes; other pictures, and all where a `scale` is given, get the nearest that there is."
+        ),
     ),
     (
         "max_bytes",
-        {"type": "integer", "minimum": 1},
+        _numbers("max_bytes"),
         "Instead of a quality: the best image in so many bytes.",
     ),
     (
         "max_bpp",
-        {"type": "number", "exclusiveMinimum": 0},
+        _numbers("max_bpp"),
         "Instead of a quality: the best image in so many bits per pixel.",
     ),
     (
         "min_psnr",
-        {"type": "number", "exclusiveMinimum": 0},
+        _numbers("min_psnr"),
         "Instead of a quality: the smallest stream that is restored with this PSNR (RGB, dB).",
     ),
     (
         "min_ms_ssim",
-        {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+        _numbers("min_ms_ssim"),
         "Instead of a quality: the smallest stream restored with this MS-SSIM (RGB mean, sides from 161).",
     ),
     (
         "effort",
-        {"type": "integer", "minimum": 0, "maximum": 9, "default": 4},
+        _numbers("effort") | {"default": DEFAULT_EFFORT},
         "Time spent on a smaller stream of equal quality.",
     ),
     (
@@ -66,13 +79,6 @@ _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
     ),
 )
 
-_TIMEOUT: Final[JsonObject] = {
-    "name": "Request-Timeout-Ms",
-    "in": "header",
-    "schema": {"type": "integer", "minimum": 1, "default": 120_000},
-    "description": "Milliseconds that the answer may take, up to the server's maximum; after them it is 504.",
-}
-
 _COMMON_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Model": "Id of the model.",
     "Vcodec-Scale": "How many times smaller than the image the picture in the stream is.",
@@ -83,8 +89,8 @@ _COMMON_HEADERS: Final[dict[str, str]] = {
 }
 _COMPRESS_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Quality": "The quality that was used.",
-    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB), where a target asked for measuring.",
-    "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, where a target asked for measuring.",
+    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB), where a target stood in place of a quality.",
+    "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, where `min_ms_ssim` was asked for.",
 }
 
 _BODY_PROBLEMS: Final = (
@@ -94,15 +100,18 @@ _BODY_PROBLEMS: Final = (
     *("unsupported_format", "undecodable_image", "too_many_scans", "too_many_segments", "profile_too_large"),
     *("bad_option", "poison_input"),
     *("overloaded", "draining", "no_worker", "unavailable", "deadline_exceeded", "quota_exceeded"),
+    *("internal", "bad_model"),
 )
 
 
-def compress_docs() -> JsonObject:
-    """Keyword arguments of the /compress route."""
+def compress_docs(*, max_effort: int, timeout_s: float, max_timeout_s: float) -> JsonObject:
+    """Keyword arguments of the /compress route of a server with these limits."""
+    effort = {"maximum": max_effort, "default": min(DEFAULT_EFFORT, max_effort)}
+    options = [(name, schema | effort if name == "effort" else schema, meaning) for name, schema, meaning in _OPTIONS]
     parameters = [
-        {"name": name, "in": "query", "schema": schema, "description": meaning} for name, schema, meaning in _OPTIONS
+        {"name": name, "in": "query", "schema": schema, "description": meaning} for name, schema, meaning in options
     ]
-    fields = {name: schema | {"description": meaning} for name, schema, meaning in _OPTIONS}
+    fields = {name: schema | {"description": meaning} for name, schema, meaning in options}
     codes = (*_BODY_PROBLEMS, "model_not_found", "animated_image", "unreachable_target")
     return {
         "summary": "Image to JPEG",
@@ -111,12 +120,15 @@ def compress_docs() -> JsonObject:
             200: _answer("The stream.", ["image/jpeg"], _COMMON_HEADERS | _COMPRESS_HEADERS),
             **problem_docs(codes),
         },
-        "openapi_extra": {"parameters": [*parameters, _TIMEOUT], "requestBody": _body(["image/*"], fields)},
+        "openapi_extra": {
+            "parameters": [*parameters, _timeout(timeout_s, max_timeout_s)],
+            "requestBody": _body(["image/*"], fields),
+        },
     }
 
 
-def decompress_docs() -> JsonObject:
-    """Keyword arguments of the /decompress route."""
+def decompress_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
+    """Keyword arguments of the /decompress route of a server with these limits."""
     codes = (*_BODY_PROBLEMS, "not_acceptable", "bad_stream", "unknown_stream_model")
     return {
         "summary": "JPEG to restored image",
@@ -125,7 +137,10 @@ def decompress_docs() -> JsonObject:
             200: _answer("The restored image.", ["image/png", "image/webp", "image/bmp"], _COMMON_HEADERS),
             **problem_docs(codes),
         },
-        "openapi_extra": {"parameters": [_TIMEOUT], "requestBody": _body(["image/jpeg"], {})},
+        "openapi_extra": {
+            "parameters": [_timeout(timeout_s, max_timeout_s)],
+            "requestBody": _body(["image/jpeg"], {}),
+        },
     }
 
 
@@ -157,6 +172,16 @@ def problem_docs(codes: Iterable[str]) -> dict[int | str, JsonObject]:
             },
         }
         for status, found in sorted(by_status.items())
+    }
+
+
+def _timeout(timeout_s: float, max_timeout_s: float) -> JsonObject:
+    usual, most = (max(1, round(1000 * seconds)) for seconds in (min(timeout_s, max_timeout_s), max_timeout_s))
+    return {
+        "name": "Request-Timeout-Ms",
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 1, "default": usual},
+        "description": f"Milliseconds that the answer may take, at most {most}: more count as that. Then it is 504.",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 from importlib import resources
 from typing import Final, final
 
@@ -110,26 +111,24 @@ class Pages:
         """One model, by name or id."""
         return JSONResponse(describe_model(self._catalogue, self._catalogue.store.get(request.path_params["model"])))
 
+    async def problems(self, request: Request) -> Response:
+        """Every error there is, with its status."""
+        exchange_of(request.scope).vary = "Accept"
+        rows = sorted(problems.PROBLEMS.items(), key=lambda row: (row[1].status, row[0]))
+        if _wants_page(request):
+            return _page(_problem_index(rows))
+        return JSONResponse([describe_problem(code, problem) for code, problem in rows])
+
     async def problem(self, request: Request) -> Response:
         """What an error means and what to do about it."""
         code = request.path_params["code"]
         problem = problems.PROBLEMS.get(code)
         if problem is None:
-            raise NotFound(f"no problem {code[:40]!r}; have {', '.join(problems.PROBLEMS)}")
+            raise NotFound(f"no problem {code[:40]!r}; /problems lists them")
         exchange_of(request.scope).vary = "Accept"
-        offers = ("application/json", "text/html")
-        if choose(request.headers.getlist("accept"), offers) == "text/html":
+        if _wants_page(request):
             return _page(_problem_page(code, problem))
-        return JSONResponse(
-            {
-                "type": f"/problems/{code}",
-                "code": code,
-                "status": problem.status,
-                "title": problem.title,
-                "meaning": problem.meaning,
-                "remedy": problem.remedy,
-            }
-        )
+        return JSONResponse(describe_problem(code, problem))
 
     def _reasons(self, state: PoolState) -> list[str]:
         reasons = []
@@ -158,14 +157,49 @@ def describe_model(catalogue: Catalogue, model: Manifest) -> dict[str, object]:
     }
 
 
+def describe_problem(code: str, problem: problems.Problem) -> dict[str, object]:
+    """A problem as /problems shows it."""
+    return {
+        "type": f"/problems/{code}",
+        "code": code,
+        "status": problem.status,
+        "title": problem.title,
+        "meaning": problem.meaning,
+        "remedy": problem.remedy,
+    }
+
+
+def _wants_page(request: Request) -> bool:
+    return choose(request.headers.getlist("accept"), ("application/json", "text/html")) == "text/html"
+
+
 def _page(text: str) -> Response:
     return HTMLResponse(text, headers=page_headers(text))
 
 
 def _problem_page(code: str, problem: problems.Problem) -> str:
     title, meaning, remedy = (html.escape(text) for text in (problem.title, problem.meaning, problem.remedy))
-    remedy = re.sub(r"/(?:docs|models)\b", r'<a href="\g<0>">\g<0></a>', remedy)
+    remedy = re.sub(r"/(?:docs|models|problems)\b", r'<a href="\g<0>">\g<0></a>', remedy)
     remedy = re.sub("`([^`]+)`", r"<code>\1</code>", remedy)
+    body = f"""<code>{problem.status} {html.escape(code)}</code>
+<h1>{title}</h1>
+<p>{meaning}</p>
+<p>{remedy}</p>
+<p><a href="/problems">All problems</a></p>"""
+    return _shell(title, body)
+
+
+def _problem_index(rows: Iterable[tuple[str, problems.Problem]]) -> str:
+    lines = "\n".join(
+        f'<li><code>{problem.status} <a href="/problems/{html.escape(code)}">{html.escape(code)}</a></code> '
+        f"{html.escape(problem.title)}</li>"
+        for code, problem in rows
+    )
+    return _shell("Problems", f"<h1>Problems</h1>\n<p>What a request may end in.</p>\n<ul>\n{lines}\n</ul>")
+
+
+def _shell(title: str, body: str) -> str:
+    """A small page. Both are HTML already."""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -177,10 +211,8 @@ def _problem_page(code: str, problem: problems.Problem) -> str:
   :root {{ color-scheme: light dark }}
   code {{ opacity: .7 }}
   a {{ color: inherit }}
+  ul {{ list-style: none; padding: 0 }}
 </style>
-<code>{problem.status} {html.escape(code)}</code>
-<h1>{title}</h1>
-<p>{meaning}</p>
-<p>{remedy}</p>
+{body}
 </html>
 """

@@ -108,8 +108,8 @@ class BodyReader:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/x-www-form-urlencoded":
             raise UnsupportedMediaType(
-                "send the image with its own Content-Type (image/png, application/octet-stream, ...) "
-                "or as multipart/form-data"
+                "application/x-www-form-urlencoded is not read; send the image under its own Content-Type, as "
+                "curl -H 'Content-Type: image/png' --data-binary @photo.png does, or as a form: curl -F file=@photo.png"
             )
         room.expect(_declared_bytes(request))
         timed = _TimedBody(request, deadline, room, self._policy)

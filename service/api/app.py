@@ -81,7 +81,7 @@ def create_service(
     jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, catalogue, quotas)
     tracer = tracer or open_tracer(settings.tracing)
     app = _application(pool, catalogue, tracer)
-    _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys)
+    _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys, settings)
     _add_problems(app)
     # The last that is added is the first that is called.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
@@ -122,6 +122,7 @@ def _application(pool: Pool, catalogue: Catalogue, tracer: Tracer) -> FastAPI:
         title="virtual-codec",
         version=__version__,
         description=_openapi.DESCRIPTION,
+        servers=[{"url": "/"}],
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page comes from a CDN, which not every server's users can reach
         redoc_url=None,
@@ -130,14 +131,15 @@ def _application(pool: Pool, catalogue: Catalogue, tracer: Tracer) -> FastAPI:
     )
 
 
-def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None) -> None:
+def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None, settings: Settings) -> None:
     def get(path: str, endpoint: Any, **more: Any) -> None:
         app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, response_model=None, **more)
 
+    times = {"timeout_s": settings.timeout_s, "max_timeout_s": settings.max_timeout_s}
     locked = [Depends(key_check(keys))] if keys is not None else []
     for path, endpoint, docs in (
-        ("/compress", jobs.compress, _openapi.compress_docs()),
-        ("/decompress", jobs.decompress, _openapi.decompress_docs()),
+        ("/compress", jobs.compress, _openapi.compress_docs(max_effort=settings.max_effort, **times)),
+        ("/decompress", jobs.decompress, _openapi.decompress_docs(**times)),
     ):
         app.add_api_route(
             path,
@@ -148,12 +150,14 @@ def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None) ->
             dependencies=locked,
             **docs,
         )
-    get("/models", pages.models, tags=["models"], dependencies=locked)
-    by_model = _openapi.path_docs("model", "A model's name or id.", ["model_not_found"])
+    key_needed = _openapi.problem_docs(["unauthorized"])
+    get("/models", pages.models, tags=["models"], dependencies=locked, responses=key_needed)
+    by_model = _openapi.path_docs("model", "A model's name or id.", ["unauthorized", "model_not_found"])
     get("/models/{model}", pages.model, tags=["models"], dependencies=locked, **by_model)
     get("/healthz", pages.healthz, tags=["operations"])
     get("/readyz", pages.readyz, tags=["operations"], responses=_openapi.problem_docs(_DOCS_PROBLEMS))
     get("/metrics", pages.metrics, tags=["operations"])
+    get("/problems", pages.problems, tags=["problems"])
     by_code = _openapi.path_docs("code", "The `code` of a problem.", ["not_found"])
     get("/problems/{code}", pages.problem, tags=["problems"], **by_code)
     get("/", pages.playground, include_in_schema=False)

@@ -29,23 +29,19 @@ class Problem:
     remedy: str
 
 
-def of_code(code: str) -> Problem:
-    """The problem of that code; an unknown one is the service's own fault."""
-    return PROBLEMS.get(code, PROBLEMS["internal"])
-
-
 def answer(scope: Scope, error: VirtualCodecError, *, more: Mapping[str, object] | None = None) -> Response:
     """The error as the answer to the request with this scope. `more` are members beside the standard ones."""
-    problem = of_code(error.code)
+    code = error.code if error.code in PROBLEMS else "internal"  # what serving never raises is its own fault
+    problem = PROBLEMS[code]
     exchange = exchange_of(scope)
-    exchange.code = error.code
+    exchange.code = code
     body: dict[str, object] = {
-        "type": f"/problems/{error.code}",
+        "type": f"/problems/{code}",
         "title": problem.title,
         "status": problem.status,
         "detail": error.detail or problem.meaning,
         "instance": _reference(scope["path"]),
-        "code": error.code,
+        "code": code,
         "request_id": exchange.request_id,
     }
     limit, actual = error.limit, error.actual
@@ -132,7 +128,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
         status=404,
         title="There is nothing here",
         meaning="No page, model or problem has this path.",
-        remedy="See /docs for what there is.",
+        remedy="See /docs for what there is, /problems for the problems.",
     ),
     "model_not_found": Problem(
         status=404,
@@ -185,8 +181,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "unsupported_media_type": Problem(
         status=415,
         title="Not a kind of body that is read",
-        meaning="Bodies of this Content-Type are not read, whatever is in them.",
-        remedy="Send the image itself, with its own Content-Type, or multipart/form-data with a part `file`.",
+        meaning="Bodies of application/x-www-form-urlencoded, which curl calls all that --data sends, are not read.",
+        remedy="Say what it is: `curl -H 'Content-Type: image/png' --data-binary @photo.png`, or send a form: "
+        "`curl -F file=@photo.png`.",
     ),
     "unsupported_encoding": Problem(
         status=415,
@@ -232,7 +229,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "bad_option": Problem(
         status=422,
-        title="An option cannot be meant",
+        title="An option is wrong",
         meaning="An option is unknown, given twice, out of range, or contradicts another.",
         remedy="See /docs for the options. Send them as query parameters or as form fields, not both.",
     ),
@@ -277,12 +274,6 @@ PROBLEMS: Final[dict[str, Problem]] = {
         title="The model is damaged",
         meaning="A model in this server's store is damaged or incomplete.",
         remedy="Tell the operator: the log says which file it is.",
-    ),
-    "bad_training_data": Problem(
-        status=500,
-        title="The training data cannot be used",
-        meaning="A data folder holds nothing to train or measure on. Serving never needs one.",
-        remedy="Report it with the request id.",
     ),
     "unavailable": Problem(
         status=503,

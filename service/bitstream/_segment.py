@@ -115,7 +115,9 @@ def _unpack(segment: bytes) -> StreamHeader:
     if version != VERSION:
         raise BadStream(f"the stream is of version {version}; this service reads version {VERSION}")
     if flags & ~(_SHOW_DECODED | _GREY_AS_COLOUR):
-        raise BadStream("the stream's VCDC segment has reserved flags set")
+        raise BadStream(
+            "the stream's VCDC segment has reserved flags set: it may come from a newer version of this service"
+        )
     try:
         return StreamHeader(
             model=segment[10:14].hex(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 
 import httpx2
@@ -9,6 +10,7 @@ import pytest
 
 from service.api import Drain
 from service.api.problems import PROBLEMS
+from service.jobs import RANGES
 from service.serving import PoolState, WorkerState
 from tests.api.conftest import Connect
 from tests.api.pretend import READY, PretendPool, picture, problem
@@ -85,17 +87,29 @@ async def test_every_problem_leads_to_a_page_for_people_and_for_programs(client:
         assert code in page.text
 
 
+async def test_the_problems_are_listed_for_people_and_for_programs(client: httpx2.AsyncClient) -> None:
+    response = await client.get("/problems")
+    assert response.headers["vary"] == "Accept"
+    listed = {item["code"]: item for item in response.json()}
+    assert set(listed) == set(PROBLEMS)
+    assert listed["bad_option"] == (await client.get("/problems/bad_option")).json()
+    page = await client.get("/problems", headers={"Accept": "text/html"})
+    for code, kind in PROBLEMS.items():
+        assert f'{kind.status} <a href="/problems/{code}">{code}</a>' in page.text
+        assert html.escape(kind.title) in page.text
+
+
 async def test_an_unknown_problem_is_not_found(client: httpx2.AsyncClient) -> None:
     problem(await client.get("/problems/none"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/problems/bad_option"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/problems", "/problems/bad_option"])
 async def test_pages_take_nothing_from_elsewhere(client: httpx2.AsyncClient, path: str) -> None:
     response = await client.get(path, headers={"Accept": "text/html"})
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in response.headers["content-security-policy"]
-    page = response.text.replace("http://www.w3.org/2000/svg", "").replace("http://localhost:8000", "")
+    page = response.text.replace("http://www.w3.org/2000/svg", "")
     assert "http://" not in page
     assert "https://" not in page
     assert len(response.content) < 40_000
@@ -147,8 +161,31 @@ async def test_the_documentation_is_complete(client: httpx2.AsyncClient) -> None
         *("effort", "scale", "codec", "model", "background", "Request-Timeout-Ms"),
     }
     assert "multipart/form-data" in compress["requestBody"]["content"]
-    common = {"200", "400", "401", "408", "413", "415", "422", "429", "503", "504"}
+    common = {"200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
     assert set(compress["responses"]) == common | {"404"}
     assert set(schema["paths"]["/decompress"]["post"]["responses"]) == common | {"406"}
-    for path in ("/healthz", "/readyz", "/metrics", "/models", "/models/{model}", "/problems/{code}"):
+    for path in ("/healthz", "/readyz", "/metrics", "/models", "/models/{model}", "/problems", "/problems/{code}"):
         assert "get" in schema["paths"][path]
+
+
+async def test_the_documentation_gives_the_ranges_that_are_kept(connect: Connect) -> None:
+    async with connect(max_effort=3, timeout_s=7) as client:
+        post = (await client.get("/openapi.json")).json()["paths"]["/compress"]["post"]
+        schemas = {parameter["name"]: parameter["schema"] for parameter in post["parameters"]}
+        fields = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+        for name, allowed in RANGES.items():
+            low = "minimum" if allowed.is_whole else "exclusiveMinimum"
+            most = 3 if name == "effort" else allowed.high
+            assert (schemas[name][low], schemas[name]["maximum"]) == (allowed.low, most)
+            assert fields[name] | schemas[name] == fields[name], "the form's field is the parameter"
+            refused = await client.post(f"/compress?{name}={most + 1}", content=picture())
+            assert str(most) in problem(refused, 422, "bad_option")["detail"]
+        assert schemas["effort"]["default"] == 3
+        assert schemas["Request-Timeout-Ms"]["default"] == 7000
+
+
+async def test_the_documentation_names_no_address_of_its_own(client: httpx2.AsyncClient) -> None:
+    response = await client.get("/openapi.json")
+    assert "localhost" not in response.text
+    assert "127.0.0.1" not in response.text
+    assert response.json()["servers"] == [{"url": "/"}]

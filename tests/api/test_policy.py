@@ -13,7 +13,7 @@ import pytest
 from service.api._policy import page_headers
 from tests.api.pretend import picture
 
-PAGES = ["/", "/docs", "/problems/bad_option"]
+PAGES = ["/", "/docs", "/problems", "/problems/bad_option"]
 
 
 @final

@@ -54,12 +54,12 @@ def test_options_reach_the_codec(codec: WordyCodec) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ("--quality 0", "quality must be at least 1"),
+        ("--quality 0", "quality must be a whole number from 1 to 100"),
         ("--quality fine", "quality must be a whole number"),
         ("--quality 50 --max-bytes 100", "at most one of"),
         ("--scale 3", "scale must be"),
         ("--background red", "rrggbb"),
-        ("--min-psnr nan", "finite"),
+        ("--min-psnr nan", "min-psnr must be a number above 0"),
         ("--qual 50", "unrecognized: --qual; `vcodec compress --help` lists what there is"),
         ("--quality 5 --max-bytes 9", "at most one of quality, max-bytes"),
         ("--jobs 0", "at least 1"),
