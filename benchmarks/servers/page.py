@@ -63,7 +63,8 @@ def _goals(rows: Sequence[dict[str, Any]]) -> str:
         ours = _best(rows, trial, OURS)
         if ours is None:
             continue
-        lines += [_over(rows, trial, ours, rival) for rival in _RIVALS if _of(rows, trial, rival)]
+        for rival in (rival for rival in _RIVALS if _of(rows, trial, rival)):
+            lines += [_over(rows, trial, ours, rival), _alone(rows, trial, rival)]
         limit = _mean([row for row in _of(rows, trial, BARE) if "one at a time" not in row["variant"]], "images_per_s")
         if limit:
             share = ours["figures"]["images_per_s"] / limit
@@ -72,6 +73,9 @@ def _goals(rows: Sequence[dict[str, Any]]) -> str:
     if single and (ours := _at(rows, "512x512", OURS, 1)):
         ratio = ours["figures"]["p50_ms"] / single[0]["figures"]["p50_ms"]
         lines.append(f"| median latency of one client over one call in-process, 512x512 | {ratio:.2f} | |")
+    for rival in _RIVALS:
+        for theirs, ours in zip(_of(rows, "overload", rival), _of(rows, "overload", OURS), strict=False):
+            lines.append(f"| goodput over {rival}, four times too much | {_ratio(ours, theirs, 'goodput_per_s')} | |")
     return "\n".join([*lines, ""]) if len(lines) > 4 else ""
 
 
@@ -79,6 +83,12 @@ def _over(rows: Sequence[dict[str, Any]], trial: str, ours: dict[str, Any], riva
     throughput = _ratio(ours, _best(rows, trial, rival), "images_per_s")
     p99 = _ratio(_at(rows, trial, OURS, 16), _at(rows, trial, rival, 16), "p99_ms")
     return f"| throughput over {rival}, {trial} | {throughput} | p99 {p99} of its, 16 clients |"
+
+
+def _alone(rows: Sequence[dict[str, Any]], trial: str, rival: str) -> str:
+    one, other = (_at(rows, trial, system, 1) for system in (OURS, rival))
+    throughput, p99 = (_ratio(one, other, name) for name in ("images_per_s", "p99_ms"))
+    return f"| throughput over {rival}, {trial}, one client | {throughput} | p99 {p99} of its |"
 
 
 def _throughput(rows: Sequence[dict[str, Any]], trial: str, title: str) -> str:
