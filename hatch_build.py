@@ -10,10 +10,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ModelStoreHook(BuildHookInterface):  # type: ignore[misc,type-arg]  # hatchling is there only while building
-    """model_store/ in the checkout -> service/_model_store/ in the wheel."""
+    """model_store/ in the checkout -> service/virtual_codec/_model_store/ in the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds; `version` is "standard" or "editable"."""
         store = Path(self.root, "model_store")
         if version == "standard" and store.is_dir():
-            build_data["force_include"][str(store)] = "service/_model_store"
+            build_data["force_include"][str(store)] = "virtual_codec/_model_store"

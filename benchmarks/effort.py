@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.rates import METRICS, Curve, Pixels, pictures, point, savings
-from service import images
-from service.codec import VirtualCodec, open_codec
-from service.codec.effort import EFFORTS
-from service.jobs import DEFAULT_EFFORT, CompressOptions
+from virtual_codec import images
+from virtual_codec.codec import VirtualCodec, open_codec
+from virtual_codec.codec.effort import EFFORTS
+from virtual_codec.jobs import DEFAULT_EFFORT, CompressOptions
 
 QUALITIES = (8, 25, 50, 75)
 RATES_BPP = (0.05, 2.0)

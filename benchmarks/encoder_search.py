@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import metrics
-from service.codecs import JpegSettings
-from service.codecs._dct import Blocks
-from service.codecs._jpeg import analyse, decode, encode_blocks
+from virtual_codec import metrics
+from virtual_codec.codecs import JpegSettings
+from virtual_codec.codecs._dct import Blocks
+from virtual_codec.codecs._jpeg import analyse, decode, encode_blocks
 
 Pixels = NDArray[np.uint8]
 Curve = NDArray[np.float64]  # [points, 4]: bits per pixel, PSNR, PSNR of luma, MS-SSIM in dB

@@ -26,10 +26,10 @@ from typing import Any
 
 from PIL import Image
 
-from service.codec import VirtualCodec, open_codec
-from service.jobs import RestoreOptions
-from service.load import HttpSender, Load, Report, Request, made_up_png, own_server, run_load
-from service.settings import default_model_store
+from virtual_codec.codec import VirtualCodec, open_codec
+from virtual_codec.jobs import RestoreOptions
+from virtual_codec.load import HttpSender, Load, Report, Request, made_up_png, own_server, run_load
+from virtual_codec.settings import default_model_store
 
 MARK = ("<!-- engine figures -->", "<!-- end of engine figures -->")
 SIDE = 512

@@ -16,16 +16,16 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.rates import METRICS, Curve, Pixels, ordinary_jpeg, pictures, point, savings
-from service import images
-from service.codec import VirtualCodec, open_codec
-from service.codec.model import LoadedModel, plain_description, plain_restore
-from service.codec.operating import MODES, Mode
-from service.codec.trial import Stopwatch, Trials
-from service.codecs import CODECS, JpegSettings
-from service.codecs._jpeg import encode
-from service.jobs import CompressOptions
-from service.runner import DirectRunner
-from service.store import ModelStore
+from virtual_codec import images
+from virtual_codec.codec import VirtualCodec, open_codec
+from virtual_codec.codec.model import LoadedModel, plain_description, plain_restore
+from virtual_codec.codec.operating import MODES, Mode
+from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codecs import CODECS, JpegSettings
+from virtual_codec.codecs._jpeg import encode
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 RANGES_BPP = ((0.1, 0.4), (0.1, 1.0))
 ANCHOR_QUALITIES = (1, 3, 5, 8, 12, 18, 27, 40, 55, 70, 82, 92)

@@ -21,14 +21,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import metrics
-from service.cli._open import default_store_root
-from service.codec import VirtualCodec, open_codec
-from service.jobs import CompressOptions
-from service.store import ModelStore
-from service.training.alternating import Trio, describe, through_real_codec
-from service.training.checkpoint import CHECKPOINT, load_average, read_progress
-from service.training.recipes import RECIPES
+from virtual_codec import metrics
+from virtual_codec.cli._open import default_store_root
+from virtual_codec.codec import VirtualCodec, open_codec
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.store import ModelStore
+from virtual_codec.training.alternating import Trio, describe, through_real_codec
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
+from virtual_codec.training.recipes import RECIPES
 
 IMAGES = {
     "Butterfly": "set5/butterfly_GT.webp",

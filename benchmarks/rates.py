@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import images, metrics
+from virtual_codec import images, metrics
 
 METRICS = ("RGB-PSNR", "Y-PSNR", "MS-SSIM")
 

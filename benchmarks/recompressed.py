@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import bitstream, images, metrics
-from service.codec import foreign
-from service.codec.model import LoadedModel
-from service.codecs import JpegSettings, quantisation_tables
-from service.images import ImageLimits
-from service.runner import DirectRunner
-from service.settings import default_model_store
-from service.store import ModelStore
+from virtual_codec import bitstream, images, metrics
+from virtual_codec.codec import foreign
+from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codecs import JpegSettings, quantisation_tables
+from virtual_codec.images import ImageLimits
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import default_model_store
+from virtual_codec.store import ModelStore
 
 Pixels = NDArray[np.uint8]
 
@@ -202,11 +202,11 @@ TEXT = """# JPEGs that had been JPEGs before
 
 Much of what people have as JPEG was saved as JPEG more than once. Its coefficients still lie on the grid of the steps
 they had first, and the histograms of its levels show it: some levels hold two lines of that grid, some one, some none
-([service/codec/first_steps.py](../service/codec/first_steps.py)). The network, which is told of the last tables only,
-takes the first file's artifacts for the last one's and smooths them away: nearer to the photograph, much further from
-the picture that was compressed last. Where an earlier JPEG is found, its luma is found too, mostly exact, and what is
+([codec/first_steps.py](../service/virtual_codec/codec/first_steps.py)). The network, which is told of the last
+tables only, takes the first file's artifacts for the last one's and smooths them away: nearer to the photograph, much
+further from the picture that was compressed last. Where an earlier JPEG is found, its luma is found too, mostly exact, and what is
 shown lies between that and the network's picture: so near that it is no further from what was compressed than the plain
-decode is ([service/codec/foreign.py](../service/codec/foreign.py)).
+decode is ([codec/foreign.py](../service/virtual_codec/codec/foreign.py)).
 
 ## What is seen
 

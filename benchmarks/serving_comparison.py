@@ -28,7 +28,7 @@ from benchmarks.servers.contenders import serving as _serving
 from benchmarks.servers.material import Material, material, pictures
 from benchmarks.servers.page import write_page
 from benchmarks.servers.trials import LIMIT_S, Row
-from service.load import Load
+from virtual_codec.load import Load
 
 CLIENTS = (1, 4, 16, 64)
 PARTS = ("choose", "512x512", "mixed", "compress", "overload", "poison", "kill")
@@ -175,8 +175,8 @@ class Comparison:
     def _streams_of(self, sizes: str) -> Material:
         """Restoring's input, made once by the codec itself."""
         if sizes not in self._streams:
-            from service.codec import open_codec
-            from service.settings import default_model_store
+            from virtual_codec.codec import open_codec
+            from virtual_codec.settings import default_model_store
 
             codec = open_codec(default_model_store(), device="cpu")
             found = [

@@ -5,13 +5,13 @@ A released stream is never made again: what lies in tests/golden/streams must de
 
 from __future__ import annotations
 
-from service.codec import VirtualCodec
-from service.jobs import CompressOptions
-from service.runner import DirectRunner
-from service.settings import default_model_store
-from service.store import ModelStore
 from tests.conftest import ROOT
 from tests.pictures import saved, scene
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import default_model_store
+from virtual_codec.store import ModelStore
 
 CASES = {
     "colour": (scene(61, 83), 40),

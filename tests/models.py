@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from service.codec.operating import MODES
-from service.networks import build
-from service.store import Manifest, ModelStore, NetworkEntry, model_id
+from virtual_codec.codec.operating import MODES
+from virtual_codec.networks import build
+from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
 
 ARGUMENTS: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "postprocess-1": ("postprocess", {"scale": 1, "channels": 8, "blocks": 1}),

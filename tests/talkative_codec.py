@@ -6,12 +6,12 @@ import logging
 import time
 from typing import final
 
-from service import images
-from service.errors import UndecodableImage
-from service.jobs import CompressResult, Job, RestoreResult
-from service.logs import Event
+from virtual_codec import images
+from virtual_codec.errors import UndecodableImage
+from virtual_codec.jobs import CompressResult, Job, RestoreResult
+from virtual_codec.logs import Event
 
-LOG = logging.getLogger("service.talkative")
+LOG = logging.getLogger("virtual_codec.talkative")
 
 
 def open_talkative(*, device: str, model: str = "") -> Talkative:

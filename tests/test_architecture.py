@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = frozenset({"torch", "numba", "scipy", "service.codec", "service.networks", "service.runner"})
+HEAVY = frozenset({"torch", "numba", "scipy", "virtual_codec.codec", "virtual_codec.networks", "virtual_codec.runner"})
 
 
 def loaded_by(code: str) -> set[str]:
@@ -19,19 +19,19 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_the_package_itself_loads_nothing() -> None:
-    assert not {name for name in loaded_by("import service") if name.startswith("service.")}
+    assert not {name for name in loaded_by("import virtual_codec") if name.startswith("virtual_codec.")}
 
 
 def test_what_the_api_process_uses_loads_nothing_heavy() -> None:
     rooms = ("errors", "jobs", "settings", "store", "bitstream", "images", "serving")
-    loaded = loaded_by("import " + ", ".join(f"service.{room}" for room in rooms))
+    loaded = loaded_by("import " + ", ".join(f"virtual_codec.{room}" for room in rooms))
     assert not loaded & {*HEAVY, "fastapi"}
 
 
 def test_the_api_process_never_loads_torch() -> None:
     lines = (
-        "from service.api import create_app",
-        "from service.settings import Settings",
+        "from virtual_codec.api import create_app",
+        "from virtual_codec.settings import Settings",
         "create_app(Settings.load())",
     )
     loaded = loaded_by("\n".join(lines))
@@ -41,5 +41,5 @@ def test_the_api_process_never_loads_torch() -> None:
 
 @pytest.mark.parametrize("verb", ["serve", "compress", "decompress", "train", "evaluate", "models", "bench"])
 def test_help_of_every_verb_loads_nothing_heavy(verb: str) -> None:
-    loaded = loaded_by(f"from service.cli import main; main(['{verb}', '--help'])")
-    assert not loaded & {*HEAVY, "numpy", "PIL", "tqdm", "fastapi", "service.training.loop"}
+    loaded = loaded_by(f"from virtual_codec.cli import main; main(['{verb}', '--help'])")
+    assert not loaded & {*HEAVY, "numpy", "PIL", "tqdm", "fastapi", "virtual_codec.training.loop"}

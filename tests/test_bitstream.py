@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service import bitstream
-from service.bitstream import StreamHeader
-from service.errors import BadInput, BadStream, TooManyScans, TooManySegments, UndecodableImage
+from virtual_codec import bitstream
+from virtual_codec.bitstream import StreamHeader
+from virtual_codec.errors import BadInput, BadStream, TooManyScans, TooManySegments, UndecodableImage
 
 HEADER = StreamHeader(model="0badf00d", scale=2, width_remainder=2, height_remainder=1)
 GOLDEN = "ffeb000d 56434443 10 14 0badf00d c6"

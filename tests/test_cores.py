@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import cgroup_cores, usable_cores
+from virtual_codec.cores import cgroup_cores, usable_cores
 
 V1 = "12:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n0::/\n"
 
@@ -89,6 +89,6 @@ def test_this_machine_has_some() -> None:
 def test_a_process_that_is_pinned_to_a_core_uses_one() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-        "from service.cores import usable_cores; print(usable_cores())"
+        "from virtual_codec.cores import usable_cores; print(usable_cores())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

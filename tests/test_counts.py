@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from service.counts import Distribution, RunnerCounts
+from virtual_codec.counts import Distribution, RunnerCounts
 
 
 def test_a_value_is_counted_at_the_first_bound_that_holds_it() -> None:

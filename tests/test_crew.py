@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from service.crew import crew
-from service.jobs import Abandoned, check_deadline
+from virtual_codec.crew import crew
+from virtual_codec.jobs import Abandoned, check_deadline
 
 
 def test_a_crew_does_everything() -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.api import create_app
-from service.codec import VirtualCodec
-from service.jobs import CompressOptions
-from service.runner import DirectRunner
-from service.settings import Settings
-from service.store import ModelStore
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
+from virtual_codec.api import create_app
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import Settings
+from virtual_codec.store import ModelStore
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from service import errors
-from service.errors import VirtualCodecError
+from virtual_codec import errors
+from virtual_codec.errors import VirtualCodecError
 
 CODES = [
     "animated_image",

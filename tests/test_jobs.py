@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import BadOption, DeadlineExceeded
-from service.jobs import (
+from virtual_codec.errors import BadOption, DeadlineExceeded
+from virtual_codec.jobs import (
     RANGES,
     CompressOptions,
     CompressResult,

@@ -8,7 +8,7 @@ from typing import final
 
 import pytest
 
-from service.keys import Key, KeyRing, digest_of, new_key, parse_entry, read_keys
+from virtual_codec.keys import Key, KeyRing, digest_of, new_key, parse_entry, read_keys
 
 DIGEST = digest_of("secret").hex()
 

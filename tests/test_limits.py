@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
-from service.api.problems import PROBLEMS
-from service.settings import Settings, describe
 from tests.conftest import ROOT, Golden
+from virtual_codec.api.problems import PROBLEMS
+from virtual_codec.settings import Settings, describe
 
 PAGE = ROOT / "docs" / "limits.md"
 BEGIN = "<!-- limits: `make golden` writes this table from the code -->\n"

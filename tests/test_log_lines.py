@@ -15,15 +15,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.keys import new_key
 from tests.api.pretend import write_store
 from tests.pictures import saved, scene
+from virtual_codec.keys import new_key
 
 SCRIPT = """
 import pathlib, sys
-from service.api.server import run
-from service.serving import PoolPolicy, open_pool
-from service.settings import Settings
+from virtual_codec.api.server import run
+from virtual_codec.serving import PoolPolicy, open_pool
+from virtual_codec.settings import Settings
 policy = PoolPolicy(devices="cpu", threads=1, standby="off", stop_grace_s=1, hang_grace_s=1)
 pool = open_pool("local", {}, policy, codec="tests.talkative_codec:open_talkative")
 run(Settings.load(model_store=pathlib.Path(sys.argv[1]), port=0, drain_delay_s=0), pool)
@@ -107,7 +107,7 @@ def test_what_a_worker_says_bears_the_request_it_was_about(server: Server) -> No
     wait_for(lambda: any(it["event"] == "working" for it in server.about("inside")))
     [line] = [it for it in server.about("inside") if it["event"] == "working"]
     assert (line["worker"], line["trace_id"], line["pixels"]) == ("cpu/0", TRACE, 600)
-    assert line["logger"] == "service.talkative"
+    assert line["logger"] == "virtual_codec.talkative"
 
 
 def test_what_fails_says_where_and_as_what(server: Server) -> None:

@@ -14,15 +14,15 @@ from typing import Literal
 
 import pytest
 
-from service.logs import Event, configure
 from tests.conftest import ROOT
+from virtual_codec.logs import Event, configure
 
-LOGGER = logging.getLogger("service.test_logs")
+LOGGER = logging.getLogger("virtual_codec.test_logs")
 
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("service", "uvicorn", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("virtual_codec", "uvicorn", "asyncio")]
     before = [(it.handlers, it.level, it.propagate) for it in loggers]
     yield
     for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
@@ -41,7 +41,7 @@ def test_text_is_key_and_value_on_one_line(capsys: pytest.CaptureFixture[str]) -
     line = written(capsys, "text", Event("tried", ms=1.23456, by="a b", of='x" \nevent=forged', none=""))
     assert line.endswith(' event=tried ms=1.235 by="a b" of="x\\" \\nevent=forged" none=""\n')
     assert line.count("\n") == 1
-    assert " info service.test_logs " in line
+    assert " info virtual_codec.test_logs " in line
 
 
 def test_json_has_the_facts_as_members(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,11 +70,11 @@ def test_who_does_not_look_at_a_terminal_gets_json(
 
 def test_who_does_gets_text() -> None:
     ours, theirs = os.openpty()
-    code = "import logging; from service.logs import configure; configure('info', 'auto'); "
-    code += "logging.getLogger('service').info('hello')"
+    code = "import logging; from virtual_codec.logs import configure; configure('info', 'auto'); "
+    code += "logging.getLogger('virtual_codec').info('hello')"
     subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
     os.close(theirs)
-    assert os.read(ours, 1000).decode().rstrip().endswith(" info service hello")
+    assert os.read(ours, 1000).decode().rstrip().endswith(" info virtual_codec hello")
     os.close(ours)
 
 

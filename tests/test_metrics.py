@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from service import metrics
+from virtual_codec import metrics
 
 CAT: NDArray[np.uint8] = data.chelsea()  # type: ignore[no-untyped-call]  # 300 x 451
 

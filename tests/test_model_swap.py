@@ -20,13 +20,13 @@ import httpx2
 import numpy as np
 import pytest
 
-from service.cli import main
-from service.codec import VirtualCodec
-from service.jobs import CompressOptions, RestoreOptions
-from service.runner import DirectRunner
-from service.store import ModelStore
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
+from virtual_codec.cli import main
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.jobs import CompressOptions, RestoreOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 PICTURE = saved(scene(48, 64))
 FOREIGN = saved(scene(40, 56), "JPEG", quality=60)
@@ -76,7 +76,7 @@ def serving(store: Path) -> Iterator[Server]:
         "VCODEC_LOG_FORMAT": "json",
         "VCODEC_DRAIN_DELAY_S": "0",
     }
-    command = [sys.executable, "-m", "service", "serve"]
+    command = [sys.executable, "-m", "virtual_codec", "serve"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         server = Server(process)
         reader = threading.Thread(target=server.read)
@@ -267,7 +267,7 @@ def test_a_worker_that_dies_comes_back_with_what_was_activated(server: Server) -
 def test_a_closed_terminal_ends_the_service(tmp_path: Path) -> None:
     make_store(tmp_path)
     environment = os.environ | {"VCODEC_MODEL_STORE": str(tmp_path), "VCODEC_PORT": "0", "VCODEC_DRAIN_DELAY_S": "0"}
-    serve = [sys.executable, "-m", "service", "serve"]
+    serve = [sys.executable, "-m", "virtual_codec", "serve"]
     in_terminal = [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *serve]
     with subprocess.Popen(in_terminal, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as terminal:
         assert terminal.stdout is not None

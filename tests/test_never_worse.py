@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from service import images, metrics
-from service.codec import VirtualCodec
-from service.codec.model import as_colour, plain_restore
-from service.codec.trial import mean_squared_error
-from service.jobs import CompressOptions
-from service.runner import DirectRunner
-from service.settings import default_model_store
-from service.store import ModelStore
 from tests.conftest import ROOT
 from tests.drawings import FLAT_COLOURS, drawings, flat_drawing
 from tests.pictures import opened, saved
+from virtual_codec import images, metrics
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.codec.model import as_colour, plain_restore
+from virtual_codec.codec.trial import mean_squared_error
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import default_model_store
+from virtual_codec.store import ModelStore
 
 Pixels = NDArray[np.uint8]
 

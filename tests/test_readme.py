@@ -8,15 +8,15 @@ import shlex
 
 import pytest
 
-from service.api._openapi import DESCRIPTION
-from service.api.problems import PROBLEMS
-from service.cli import VERBS, make_parser
-from service.jobs import CompressOptions
-from service.settings import describe
 from tests.conftest import ROOT, Golden
+from virtual_codec.api._openapi import DESCRIPTION
+from virtual_codec.api.problems import PROBLEMS
+from virtual_codec.cli import VERBS, make_parser
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.settings import describe
 
 README = ROOT / "README.md"
-BEGIN = "<!-- settings: `make golden` writes this table from service/settings.py -->\n"
+BEGIN = "<!-- settings: `make golden` writes this table from service/virtual_codec/settings.py -->\n"
 END = "<!-- end of settings -->"
 RESULTS_BEGIN = "<!-- results: `make golden` writes this table from docs/results/summary.json -->\n"
 RESULTS_END = "<!-- end of results -->"
@@ -35,7 +35,7 @@ def test_the_settings_table_is_that_of_the_settings(readme: str, golden: Golden)
     if golden.rewrites:
         README.write_text(before + BEGIN + table + END + after, encoding="utf-8")
         return
-    assert current == table, "README.md lags behind service/settings.py; `make golden` brings it up"
+    assert current == table, "README.md lags behind service/virtual_codec/settings.py; `make golden` brings it up"
 
 
 def test_the_results_are_those_that_were_measured(readme: str, golden: Golden) -> None:
@@ -117,5 +117,5 @@ def test_every_place_named_is_there(readme: str) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme)
     tree = re.findall(r"^  (?:[a-z_/.]+ +)*?([a-z_]+(?:/|\.py))", readme, re.MULTILINE)
     assert len(tree) > 8
-    for place in (*links, *(f"service/{name}" for name in tree)):
+    for place in (*links, *(f"service/virtual_codec/{name}" for name in tree)):
         assert (ROOT / place).exists(), place

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service import bitstream, metrics
-from service.codec import VirtualCodec
-from service.codec.model import plain_restore
-from service.jobs import CompressOptions
-from service.load import made_up_png
-from service.runner import DirectRunner
-from service.settings import default_model_store
-from service.store import ModelStore
 from tests.conftest import ROOT
 from tests.pictures import opened, saved
+from virtual_codec import bitstream, metrics
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.codec.model import plain_restore
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.load import made_up_png
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import default_model_store
+from virtual_codec.store import ModelStore
 
 STORE = ModelStore(default_model_store())
 STREAMS = sorted((ROOT / "tests" / "golden" / "streams").glob("*.jpg"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, describe, unknown_variables
+from virtual_codec.settings import Settings, describe, unknown_variables
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import BadModel, ModelNotFound
-from service.store import Manifest, ModelStore, NetworkEntry, model_id
+from virtual_codec.errors import BadModel, ModelNotFound
+from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
 
 WEIGHTS = {"description-2": b"shrink", "postprocess-1": b"clean", "postprocess-2": b"enlarge"}
 

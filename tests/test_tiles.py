@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.tiles import tiles
+from virtual_codec.tiles import tiles
 
 
 @given(

@@ -19,8 +19,8 @@ from benchmarks.ablation.measuring import measure_all
 from benchmarks.ablation.report import write_report
 from benchmarks.ablation.training import train
 from benchmarks.ablation.variants import BASE, FULL_SIZE, VARIANTS, Budget, base_config
-from service.evaluation._pictures import find_pictures
-from service.training.data import Pictures
+from virtual_codec.evaluation._pictures import find_pictures
+from virtual_codec.training.data import Pictures
 
 
 def main() -> int:

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from benchmarks.ablation.training import trio
 from benchmarks.ablation.variants import FULL_SIZE, VARIANTS, reduced
-from service.codecs import JpegSettings
-from service.evaluation._pictures import Picture
-from service.evaluation._points import Point, similarity
-from service.networks import shrink
-from service.training.checkpoint import CHECKPOINT, load_average
-from service.training.joint import condition_of_settings
-from service.training.recipes import RECIPES
-from service.training.samples import through_codec
-from service.training.virtual import ColourTrio
+from virtual_codec.codecs import JpegSettings
+from virtual_codec.evaluation._pictures import Picture
+from virtual_codec.evaluation._points import Point, similarity
+from virtual_codec.networks import shrink
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average
+from virtual_codec.training.joint import condition_of_settings
+from virtual_codec.training.recipes import RECIPES
+from virtual_codec.training.samples import through_codec
+from virtual_codec.training.virtual import ColourTrio
 
 STEPS: Final = (9.0, 15.0, 25.0, 42.0, 70.0, 100.0, 140.0)  # means of the luma table
 PICTURED: Final = 42.0

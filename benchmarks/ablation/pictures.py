@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from benchmarks.ablation.measuring import PICTURED, Pixels, describe, load
 from benchmarks.ablation.variants import FULL_SIZE, VARIANTS
-from service.evaluation._curves import METRICS, mean_curve
-from service.evaluation._points import Point
+from virtual_codec.evaluation._curves import METRICS, mean_curve
+from virtual_codec.evaluation._points import Point
 
 _RATES_BPP: Final = tuple(float(rate) for rate in np.geomspace(0.08, 0.4, 25))
 _SAMPLES: Final = {"astronaut": (40, 170), "coffee": (90, 180), "chelsea": (60, 120), "rocket": (150, 250)}

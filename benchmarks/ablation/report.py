@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.ablation.measuring import Measured, read
 from benchmarks.ablation.pictures import draw_gains, draw_learning, draw_sheet
 from benchmarks.ablation.variants import ANCHOR, BASE, FULL_SIZE, VARIANTS, Budget, reduced
-from service.evaluation._curves import compare_rates, curves, mean_curve
-from service.evaluation._points import Point
-from service.training.checkpoint import CHECKPOINT, read_progress
-from service.training.diary import LOG
+from virtual_codec.evaluation._curves import compare_rates, curves, mean_curve
+from virtual_codec.evaluation._points import Point
+from virtual_codec.training.checkpoint import CHECKPOINT, read_progress
+from virtual_codec.training.diary import LOG
 
 RANGE_BPP: Final = (0.08, 0.4)
 RATES_BPP: Final = (0.1, 0.2, 0.3)

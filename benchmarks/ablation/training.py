@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.ablation.variants import BASE, VARIANTS, Budget, base_config
-from service.training.checkpoint import CHECKPOINT, load_average, read_progress, under
-from service.training.config import TrainConfig
-from service.training.data import Pictures
-from service.training.loop import LoopOptions, run
-from service.training.virtual import ColourTrio, VirtualLoss, VirtualValidation, virtual_batches
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, under
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.data import Pictures
+from virtual_codec.training.loop import LoopOptions, run
+from virtual_codec.training.virtual import ColourTrio, VirtualLoss, VirtualValidation, virtual_batches
 
 
 def train(name: str, budget: Budget, pictures: Pictures, runs: Path, deadline: float) -> bool:

@@ -12,10 +12,10 @@ from typing import Final, Literal, final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from service.networks import shrink
-from service.training.alternation import Alternation, Move, Phase
-from service.training.config import TrainConfig
-from service.training.recipes import RECIPES
+from virtual_codec.networks import shrink
+from virtual_codec.training.alternation import Alternation, Move, Phase
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.recipes import RECIPES
 
 Filter = Callable[[Tensor], Tensor]
 

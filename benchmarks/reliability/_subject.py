@@ -38,7 +38,7 @@ class Subject:
                 status = (folder / "stat").read_text()
                 state, parent = status.rpartition(")")[2].split()[:2]
                 command = (folder / "cmdline").read_bytes()
-                if int(parent) == self.pid and state != "Z" and b"service.serving" in command:
+                if int(parent) == self.pid and state != "Z" and b"virtual_codec.serving" in command:
                     found.append(int(folder.name))
         return sorted(found)
 

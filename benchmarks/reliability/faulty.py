@@ -17,8 +17,8 @@ import zlib
 from pathlib import Path
 from typing import Any, Final, final
 
-from service.jobs import Job
-from service.serving import JobRunner, PoolPolicy, Result, load, open_pool
+from virtual_codec.jobs import Job
+from virtual_codec.serving import JobRunner, PoolPolicy, Result, load, open_pool
 
 CRASH, HANG, MEMORY = b"reliability:crash", b"reliability:hang", b"reliability:memory"
 _HEADROOM_BYTES: Final = 64 * 2**20
@@ -55,7 +55,7 @@ class TrapDoors:
 
 def open_faulty(**arguments: object) -> TrapDoors:
     """What a worker opens."""
-    return TrapDoors(load("service.codec:open_codec")(**arguments))
+    return TrapDoors(load("virtual_codec.codec:open_codec")(**arguments))
 
 
 def _exhaust_memory() -> None:
@@ -69,9 +69,9 @@ def _exhaust_memory() -> None:
 
 def main() -> None:
     """Serve as `vcodec serve` does, from workers with trap-doors."""
-    from service.api.server import run
-    from service.images import ImageLimits
-    from service.settings import Settings
+    from virtual_codec.api.server import run
+    from virtual_codec.images import ImageLimits
+    from virtual_codec.settings import Settings
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.servers import processes
 from benchmarks.servers.job import PIDS
-from service.load import SERVE, own_server
+from virtual_codec.load import SERVE, own_server
 
 CORES = os.cpu_count() or 1
 OURS = "virtual-codec"
@@ -64,7 +64,7 @@ class Served:
     def workers(self) -> list[int]:
         """The processes that do jobs."""
         if self.contender.name == OURS:
-            return [pid for pid in self.family() if "service.serving._worker" in processes.command_of(pid)]
+            return [pid for pid in self.family() if "virtual_codec.serving._worker" in processes.command_of(pid)]
         return [int(file.name) for file in self.pids.iterdir()]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from service.codec import VirtualCodec
+    from virtual_codec.codec import VirtualCodec
 
 PIDS = "BENCHMARK_PIDS"  # a folder; every process that does jobs leaves a file there, named by its id
 
@@ -58,8 +58,8 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def _open(threads: int) -> VirtualCodec:  # torch is imported only by those that work
-    from service.codec import open_codec
-    from service.settings import default_model_store
+    from virtual_codec.codec import open_codec
+    from virtual_codec.settings import default_model_store
 
     codec = open_codec(default_model_store(), device="cpu", threads=threads)
     if folder := os.environ.get(PIDS):

@@ -11,9 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.api import Drain, create_app
-from service.settings import Settings
 from tests.api.pretend import PretendPool, write_store
+from virtual_codec.api import Drain, create_app
+from virtual_codec.settings import Settings
 
 Connect = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 

@@ -12,9 +12,9 @@ from typing import Any, final
 import httpx2
 from PIL import Image
 
-from service.jobs import CompressOptions, CompressResult, Job, RestoreResult
-from service.serving import PoolState, Result, WorkerState
-from service.store import Manifest, NetworkEntry, model_id
+from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreResult
+from virtual_codec.serving import PoolState, Result, WorkerState
+from virtual_codec.store import Manifest, NetworkEntry, model_id
 
 READY = PoolState(workers=(WorkerState(name="cpu/0", device="cpu", is_ready=True),), notes={"speed": "modest"})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import final
 
-from service import images
-from service.jobs import CompressOptions, CompressResult, Job, RestoreResult
+from virtual_codec import images
+from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreResult
 
 OPEN = f"{__name__}:open_slow"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx2
 
-from service.api.app import create_service
-from service.settings import Settings
 from tests.api.pretend import PretendPool
+from virtual_codec.api.app import create_service
+from virtual_codec.settings import Settings
 
 
 async def test_orders_are_counted_by_route(model_store: Path, pool: PretendPool) -> None:

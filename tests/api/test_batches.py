@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from service.api._batches import of_runners
-from service.counts import RunnerCounts
+from virtual_codec.api._batches import of_runners
+from virtual_codec.counts import RunnerCounts
 
 
 def test_batches_are_shown_as_prometheus_wants_them() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.errors import Draining, Overloaded, UnreachableTarget, VirtualCodecError
-from service.jobs import CompressOptions
 from tests.api.conftest import Connect
 from tests.api.pretend import SMALL, PretendPool, picture, problem
+from virtual_codec.errors import Draining, Overloaded, UnreachableTarget, VirtualCodecError
+from virtual_codec.jobs import CompressOptions
 
 
 class Unread(httpx2.AsyncByteStream):

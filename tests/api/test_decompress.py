@@ -5,10 +5,10 @@ from __future__ import annotations
 import httpx2
 import pytest
 
-from service import bitstream
-from service.jobs import RestoreOptions
 from tests.api.conftest import Connect
 from tests.api.pretend import SMALL, PretendPool, picture, problem
+from virtual_codec import bitstream
+from virtual_codec.jobs import RestoreOptions
 
 
 def stream(scale: int = 2) -> bytes:

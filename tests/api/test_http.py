@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service import errors
-from service.api.problems import PROBLEMS
-from service.errors import VirtualCodecError
 from tests.api.conftest import Connect
 from tests.api.pretend import PretendPool, picture, problem
+from virtual_codec import errors
+from virtual_codec.api.problems import PROBLEMS
+from virtual_codec.errors import VirtualCodecError
 
 CODES = (
     "animated_image bad_input bad_model bad_multipart bad_option bad_stream "
@@ -118,9 +118,9 @@ async def test_an_error_that_is_no_problem_of_serving_is_one_of_the_service(
 
 
 async def test_a_request_is_one_log_line(client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="service")
+    caplog.set_level("INFO", logger="virtual_codec")
     await client.post("/compress?quality=5", content=picture(), headers={"X-Request-ID": "seven"})
-    [line] = [record.getMessage() for record in caplog.records if record.name == "service.api"]
+    [line] = [record.getMessage() for record in caplog.records if record.name == "virtual_codec.api"]
     for fact in (
         "event=request",
         "method=POST",
@@ -149,10 +149,10 @@ async def test_the_pool_starts_and_stops_with_the_application(connect: Connect, 
 def test_the_api_process_never_loads_torch(model_store: Path) -> None:
     script = """
 import pathlib, sys
-from service.api import create_app, server
-from service.settings import Settings
+from virtual_codec.api import create_app, server
+from virtual_codec.settings import Settings
 create_app(Settings.load(model_store=pathlib.Path(sys.argv[1])))
-loaded = sorted({"torch", "service.codec", "service.networks", "service.runner"} & set(sys.modules))
+loaded = sorted({"torch", "virtual_codec.codec", "virtual_codec.networks", "virtual_codec.runner"} & set(sys.modules))
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", script, str(model_store)], check=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.errors import Overloaded
-from service.keys import Key, digest_of, new_key
 from tests.api.conftest import Connect
 from tests.api.pretend import PretendPool, picture, problem
+from virtual_codec.errors import Overloaded
+from virtual_codec.keys import Key, digest_of, new_key
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -117,7 +117,7 @@ async def test_what_the_service_itself_refuses_is_nobodys_quota(connect: Connect
 
 
 def test_ids_are_those_of_the_entries(tmp_path: Path) -> None:
-    from service.settings import Settings
+    from virtual_codec.settings import Settings
 
     entry = Key(id="alice", digest=digest_of("x"))
     settings = Settings.load(api_keys=f"plain,{entry.entry},sha256:{digest_of('y').hex()}")

@@ -8,12 +8,12 @@ from dataclasses import replace
 import httpx2
 import pytest
 
-from service.api import Drain
-from service.api.problems import PROBLEMS
-from service.jobs import RANGES
-from service.serving import PoolState, WorkerState
 from tests.api.conftest import Connect
 from tests.api.pretend import READY, PretendPool, picture, problem
+from virtual_codec.api import Drain
+from virtual_codec.api.problems import PROBLEMS
+from virtual_codec.jobs import RANGES
+from virtual_codec.serving import PoolState, WorkerState
 
 
 async def test_health_needs_nothing(client: httpx2.AsyncClient, pool: PretendPool) -> None:

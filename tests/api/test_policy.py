@@ -10,8 +10,8 @@ from typing import final
 import httpx2
 import pytest
 
-from service.api._policy import page_headers
 from tests.api.pretend import picture
+from virtual_codec.api._policy import page_headers
 
 PAGES = ["/", "/docs", "/problems", "/problems/bad_option"]
 

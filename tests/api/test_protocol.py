@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.api._protocol import BoundedProtocol, ConnectionPolicy
+from virtual_codec.api._protocol import BoundedProtocol, ConnectionPolicy
 
 LARGE = 64 * 2**20  # more than sockets hold
 POLICY = ConnectionPolicy(

@@ -18,16 +18,16 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.api.server import listen, run
-from service.settings import Settings
 from tests.api.pretend import picture, write_store
 from tests.api.slow_codec import OPEN
+from virtual_codec.api.server import listen, run
+from virtual_codec.settings import Settings
 
 SCRIPT = """
 import pathlib, sys
-from service.api.server import listen, run
-from service.serving import PoolPolicy, open_pool
-from service.settings import Settings
+from virtual_codec.api.server import listen, run
+from virtual_codec.serving import PoolPolicy, open_pool
+from virtual_codec.settings import Settings
 policy = PoolPolicy(devices="cpu", threads=2, standby="off", stop_grace_s=5)
 pool = open_pool("local", {}, policy, codec=sys.argv[2])
 store, delay_s = pathlib.Path(sys.argv[1]), float(sys.argv[3])

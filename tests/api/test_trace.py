@@ -18,12 +18,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.datastructures import Headers
 
-from service.api._otel import OtelTracer
-from service.api._trace import TraceContext
-from service.api.app import create_service
-from service.errors import Overloaded
-from service.settings import Settings
 from tests.api.pretend import PretendPool, picture
+from virtual_codec.api._otel import OtelTracer
+from virtual_codec.api._trace import TraceContext
+from virtual_codec.api.app import create_service
+from virtual_codec.errors import Overloaded
+from virtual_codec.settings import Settings
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -76,7 +76,7 @@ def test_two_of_them_are_as_good_as_none() -> None:
 async def test_a_trace_goes_through_log_job_and_answer(
     client: httpx2.AsyncClient, pool: PretendPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "service.api"):
+    with caplog.at_level(logging.INFO, "virtual_codec.api"):
         response = await client.post("/compress", content=picture(), headers={"traceparent": GIVEN})
     ours = parsed(response.headers["traceresponse"])
     assert ours is not None
@@ -88,7 +88,7 @@ async def test_a_trace_goes_through_log_job_and_answer(
 
 
 async def test_who_brings_no_trace_gets_none(client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "service.api"):
+    with caplog.at_level(logging.INFO, "virtual_codec.api"):
         response = await client.post("/compress", content=picture(), headers={"traceparent": "nonsense"})
     assert "traceresponse" not in response.headers
     assert "trace_id" not in caplog.text
@@ -182,20 +182,21 @@ class Absent(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-from service.api.app import open_tracer
-from service.logs import configure
+from virtual_codec.api.app import open_tracer
+from virtual_codec.logs import configure
 configure("info", "text")
 print(type(open_tracer("otlp")).__name__, type(open_tracer("off")).__name__)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["NoTracer", "NoTracer"]
     [line] = run.stderr.splitlines()
-    assert "warning service.api event=no_tracing reason=\"No module named 'opentelemetry." in line
+    assert "warning virtual_codec.api event=no_tracing reason=\"No module named 'opentelemetry." in line
     assert "virtual-codec[otel]" in line
 
 
 def test_tracing_that_is_off_does_not_load_it() -> None:
-    code = "from service.api import create_app; from service.settings import Settings; create_app(Settings.load()); "
+    code = "from virtual_codec.api import create_app; from virtual_codec.settings import Settings; "
+    code += "create_app(Settings.load()); "
     code += "import sys; print('opentelemetry.sdk' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

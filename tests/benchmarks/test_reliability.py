@@ -14,8 +14,8 @@ from benchmarks.reliability._report import failures, markdown
 from benchmarks.reliability._scenarios import SCENARIOS, as_they_are, one_in_a_hundred
 from benchmarks.reliability._soak import slope
 from benchmarks.reliability.faulty import CRASH, marked
-from service.load import Answer, Request, made_up_png
 from tests.conftest import ROOT
+from virtual_codec.load import Answer, Request, made_up_png
 
 RESULTS: Final = ROOT / "docs" / "reliability.json"
 PICTURE: Final = Request(path="/compress", content=b"picture", label="compress")

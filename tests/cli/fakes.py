@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import final
 
-from service.cli._open import CodecWish
-from service.errors import UndecodableImage
-from service.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
+from virtual_codec.cli._open import CodecWish
+from virtual_codec.errors import UndecodableImage
+from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
 
 
 @final

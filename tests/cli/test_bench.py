@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import main, make_parser
 from tests.conftest import ROOT
 from tests.load.echo_server import EchoServer, running_server
+from virtual_codec.cli import main, make_parser
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import main
 from tests.cli.fakes import WordyCodec
+from virtual_codec.cli import main
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from tests.pictures import scene
 VCODEC = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from service.__main__ import main
+from virtual_codec.__main__ import main
 sys.exit(main())
 """
 SAID = "vcodec: interrupted\n"
@@ -72,7 +72,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("module", ["service.cli._verb", "numpy", "torch", "service.codec"])
+@pytest.mark.parametrize("module", ["virtual_codec.cli._verb", "numpy", "torch", "virtual_codec.codec"])
 def test_while_it_starts_ctrl_c_ends_it_at_once(module: str, photos: Path, store: Path, tmp_path: Path) -> None:
     line = ("compress", photos / "a.png", "-o", tmp_path / "a.jpg", "--model-store", store)
     with vcodec(*line, python=("-X", "importtime")) as process:

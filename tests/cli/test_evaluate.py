@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.cli import main
-from service.cli._open import CodecWish
-from service.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
+from virtual_codec.cli import main
+from virtual_codec.cli._open import CodecWish
+from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
 
 
 @final

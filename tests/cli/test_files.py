@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli._files import plan, write
-from service.cli._verb import Misuse
+from virtual_codec.cli._files import plan, write
+from virtual_codec.cli._verb import Misuse
 
 PNG = frozenset({".png", ".jpg"})
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cli import main
-from service.keys import KeyRing, parse_entry
+from virtual_codec.cli import main
+from virtual_codec.keys import KeyRing, parse_entry
 
 
 def test_a_key_is_shown_once_with_its_entry(capsys: pytest.CaptureFixture[str]) -> None:

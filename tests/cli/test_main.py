@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service import __version__
-from service.cli import VERBS, main
-from service.settings import default_model_store, describe
-from service.store import Manifest, ModelStore, NetworkEntry, model_id
+from virtual_codec import __version__
+from virtual_codec.cli import VERBS, main
+from virtual_codec.settings import default_model_store, describe
+from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
 
 
 def test_every_verb_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,12 +41,12 @@ def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_loads_nothing_heavy_and_the_module_is_the_command() -> None:
     code = (
-        "import sys; from service.cli import main; main(['compress', '--help'])\n"
+        "import sys; from virtual_codec.cli import main; main(['compress', '--help'])\n"
         "print(sorted({'numpy', 'pydantic', 'torch', 'PIL', 'tqdm', 'fastapi'} & set(sys.modules)))"
     )
     fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert fresh.stdout.splitlines()[-1] == "[]"
-    module = subprocess.run([sys.executable, "-m", "service"], capture_output=True, text=True, check=False)
+    module = subprocess.run([sys.executable, "-m", "virtual_codec"], capture_output=True, text=True, check=False)
     assert module.returncode == 2
     assert module.stderr.startswith("usage: vcodec")
 
@@ -156,7 +156,7 @@ def test_models_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture
 
 
 def test_train_lists_each_recipe_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    from service.training.recipes import RECIPES
+    from virtual_codec.training.recipes import RECIPES
 
     assert main(["train", "--help"]) == 0
     listing = capsys.readouterr().out.partition("recipes:\n")[2].splitlines()

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from service.codec import VirtualCodec
-from service.runner import DirectRunner
-from service.store import ModelStore
 from tests.models import make_store
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service import bitstream, metrics
-from service.codec import VirtualCodec, open_codec
-from service.codec.model import plain_restore
-from service.errors import (
+from tests.models import make_store
+from tests.pictures import opened, saved, scene
+from virtual_codec import bitstream, metrics
+from virtual_codec.codec import VirtualCodec, open_codec
+from virtual_codec.codec.model import plain_restore
+from virtual_codec.errors import (
     BadOption,
     BadStream,
     DeadlineExceeded,
@@ -25,12 +27,10 @@ from service.errors import (
     UnreachableTarget,
     UnsupportedFormat,
 )
-from service.images import ImageLimits
-from service.jobs import CompressOptions, Job, RestoreOptions
-from service.runner import DirectRunner
-from service.store import ModelStore
-from tests.models import make_store
-from tests.pictures import opened, saved, scene
+from virtual_codec.images import ImageLimits
+from virtual_codec.jobs import CompressOptions, Job, RestoreOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 SIZES = [(1, 1), (1, 2), (2, 1), (3, 5), (7, 8), (8, 7), (16, 16), (17, 33), (64, 1), (1, 200), (75, 101)]
 

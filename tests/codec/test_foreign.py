@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from service import bitstream, images, metrics
-from service.codec import VirtualCodec, foreign
-from service.images import ImageLimits
-from service.runner import DirectRunner
-from service.settings import default_model_store
-from service.store import ModelStore
 from tests.drawings import drawings
 from tests.pictures import opened, saved, scene
+from virtual_codec import bitstream, images, metrics
+from virtual_codec.codec import VirtualCodec, foreign
+from virtual_codec.images import ImageLimits
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import default_model_store
+from virtual_codec.store import ModelStore
 
 Pixels = NDArray[np.uint8]
 

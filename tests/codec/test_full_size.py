@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.codec import VirtualCodec
-from service.jobs import CompressOptions
-from service.runner import DirectRunner
-from service.store import ModelStore
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 
 @pytest.fixture(scope="module")

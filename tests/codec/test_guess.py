@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from service.codec.guess import likely_quality
-from service.codec.model import LoadedModel
-from service.codec.promise import ordinary_jpeg, ordinary_picture
-from service.codec.trial import Stopwatch, Trials
-from service.codecs import CODECS
-from service.jobs import DEFAULT_QUALITY, CompressOptions
-from service.metrics import ms_ssim, psnr
-from service.runner import DirectRunner
-from service.store import ModelStore
 from tests.pictures import scene
+from virtual_codec.codec.guess import likely_quality
+from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.promise import ordinary_jpeg, ordinary_picture
+from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codecs import CODECS
+from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
+from virtual_codec.metrics import ms_ssim, psnr
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 PICTURE = scene(176, 192)
 

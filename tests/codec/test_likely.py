@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.codec.likely import points_to_try
-from service.codec.model import LoadedModel
-from service.codec.operating import MODES
-from service.codec.trial import Stopwatch, Trials
-from service.codecs import CODECS
-from service.jobs import CompressOptions
-from service.runner import DirectRunner
-from service.store import ModelStore
 from tests.pictures import scene
+from virtual_codec.codec.likely import points_to_try
+from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.operating import MODES
+from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codecs import CODECS
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 SMOOTH = np.ascontiguousarray(np.broadcast_to(np.linspace(0, 255, 64)[:, None, None], (64, 64, 3))).astype(np.uint8)
 BUSY = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)

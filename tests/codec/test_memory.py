@@ -10,9 +10,9 @@ from tests.conftest import ROOT
 
 CODE = """
 import resource
-from service.codec import open_codec
-from service.jobs import CompressOptions
-from service.settings import default_model_store
+from virtual_codec.codec import open_codec
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.settings import default_model_store
 from tests.pictures import opened, saved, scene
 
 data = saved(scene(3000, 4000), compress_level=1)

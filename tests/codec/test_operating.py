@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from service.codec.operating import MODES, OperatingTable
-from service.errors import BadModel
 from tests.models import made_up_tables
+from virtual_codec.codec.operating import MODES, OperatingTable
+from virtual_codec.errors import BadModel
 
 TABLE = OperatingTable(made_up_tables())
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.codec.model import LoadedModel
-from service.codec.operating import Mode
-from service.codec.promise import LOWEST_PROMISED, move_into_promise, ordinary_jpeg
-from service.codec.trial import Stopwatch, Trial, Trials
-from service.codecs import CODECS
-from service.metrics import psnr
-from service.runner import DirectRunner
-from service.store import ModelStore
 from tests.pictures import opened, saved, scene
+from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.operating import Mode
+from virtual_codec.codec.promise import LOWEST_PROMISED, move_into_promise, ordinary_jpeg
+from virtual_codec.codec.trial import Stopwatch, Trial, Trials
+from virtual_codec.codecs import CODECS
+from virtual_codec.metrics import psnr
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 PICTURE = scene(96, 128)
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.codec import VirtualCodec, open_codec
-from service.codec.model import LoadedModel
-from service.codec.proof import TABLE, expected, golden_picture, measure, prove
-from service.errors import BadModel, ModelNotFound
-from service.jobs import CompressOptions, RestoreOptions
-from service.runner import DirectRunner
-from service.settings import default_model_store
-from service.store import Manifest, ModelStore
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
+from virtual_codec.codec import VirtualCodec, open_codec
+from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.proof import TABLE, expected, golden_picture, measure, prove
+from virtual_codec.errors import BadModel, ModelNotFound
+from virtual_codec.jobs import CompressOptions, RestoreOptions
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import default_model_store
+from virtual_codec.store import Manifest, ModelStore
 
 PICTURE = scene(40, 56)
 

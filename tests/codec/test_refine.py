@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from skimage import data
 
-from service.codec.effort import EFFORTS, Effort
-from service.codec.model import LoadedModel
-from service.codec.operating import MODES, Mode
-from service.codec.refine import descended, neighbours
-from service.codec.trial import Stopwatch, Trials
-from service.codecs import CODECS, JpegSettings
-from service.errors import DeadlineExceeded
-from service.runner import DirectRunner
-from service.store import ModelStore
 from tests.pictures import scene
+from virtual_codec.codec.effort import EFFORTS, Effort
+from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.operating import MODES, Mode
+from virtual_codec.codec.refine import descended, neighbours
+from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codecs import CODECS, JpegSettings
+from virtual_codec.errors import DeadlineExceeded
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import ModelStore
 
 STORE = Path(__file__).parents[2] / "model_store"
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:123, 180:310])  # type: ignore[no-untyped-call]

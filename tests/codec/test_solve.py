@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.codec.solve import largest
+from virtual_codec.codec.solve import largest
 
 
 def solved(

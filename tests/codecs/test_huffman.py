@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.codecs._huffman import LONGEST_CODE, best_code, bit_size
+from virtual_codec.codecs._huffman import LONGEST_CODE, best_code, bit_size
 
 
 def counts_of(values: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -15,11 +15,11 @@ from PIL import Image
 from scipy.fft import idctn
 from skimage import data
 
-from service.codecs import CODECS, JpegSettings, quantisation_tables
-from service.codecs._jpeg import analyse, decode, encode, encode_blocks, polish, quantised
-from service.codecs._tables import ZIGZAG
-from service.errors import UndecodableImage
 from tests.codecs.reading import read
+from virtual_codec.codecs import CODECS, JpegSettings, quantisation_tables
+from virtual_codec.codecs._jpeg import analyse, decode, encode, encode_blocks, polish, quantised
+from virtual_codec.codecs._tables import ZIGZAG
+from virtual_codec.errors import UndecodableImage
 
 Sampling = Literal["420", "444"]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from service import images
-from service.codecs import CODECS, JpegSettings, check_scans
-from service.errors import UndecodableImage
+from virtual_codec import images
+from virtual_codec.codecs import CODECS, JpegSettings, check_scans
+from virtual_codec.errors import UndecodableImage
 
 END = b"\xff\xd9"
 Pixels = NDArray[np.uint8]

@@ -16,12 +16,12 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from service.api import create_app
-from service.api.problems import PROBLEMS
-from service.settings import Settings, describe
 from tests.api.pretend import PretendPool, write_store
 from tests.compose.dashboard import DASHBOARD, expressions
 from tests.conftest import ROOT
+from virtual_codec.api import create_app
+from virtual_codec.api.problems import PROBLEMS
+from virtual_codec.settings import Settings, describe
 
 RULES: Final = ROOT / "docker" / "prometheus" / "rules.yml"
 IN_IMAGE: Final = {"VCODEC_HOST", "VCODEC_PORT", "VCODEC_MODEL_STORE"}  # paths and ports of the container's own

@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from PIL import Image
 
-from service.api.problems import PROBLEMS
 from tests.compose.stack import Stack, wait_for
 from tests.compose.traffic import pictures, traffic
+from virtual_codec.api.problems import PROBLEMS
 
 pytestmark = pytest.mark.docker
 

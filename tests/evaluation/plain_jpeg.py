@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from skimage import data
 
-from service.jobs import CompressOptions, CompressResult, RestoreResult
+from virtual_codec.jobs import CompressOptions, CompressResult, RestoreResult
 
 
 @final

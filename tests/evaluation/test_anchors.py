@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from service.evaluation._anchors import ANCHORS, Anchor
-from service.metrics import psnr
+from virtual_codec.evaluation._anchors import ANCHORS, Anchor
+from virtual_codec.metrics import psnr
 
 CAT: NDArray[np.uint8] = data.chelsea()[40:240, 80:340]  # type: ignore[no-untyped-call]
 

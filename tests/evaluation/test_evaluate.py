@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.errors import BadOption, BadTrainingData
-from service.evaluation import (
+from tests.evaluation.plain_jpeg import PlainJpeg, write_sets
+from virtual_codec.errors import BadOption, BadTrainingData
+from virtual_codec.evaluation import (
     EvaluateConfig,
     Summary,
     Variant,
@@ -19,8 +20,7 @@ from service.evaluation import (
     evaluate_foreign,
     precompute_anchors,
 )
-from service.jobs import CompressOptions
-from tests.evaluation.plain_jpeg import PlainJpeg, write_sets
+from virtual_codec.jobs import CompressOptions
 
 QUALITIES = (4, 10, 30, 50, 75, 92)
 

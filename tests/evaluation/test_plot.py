@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from service.evaluation._plot import _spread, plot_rate_distortion
 from tests.evaluation.test_curves import point
+from virtual_codec.evaluation._plot import _spread, plot_rate_distortion
 
 
 def test_labels_that_would_touch_are_moved_apart_about_their_middle() -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BadOption
-from service.evaluation import Summary, record
-from service.evaluation._curves import BdRate
-from service.store import ModelStore
 from tests.models import make_store
+from virtual_codec.errors import BadOption
+from virtual_codec.evaluation import Summary, record
+from virtual_codec.evaluation._curves import BdRate
+from virtual_codec.store import ModelStore
 
 
 def summary_of(*models: str) -> Summary:

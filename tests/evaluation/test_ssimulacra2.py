@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from service.evaluation import EvaluateConfig, evaluate
-from service.evaluation._ssimulacra2 import MISSING, is_available, ssimulacra2
 from tests.evaluation.plain_jpeg import PlainJpeg
 from tests.pictures import opened, saved, scene
+from virtual_codec.evaluation import EvaluateConfig, evaluate
+from virtual_codec.evaluation._ssimulacra2 import MISSING, is_available, ssimulacra2
 
 needs_package = pytest.mark.skipif(not is_available(), reason="the extra `ssimulacra2` is not installed")
 

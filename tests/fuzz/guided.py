@@ -12,7 +12,7 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(include=["service", "PIL", "python_multipart"]):
+with atheris.instrument_imports(include=["virtual_codec", "PIL", "python_multipart"]):
     from tests.fuzz.targets import check, keep
 
 from tests.fuzz.mutate import mutate

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Final, Literal
 
-from service import bitstream
-from service.errors import BadInput
+from virtual_codec import bitstream
+from virtual_codec.errors import BadInput
 
 Mutation = Callable[[bytearray, Random], None]
 

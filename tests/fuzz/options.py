@@ -10,9 +10,9 @@ from random import Random
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from service.errors import BadOption
-from service.jobs import CompressOptions
 from tests.fuzz.targets import Finding
+from virtual_codec.errors import BadOption
+from virtual_codec.jobs import CompressOptions
 
 NAMES = tuple(CompressOptions.__dataclass_fields__)
 _NUMBERS = (

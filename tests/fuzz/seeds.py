@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from service import bitstream
 from tests.images.pictures import SRGB_D50, exif_tiff, rgb_profile, tiff, written
+from virtual_codec import bitstream
 
 _WIDTH, _HEIGHT = 19, 13
 

@@ -60,7 +60,7 @@ def serving(folder: Path, **settings: object) -> Iterator[Served]:
     environment |= {f"VCODEC_{name.upper()}": str(value) for name, value in chosen.items()}
     log = folder / "server.log"
     with log.open("wb") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "service", "serve"], stderr=stderr, env=environment)
+        process = subprocess.Popen([sys.executable, "-m", "virtual_codec", "serve"], stderr=stderr, env=environment)
     try:
         url = _wait(lambda: _address_in(log, process))
         served = Served(url=url, process=process, log=log)

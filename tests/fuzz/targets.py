@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from service import bitstream
-from service.api._accept import choose
-from service.api._multipart import FormLimits, read_form
-from service.errors import BadInput, VirtualCodecError
-from service.images import ImageLimits, decode, probe
-from service.jobs import CompressOptions
+from virtual_codec import bitstream
+from virtual_codec.api._accept import choose
+from virtual_codec.api._multipart import FormLimits, read_form
+from virtual_codec.errors import BadInput, VirtualCodecError
+from virtual_codec.images import ImageLimits, decode, probe
+from virtual_codec.jobs import CompressOptions
 
 MOST_CPU_S: Final = 2.0
 LIMITS: Final = ImageLimits(max_pixels=2_000_000)

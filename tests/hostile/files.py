@@ -13,8 +13,6 @@ from typing import final
 import numpy as np
 from PIL import Image
 
-from service import bitstream
-from service.bitstream import StreamHeader
 from tests.images.pictures import (
     SRGB_D50,
     exif_tiff,
@@ -27,6 +25,8 @@ from tests.images.pictures import (
     tiff,
     written,
 )
+from virtual_codec import bitstream
+from virtual_codec.bitstream import StreamHeader
 
 EITHER = "either"  # a picture or a refusal: the standard leaves it open
 _ROW = b"\0" * 4

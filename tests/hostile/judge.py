@@ -11,13 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from service.codec import VirtualCodec
-from service.errors import VirtualCodecError
-from service.images import decode
-from service.jobs import RestoreOptions
-from service.runner import DirectRunner
 from tests.hostile.files import Case, cases
 from tests.models import make_store
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.errors import VirtualCodecError
+from virtual_codec.images import decode
+from virtual_codec.jobs import RestoreOptions
+from virtual_codec.runner import DirectRunner
 
 MOST_MEMORY_BYTES = 1 << 30  # beside what the process has once it is warm
 

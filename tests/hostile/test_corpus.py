@@ -14,11 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.api.problems import PROBLEMS
 from tests.conftest import ROOT, Golden
 from tests.fuzz.server import Served, serving
 from tests.hostile.files import EITHER, Case, cases
 from tests.hostile.judge import MOST_MEMORY_BYTES
+from virtual_codec.api.problems import PROBLEMS
 
 MOST_CPU_S = 2.0
 Verdicts = dict[str, dict[str, Any]]

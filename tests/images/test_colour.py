@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from service.errors import UndecodableImage
-from service.images import decode
 from tests.images.pictures import (
     SRGB_D50,
     WIDE_D50,
@@ -25,6 +23,8 @@ from tests.images.pictures import (
     tiff,
     written,
 )
+from virtual_codec.errors import UndecodableImage
+from virtual_codec.images import decode
 
 RED = (200, 10, 30)
 

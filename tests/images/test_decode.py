@@ -9,16 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from service.errors import (
-    AnimatedImage,
-    EmptyInput,
-    SideTooLong,
-    TooManyPixels,
-    TooManyScans,
-    UndecodableImage,
-    UnsupportedFormat,
-)
-from service.images import ImageLimits, decode, decode_as_coded, probe, sniff
 from tests.images.pictures import (
     WIDE_D50,
     Tags,
@@ -32,6 +22,16 @@ from tests.images.pictures import (
     tiff,
     written,
 )
+from virtual_codec.errors import (
+    AnimatedImage,
+    EmptyInput,
+    SideTooLong,
+    TooManyPixels,
+    TooManyScans,
+    UndecodableImage,
+    UnsupportedFormat,
+)
+from virtual_codec.images import ImageLimits, decode, decode_as_coded, probe, sniff
 
 LOSSLESS = [
     ("PNG", {}),

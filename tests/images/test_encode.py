@@ -10,11 +10,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from skimage import data
 
-from service.errors import NotAcceptable
-from service.images import MEDIA_TYPES, decode, encode
-from service.images._png_writer import stdlib_deflate, write_png
-from service.jobs import OutputFormat
 from tests.images.pictures import Pixels, by_pillow, noise, smooth, written
+from virtual_codec.errors import NotAcceptable
+from virtual_codec.images import MEDIA_TYPES, decode, encode
+from virtual_codec.images._png_writer import stdlib_deflate, write_png
+from virtual_codec.jobs import OutputFormat
 
 SIDES = st.integers(1, 70)
 PICTURES = st.one_of(

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.errors import BadInput, TooManyPixels, TooManyScans, UndecodableImage
-from service.images import decode
 from tests.images.pictures import Tags, noise, png, png_chunk, smooth, tag_bomb, tiff, written
+from virtual_codec.errors import BadInput, TooManyPixels, TooManyScans, UndecodableImage
+from virtual_codec.images import decode
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"]
 ROW = b"\0" * 4  # of a PNG of one pixel

@@ -9,7 +9,8 @@ from dataclasses import fields
 import pytest
 from PIL import Image
 
-from service.errors import (
+from tests.images.pictures import SRGB_D50, noise, png, png_chunk, rgb_profile, smooth, tiff, written
+from virtual_codec.errors import (
     AnimatedImage,
     BadInput,
     ProfileTooLarge,
@@ -17,8 +18,7 @@ from service.errors import (
     TooManySegments,
     UndecodableImage,
 )
-from service.images import ImageLimits, decode, probe
-from tests.images.pictures import SRGB_D50, noise, png, png_chunk, rgb_profile, smooth, tiff, written
+from virtual_codec.images import ImageLimits, decode, probe
 
 PROFILE = rgb_profile(SRGB_D50, 2.2)
 ROW = b"\0" * 4  # of a PNG of one pixel

@@ -13,8 +13,8 @@ SCRIPT = """
 import io, os, pathlib, resource
 import numpy as np
 from PIL import Image
-from service.errors import UndecodableImage
-from service.images import decode
+from virtual_codec.errors import UndecodableImage
+from virtual_codec.images import decode
 
 def outcome(read, headroom):
     used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")

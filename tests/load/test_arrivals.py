@@ -5,7 +5,7 @@ from statistics import mean, pstdev
 
 import pytest
 
-from service.load import ARRIVALS
+from virtual_codec.load import ARRIVALS
 
 
 @pytest.mark.parametrize("name", sorted(ARRIVALS))

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from service.errors import BadModel
-from service.networks import NETWORKS, DescriptionNet, PostprocessNet, build, enlarge, shrink
-from service.networks.condition import CONDITION_SIZE, condition
+from virtual_codec.errors import BadModel
+from virtual_codec.networks import NETWORKS, DescriptionNet, PostprocessNet, build, enlarge, shrink
+from virtual_codec.networks.condition import CONDITION_SIZE, condition
 
 SMALL: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "postprocess at scale 1": ("postprocess", {"scale": 1, "channels": 8, "blocks": 2}),

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from service.runner import BatchLimits, Network, Pixels, Task
-from service.store import Manifest, ModelStore
+from virtual_codec.runner import BatchLimits, Network, Pixels, Task
+from virtual_codec.store import Manifest, ModelStore
 
 NETWORK = Network(module=nn.Identity(), ratio=1, radius=0, multiple=1)
 POISON = 200

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from service.networks.condition import CONDITION_SIZE
-from service.runner import DirectRunner, Pixels, Processor, Task, open_device, run_error_gradient, run_network
-from service.runner._accelerator import Accelerator
-from service.runner._sizes import BatchSizes
-from service.store import ModelStore
 from tests.models import make_store
 from tests.pictures import scene
+from virtual_codec.networks.condition import CONDITION_SIZE
+from virtual_codec.runner import DirectRunner, Pixels, Processor, Task, open_device, run_error_gradient, run_network
+from virtual_codec.runner._accelerator import Accelerator
+from virtual_codec.runner._sizes import BatchSizes
+from virtual_codec.store import ModelStore
 
 VECTOR = np.linspace(-1, 1, CONDITION_SIZE, dtype=np.float32)
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.runner._batcher import Batcher, BatchLimits, Item
+from virtual_codec.runner._batcher import Batcher, BatchLimits, Item
 
 LIMITS = BatchLimits(max_items=4, max_pixels=100)
 OWNERS = st.integers(0, 3)

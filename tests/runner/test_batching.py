@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from service.errors import DeadlineExceeded
-from service.jobs import Abandoned, attended
-from service.networks.condition import CONDITION_SIZE
-from service.runner import BatchingRunner, DirectRunner, Processor, Task, run_network_to_bytes
 from tests.models import make_store
 from tests.pictures import scene
 from tests.runner.fakes import POISON, ObedientDevice, tile
+from virtual_codec.errors import DeadlineExceeded
+from virtual_codec.jobs import Abandoned, attended
+from virtual_codec.networks.condition import CONDITION_SIZE
+from virtual_codec.runner import BatchingRunner, DirectRunner, Processor, Task, run_network_to_bytes
 
 
 @contextmanager
@@ -207,10 +207,10 @@ def test_a_process_may_end_in_the_middle_of_a_tile(tmp_path: Path) -> None:
 import contextlib, threading, time
 import numpy as np
 from pathlib import Path
-from service.jobs import Abandoned
-from service.networks.condition import CONDITION_SIZE
-from service.runner import BatchingRunner, Processor, run_network_to_bytes
-from service.store import ModelStore
+from virtual_codec.jobs import Abandoned
+from virtual_codec.networks.condition import CONDITION_SIZE
+from virtual_codec.runner import BatchingRunner, Processor, run_network_to_bytes
+from virtual_codec.store import ModelStore
 store, runner = ModelStore(Path({str(tmp_path)!r})), BatchingRunner(Processor(threads=1))
 network = runner.prepare(store, store.default, "postprocess-2")
 picture, vector = np.zeros((4000, 1000, 3), np.uint8), np.zeros(CONDITION_SIZE, np.float32)

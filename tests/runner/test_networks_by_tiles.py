@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import BadModel
-from service.networks.condition import CONDITION_SIZE
-from service.runner import DirectRunner, Network, run_network, run_network_to_bytes
-from service.store import ModelStore
 from tests.models import make_store
 from tests.pictures import scene
+from virtual_codec.errors import BadModel
+from virtual_codec.networks.condition import CONDITION_SIZE
+from virtual_codec.runner import DirectRunner, Network, run_network, run_network_to_bytes
+from virtual_codec.store import ModelStore
 
 VECTOR = np.linspace(-1, 1, CONDITION_SIZE, dtype=np.float32)
 

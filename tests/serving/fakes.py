@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import final
 
-from service.counts import RunnerCounts
-from service.errors import BadModel, UndecodableImage
-from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult, check_deadline
+from virtual_codec.counts import RunnerCounts
+from virtual_codec.errors import BadModel, UndecodableImage
+from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult, check_deadline
 
 OPEN = f"{__name__}:open_obedient"
 OPEN_BROKEN = f"{__name__}:open_broken"
@@ -98,7 +98,7 @@ class Obedient:
                 case "bad":
                     raise UndecodableImage("as told", limit=1, actual=2)
                 case "surprise":
-                    logging.getLogger("service.fake").warning("event=told")
+                    logging.getLogger("virtual_codec.fake").warning("event=told")
                     raise ZeroDivisionError("as told")
                 case "memory":
                     raise MemoryError

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, final
 
-from service.codec import VirtualCodec
-from service.counts import RunnerCounts
-from service.jobs import CompressResult, Job, RestoreResult
-from service.runner import BatchingRunner, Pixels, Runner, Task, open_device
-from service.runner._network import Network
-from service.store import Manifest, ModelStore
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.counts import RunnerCounts
+from virtual_codec.jobs import CompressResult, Job, RestoreResult
+from virtual_codec.runner import BatchingRunner, Pixels, Runner, Task, open_device
+from virtual_codec.runner._network import Network
+from virtual_codec.store import Manifest, ModelStore
 
 OPEN: Final = f"{__name__}:open_straitened"
 STAGES: Final = ("decode", "tile", "encode")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BadModel, ModelNotFound, Unavailable
-from service.serving.catalogue import Catalogue
-from service.store import ModelStore
 from tests.api.pretend import PretendPool, write_model
+from virtual_codec.errors import BadModel, ModelNotFound, Unavailable
+from virtual_codec.serving.catalogue import Catalogue
+from virtual_codec.store import ModelStore
 
 Open = Callable[..., Catalogue]
 
@@ -110,7 +110,7 @@ async def test_what_workers_refuse_changes_nothing(
     catalogue: Catalogue, pool: PretendPool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool.bad_model = BadModel("its golden picture comes back with 3.0 dB")
-    with caplog.at_level(logging.INFO, "service"), pytest.raises(BadModel, match="golden"):
+    with caplog.at_level(logging.INFO, "virtual_codec"), pytest.raises(BadModel, match="golden"):
         await catalogue.activate("second")
     assert states(catalogue) == {"first": "active", "second": "stored", "old": "stored"}
     assert 'event=model_refused reason="its golden picture comes back with 3.0 dB" goes_on_with=first' in caplog.text

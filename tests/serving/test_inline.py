@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import (
+from tests.serving.fakes import OPEN, OPEN_BROKEN, job
+from virtual_codec.errors import (
     DeadlineExceeded,
     Draining,
     NoWorker,
@@ -17,9 +18,8 @@ from service.errors import (
     UndecodableImage,
     VirtualCodecError,
 )
-from service.jobs import CompressResult
-from service.serving import Pool, PoolPolicy, open_pool
-from tests.serving.fakes import OPEN, OPEN_BROKEN, job
+from virtual_codec.jobs import CompressResult
+from virtual_codec.serving import Pool, PoolPolicy, open_pool
 
 
 @contextlib.asynccontextmanager

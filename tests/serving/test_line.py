@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.jobs import CompressOptions, Job
-from service.serving._ticket import Line, Ticket
+from virtual_codec.jobs import CompressOptions, Job
+from virtual_codec.serving._ticket import Line, Ticket
 
 
 @dataclass(eq=False)

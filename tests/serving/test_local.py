@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import (
+from tests.serving.fakes import OPEN, OPEN_BROKEN, OPEN_SLOWLY, job
+from virtual_codec.errors import (
     DeadlineExceeded,
     Draining,
     NoWorker,
@@ -23,9 +24,8 @@ from service.errors import (
     UndecodableImage,
     VirtualCodecError,
 )
-from service.jobs import CompressResult, Job, RestoreOptions, RestoreResult
-from service.serving import Pool, PoolPolicy, PoolState, open_pool
-from tests.serving.fakes import OPEN, OPEN_BROKEN, OPEN_SLOWLY, job
+from virtual_codec.jobs import CompressResult, Job, RestoreOptions, RestoreResult
+from virtual_codec.serving import Pool, PoolPolicy, PoolState, open_pool
 
 SMALL = 10_000
 LARGE = 10_000_000

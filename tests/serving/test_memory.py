@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.errors import Unavailable
-from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult
-from service.serving import Pool, PoolPolicy, open_pool
 from tests.models import make_store
 from tests.serving import straitened
 from tests.serving.test_local import SMALL, all_ready
+from virtual_codec.errors import Unavailable
+from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult
+from virtual_codec.serving import Pool, PoolPolicy, open_pool
 
 WIDTH, HEIGHT = 900, 700
 PIXELS = WIDTH * HEIGHT

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BadModel, Unavailable
-from service.jobs import CompressResult
-from service.serving import Pool, PoolPolicy, open_pool
 from tests.serving.fakes import OPEN, OPEN_BROKEN, OPEN_SLOWLY, job
 from tests.serving.test_local import SMALL, all_ready, running, until
+from virtual_codec.errors import BadModel, Unavailable
+from virtual_codec.jobs import CompressResult
+from virtual_codec.serving import Pool, PoolPolicy, open_pool
 
 
 def orders(scratch: Path) -> list[str]:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import Overloaded, PoisonInput
-from service.jobs import CompressOptions, CompressResult, Job, RestoreOptions
-from service.serving import POOLS, PoolPolicy, load
-from service.serving._backlog import Throughput, kind_of, refuse_above
-from service.serving._devices import cgroup_bytes, default_threads, find_devices
-from service.serving._messages import Failed, Message
-from service.serving._quarantine import Quarantine
-from service.serving._ticket import Line, Ticket
-from service.serving._worker import _Jobs, _work
 from tests.serving.fakes import job, open_obedient
+from virtual_codec.errors import Overloaded, PoisonInput
+from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions
+from virtual_codec.serving import POOLS, PoolPolicy, load
+from virtual_codec.serving._backlog import Throughput, kind_of, refuse_above
+from virtual_codec.serving._devices import cgroup_bytes, default_threads, find_devices
+from virtual_codec.serving._messages import Failed, Message
+from virtual_codec.serving._quarantine import Quarantine
+from virtual_codec.serving._ticket import Line, Ticket
+from virtual_codec.serving._worker import _Jobs, _work
 
 
 @dataclass

@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.training import TrainRequest
-from service.training._stages import run_stage
-from service.training.alternating import (
+from tests.pictures import scene
+from virtual_codec.training import TrainRequest
+from virtual_codec.training._stages import run_stage
+from virtual_codec.training.alternating import (
     AlternatingLoss,
     Trio,
     describe,
@@ -23,16 +24,15 @@ from service.training.alternating import (
     plain_description,
     through_real_codec,
 )
-from service.training.alternation import MOVES, Alternation, Move, Phase
-from service.training.checkpoint import CHECKPOINT, load_average, read_progress
-from service.training.config import TrainConfig
-from service.training.data import Pictures
-from service.training.diary import LOG
-from service.training.plain_codecs import PLAIN_CODECS, through_plain
-from service.training.recipes import RECIPES
-from service.training.structure import structural_similarity
-from service.training.virtual import ColourTrio, VirtualLoss, virtual_batches
-from tests.pictures import scene
+from virtual_codec.training.alternation import MOVES, Alternation, Move, Phase
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.data import Pictures
+from virtual_codec.training.diary import LOG
+from virtual_codec.training.plain_codecs import PLAIN_CODECS, through_plain
+from virtual_codec.training.recipes import RECIPES
+from virtual_codec.training.structure import structural_similarity
+from virtual_codec.training.virtual import ColourTrio, VirtualLoss, virtual_batches
 
 PAPER_MOVES: tuple[Move, ...] = ("start", "postprocess", "virtual_codec", "description")
 COLOUR_MOVES: tuple[Move, ...] = ("postprocess", "virtual_codec", "description", "pair")
@@ -178,8 +178,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(photographs: Path, tmp_path:
     whole = TrainRequest(recipe=config.name, data=photographs, out=tmp_path / "whole", threads=1, show_progress=False)
     run_stage(config, whole)
     code = (
-        "from pathlib import Path\nfrom service.training import TrainRequest\n"
-        "from service.training._stages import run_stage\n"
+        "from pathlib import Path\nfrom virtual_codec.training import TrainRequest\n"
+        "from virtual_codec.training._stages import run_stage\n"
         "from tests.training.test_alternating import small_paper\n"
         f"run_stage(small_paper(steps=24), TrainRequest(recipe='x', data=Path({str(photographs)!r}), "
         f"out=Path({str(out)!r}), threads=1, show_progress=False, save_every_s=0.0))"

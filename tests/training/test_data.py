@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import BadTrainingData
-from service.training.data import Pictures, reduction_of
-from service.training.recipes import smoke
-from service.training.samples import batches
 from tests.pictures import saved, scene
+from virtual_codec.errors import BadTrainingData
+from virtual_codec.training.data import Pictures, reduction_of
+from virtual_codec.training.recipes import smoke
+from virtual_codec.training.samples import batches
 
 
 def test_folders_without_pictures_are_refused(tmp_path: Path) -> None:

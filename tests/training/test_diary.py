@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from service.errors import BadOption
-from service.training.diary import LOG, Diary, figures_of, sample_sheet
 from tests.pictures import opened
+from virtual_codec.errors import BadOption
+from virtual_codec.training.diary import LOG, Diary, figures_of, sample_sheet
 
 HAS_TENSORBOARD = importlib.util.find_spec("tensorboard") is not None
 

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from service.codec import open_codec
-from service.codec.operating import OperatingTable
-from service.errors import BadModel, BadOption
-from service.jobs import CompressOptions
-from service.store import ModelStore
-from service.training import TrainRequest, train
-from service.training.export import ExportRequest, _card, export
-from service.training.recipes import RECIPES
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
+from virtual_codec.codec import open_codec
+from virtual_codec.codec.operating import OperatingTable
+from virtual_codec.errors import BadModel, BadOption
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.store import ModelStore
+from virtual_codec.training import TrainRequest, train
+from virtual_codec.training.export import ExportRequest, _card, export
+from virtual_codec.training.recipes import RECIPES
 
 
 @pytest.mark.slow

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import torch
 
-from service.networks import DescriptionNet, PostprocessNet
-from service.networks.condition import CONDITION_SIZE
-from service.training.config import TrainConfig
-from service.training.growth import grown
-from service.training.joint import Pair
-from service.training.loop import take_over
-from service.training.recipes import joint_2
+from virtual_codec.networks import DescriptionNet, PostprocessNet
+from virtual_codec.networks.condition import CONDITION_SIZE
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.growth import grown
+from virtual_codec.training.joint import Pair
+from virtual_codec.training.loop import take_over
+from virtual_codec.training.recipes import joint_2
 
 
 def taught(network: torch.nn.Module) -> torch.nn.Module:

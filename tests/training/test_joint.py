@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from service.codecs import JpegSettings
-from service.codecs._jpeg import decode, encode
-from service.networks.differentiable import smooth_jpeg, soft_round, with_forward
-from service.training.config import TrainConfig
-from service.training.data import Pictures
-from service.training.joint import JointLoss, Pair, joint_batches, tables_of
-from service.training.recipes import joint_2
 from tests.pictures import scene
+from virtual_codec.codecs import JpegSettings
+from virtual_codec.codecs._jpeg import decode, encode
+from virtual_codec.networks.differentiable import smooth_jpeg, soft_round, with_forward
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.data import Pictures
+from virtual_codec.training.joint import JointLoss, Pair, joint_batches, tables_of
+from virtual_codec.training.recipes import joint_2
 
 
 def small_pair() -> TrainConfig:

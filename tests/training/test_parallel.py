@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from service.errors import BadOption
-from service.training.checkpoint import CHECKPOINT, load_average, read_progress
-from service.training.diary import LOG
-from service.training.parallel import Team, team
+from virtual_codec.errors import BadOption
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
+from virtual_codec.training.diary import LOG
+from virtual_codec.training.parallel import Team, team
 
 TEAM_OF_TWO = """
 import sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
-from service.training.parallel import team
+from virtual_codec.training.parallel import team
 torch.set_num_threads(1)
 with team("cpu") as (two, device):
     layer, other = nn.Linear(2, 1), nn.Linear(1, 1)
@@ -74,7 +74,18 @@ def test_two_processes_hold_equal_weights_and_the_mean_of_their_gradients(tmp_pa
 
 @pytest.mark.slow
 def test_two_processes_train_one_recipe_and_go_on(photographs: Path, tmp_path: Path) -> None:
-    command = ["-m", "service", "train", "smoke", "--data", str(photographs), "--out", str(tmp_path), "--threads", "1"]
+    command = [
+        "-m",
+        "virtual_codec",
+        "train",
+        "smoke",
+        "--data",
+        str(photographs),
+        "--out",
+        str(tmp_path),
+        "--threads",
+        "1",
+    ]
     torchrun(*command, "--steps", "30", "-q", "--device", "cpu")
     before = load_average(tmp_path / CHECKPOINT)
     torchrun(*command, "--steps", "60", "-q", "--device", "cpu", "--resume")

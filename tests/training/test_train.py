@@ -17,15 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from service.errors import BadModel, BadOption
-from service.networks import PostprocessNet
-from service.training import TrainReport, TrainRequest, train
-from service.training.checkpoint import CHECKPOINT, Progress, load_average, read_progress, save_checkpoint
-from service.training.data import Pictures
-from service.training.joint import JointValidation, Pair
-from service.training.loop import LOG, learning_rate, take_over
-from service.training.recipes import RECIPES, joint_2, smoke
-from service.training.virtual import ColourTrio, VirtualValidation
+from virtual_codec.errors import BadModel, BadOption
+from virtual_codec.networks import PostprocessNet
+from virtual_codec.training import TrainReport, TrainRequest, train
+from virtual_codec.training.checkpoint import CHECKPOINT, Progress, load_average, read_progress, save_checkpoint
+from virtual_codec.training.data import Pictures
+from virtual_codec.training.joint import JointValidation, Pair
+from virtual_codec.training.loop import LOG, learning_rate, take_over
+from virtual_codec.training.recipes import RECIPES, joint_2, smoke
+from virtual_codec.training.virtual import ColourTrio, VirtualValidation
 
 
 def request(data: Path, out: Path, **more: object) -> TrainRequest:
@@ -102,7 +102,7 @@ def test_several_networks_are_measured_in_the_precision_asked_for(
 def test_a_signal_ends_a_run_with_its_checkpoint_written(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     code = (
-        "from pathlib import Path\nfrom service.training import TrainRequest, train\n"
+        "from pathlib import Path\nfrom virtual_codec.training import TrainRequest, train\n"
         f"train(TrainRequest(recipe='smoke', data=Path({str(photographs)!r}), out=Path({str(out)!r}), "
         "steps=100_000, threads=1, show_progress=False))"
     )

@@ -1,0 +1,21 @@
+"""`vcodec`, which `python -m virtual_codec` is too: Ctrl-C has its meaning before anything else is imported."""
+
+from __future__ import annotations
+
+import sys
+
+from virtual_codec import interrupts
+
+
+def main() -> int:
+    """Run the command line and return its exit status."""
+    interrupts.starting()
+    from virtual_codec.cli import main as run
+
+    status = run()
+    interrupts.starting()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""What only the operator may ask for, on a port of its own that this machine alone can reach."""
+
+from __future__ import annotations
+
+import time
+from typing import Final, final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from virtual_codec.api._pages import describe_model
+from virtual_codec.errors import BadInput
+from virtual_codec.serving.catalogue import Catalogue
+from virtual_codec.store import Manifest
+
+HOST: Final = "127.0.0.1"
+
+_NAMES: Final = frozenset({"127.0.0.1", "localhost"})
+
+
+def admin_app(catalogue: Catalogue) -> Starlette:
+    """The routes under /admin."""
+    admin = _Admin(catalogue)
+    return Starlette(
+        routes=[
+            _Told("/admin/models", admin.models, methods=["GET"]),
+            _Told("/admin/models/reload", admin.reload, methods=["POST"]),
+            _Told("/admin/models/{name}/activate", admin.activate, methods=["POST"]),
+        ]
+    )
+
+
+@final
+class ByPort:
+    """Two applications on two ports of one server. Which port it was the socket says, not a header."""
+
+    def __init__(self, app: ASGIApp, admin: ASGIApp, admin_port: int) -> None:
+        self._app = app
+        self._admin = admin
+        self._admin_port = admin_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI call."""
+        is_admin = scope["type"] == "http" and scope["server"][1] == self._admin_port
+        await (self._admin if is_admin else self._app)(scope, receive, send)
+
+
+@final
+class _Told(Route):
+    """A route that the log and the metrics can name, as they do FastAPI's."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        return match, child_scope if match is Match.NONE else {**child_scope, "route": self}
+
+
+@final
+class _Admin:
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def models(self, request: Request) -> Response:
+        _refuse_pages(request)
+        return JSONResponse([describe_model(self._catalogue, model) for model in self._catalogue.models()])
+
+    async def activate(self, request: Request) -> Response:
+        _refuse_pages(request)
+        started = time.monotonic()
+        return self._answer(await self._catalogue.activate(request.path_params["name"]), started)
+
+    async def reload(self, request: Request) -> Response:
+        _refuse_pages(request)
+        started = time.monotonic()
+        return self._answer(await self._catalogue.reload(), started)
+
+    def _answer(self, model: Manifest, started: float) -> Response:
+        return JSONResponse(
+            {**describe_model(self._catalogue, model), "seconds": round(time.monotonic() - started, 3)},
+            headers={"Cache-Control": "no-store"},
+        )
+
+
+def _refuse_pages(request: Request) -> None:
+    """A page in a browser on this machine can send requests here too, even under a name of its own."""
+    if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
+        raise BadInput("this port takes no requests of web pages; use curl or `vcodec models --activate`")
+    if request.headers.get("host", "").partition(":")[0].lower() not in _NAMES:
+        raise BadInput(f"send this to {HOST}, by that name or as localhost")

@@ -1,0 +1,45 @@
+"""Metrics of batches: what the runners in the workers counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from virtual_codec.counts import RunnerCounts
+
+
+def of_runners(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
+    """What runners counted, by device; it comes with each result, so it stands still while nothing is finished."""
+    for name, meaning in (
+        ("batch_items", "Tiles of a batch."),
+        ("batch_pixels", "Pixels of a batch, halos included."),
+        ("batch_duration_seconds", "How long a batch was on the device."),
+    ):
+        family = HistogramMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
+        for device, of_device in counts.items():
+            values = {"batch_items": of_device.items, "batch_pixels": of_device.pixels}.get(name, of_device.seconds)
+            sums = accumulate(values.counts)
+            bounds = [*(str(float(bound)) for bound in values.bounds), "+Inf"]
+            family.add_metric([device], list(zip(bounds, sums, strict=True)), values.total)
+        yield family
+    for name, meaning, field in (
+        ("batches", "Batches that were run.", "batches"),
+        ("batch_bisections", "Batches that failed and were split.", "bisections"),
+        ("batch_item_failures", "Tiles that failed for good.", "failures"),
+        ("device_oom", "Batches that did not fit into memory.", "out_of_memory"),
+    ):
+        total = CounterMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
+        for device, of_device in counts.items():
+            total.add_metric([device], float(getattr(of_device, field)))
+        yield total
+    for name, meaning, field in (
+        ("device_queue_items", "Tiles that wait for the device.", "waiting_items"),
+        ("device_queue_pixels", "Pixels of the tiles that wait for the device.", "waiting_pixels"),
+        ("device_pixel_budget", "Most pixels of a batch; less after memory ran out.", "budget_pixels"),
+    ):
+        gauge = GaugeMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
+        for device, of_device in counts.items():
+            gauge.add_metric([device], float(getattr(of_device, field)))
+        yield gauge

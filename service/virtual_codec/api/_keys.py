@@ -1,0 +1,40 @@
+"""API keys, where the operator wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from virtual_codec.api._exchange import exchange_of
+from virtual_codec.errors import Unauthorized
+from virtual_codec.keys import KeyRing
+
+_BEARER = HTTPBearer(auto_error=False, description="An API key, where the server wants one.")
+_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header of its own.")
+
+
+def key_check(ring: KeyRing) -> Callable[..., Awaitable[None]]:
+    """A dependency that raises `Unauthorized` unless a request bears a key of the ring.
+
+    The exchange then knows the key; logs and metrics show its id.
+    """
+
+    async def check(
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
+        header: Annotated[str | None, Security(_HEADER)] = None,
+    ) -> None:
+        given = bearer.credentials if bearer is not None else header
+        if given is None:
+            raise Unauthorized("send an API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`")
+        key = ring.find(given)
+        if key is None:
+            raise Unauthorized("the API key is not one that may call this service")
+        exchange = exchange_of(request.scope)
+        exchange.key = key
+        exchange.facts["key"] = key.id
+
+    return check

@@ -1,0 +1,180 @@
+"""HTTP/1.1 on a socket: uvicorn's, with an end to everything that a caller could draw out.
+
+    connect ──► head (bytes, seconds) ──► body (_request) ──► answer taken (seconds) ──► rest of the body (seconds)
+
+What is no HTTP, or too much of it, is answered by a problem as everything else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from virtual_codec.api._request import SLOWEST_BYTES_PER_S
+from virtual_codec.api.problems import MEDIA_TYPE, PROBLEMS
+from virtual_codec.errors import BadInput, HeadersTimeout, HeadersTooLarge, VirtualCodecError
+from virtual_codec.logs import Event
+
+_LOG: Final = logging.getLogger("virtual_codec.api")
+_PHRASES: Final = {400: "Bad Request", 408: "Request Timeout"}
+_HEADERS_TOO_LARGE: Final = 431  # what h11 hints at; here it is a 400 with a code of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionPolicy:
+    """How large a head may be and how long it may take; how long an answer may take to be fetched.
+
+    `transfer_timeout_s` is for the answer, or for the rest of a body after the answer; both get more at
+    `slowest_bytes_per_s`.
+    """
+
+    max_header_bytes: int
+    header_timeout_s: float
+    transfer_timeout_s: float
+    slowest_bytes_per_s: float = SLOWEST_BYTES_PER_S
+
+
+@final
+class BoundedProtocol(H11Protocol):
+    """One connection under one policy. Bodies are timed by whoever reads them."""
+
+    def __init__(
+        self,
+        policy: ConnectionPolicy,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._policy = policy
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._received_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's way
+        """A caller connected, and has so long to say what it wants."""
+        super().connection_made(transport)
+        self._start("head", self._policy.header_timeout_s, self._on_slow_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        for name in list(self._timers):
+            self._stop(name)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; those of an unfinished head do not come for ever."""
+        self._received_bytes += len(data)
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop("head")
+        elif "head" not in self._timers and not self.transport.is_closing():
+            self._start("head", self._policy.header_timeout_s, self._on_slow_head)
+
+    def on_response_complete(self) -> None:
+        """The answer is written; what is left of the request's body, and of the answer, is not waited for for ever."""
+        super().on_response_complete()
+        is_unfinished = self.conn.their_state is h11.SEND_BODY or self.transport.get_write_buffer_size() > 0
+        if is_unfinished and "rest" not in self._timers:
+            allowed_s = self._allowed_s(self.transport.get_write_buffer_size())
+            self._start("rest", allowed_s, self._on_slow_rest, self._received_bytes)
+
+    def pause_writing(self) -> None:
+        """The answer is not being fetched as fast as it could be sent."""
+        super().pause_writing()
+        self._start("answer", self._allowed_s(self.transport.get_write_buffer_size()), self._on_slow_reader)
+
+    def resume_writing(self) -> None:
+        """It was fetched."""
+        super().resume_writing()
+        self._stop("answer")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what h11 could not read, and hang up."""
+        error = sys.exception()
+        if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == _HEADERS_TOO_LARGE:
+            limit, actual = self._policy.max_header_bytes, len(self.conn.trailing_data[0])
+            detail = f"the head has {actual} bytes or more; at most {limit} are read"
+            self._refuse(HeadersTooLarge(detail, limit=limit, actual=actual))
+        else:
+            self._refuse(BadInput(msg))
+
+    def _refuse(self, error: VirtualCodecError) -> None:
+        # An answer after the answer, or in the midst of it, would be taken for that of the next request.
+        is_unanswered = self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+        if is_unanswered and not self.transport.is_closing():
+            request_id = str(uuid.uuid4())
+            _LOG.info(Event("refused", code=error.code, request_id=request_id))
+            self.transport.write(_answer(error, request_id))
+        self.transport.close()
+
+    def _on_slow_head(self) -> None:
+        if not self.conn.trailing_data[0]:  # not a word: a browser that connected in advance, or a port scan
+            self.transport.close()
+            return
+        limit_s = self._policy.header_timeout_s
+        self._refuse(
+            HeadersTimeout(f"the head of the request was not complete after {limit_s:g} seconds", limit=limit_s)
+        )
+
+    def _on_slow_rest(self, received_before: int) -> None:
+        """Forgive who sends on, at the least rate; the others have had their answer."""
+        if self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
+            earned_s = self._allowed_s(self._received_bytes - received_before) - self._policy.transfer_timeout_s
+            if earned_s >= self._policy.transfer_timeout_s:
+                self._start("rest", earned_s, self._on_slow_rest, self._received_bytes)
+            else:
+                self.transport.abort()
+        elif self.transport.is_closing():  # flushed long ago, had it been fetched
+            self.transport.abort()
+
+    def _on_slow_reader(self) -> None:
+        _LOG.info(Event("abandoned", unfetched=self.transport.get_write_buffer_size()))
+        self.transport.abort()
+
+    def _allowed_s(self, size_bytes: int) -> float:
+        return self._policy.transfer_timeout_s + size_bytes / self._policy.slowest_bytes_per_s
+
+    def _start(self, name: str, seconds: float, callback: Callable[..., None], *arguments: object) -> None:
+        def ring() -> None:
+            del self._timers[name]
+            callback(*arguments)
+
+        self._stop(name)
+        self._timers[name] = self.loop.call_later(seconds, ring)
+
+    def _stop(self, name: str) -> None:
+        if (timer := self._timers.pop(name, None)) is not None:
+            timer.cancel()
+
+
+def _answer(error: VirtualCodecError, request_id: str) -> bytes:
+    """A whole response. There was no request that could have a path or an id of its own."""
+    problem = PROBLEMS[error.code]
+    content = {
+        "type": f"/problems/{error.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": error.detail,
+        "instance": "/",
+        "code": error.code,
+        "request_id": request_id,
+        **{name: value for name in ("limit", "actual") if (value := getattr(error, name)) is not None},
+    }
+    body = json.dumps(content).encode()
+    head = (
+        f"HTTP/1.1 {problem.status} {_PHRASES[problem.status]}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

@@ -1,0 +1,97 @@
+"""Metrics that are not counted but read when they are asked for: the pool, the models, this build."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
+from typing import final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from virtual_codec import __version__
+from virtual_codec.api._batches import of_runners
+from virtual_codec.serving import PoolState
+from virtual_codec.serving.catalogue import Catalogue
+
+
+@final
+class StateCollector(Collector):
+    """The pool's state and what is served, now."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        pool: Callable[[], PoolState],
+        is_draining: Callable[[], bool],
+        queue_limit_s: float,
+    ) -> None:
+        self._catalogue = catalogue
+        self._pool = pool
+        self._is_draining = is_draining
+        self._queue_limit_s = queue_limit_s
+        self._build = {"version": __version__, "python": platform.python_version(), "torch": version("torch")}
+
+    def collect(self) -> Iterator[Metric]:
+        state = self._pool()
+        is_draining = self._is_draining() or state.is_stopping
+        for name, meaning, value in (
+            ("queue_items", "Jobs that wait for a worker.", state.queued_items),
+            ("queue_pixels", "Pixels of the jobs that wait.", state.queued_pixels),
+            ("queue_oldest_age_seconds", "How long the first of them has waited.", state.oldest_age_s),
+            ("queue_estimated_wait_seconds", "How long a new job would wait.", state.estimated_wait_s),
+            ("queue_limit_seconds", "The estimated wait above which jobs are refused.", self._queue_limit_s),
+            ("running_items", "Jobs that workers have.", state.running_items),
+            ("ready", "Whether /readyz says yes.", state.is_ready and not is_draining),
+            ("draining", "Whether the service is about to stop.", is_draining),
+        ):
+            yield GaugeMetricFamily(f"vcodec_{name}", meaning, float(value))
+        for name, meaning, total in (
+            ("retries", "Jobs done again, alone, for the worker they were in had died.", state.retries),
+            ("quarantined_inputs", "Inputs refused because they killed workers.", state.quarantined),
+        ):
+            yield CounterMetricFamily(f"vcodec_{name}", meaning, float(total))
+        yield _by_label("requests_cancelled", "Jobs whose caller left.", "where", state.cancelled)
+        yield from of_runners(state.counts)
+        yield _by_label("worker_restarts", "Workers that ended.", "reason", state.restarts)
+        yield from self._workers(state)
+        yield from self._of_models()
+        yield InfoMetricFamily("vcodec_build", "This build.", self._build)
+
+    def _workers(self, state: PoolState) -> Iterator[Metric]:
+        labels = ["worker", "device"]
+        up = GaugeMetricFamily("vcodec_worker_up", "Whether a worker is warm.", labels=labels)
+        jobs = GaugeMetricFamily("vcodec_worker_jobs", "Jobs that a worker has.", labels=labels)
+        places = GaugeMetricFamily("vcodec_worker_places", "Jobs that a worker can do at a time.", labels=labels)
+        for worker in state.workers:
+            up.add_metric([worker.name, worker.device], float(worker.is_ready))
+            jobs.add_metric([worker.name, worker.device], worker.jobs)
+            places.add_metric([worker.name, worker.device], worker.threads)
+        yield from (up, jobs, places)
+
+    def _of_models(self) -> Iterator[Metric]:
+        catalogue = self._catalogue
+        info = InfoMetricFamily(
+            "vcodec_model", "The models in the store; state is active, loading, draining or stored.", labels=["model"]
+        )
+        jobs = GaugeMetricFamily("vcodec_model_jobs", "Jobs that have been promised a model.", labels=["model"])
+        for model in catalogue.models():
+            state = catalogue.state_of(model)
+            info.add_metric([model.id], {"name": model.name, "created": model.created, "state": state})
+            jobs.add_metric([model.id], float(catalogue.jobs(model)))
+        yield info
+        yield jobs
+        yield _by_label("model_swaps", "Attempts to make another model the default.", "result", catalogue.swaps)
+        yield GaugeMetricFamily(
+            "vcodec_model_load_duration_seconds",
+            "How long the last model to become the default took to load.",
+            catalogue.load_seconds,
+        )
+
+
+def _by_label(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"vcodec_{name}", meaning, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], float(count))
+    return family

@@ -1,0 +1,33 @@
+"""Standard JPEG streams from outside: our segment in them, and what their markers say. Nothing is decoded."""
+
+from virtual_codec.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scans, layout
+from virtual_codec.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments, segments
+from virtual_codec.bitstream._segment import (
+    SEGMENT_BYTES,
+    SIGNATURE,
+    VERSION,
+    StreamHeader,
+    find,
+    insert,
+    pack,
+    strip,
+)
+
+__all__ = [
+    "DEFAULT_MAX_SCANS",
+    "DEFAULT_MAX_SEGMENTS",
+    "SEGMENT_BYTES",
+    "SIGNATURE",
+    "VERSION",
+    "JpegLayout",
+    "Segment",
+    "StreamHeader",
+    "check_scans",
+    "find",
+    "insert",
+    "layout",
+    "leading_segments",
+    "pack",
+    "segments",
+    "strip",
+]

@@ -1,0 +1,63 @@
+"""Walking a JPEG's markers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from virtual_codec.errors import TooManySegments, UndecodableImage
+
+DEFAULT_MAX_SEGMENTS = 4096  # an honest file has tens; an ICC profile can take 255
+
+SOS, EOI, DQT = 0xDA, 0xD9, 0xDB
+APP0, APP1, APP11, APP14 = 0xE0, 0xE1, 0xEB, 0xEE
+
+# Any marker with a length, or EOI: not stuffing (00), fill (FF), TEM (01), restarts (D0-D7), SOI (D8).
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
+
+
+class Segment(NamedTuple):
+    """A marker and what belongs to it: `stream[start:end]`."""
+
+    marker: int
+    start: int  # of the marker
+    end: int  # of the segment by its length; a scan's data follows
+
+
+def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
+    """The segments up to the end-of-image, by their lengths: an EXIF thumbnail's markers are not seen.
+
+    Bytes between segments, a scan's data among them, are searched for the next marker, as libjpeg does.
+    Raises `UndecodableImage`, and `TooManySegments` once more than `max_segments` have been seen.
+    """
+    if not stream.startswith(b"\xff\xd8"):
+        raise UndecodableImage("not a JPEG: it does not begin with FF D8")
+    position = 2
+    for _ in range(max_segments):
+        found = _MARKER.search(stream, position)
+        if found is None:
+            return
+        start, marker = found.start(), stream[found.start() + 1]
+        if marker == EOI:
+            yield Segment(marker, start, start + 2)
+            return
+        length = int.from_bytes(stream[start + 2 : start + 4], "big")
+        position = start + 2 + length
+        if length < 2 or position > len(stream):
+            raise UndecodableImage("the JPEG is damaged or truncated: a segment runs past its end")
+        yield Segment(marker, start, position)
+    if _MARKER.search(stream, position) is not None:
+        raise TooManySegments(
+            f"the JPEG has more than {max_segments} segments; save it anew",
+            limit=max_segments,
+            actual=max_segments + 1,
+        )
+
+
+def leading_segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
+    """The segments before the first scan. Raises as `segments` does."""
+    for segment in segments(stream, max_segments):
+        if segment.marker in (SOS, EOI):
+            return
+        yield segment

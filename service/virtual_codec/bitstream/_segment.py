@@ -1,0 +1,141 @@
+"""Our APP11 segment: 15 bytes, big-endian, before the first scan.
+
+    FF EB | 00 0D | "VCDC" | version:4 flags:4 | scale-1:4 width-1:2 height-1:2 | model id, 4 bytes | CRC-8
+
+where width and height are the remainders. Flag 1 is "show as decoded", flag 2 "grey as colour"; the others are
+reserved and zero.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from virtual_codec.bitstream._markers import APP0, APP1, APP11, DEFAULT_MAX_SEGMENTS, Segment, leading_segments
+from virtual_codec.errors import BadStream
+
+SIGNATURE = b"VCDC"
+SEGMENT_BYTES = 15
+VERSION = 1
+
+_SHOW_DECODED = 0x1
+_GREY_AS_COLOUR = 0x2
+_MAX_SCALE, _MAX_REMAINDER = 16, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamHeader:
+    """What our segment says.
+
+    `model` is the model id, 8 lower-case hex digits; `scale` (1-16) is how many times smaller the description
+    is. A remainder is the side of the image minus `scale` times (side of the description - 1): from 1 to the
+    smaller of `scale` and 4. `show_decoded` asks for the plain enlarged decode: post-processing would not
+    help this image. `grey_as_colour` asks for three equal channels: the image had them, its description has one.
+    """
+
+    model: str
+    scale: int
+    width_remainder: int
+    height_remainder: int
+    show_decoded: bool = False
+    grey_as_colour: bool = False
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{8}", self.model):
+            raise ValueError(f"model must be 8 lower-case hex digits, got {self.model!r}")
+        if not 1 <= self.scale <= _MAX_SCALE:
+            raise ValueError(f"scale must be 1 to {_MAX_SCALE}, got {self.scale}")
+        for name in ("width_remainder", "height_remainder"):
+            remainder, most = getattr(self, name), min(self.scale, _MAX_REMAINDER)
+            if not 1 <= remainder <= most:
+                raise ValueError(f"{name} must be 1 to {most} at scale {self.scale}, got {remainder}")
+        if self.version != VERSION:
+            raise ValueError(f"version must be {VERSION}, got {self.version}")
+
+
+def pack(header: StreamHeader) -> bytes:
+    """The whole segment, marker included: 15 bytes."""
+    flags = header.show_decoded * _SHOW_DECODED | header.grey_as_colour * _GREY_AS_COLOUR
+    body = SIGNATURE + bytes(
+        [
+            header.version << 4 | flags,
+            (header.scale - 1) << 4 | (header.width_remainder - 1) << 2 | (header.height_remainder - 1),
+        ]
+    )
+    body += bytes.fromhex(header.model)
+    return bytes([0xFF, APP11, 0, SEGMENT_BYTES - 2]) + body + bytes([_crc8(body)])
+
+
+def insert(stream: bytes, header: StreamHeader) -> bytes:
+    """The JPEG with our segment in it, after JFIF's and EXIF's, which must come first.
+
+    Raises `UndecodableImage` for what is not a JPEG and `BadStream` when there is a segment of ours already.
+    """
+    place = 2
+    for segment in leading_segments(stream):
+        if _is_ours(stream, segment):
+            raise BadStream("the stream carries a segment of ours already; strip it first")
+        if segment.marker in (APP0, APP1) and segment.start == place:
+            place = segment.end
+    return stream[:place] + pack(header) + stream[place:]
+
+
+def find(stream: bytes, *, max_segments: int = DEFAULT_MAX_SEGMENTS) -> StreamHeader | None:
+    """What our segment says; None for a JPEG without one.
+
+    Raises `BadStream` when the segment is damaged, doubled, or of a version from the future, `UndecodableImage` for
+    what is not a JPEG or ends within its headers, and `TooManySegments`.
+    """
+    ours = [segment for segment in leading_segments(stream, max_segments) if _is_ours(stream, segment)]
+    if len(ours) > 1:
+        raise BadStream(f"the stream has {len(ours)} segments of ours; there must be one")
+    return _unpack(stream[ours[0].start : ours[0].end]) if ours else None
+
+
+def strip(stream: bytes) -> bytes:
+    """The JPEG without any segment of ours, sound or not. Raises `UndecodableImage` like `find`."""
+    kept, position = [], 0
+    for segment in leading_segments(stream):
+        if _is_ours(stream, segment):
+            kept.append(stream[position : segment.start])
+            position = segment.end
+    kept.append(stream[position:])
+    return b"".join(kept)
+
+
+def _is_ours(stream: bytes, segment: Segment) -> bool:
+    return segment.marker == APP11 and stream.startswith(SIGNATURE, segment.start + 4, segment.end)
+
+
+def _unpack(segment: bytes) -> StreamHeader:
+    if len(segment) != SEGMENT_BYTES or _crc8(segment[4:-1]) != segment[-1]:
+        raise BadStream("the stream's VCDC segment is damaged, or of a version from the future")
+    version, flags = segment[8] >> 4, segment[8] & 0xF
+    if version != VERSION:
+        raise BadStream(f"the stream is of version {version}; this service reads version {VERSION}")
+    if flags & ~(_SHOW_DECODED | _GREY_AS_COLOUR):
+        raise BadStream(
+            "the stream's VCDC segment has reserved flags set: it may come from a newer version of this service"
+        )
+    try:
+        return StreamHeader(
+            model=segment[10:14].hex(),
+            scale=(segment[9] >> 4) + 1,
+            width_remainder=(segment[9] >> 2 & 3) + 1,
+            height_remainder=(segment[9] & 3) + 1,
+            show_decoded=bool(flags & _SHOW_DECODED),
+            grey_as_colour=bool(flags & _GREY_AS_COLOUR),
+        )
+    except ValueError as error:
+        raise BadStream(f"the stream's VCDC segment contradicts itself: {error}") from error
+
+
+def _crc8(body: bytes) -> int:
+    """CRC-8 of polynomial x^8 + x^2 + x + 1: any three wrong bits are noticed in up to 119 bits (Koopman)."""
+    crc = 0
+    for byte in body:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc << 1) ^ 0x107 if crc & 0x80 else crc << 1
+    return crc

@@ -1,0 +1,120 @@
+"""The command line: one verb for each thing this project does.
+
+A new verb is one module here and one row in `VERBS`. Verbs import what they need when they run, so that
+`--help` is instant. stdout carries results only, stderr the rest. The exit status is 0, 1 (something failed,
+the rest is done), 2 (misuse, nothing is done) or 130 (interrupted: see `virtual_codec.interrupts`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+from virtual_codec import __version__, interrupts
+from virtual_codec.cli import _bench, _compress, _decompress, _evaluate, _export, _keys, _models, _serve, _train
+from virtual_codec.cli._open import OpenCodec, open_default_codec
+from virtual_codec.cli._verb import Misuse, Verb
+from virtual_codec.errors import BadOption, NotFound, VirtualCodecError
+
+VERBS: Final[dict[str, Verb]] = {
+    "serve": _serve.VERB,
+    "compress": _compress.VERB,
+    "decompress": _decompress.VERB,
+    "train": _train.VERB,
+    "export": _export.VERB,
+    "evaluate": _evaluate.VERB,
+    "models": _models.VERB,
+    "bench": _bench.VERB,
+    "keys": _keys.VERB,
+}
+
+
+def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_default_codec) -> int:
+    """Run one command and return its exit status. `open_codec` makes the codec that images go through."""
+    try:
+        return _run(argv, open_codec)
+    except KeyboardInterrupt:
+        pass
+    except Exception:
+        if not interrupts.came():
+            raise
+    print("vcodec: interrupted", file=sys.stderr)
+    return interrupts.STATUS
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line; what is parsed has a `verb`."""
+    parser = argparse.ArgumentParser(
+        prog="vcodec",
+        description="Image compression that stays inside a plain JPEG, with neural post-processing.",
+        epilog="vcodec VERB --help tells more of each.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"vcodec {__version__}")
+    verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", required=True, parser_class=_VerbParser)
+    for name, verb in VERBS.items():
+        verb_parser = verbs.add_parser(
+            name,
+            help=verb.summary,
+            description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        verb_parser.make_epilog = verb.epilog
+        verb.add_arguments(verb_parser)
+    return parser
+
+
+def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
+    parser = make_parser()
+    try:
+        arguments = _with_late_inputs(*parser.parse_known_args(argv))
+        status = VERBS[arguments.verb].run(arguments, open_codec)
+        if interrupts.came():  # and some library caught it
+            raise KeyboardInterrupt
+        sys.stdout.flush()
+    except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
+        return ended.code if isinstance(ended.code, int) else 2
+    except (Misuse, BadOption, NotFound) as error:  # each before any work was begun
+        print(f"vcodec: {error}", file=sys.stderr)
+        return 2
+    except (VirtualCodecError, OSError) as error:
+        if interrupts.came():
+            raise
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone; Python would complain at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        print(f"vcodec: {_without_number(error)}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _with_late_inputs(arguments: argparse.Namespace, unknown: list[str]) -> argparse.Namespace:
+    """What argparse calls unknown are inputs too where they stand behind an option: `compress a -o out b`."""
+    wrong = [text for text in unknown if text.startswith("-") or not hasattr(arguments, "inputs")]
+    if wrong:
+        raise Misuse(f"unrecognized: {wrong[0]}; `vcodec {arguments.verb} --help` lists what there is")
+    if unknown:
+        arguments.inputs += unknown
+    return arguments
+
+
+def _without_number(error: Exception) -> str:
+    """An error for people: that of the system without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
+@final
+class _VerbParser(argparse.ArgumentParser):
+    """Makes its epilog when it is read: that of `serve` takes imports that no other command waits for."""
+
+    make_epilog: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        self.epilog = self.make_epilog() if self.make_epilog is not None else None
+        return super().format_help()

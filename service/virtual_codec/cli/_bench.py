@@ -1,0 +1,170 @@
+"""`vcodec bench`: how many images a second a server answers, and how soon."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from virtual_codec import interrupts
+from virtual_codec.cli._open import OpenCodec
+from virtual_codec.cli._verb import Misuse, Verb, positive, positive_number, positive_seconds
+from virtual_codec.errors import VirtualCodecError
+from virtual_codec.load import ARRIVALS, HttpSender, Load, Report, Request, find_rate, own_server, run_load, table
+
+_TASKS: Final = {"compress": ("/compress",), "decompress": ("/decompress",), "both": ("/compress", "/decompress")}
+_CLOSED_CLIENTS: Final = 4
+_OPEN_CLIENTS: Final = 512
+_EPILOG: Final = """\
+Without --rate it is a closed loop: --clients ask again as soon as they have their answer. With --rate requests
+arrive so often whatever the server does, and latencies count from the moment each was due. --find-rate looks for
+the highest rate at which 99 % of the answers come within --limit. How to read it: docs/benchmarking.md.
+
+  vcodec bench --task decompress --clients 16
+  vcodec bench --task both --sizes mixed --rate 5 --seconds 60 --limit 2000 --json
+  vcodec bench photos/*.png --url http://10.0.0.7:8000 --header 'X-API-Key: ...' --find-rate --limit 1000"""
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("inputs", nargs="*", type=Path, metavar="IN", help="images to send in turn (default: made up)")
+    parser.add_argument("--url", help="a running server (default: one of its own, for as long as it takes)")
+    parser.add_argument("--task", choices=tuple(_TASKS), default="compress", help="(default compress)")
+    parser.add_argument(
+        "--sizes", default="768x512", metavar="WxH,...", help="of made-up pictures, or `mixed` (default 768x512)"
+    )
+    parser.add_argument("--seconds", type=positive_seconds, default=15.0, metavar="S", help="(default 15)")
+    parser.add_argument(
+        "--clients",
+        type=positive,
+        metavar="N",
+        help=f"requests at once (default {_CLOSED_CLIENTS}; with --rate the most at once, default {_OPEN_CLIENTS})",
+    )
+    pace = parser.add_mutually_exclusive_group()
+    pace.add_argument("--rate", type=positive_number, metavar="R", help="requests a second, in an open loop")
+    pace.add_argument("--find-rate", action="store_true", help="the highest rate that keeps --limit; takes 7 runs")
+    parser.add_argument("--arrivals", choices=tuple(ARRIVALS), default="poisson", help="of --rate (default poisson)")
+    parser.add_argument("--seed", type=int, default=0, help="of Poisson arrivals (default 0)")
+    parser.add_argument(
+        "--limit", type=positive_number, metavar="MS", help="latency above which an answer is no goodput"
+    )
+    parser.add_argument(
+        "--timeout", type=positive_seconds, default=130.0, metavar="S", help="wait for an answer (default 130)"
+    )
+    parser.add_argument("--options", default="", metavar="QUERY", help="of /compress, as in a URL: quality=30&effort=1")
+    parser.add_argument(
+        "--header", action="append", default=[], metavar="NAME:VALUE", help="sent along; may be repeated"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON line")
+
+
+def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
+    headers = dict(_header(text) for text in arguments.header)
+    if arguments.find_rate and arguments.limit is None:
+        raise Misuse("--find-rate needs a latency to keep: --limit MS")
+    pictures = _pictures(arguments)
+    interrupts.working()
+    with contextlib.nullcontext((arguments.url, 0)) if arguments.url else own_server() as (url, _):
+        try:
+            sender = HttpSender(url, headers=headers, timeout_s=arguments.timeout)
+        except ValueError as error:
+            raise Misuse(str(error)) from error
+        with contextlib.closing(sender):
+            _check_listener(sender, pictures[0], url)
+            load = _load(arguments, _requests(arguments, pictures, sender))
+            report = _search(load, sender) if arguments.find_rate else run_load(load, sender)
+    print(json.dumps(report.as_dict()) if arguments.json else table(report))
+    return 0 if set(report.statuses) == {"200"} else 1
+
+
+def _check_listener(sender: HttpSender, picture: Request, url: str) -> None:
+    """Raise `VirtualCodecError` where nobody answers at all, before a load is spent on that."""
+    answer = sender.send(picture)
+    if not answer.status.isdigit():
+        raise VirtualCodecError(f"nothing answers at {url}: {answer.failure or answer.status}")
+
+
+def _pictures(arguments: argparse.Namespace) -> Sequence[Request]:
+    """The images, as requests to /compress."""
+    from virtual_codec.load import made_up_png, sizes_of
+
+    path = f"/compress?{arguments.options}" if arguments.options else "/compress"
+    if arguments.inputs:
+        return [Request(path=path, content=file.read_bytes(), label=file.name) for file in arguments.inputs]
+    try:
+        sizes = sizes_of(arguments.sizes)
+    except ValueError as error:
+        raise Misuse(f"--sizes: {error}") from error
+    return [
+        Request(path=path, content=made_up_png(width, height), label=f"{width}x{height}", pixels=width * height)
+        for width, height in sizes
+    ]
+
+
+def _requests(arguments: argparse.Namespace, pictures: Sequence[Request], sender: HttpSender) -> Sequence[Request]:
+    if arguments.task == "compress":
+        return pictures
+    restores = [_restore_of(picture, sender) for picture in pictures]
+    if arguments.task == "decompress":
+        return restores
+    return [
+        dataclasses.replace(request, label=f"{request.path.partition('?')[0]} {request.label}")
+        for pair in zip(pictures, restores, strict=True)
+        for request in pair
+    ]
+
+
+def _restore_of(picture: Request, sender: HttpSender) -> Request:
+    answer = sender.send(picture)
+    if answer.status != "200":
+        said = answer.content[:500].decode(errors="replace")
+        raise Misuse(f"{picture.label} could not be compressed ({answer.status}): {said}")
+    return dataclasses.replace(picture, path="/decompress", content=answer.content)
+
+
+def _load(arguments: argparse.Namespace, requests: Sequence[Request]) -> Load:
+    is_open = arguments.rate is not None
+    return Load(
+        requests=requests,
+        clients=arguments.clients or (_OPEN_CLIENTS if is_open else _CLOSED_CLIENTS),
+        seconds=arguments.seconds,
+        rate_per_s=arguments.rate,
+        arrivals=arguments.arrivals,
+        seed=arguments.seed,
+        limit_s=None if arguments.limit is None else arguments.limit / 1000,
+    )
+
+
+def _search(load: Load, sender: HttpSender) -> Report:
+    assert load.limit_s is not None
+
+    def measure(rate_per_s: float) -> Report:
+        report = run_load(dataclasses.replace(load, rate_per_s=rate_per_s, clients=_OPEN_CLIENTS), sender)
+        found = (
+            f"{rate_per_s:.3g}/s: p99 {report.latency_ms(99):.0f} ms, {len(report.answers)} of {len(report.samples)}"
+        )
+        print(found, file=sys.stderr)
+        return report
+
+    capacity = run_load(load, sender).images_per_s
+    print(f"{load.clients} clients in a closed loop: {capacity:.3g} images/s", file=sys.stderr)
+    best = find_rate(measure, most_per_s=1.25 * capacity, limit_s=load.limit_s) if capacity else None
+    if best is None:
+        raise Misuse(f"no rate keeps {1000 * load.limit_s:g} ms; allow a longer latency")
+    return best
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise Misuse(f"a header is NAME:VALUE, got {text!r}")
+    return name.strip(), value.strip()
+
+
+VERB: Final = Verb(
+    summary="load a server and time its answers", add_arguments=_add_arguments, run=_run, epilog=lambda: _EPILOG
+)

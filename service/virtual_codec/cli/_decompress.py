@@ -1,0 +1,72 @@
+"""`vcodec decompress`: streams, and any other JPEGs, to restored images."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from virtual_codec.cli._convert import Converted, add_file_arguments, check_output, convert
+from virtual_codec.cli._files import is_folder, plan
+from virtual_codec.cli._open import Codec, CodecWish, OpenCodec, add_codec_arguments, opened
+from virtual_codec.cli._verb import Verb
+from virtual_codec.jobs import OutputFormat, RestoreOptions
+
+_STREAMS: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".jp2"})
+_FORMATS: Final[dict[str, OutputFormat]] = {"png": "png", "webp": "webp", "bmp": "bmp"}
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_file_arguments(parser)
+    add_codec_arguments(parser)
+    parser.add_argument(
+        "--format",
+        choices=_FORMATS,
+        help="of the images (default: by OUT's suffix, otherwise png); all lossless",
+    )
+
+
+def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
+    check_output(arguments)
+    options = RestoreOptions(output=_format(arguments))
+    tasks = plan(
+        arguments.inputs,
+        arguments.output,
+        taken=_STREAMS,
+        suffixes=(f".{options.output}",),
+        force=arguments.force,
+        keep_suffix=arguments.keep_suffix,
+    )
+    wish = CodecWish(model_store=arguments.model_store, device=arguments.device)
+    with opened(open_codec, wish) as codec:
+        return convert(tasks, partial(_restore, codec, options), arguments)
+
+
+def _restore(codec: Codec, options: RestoreOptions, stream: bytes) -> Converted:
+    result = codec.restore(stream, options)
+    return Converted(
+        content=result.image,
+        facts={
+            "width": result.width,
+            "height": result.height,
+            "rate_bpp": round(result.rate_bpp, 4),
+            "scale": result.scale,
+            "model": result.model,
+        },
+    )
+
+
+def _format(arguments: argparse.Namespace) -> OutputFormat:
+    """The one that is asked for, or that the name of a single output says."""
+    if arguments.format is not None:
+        return _FORMATS[arguments.format]
+    suffix = "" if is_folder(arguments.output) else Path(arguments.output).suffix
+    return _FORMATS.get(suffix.lower().removeprefix("."), "png")
+
+
+VERB: Final = Verb(
+    summary="streams to images; other JPEGs are freed of their artefacts",
+    add_arguments=_add_arguments,
+    run=_run,
+)

@@ -1,0 +1,118 @@
+"""`vcodec evaluate`: rate and distortion over a folder of images, against standard codecs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from virtual_codec.cli._open import CodecWish, OpenCodec, add_codec_arguments, default_store_root, opened
+from virtual_codec.cli._verb import Misuse, Verb, positive
+
+if TYPE_CHECKING:
+    from virtual_codec.evaluation import Variant
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="test images, or folders of them, each a set"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where figures and report go")
+    parser.add_argument("--quick", action="store_true", help="a few images of each set, a few qualities")
+    parser.add_argument("--pictures", type=positive, metavar="N", help="at most N images of each set")
+    parser.add_argument("--qualities", type=_numbers, metavar="Q,Q,...", help="what is swept (default: 21 of 1-95)")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME:OPTION=VALUE,...",
+        help="a way to use the codec (fast:effort=1,scale=2); may be repeated; default: all defaults",
+    )
+    parser.add_argument("--anchors", type=_names, metavar="NAME,...", help="the standard codecs to compare with")
+    parser.add_argument("--no-foreign", action="store_true", help="leave out other people's JPEGs")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the standard codecs' figures between runs")
+    parser.add_argument(
+        "--ssimulacra2", action="store_true", help="measure that too: slow, needs the extra of that name"
+    )
+    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="images at once (default 2)")
+    parser.add_argument("--resume", action="store_true", help="keep the figures that OUT has already")
+    parser.add_argument(
+        "--record", action="store_true", help="write the first variant's BD-rates into its model's manifest and card"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON line")
+    add_codec_arguments(parser)
+
+
+def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
+    from tqdm import tqdm
+
+    from virtual_codec.evaluation import EvaluateConfig, evaluate, record
+    from virtual_codec.store import ModelStore
+
+    given: dict[str, Any] = {
+        "pictures_per_set": arguments.pictures,
+        "qualities": arguments.qualities,
+        "variants": tuple(map(_variant, arguments.variant)) or None,
+        "anchors": arguments.anchors,
+        "foreign_kinds": () if arguments.no_foreign else None,
+        "cache_dir": arguments.cache,
+    }
+    config = EvaluateConfig(
+        data_dir=arguments.data,
+        out_dir=arguments.out,
+        quick=arguments.quick,
+        workers=arguments.jobs,
+        resume=arguments.resume,
+        ssimulacra2=arguments.ssimulacra2,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    wish = CodecWish(model_store=arguments.model_store, device=arguments.device)
+    is_shown = sys.stderr.isatty() and not arguments.quiet
+    with (
+        opened(open_codec, wish) as codec,
+        tqdm(total=0, file=sys.stderr, disable=not is_shown, dynamic_ncols=True) as bar,
+    ):
+
+        def show(done: int, total: int, last: str) -> None:
+            bar.total = total
+            bar.set_postfix_str(last, refresh=False)
+            bar.update(done - bar.n)
+
+        summary = evaluate(codec, config, progress=show)
+    for note in summary.notes:
+        print(f"vcodec: {note}", file=sys.stderr)
+    if arguments.record:
+        root = arguments.model_store or default_store_root()
+        record(summary, ModelStore(root), root, codec=config.variants[0].name)
+    if arguments.json:
+        print(json.dumps(json.loads((arguments.out / "summary.json").read_text(encoding="utf-8"))))
+    else:
+        print(arguments.out / "results.md")
+    return 0
+
+
+def _variant(text: str) -> Variant:
+    from virtual_codec.evaluation import Variant
+    from virtual_codec.jobs import CompressOptions
+
+    name, _, options = text.partition(":")
+    pairs = dict(option.partition("=")[::2] for option in options.split(",") if option)
+    if not name:
+        raise Misuse(f"a variant is NAME:OPTION=VALUE,..., got {text!r}")
+    return Variant(name=name, options=CompressOptions.parse(pairs))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+VERB: Final = Verb(
+    summary="measure rate and distortion against standard codecs", add_arguments=_add_arguments, run=_run
+)

@@ -1,0 +1,77 @@
+"""`vcodec serve`: the HTTP service."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+from virtual_codec import interrupts
+from virtual_codec.cli._open import OpenCodec, check_store, load_settings
+from virtual_codec.cli._verb import Misuse, Verb
+from virtual_codec.errors import VirtualCodecError
+
+if TYPE_CHECKING:
+    from virtual_codec.settings import Settings
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", metavar="ADDRESS", help="in place of VCODEC_HOST")
+    parser.add_argument("--port", type=int, metavar="N", help="in place of VCODEC_PORT")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="print the settings in force as JSON, open models and keys, and end with 0 or 2",
+    )
+
+
+def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
+    flags = {name: getattr(arguments, name) for name in ("host", "port")}
+    settings = load_settings(**{name: value for name, value in flags.items() if value is not None})
+    check_store(settings.model_store)
+    if arguments.check:
+        return _check(settings)
+    from virtual_codec.api.server import run
+
+    interrupts.working()
+    run(settings)
+    return 0
+
+
+def _check(settings: Settings) -> int:
+    """Show what is in force, and open what can be opened without serving: the model store, the file of keys."""
+    from virtual_codec.keys import KeyRing
+    from virtual_codec.settings import unknown_variables
+    from virtual_codec.store import ModelStore
+
+    for name, meant in unknown_variables():
+        hint = f"did you mean {meant}?" if meant else "`vcodec serve --help` lists what there is"
+        print(f"vcodec: nothing reads {name}; {hint}", file=sys.stderr)
+    print(settings.model_dump_json(indent=2))
+    try:
+        store = ModelStore(settings.model_store, tolerant=True)
+        default = store.default
+        if settings.wants_keys:
+            KeyRing(settings.keys, settings.api_keys_file)
+    except (VirtualCodecError, OSError, ValueError) as error:
+        raise Misuse(str(error)) from error
+    for name, reason in store.damaged.items():
+        print(f"vcodec: model {name} is passed over: {reason}", file=sys.stderr)
+    print(f"vcodec: ready to serve {default.name} ({default.id})", file=sys.stderr)
+    return 0
+
+
+def _environment() -> str:
+    """Every variable with its default and meaning, for people."""
+    from virtual_codec.settings import describe
+
+    lines = ["settings, as environment variables (default):"]
+    for setting in describe():
+        lines.append(f"  {setting.variable} ({setting.default})")
+        text = f"{setting.meaning}. {setting.allowed}" if setting.allowed else setting.meaning
+        lines += textwrap.wrap(text, 90, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
+VERB: Final = Verb(summary="answer over HTTP", add_arguments=_add_arguments, run=_run, epilog=_environment)

@@ -1,0 +1,84 @@
+"""`vcodec train`: one network, by a recipe, from a folder of images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from virtual_codec import interrupts
+from virtual_codec.cli._open import OpenCodec, add_device_argument, check_device, first_device
+from virtual_codec.cli._verb import Verb, positive, positive_seconds
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="see below")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="images to train on")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where checkpoints and logs go")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
+    parser.add_argument("--steps", type=positive, metavar="N", help="in place of the recipe's")
+    parser.add_argument(
+        "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop by then, with a checkpoint"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    add_device_argument(parser)
+    parser.add_argument(
+        "--precision",
+        choices=["bfloat16", "float32"],
+        default="bfloat16",
+        help="of the networks (default bfloat16)",
+    )
+    parser.add_argument("--compile", action="store_true", help="put torch.compile in front of the networks")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events beside log.csv")
+    parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
+    parser.add_argument("--start-from", type=Path, metavar="DIR", help="take first weights from this run")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="print where the run stands as one JSON line")
+
+
+def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
+    from virtual_codec.training import TrainRequest, train
+
+    report = train(
+        TrainRequest(
+            recipe=arguments.recipe,
+            data=arguments.data,
+            out=arguments.out,
+            seed=arguments.seed,
+            device=check_device(arguments.device or first_device()),
+            threads=arguments.threads,
+            resume=arguments.resume,
+            time_limit_s=arguments.time_limit,
+            steps=arguments.steps,
+            start_from=arguments.start_from,
+            show_progress=not arguments.quiet,
+            bfloat16=arguments.precision == "bfloat16",
+            compiled=arguments.compile,
+            tensorboard=arguments.tensorboard,
+        )
+    )
+    status = interrupts.STATUS if report.interrupted else 0
+    if os.environ.get("RANK", "0") != "0":  # under torchrun one of the processes speaks for all
+        return status
+    if arguments.json:
+        print(json.dumps(asdict(report)))
+    else:
+        print(f"{report.recipe}: step {report.step} of {report.steps} after {report.seconds:.0f} s")
+    if report.interrupted:
+        kept = f"the checkpoint in {arguments.out} is kept, --resume goes on from it"
+        print(f"vcodec: interrupted; {kept}", file=sys.stderr)
+    return status
+
+
+def _recipes() -> str:
+    from virtual_codec.training.recipes import RECIPES, summary_of
+
+    lines = [f"  {name:<26}{summary_of(recipe)}" for name, recipe in RECIPES.items()]
+    return "\n".join(["recipes:", *lines])
+
+
+VERB: Final = Verb(summary="train a network by a recipe", add_arguments=_add_arguments, run=_run, epilog=_recipes)

@@ -1,0 +1,255 @@
+"""The product as one class: `VirtualCodec` does whole jobs, bytes in and bytes out, wherever it runs.
+
+compress:  image ─► description ─► stream ─► decoded ─► restored, measured ─► the best stream
+restore:   stream ─► decoded ─► restored ─► PNG
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+
+from virtual_codec import bitstream, images
+from virtual_codec.codec.effort import EFFORTS
+from virtual_codec.codec.model import LoadedModel, is_neutral
+from virtual_codec.codec.proof import prove
+from virtual_codec.codec.restoring import restored_foreign, restored_own
+from virtual_codec.codec.search import at_quality, at_target
+from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codecs import CODECS
+from virtual_codec.counts import RunnerCounts
+from virtual_codec.errors import (
+    BadOption,
+    ModelNotFound,
+    UnknownStreamModel,
+    UnsupportedFormat,
+)
+from virtual_codec.images import ImageLimits
+from virtual_codec.jobs import (
+    DEFAULT_QUALITY,
+    CompressOptions,
+    CompressResult,
+    Job,
+    RestoreOptions,
+    RestoreResult,
+    check_deadline,
+)
+from virtual_codec.metrics import ms_ssim
+from virtual_codec.runner import BatchingRunner, Runner, open_device
+from virtual_codec.store import ModelStore
+
+__all__ = ["VirtualCodec", "open_codec"]
+
+_SMALLEST_MS_SSIM_SIDE: Final = 161
+
+
+def open_codec(
+    store: Path,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    limits: ImageLimits | None = None,
+    max_effort: int = 9,
+    model: str | None = None,
+) -> VirtualCodec:
+    """A codec on a model store, warm: the default model is loaded, has done whole jobs, and kept its promise.
+
+    `model`, a name or id, is the default in place of the store's own. What is damaged in the store besides it is
+    passed over.
+    """
+    codec = VirtualCodec(
+        ModelStore(store, default=model, tolerant=True),
+        BatchingRunner(open_device(device, threads=threads)),
+        limits=limits,
+        max_effort=max_effort,
+    )
+    codec.warm()
+    return codec
+
+
+@final
+class VirtualCodec:
+    """Compresses images to standard streams and restores them. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        store: ModelStore,
+        runner: Runner,
+        *,
+        limits: ImageLimits | None = None,
+        max_effort: int = 9,
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._limits = limits or ImageLimits()
+        self._max_effort = max_effort
+        self._models: dict[str, LoadedModel] = {}
+        self._before: ModelStore | None = None  # what `load` replaced, until its default is unloaded
+        self._lock = threading.Lock()
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """How this machine runs the networks, for people."""
+        return self._runner.notes
+
+    @property
+    def counts(self) -> RunnerCounts:
+        """What the runner has counted since it was opened."""
+        return self._runner.counts
+
+    def run(self, job: Job) -> CompressResult | RestoreResult:
+        """Do a job, whichever kind it is."""
+        if isinstance(job.options, CompressOptions):
+            return self.compress(job.data, job.options, deadline=job.deadline)
+        return self.restore(job.data, job.options, deadline=job.deadline)
+
+    def compress(
+        self, data: bytes, options: CompressOptions | None = None, *, deadline: float | None = None
+    ) -> CompressResult:
+        """An image file to a stream. Raises the errors of `virtual_codec.errors.BadInput`, or `DeadlineExceeded`."""
+        options = options or CompressOptions()
+        stopwatch = Stopwatch()
+        model = self._model_for(options)
+        with stopwatch.stage("decode"):
+            pixels = images.decode(data, limits=self._limits, background=options.background)
+        height, width = pixels.shape[:2]
+        if options.min_ms_ssim is not None and min(height, width) < _SMALLEST_MS_SSIM_SIDE:
+            raise BadOption(
+                f"min_ms_ssim needs sides of at least {_SMALLEST_MS_SSIM_SIDE} pixels, got {width}x{height}"
+            )
+        codec = CODECS[options.codec]
+        effort = EFFORTS[options.effort]
+        grey_as_colour = is_neutral(pixels)
+        if grey_as_colour:
+            pixels = pixels[..., 0].copy()
+        trials = Trials(pixels, model, codec, deadline=deadline, stopwatch=stopwatch, passes=effort.passes)
+        find = at_target if options.target else at_quality
+        best = find(trials, model.operating, options)
+        with stopwatch.stage("encode"):
+            is_final = options.max_bytes is not None or options.max_bpp is not None  # a size is that of the last bytes
+            coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
+            stream = bitstream.insert(coded, replace(best.header, grey_as_colour=grey_as_colour))
+        check_deadline(deadline)
+        quality = options.quality or DEFAULT_QUALITY
+        return CompressResult(
+            stream=stream,
+            media_type=codec.media_type,
+            model=model.manifest.id,
+            scale=best.mode.scale,
+            width=width,
+            height=height,
+            quality=model.operating.nearest_quality(best.mode, best.step) if options.target else quality,
+            psnr_db=best.psnr_db if options.target else None,
+            ms_ssim=ms_ssim(best.restored, pixels) if options.min_ms_ssim is not None else None,
+            stages_s=stopwatch.stages_s,
+        )
+
+    def restore(
+        self, data: bytes, options: RestoreOptions | None = None, *, deadline: float | None = None
+    ) -> RestoreResult:
+        """A stream of ours, or any other JPEG, to an image file. Raises as `compress` does."""
+        options = options or RestoreOptions()
+        stopwatch = Stopwatch()
+        found = images.sniff(data)
+        if found != "jpeg":
+            raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
+        header = bitstream.find(data, max_segments=self._limits.max_segments)
+        if header is None:
+            model, scale = self._model(options.model or self._store.default.id), 1
+            restored = restored_foreign(data, model, self._limits, deadline, stopwatch)
+        else:
+            model, scale = self._model_of_stream(header), header.scale
+            restored = restored_own(data, header, model, self._limits, deadline, stopwatch)
+        check_deadline(deadline)
+        with stopwatch.stage("encode"):
+            image = images.encode(restored, options.output)
+        height, width = restored.shape[:2]
+        return RestoreResult(
+            image=image,
+            media_type=images.MEDIA_TYPES[options.output],
+            model=model.manifest.id,
+            scale=scale,
+            width=width,
+            height=height,
+            rate_bpp=8 * len(data) / (width * height),
+            stages_s=stopwatch.stages_s,
+        )
+
+    def close(self) -> None:
+        """End its runner, after the tiles that run; jobs in other threads are abandoned at their next tile."""
+        self._runner.close()
+
+    def load(self, model: str) -> None:
+        """Read the store anew and make a model the default, beside whatever runs: loaded, warm and proven.
+
+        `model` is a name or id. Raises `BadModel` or `ModelNotFound`, and then nothing has changed.
+        """
+        store = ModelStore(self._store.root, default=model, tolerant=True)
+        beside = VirtualCodec(store, self._runner, limits=self._limits, max_effort=self._max_effort)
+        beside.warm()
+        manifests = {manifest.id: manifest for manifest in store.models()}
+        with self._lock:
+            # One whose folder has gone stays, for the jobs that were promised it.
+            kept = {key: it for key, it in self._models.items() if manifests.get(key, it.manifest) == it.manifest}
+            self._before, self._store, self._models = self._store, store, kept | beside._models
+
+    def unload(self, model: str) -> None:
+        """Forget the model of that id until a job asks for it again. Jobs that have it go on.
+
+        The default is forgotten too while the one before it is not: then that is the default again, as it was.
+        """
+        with self._lock:
+            if self._before is not None and self._before.default.id == model:
+                self._before = None
+            if self._before is not None and self._store.default.id == model:
+                self._store, self._before = self._before, None
+            if self._store.default.id != model:
+                self._models.pop(model, None)
+
+    def warm(self) -> None:
+        """Load the default model, let it do whole jobs and keep its promise: the first request waits for nothing.
+
+        Raises `BadModel` for a model that should serve nobody.
+        """
+        model = self._model(self._store.default.id)
+        model.warm()
+        prove(model)
+        ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+        colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
+        effort = min(5, self._max_effort)  # from 5 on gradients are computed, too
+        for scale in model.manifest.scales:
+            options = CompressOptions(effort=effort, scale=scale)
+            self.restore(self.compress(colour, options).stream)
+
+    def _model_for(self, options: CompressOptions) -> LoadedModel:
+        if options.effort > self._max_effort:
+            raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
+        if options.codec not in CODECS:
+            raise BadOption(f"codec must be one of {', '.join(sorted(CODECS))}, got {options.codec[:40]!r}")
+        model = self._model(options.model or self._store.default.id)
+        manifest = model.manifest
+        if manifest.retired:
+            raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")
+        if options.codec not in manifest.codecs:
+            raise BadOption(f"model {manifest.name} works with {', '.join(manifest.codecs)}, not {options.codec}")
+        return model
+
+    def _model_of_stream(self, header: bitstream.StreamHeader) -> LoadedModel:
+        try:
+            return self._model(header.model)
+        except ModelNotFound as error:
+            raise UnknownStreamModel(f"the stream was made by a model this store lacks: {error.detail}") from error
+
+    def _model(self, name_or_id: str) -> LoadedModel:
+        with self._lock:
+            if name_or_id in self._models:
+                return self._models[name_or_id]
+            manifest = self._store.get(name_or_id)
+            if manifest.id not in self._models:
+                self._models[manifest.id] = LoadedModel(self._store, manifest, self._runner)
+            return self._models[manifest.id]

@@ -1,0 +1,152 @@
+"""A model ready to work: its networks on a runner, and the plain filters they are measured against."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import Final, TypeVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from virtual_codec.bitstream import JpegLayout
+from virtual_codec.codec.operating import OperatingTable
+from virtual_codec.networks.condition import condition
+from virtual_codec.runner import Network, Runner, run_error_gradient, run_network, run_network_to_bytes
+from virtual_codec.store import Manifest, ModelStore
+
+_DESCRIPTION: Final = "description-{}"
+_POSTPROCESS: Final = "postprocess-{}"
+
+Sample = TypeVar("Sample", np.uint8, np.float32)
+
+
+@final
+class LoadedModel:
+    """One model's networks, loaded when first needed. Safe to use from several threads."""
+
+    def __init__(self, store: ModelStore, manifest: Manifest, runner: Runner) -> None:
+        self.manifest = manifest
+        self._store = store
+        self._runner = runner
+        self._networks: dict[str, Network] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def operating(self) -> OperatingTable:
+        """What its qualities stand for. Raises `BadModel` when its manifest does not tell."""
+        return OperatingTable(self.manifest.tables)
+
+    def describe(
+        self, pixels: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]
+    ) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """The description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
+
+        h = ceil(H / scale); `vector` is the condition of the stream to come. A colour image without colour may
+        get some: give it as a grey one.
+        """
+        key = _DESCRIPTION.format(scale)
+        if key not in self.manifest.networks:
+            return plain_description(pixels, scale)
+        network = self._network(key)
+        described = self._described(as_colour(pixels), scale, network, vector)
+        return described if pixels.ndim == 3 else described.mean(axis=2)
+
+    def restore(self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The post-processed image, `scale` times as large: [h, w, 3] or [h, w] -> the same kind.
+
+        A colour picture without colour gets none.
+        """
+        if is_neutral(decoded):
+            return as_colour(self.restore(decoded[..., 0], scale, vector))
+        network = self._network(_POSTPROCESS.format(scale))
+        height, width = decoded.shape[:2]
+        padded = as_colour(_padded(decoded, network.multiple))
+        restored = run_network_to_bytes(self._runner, network, padded, vector)[: height * scale, : width * scale]
+        if decoded.ndim == 3:
+            return restored
+        grey: NDArray[np.uint8] = np.rint(restored.mean(axis=2, dtype=np.float32)).astype(np.uint8)
+        return grey
+
+    def error_gradient(
+        self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32], image: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """The derivative of the restored image's squared error, summed over its samples (0 to 255), by `decoded`."""
+        network = self._network(_POSTPROCESS.format(scale))
+        height, width = decoded.shape[:2]
+        padded = as_colour(_padded(decoded, network.multiple))
+        wanted = as_colour(_filled(image, padded.shape[0] * scale, padded.shape[1] * scale))
+        gradient = run_error_gradient(self._runner, network, padded, vector, wanted)[:height, :width]
+        return gradient if decoded.ndim == 3 else np.ascontiguousarray(gradient.sum(axis=2))
+
+    def warm(self) -> None:
+        """Load everything now, so that the first request waits for nothing."""
+        for key in self.manifest.networks:
+            if not (self.manifest.retired and key.startswith("description")):
+                self._network(key)
+
+    def _described(
+        self, pixels: NDArray[np.uint8], scale: int, network: Network, vector: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        height, width = (-(-side // scale) for side in pixels.shape[:2])
+        whole = run_network(self._runner, network, _padded(pixels, network.multiple), vector)
+        described = np.ascontiguousarray(whole[:height, :width])
+        np.clip(described, 0, 255, out=described)
+        return described
+
+    def _network(self, key: str) -> Network:
+        with self._lock:
+            if key not in self._networks:
+                self._networks[key] = self._runner.prepare(self._store, self.manifest, key)
+            return self._networks[key]
+
+
+def plain_restore(decoded: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The frozen plain filter of stream version 1: Pillow's bicubic. [h, w(, 3)] -> [scale*h, scale*w(, 3)]."""
+    if scale == 1:
+        return decoded
+    size = (decoded.shape[1] * scale, decoded.shape[0] * scale)
+    return np.asarray(Image.fromarray(decoded).resize(size, Image.Resampling.BICUBIC))
+
+
+def plain_description(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The description of a model without a description network: Lanczos at 1/scale size."""
+    if scale == 1:
+        return pixels
+    padded = _padded(pixels, scale)
+    size = (padded.shape[1] // scale, padded.shape[0] // scale)
+    return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.LANCZOS))
+
+
+def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
+    """What the networks are told of a stream."""
+    return condition(layout.tables[:3], subsampled=len(set(layout.sampling)) > 1, own=own)
+
+
+def is_neutral(pixels: NDArray[np.uint8]) -> bool:
+    """Whether this is a colour picture ([h, w, 3]) without colour: its channels are equal everywhere."""
+    return pixels.ndim == 3 and _has_equal_channels(pixels[::16, ::16]) and _has_equal_channels(pixels)
+
+
+def as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
+    """Three equal channels of a grey picture: [h, w] -> [h, w, 3]; a colour picture as it is."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def _has_equal_channels(pixels: NDArray[np.uint8]) -> bool:
+    return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in (1, 2))
+
+
+def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
+    """Edges replicated below and to the right, to multiples."""
+    below, right = (-side % multiple for side in pixels.shape[:2])
+    if not (below or right):
+        return pixels
+    return np.pad(pixels, [(0, below), (0, right), (0, 0)][: pixels.ndim], mode="edge")
+
+
+def _filled(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Edges replicated below and to the right, to a size."""
+    missing = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)]
+    return np.pad(pixels, missing[: pixels.ndim], mode="edge")

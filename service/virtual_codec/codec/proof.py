@@ -1,0 +1,79 @@
+"""The golden picture: what a model has to do with it before anybody is served by that model."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtual_codec import bitstream
+from virtual_codec.codec.model import LoadedModel, condition_of, plain_restore
+from virtual_codec.codec.operating import MODES
+from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codecs import CODECS
+from virtual_codec.errors import BadModel
+from virtual_codec.metrics import psnr
+
+TABLE: Final = "golden"
+
+_STEP: Final = 30.0  # of full-size modes: coarse enough that every network has much to mend
+_HEIGHT, _WIDTH = 96, 128
+
+# Machines differ by their arithmetic (bfloat16, vector widths) in hundredths of a decibel on this picture.
+_TOLERANCE_DB: Final = 0.5
+# Without a table nothing is expected but that the picture can be recognised; weights that were mixed up, and broken
+# devices, end 10 dB and more below the plain filter.
+_MUCH_WORSE_DB: Final = 8.0
+
+
+def golden_picture() -> NDArray[np.uint8]:
+    """Colour fields, edges, a disc and a fine texture: [96, 128, 3], the same for ever."""
+    y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH]
+    edges = 50 * ((x + 2 * y) // 24 % 2) - 25
+    disc = 70 * ((x - 84) ** 2 + (y - 40) ** 2 < 26**2)
+    texture = 14 * np.sin(1.1 * x) * np.sin(0.7 * y) * (x < 48)
+    waves = ((23, 17, 0, 1.0, 0.8), (29, 21, 1, 0.6, -0.5), (19, 31, 2, -0.4, 0.3))
+    planes = [
+        128 + 60 * np.sin(x / across + phase) * np.cos(y / down) + edges * edge + disc * inside + texture
+        for across, down, phase, edge, inside in waves
+    ]
+    picture: NDArray[np.uint8] = np.clip(np.rint(np.stack(planes, axis=2)), 0, 255).astype(np.uint8)
+    return picture
+
+
+def measure(model: LoadedModel) -> dict[str, tuple[float, float]]:
+    """PSNR (RGB, dB) of the golden picture post-processed, and enlarged plainly, by mode of the model."""
+    picture = golden_picture()
+    codec = CODECS["jpeg"]
+    trials = Trials(picture, model, codec, deadline=None, stopwatch=Stopwatch())
+    found = {}
+    for mode in MODES:
+        if mode.scale not in model.manifest.scales:
+            continue
+        coded = trials.encode(mode, trials.settings(mode, _STEP / mode.scale))
+        decoded = codec.decode(coded)
+        restored = model.restore(decoded, mode.scale, condition_of(bitstream.layout(coded), own=True))
+        plain = plain_restore(decoded, mode.scale)
+        found[mode.name] = (psnr(restored[:_HEIGHT, :_WIDTH], picture), psnr(plain[:_HEIGHT, :_WIDTH], picture))
+    return found
+
+
+def expected(model: LoadedModel) -> list[float]:
+    """What a manifest's table `golden` says of the model that was measured: PSNR in dB, by mode in order of `MODES`."""
+    return [round(restored, 3) for restored, _ in measure(model).values()]
+
+
+def prove(model: LoadedModel) -> None:
+    """Raise `BadModel` unless the golden picture comes back as well as the manifest promises."""
+    found = measure(model)
+    table = model.manifest.tables.get(TABLE)
+    if table is not None and len(table) != len(found):
+        raise BadModel(f"the manifest's table {TABLE!r} must have {len(found)} numbers, one for each mode")
+    promises = table or [plain + _TOLERANCE_DB - _MUCH_WORSE_DB for _, plain in found.values()]
+    for (mode, (restored, _)), promise in zip(found.items(), promises, strict=True):
+        if not restored >= promise - _TOLERANCE_DB:
+            raise BadModel(
+                f"model {model.manifest.name}: its golden picture comes back with {restored:.1f} dB in mode {mode}, "
+                f"and {promise:.1f} were to be expected"
+            )

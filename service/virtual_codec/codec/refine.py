@@ -1,0 +1,123 @@
+"""Around a good trial: other settings of the encoder, and a description moved down the gradient of its cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from virtual_codec.codec.effort import Effort
+from virtual_codec.codec.model import as_colour
+from virtual_codec.codec.trial import Trial, Trials
+from virtual_codec.codecs import JpegSettings, quantisation_tables
+from virtual_codec.networks.differentiable import smooth_jpeg
+
+# A finer table with a stricter trellis and the reverse, and more or fewer bits for chroma and for high frequencies.
+_NEIGHBOURS: Final[tuple[dict[str, float], ...]] = (
+    {"step": 0.9, "trellis": 1.35},
+    {"step": 1.11, "trellis": 0.75},
+    {"chroma_ratio": 0.85},
+    {"chroma_ratio": 1.18},
+    {"luma_exponent": 2.0},
+    {"masking": 0.5},
+)
+
+_RATE_WEIGHT: Final = (
+    1.3  # the smooth rate misses what the trellis zeroes; 1.3 measured better than 1 and as good as 1.5
+)
+_MEMORY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
+_USUAL_STEP: Final = 40.0  # finer tables want shorter strides
+_BAND: Final = 256  # rows
+_WINDOW: Final = 2048  # columns whose codec is differentiated at once, in 150 MB
+
+
+def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
+    """Settings near the given ones, each moved in one way."""
+    for factors in _NEIGHBOURS:
+        yield replace(settings, **{name: getattr(settings, name) * factor for name, factor in factors.items()})
+
+
+def descended(trials: Trials, trial: Trial, worth: float, effort: Effort, *, polish: bool = False) -> Iterator[Trial]:
+    """Trials of descriptions that each go a stride further down the gradient of squared error plus bits at `worth`.
+
+    Forward is the real codec, backward a smooth model of it. Every round costs about three restores. Not every trial is
+    better than the one before: choose among them. An image that is shown as decoded has no gradient to follow.
+    """
+    mode, settings = trial.mode, trial.settings
+    description = trials.describe(mode, settings).astype(np.float32)
+    mean, square = np.zeros_like(description), 0.0
+    stride = effort.stride * min(1.0, (settings.step * mode.scale / _USUAL_STEP) ** 0.5)
+    for step in range(1, effort.rounds + 1):
+        if trial.header.show_decoded:
+            return
+        gradient = trials.error_gradient(mode, settings, trials.decode(trial.coded))
+        gradient /= 3
+        _through_codec(trials, description, gradient, settings, worth * 8 * trial.size_bytes * _RATE_WEIGHT)
+        square += (1 - _MEMORY[1]) * (_mean_square(gradient) - square)
+        gradient -= mean
+        gradient *= 1 - _MEMORY[0]
+        mean += gradient
+        typical = (square / (1 - _MEMORY[1] ** step)) ** 0.5 * (1 - _MEMORY[0] ** step)
+        np.multiply(mean, stride / max(typical, 1e-12), out=gradient)
+        description -= gradient
+        del gradient  # 600 MB of the largest images, while the next stream is made
+        np.clip(description, 0, 255, out=description)
+        trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
+        yield trial
+
+
+def _through_codec(
+    trials: Trials,
+    description: NDArray[np.float32],
+    gradient: NDArray[np.float32],
+    settings: JpegSettings,
+    bits_worth: float,
+) -> None:
+    """Take `gradient`, the derivative by the decoded picture, back to the description, in place, and add the bits'.
+
+    `bits_worth` is what all bits of the stream cost together; the smooth rate only shares it out. Done by windows,
+    whose number alone grows with the picture.
+    """
+    height, width = description.shape[:2]
+    tables = torch.from_numpy(np.stack(quantisation_tables(settings))).float()[None]
+    by_rate = np.empty_like(gradient)
+    total_rate = 0.0
+    for top in range(0, height, _BAND):
+        for left in range(0, width, _WINDOW):
+            window = (slice(top, top + _BAND), slice(left, left + _WINDOW))
+            with trials.stage("device"), torch.enable_grad():
+                levels = (_whole(description[window]) / 255).requires_grad_()
+                decoded, rate = smooth_jpeg(levels, tables, subsampled=settings.subsampling == "420")
+                error = (decoded * _whole(gradient[window])).sum()
+                (error_share,) = torch.autograd.grad(error, levels, retain_graph=True)
+                (rate_share,) = torch.autograd.grad(rate.sum(), levels)
+            total_rate += rate.sum().item()
+            gradient[window] = _like(error_share, gradient[window])
+            by_rate[window] = _like(rate_share, by_rate[window])
+    by_rate *= bits_worth / max(total_rate, 1.0) / 255
+    gradient += by_rate
+
+
+def _mean_square(values: NDArray[np.float32]) -> float:
+    return sum(float(np.square(values[top : top + _BAND]).sum()) for top in range(0, len(values), _BAND)) / values.size
+
+
+def _whole(window: NDArray[np.float32]) -> Tensor:
+    """[h, w, 3] or [h, w] -> [1, 3, H, W], edges replicated to whole MCUs.
+
+    Grey becomes three equal channels; a derivative's parts add up to the grey one's.
+    """
+    padding = [(0, -window.shape[0] % 16), (0, -window.shape[1] % 16), (0, 0)]
+    padded = np.pad(window, padding[: window.ndim], mode="edge")
+    return torch.from_numpy(as_colour(padded)).permute(2, 0, 1)[None]
+
+
+def _like(derivative: Tensor, window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[1, 3, H, W] -> as large as the window; summed where that is grey."""
+    kept: NDArray[np.float32] = derivative[0].permute(1, 2, 0).numpy()[: window.shape[0], : window.shape[1]]
+    return kept if window.ndim == 3 else kept.sum(axis=2)

@@ -1,0 +1,73 @@
+"""From a JPEG to the restored picture: a stream of ours at the image's size, anybody else's JPEG at its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtual_codec import bitstream, images
+from virtual_codec.codec import foreign
+from virtual_codec.codec.model import LoadedModel, as_colour, condition_of, plain_restore
+from virtual_codec.codec.trial import Stopwatch
+from virtual_codec.errors import BadStream, TooManyPixels
+from virtual_codec.images import ImageLimits
+from virtual_codec.jobs import check_deadline
+
+
+def restored_own(
+    data: bytes,
+    header: bitstream.StreamHeader,
+    model: LoadedModel,
+    limits: ImageLimits,
+    deadline: float | None,
+    stopwatch: Stopwatch,
+) -> NDArray[np.uint8]:
+    """The image that a stream of ours was made of, [H, W, 3] or [H, W].
+
+    Raises `BadStream` when the header does not belong to the picture, `TooManyPixels`, `DeadlineExceeded`, and what
+    decoding raises.
+    """
+    with stopwatch.stage("decode"):
+        layout = _layout(data, limits)
+        width = header.scale * (layout.width - 1) + header.width_remainder
+        height = header.scale * (layout.height - 1) + header.height_remainder
+        if width * height > limits.max_pixels:
+            raise TooManyPixels(
+                f"the stream restores to {width}x{height} pixels; at most {limits.max_pixels} are made",
+                limit=limits.max_pixels,
+                actual=width * height,
+            )
+        has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
+        if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
+            raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
+        decoded = images.decode_as_coded(data, limits=limits)
+    check_deadline(deadline)
+    with stopwatch.stage("device"):
+        if header.show_decoded:
+            restored = plain_restore(decoded, header.scale)
+        else:
+            restored = model.restore(decoded, header.scale, condition_of(layout, own=True))
+    restored = restored[:height, :width]
+    return as_colour(restored) if header.grey_as_colour else restored
+
+
+def restored_foreign(
+    data: bytes, model: LoadedModel, limits: ImageLimits, deadline: float | None, stopwatch: Stopwatch
+) -> NDArray[np.uint8]:
+    """Somebody else's JPEG without its artefacts, upright, [H, W, 3] or [H, W]; as it is where nothing can be done.
+
+    Raises `DeadlineExceeded`, and what decoding raises.
+    """
+    with stopwatch.stage("decode"):
+        decoded = images.decode(data, limits=limits)
+        layout = _layout(data, limits)
+        if not foreign.can_restore(layout):
+            return decoded
+        correction = foreign.earlier_luma(data, layout, limits)
+    check_deadline(deadline)
+    with stopwatch.stage("device"):
+        return foreign.restore(model, decoded, layout, correction)
+
+
+def _layout(stream: bytes, limits: ImageLimits) -> bitstream.JpegLayout:
+    return bitstream.layout(stream, max_scans=limits.max_scans, max_segments=limits.max_segments)

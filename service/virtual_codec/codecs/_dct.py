@@ -1,0 +1,169 @@
+"""From pixels to DCT coefficients, block by block in the order they are coded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtual_codec.codecs._compiled import compiled
+from virtual_codec.codecs._tables import ZIGZAG
+
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
+
+# Rows are the orthonormal DCT's basis functions, so squared errors of coefficients are those of samples.
+_BASIS: NDArray[np.float32] = np.array(
+    [[np.cos((2 * n + 1) * k * np.pi / 16) * (np.sqrt(0.125) if k == 0 else 0.5) for n in range(8)] for k in range(8)],
+    np.float32,
+)
+_BASIS_T: NDArray[np.float32] = np.ascontiguousarray(_BASIS.T)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """An image as coefficients.
+
+    `components` holds one [blocks, 64] array per component: blocks in coding order, coefficients in zig-zag
+    order, orthonormal, level-shifted. An MCU takes `luma_per_mcu` blocks (1 or 4) of the first component and
+    one of each other. `is_padding` marks the luma blocks that lie wholly outside the image.
+    """
+
+    width: int
+    height: int
+    luma_per_mcu: int
+    components: tuple[NDArray[np.float32], ...]
+    is_padding: NDArray[np.bool_]
+
+
+def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
+    """Transform [h, w, 3] RGB or [h, w] grey samples, 0 to 255; edges are replicated to whole MCUs."""
+    height, width = pixels.shape[:2]
+    samples: NDArray[Any] = np.ascontiguousarray(pixels)
+    if pixels.ndim == 2:
+        grey = np.empty((_up(height, 8), _up(width, 8)), np.float32)
+        _fill_grey(samples, grey)
+        blocks = _transformed(grey, 1)
+        return Blocks(
+            width=width,
+            height=height,
+            luma_per_mcu=1,
+            components=(blocks,),
+            is_padding=np.zeros(len(blocks), np.bool_),
+        )
+    side = 2 if halve_chroma else 1
+    luma = np.empty((_up(height, 8 * side), _up(width, 8 * side)), np.float32)
+    blue = np.empty((luma.shape[0] // side, luma.shape[1] // side), np.float32)
+    red = np.empty_like(blue)
+    _fill_colour(samples, side, luma, blue, red)
+    components = (_transformed(luma, side), _transformed(blue, 1), _transformed(red, 1))
+    is_padding = np.zeros(len(components[0]), np.bool_)
+    if halve_chroma:
+        _mark_padding(-(-height // 8), -(-width // 8), luma.shape[1] // 16, is_padding)
+    return Blocks(width=width, height=height, luma_per_mcu=side * side, components=components, is_padding=is_padding)
+
+
+def samples_of(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The samples of coefficients, without the level shift: [blocks, 64] zig-zag -> [blocks, 8, 8]."""
+    natural = np.empty_like(blocks)
+    natural[:, ZIGZAG] = blocks
+    return np.asarray(_BASIS_T @ natural.reshape(-1, 8, 8) @ _BASIS, np.float32)
+
+
+def _up(length: int, unit: int) -> int:
+    return -(-length // unit) * unit
+
+
+def _transformed(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    blocks = np.empty((plane.size // 64, 64), np.float32)
+    _transform(plane, side, blocks)
+    return blocks
+
+
+@compiled
+def _fill_grey(pixels: Pixels, plane: NDArray[np.float32]) -> None:
+    height, width = pixels.shape
+    for y in range(plane.shape[0]):
+        row = pixels[min(y, height - 1)]
+        for x in range(width):
+            plane[y, x] = np.float32(row[x]) - np.float32(128)
+        for x in range(width, plane.shape[1]):
+            plane[y, x] = plane[y, width - 1]
+
+
+@compiled
+def _fill_colour(
+    pixels: Pixels,
+    side: int,
+    luma: NDArray[np.float32],
+    blue: NDArray[np.float32],
+    red: NDArray[np.float32],
+) -> None:
+    """JFIF's full-range BT.601, unrounded; chroma is the mean of side x side pixels: libjpeg's sites."""
+    height, width, _ = pixels.shape
+    for y in range(luma.shape[0]):
+        row = pixels[min(y, height - 1)]
+        for x in range(width):
+            r, g, b = np.float32(row[x, 0]), np.float32(row[x, 1]), np.float32(row[x, 2])
+            luma[y, x] = np.float32(0.299) * r + np.float32(0.587) * g + np.float32(0.114) * b - np.float32(128)
+        for x in range(width, luma.shape[1]):
+            luma[y, x] = luma[y, width - 1]
+    weight = np.float32(1 / (side * side))
+    whole = width // side
+    for y in range(blue.shape[0]):
+        first = pixels[min(y * side, height - 1)]
+        second = pixels[min(y * side + side - 1, height - 1)]
+        for x in range(blue.shape[1]):
+            left = min(x * side, width - 1)
+            if side == 1 or x >= whole:
+                r = np.float32(first[left, 0]) + np.float32(second[left, 0])
+                g = np.float32(first[left, 1]) + np.float32(second[left, 1])
+                b = np.float32(first[left, 2]) + np.float32(second[left, 2])
+                scale = np.float32(0.5)
+            else:
+                right = left + 1
+                r = np.float32(first[left, 0]) + np.float32(first[right, 0])
+                r += np.float32(second[left, 0]) + np.float32(second[right, 0])
+                g = np.float32(first[left, 1]) + np.float32(first[right, 1])
+                g += np.float32(second[left, 1]) + np.float32(second[right, 1])
+                b = np.float32(first[left, 2]) + np.float32(first[right, 2])
+                b += np.float32(second[left, 2]) + np.float32(second[right, 2])
+                scale = weight
+            blue[y, x] = scale * (np.float32(-0.168735892) * r - np.float32(0.331264108) * g + np.float32(0.5) * b)
+            red[y, x] = scale * (np.float32(0.5) * r - np.float32(0.418687589) * g - np.float32(0.081312411) * b)
+
+
+@compiled
+def _transform(plane: NDArray[np.float32], side: int, blocks: NDArray[np.float32]) -> None:
+    """Forward DCT of each 8x8 block; MCUs are side x side blocks."""
+    columns = np.empty((8, 8), np.float32)
+    natural = np.empty(64, np.float32)
+    block = 0
+    for mcu_y in range(0, plane.shape[0], 8 * side):
+        for mcu_x in range(0, plane.shape[1], 8 * side):
+            for top in range(mcu_y, mcu_y + 8 * side, 8):
+                for left in range(mcu_x, mcu_x + 8 * side, 8):
+                    for k in range(8):
+                        for x in range(8):
+                            columns[k, x] = _BASIS[k, 0] * plane[top, left + x]
+                        for n in range(1, 8):
+                            for x in range(8):
+                                columns[k, x] += _BASIS[k, n] * plane[top + n, left + x]
+                    for k in range(8):
+                        for m in range(8):
+                            natural[8 * k + m] = columns[k, 0] * _BASIS_T[0, m]
+                        for x in range(1, 8):
+                            for m in range(8):
+                                natural[8 * k + m] += columns[k, x] * _BASIS_T[x, m]
+                    for i in range(64):
+                        blocks[block, i] = natural[ZIGZAG[i]]
+                    block += 1
+
+
+@compiled
+def _mark_padding(rows: int, columns: int, mcus_across: int, is_padding: NDArray[np.bool_]) -> None:
+    for block in range(len(is_padding)):
+        mcu, part = block // 4, block % 4
+        y, x = 2 * (mcu // mcus_across) + part // 2, 2 * (mcu % mcus_across) + part % 2
+        is_padding[block] = y >= rows or x >= columns

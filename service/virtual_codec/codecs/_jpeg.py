@@ -1,0 +1,187 @@
+"""A JPEG encoder whose quantiser knows what a bit is worth; decoding is libjpeg's."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of
+from virtual_codec.codecs._entropy import counts_ac, counts_dc, file_of
+from virtual_codec.codecs._huffman import price
+from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ZIGZAG, scaled_table
+from virtual_codec.codecs._trellis import block_weights, quantise_ac, quantise_dc, round_blocks
+from virtual_codec.errors import UndecodableImage
+
+LONGEST_SIDE = 65_500  # libjpeg's, below the format's own 65,535
+
+DEFAULT_TRELLIS = 0.05
+DEFAULT_LUMA_EXPONENT = 0.15
+DEFAULT_LUMA_DC = 0.87
+DEFAULT_CHROMA_EXPONENT = 0.4
+DEFAULT_CHROMA_RATIO = 1.07
+DEFAULT_CHROMA_TRELLIS = 0.5
+DEFAULT_MASKING = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegSettings:
+    """How strongly to quantise, and how.
+
+    `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, luma's with its DC entry
+    times `luma_dc`, chroma's with a mean of `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of
+    squared error in luma and `chroma_trellis` times that in chroma; 0 rounds to the nearest level. `masking` moves
+    bits from busy blocks to calm ones: an error counts by its block's energy to the power `-masking`. `passes` is how
+    often the quantiser runs, each time on the symbol statistics of the time before.
+    """
+
+    step: float
+    trellis: float = DEFAULT_TRELLIS
+    subsampling: Literal["420", "444"] = "420"
+    luma_exponent: float = DEFAULT_LUMA_EXPONENT
+    luma_dc: float = DEFAULT_LUMA_DC
+    chroma_exponent: float = DEFAULT_CHROMA_EXPONENT
+    chroma_ratio: float = DEFAULT_CHROMA_RATIO
+    chroma_trellis: float = DEFAULT_CHROMA_TRELLIS
+    masking: float = DEFAULT_MASKING
+    passes: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("step", "luma_dc", "chroma_ratio"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        for name in ("trellis", "chroma_trellis", "masking"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0 and finite, got {getattr(self, name)}")
+        if self.subsampling not in ("420", "444"):
+            raise ValueError(f"subsampling must be 420 or 444, got {self.subsampling!r}")
+        if self.passes < 1:
+            raise ValueError(f"passes must be at least 1, got {self.passes}")
+
+
+def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Luma's and chroma's tables ([8, 8], natural order, 1 to 255)."""
+    return (
+        scaled_table(ANNEX_K_LUMA, settings.luma_exponent, settings.step, settings.luma_dc),
+        scaled_table(ANNEX_K_CHROMA, settings.chroma_exponent, settings.step * settings.chroma_ratio),
+    )
+
+
+def encode(pixels: Pixels, settings: JpegSettings) -> bytes:
+    """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG; `polish` may shorten it.
+
+    Floats are taken unrounded. The same pixels give the same bytes on one machine.
+    """
+    return encode_blocks(analyse(pixels, settings.subsampling), settings)
+
+
+def analyse(pixels: Pixels, subsampling: Literal["420", "444"] = "420") -> Blocks:
+    """What `encode` computes once for all settings of one `subsampling`."""
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        raise ValueError(f"pixels must be [h, w, 3] or [h, w], got {list(pixels.shape)}")
+    if pixels.dtype not in (np.uint8, np.float32):
+        raise ValueError(f"pixels must be uint8 or float32, got {pixels.dtype}")
+    if not 1 <= min(pixels.shape[:2]) <= max(pixels.shape[:2]) <= LONGEST_SIDE:
+        raise ValueError(f"sides must be 1 to {LONGEST_SIDE}, got {list(pixels.shape[:2])}")
+    return blocks_of(pixels, halve_chroma=subsampling == "420")
+
+
+def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
+    """Code what `analyse` made; `settings.subsampling` is not looked at."""
+    tables = quantisation_tables(settings)
+    levels, last = quantised(blocks, settings)
+    return file_of(
+        width=blocks.width,
+        height=blocks.height,
+        luma_per_mcu=blocks.luma_per_mcu,
+        levels=levels,
+        last=last,
+        tables=tables[: min(2, len(levels))],
+    )
+
+
+def quantised(blocks: Blocks, settings: JpegSettings) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:
+    """The levels `encode_blocks` codes: per component [blocks, 64], and each block's last nonzero place."""
+    luma_table, chroma_table = quantisation_tables(settings)
+    bit_worth = settings.trellis * float(luma_table.mean()) ** 2
+    luma, *chroma = blocks.components
+    no_padding = np.zeros(len(chroma[0]) if chroma else 0, np.bool_)
+    luma_weight, chroma_weight = block_weights(luma, blocks.is_padding, blocks.luma_per_mcu, settings.masking)
+    results = _quantised([luma], blocks.is_padding, luma_weight, luma_table, bit_worth, settings.passes)
+    results += _quantised(
+        chroma, no_padding, chroma_weight, chroma_table, bit_worth * settings.chroma_trellis, settings.passes
+    )
+    return [levels for levels, _ in results], [last for _, last in results]
+
+
+def decode(stream: bytes) -> NDArray[np.uint8]:
+    """The picture libjpeg makes of a stream: [h, w, 3], or [h, w] if grey. Raises `UndecodableImage`."""
+    try:
+        with Image.open(io.BytesIO(stream), formats=["JPEG"]) as image:
+            return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
+        raise UndecodableImage(f"the stream is not a JPEG that libjpeg decodes: {error}") from error
+
+
+def polish(stream: bytes) -> bytes:
+    """The same picture in fewer bytes where a progressive file with the best scans has fewer; else unchanged.
+
+    Without the package mozjpeg-lossless-optimization it is always unchanged.
+    """
+    try:
+        import mozjpeg_lossless_optimization
+    except ImportError:
+        return stream
+    optimised: bytes = mozjpeg_lossless_optimization.optimize(stream)
+    if optimised[2:4] == b"\xff\xe0":  # a JFIF segment that says nothing
+        optimised = optimised[:2] + optimised[4 + int.from_bytes(optimised[4:6], "big") :]
+    return min(stream, optimised, key=len)
+
+
+@final
+class Jpeg:
+    """The JPEG of this module as a row of `CODECS`."""
+
+    name = "jpeg"
+    media_type = "image/jpeg"
+    longest_side = LONGEST_SIDE
+
+    def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
+        """See the module's `encode`."""
+        return encode(pixels, settings)
+
+    def polish(self, stream: bytes) -> bytes:
+        """See the module's `polish`."""
+        return polish(stream)
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """See the module's `decode`."""
+        return decode(stream)
+
+
+def _quantised(
+    components: Sequence[NDArray[np.float32]],
+    is_padding: NDArray[np.bool_],
+    weight_of: NDArray[np.float32],
+    table: NDArray[np.uint8],
+    bit_worth: float,
+    passes: int,
+) -> list[tuple[NDArray[np.int16], NDArray[np.int64]]]:
+    """Levels and ends of components that share their tables."""
+    steps = table.ravel()[ZIGZAG].astype(np.float32)
+    levels = [np.empty(blocks.shape, np.int16) for blocks in components]
+    last = [np.empty(len(blocks), np.int64) for blocks in components]
+    for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
+        round_blocks(blocks, steps, is_padding, 0.5, own_levels, own_last)
+    for _ in range(passes if bit_worth > 0 else 0):
+        dc_price = (price(counts_dc(levels)) * bit_worth).astype(np.float32)
+        ac_price = (price(counts_ac(levels, last)) * bit_worth).astype(np.float32)
+        for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
+            quantise_ac(blocks, steps, weight_of, ac_price, own_levels, own_last)
+            quantise_dc(blocks, float(steps[0]), weight_of, dc_price, own_levels)
+    return list(zip(levels, last, strict=True))

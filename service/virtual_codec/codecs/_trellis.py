@@ -1,0 +1,206 @@
+"""Quantisation that weighs squared error against bits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtual_codec.codecs._compiled import compiled
+from virtual_codec.codecs._huffman import bit_size
+
+_HIGHEST_AC = 1023
+_SSIM_ENERGY = 64 * (0.03 * 255) ** 2 / 2  # the block energy at which SSIM's constant C2 begins to matter
+_LOWEST_DC, _HIGHEST_DC = -1024, 1023
+
+
+def block_weights(
+    luma: NDArray[np.float32], is_padding: NDArray[np.bool_], luma_per_mcu: int, masking: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What a squared error in each luma block ([blocks]) and in each chroma block ([MCUs]) counts for.
+
+    Errors are seen less where there is more to see: the weight is the block's AC energy to the power `-masking`,
+    1 in the geometric mean over the picture and 0 for padding. A chroma block has the mean of its MCU.
+    """
+    energy = np.einsum("ij,ij->i", luma[:, 1:], luma[:, 1:]).astype(np.float64) + _SSIM_ENERGY
+    log_weight = -masking * np.log(energy)
+    inside = ~is_padding
+    weight = np.where(inside, np.exp(log_weight - log_weight[inside].mean()), 0)
+    mcus = weight.reshape(-1, luma_per_mcu).sum(axis=1) / inside.reshape(-1, luma_per_mcu).sum(axis=1)
+    return weight.astype(np.float32), mcus.astype(np.float32)
+
+
+@compiled
+def round_blocks(
+    blocks: NDArray[np.float32],
+    table: NDArray[np.float32],
+    is_padding: NDArray[np.bool_],
+    rounding: float,
+    levels: NDArray[np.int16],
+    last: NDArray[np.int64],
+) -> None:
+    """Divide by the table ([64], zig-zag) and round: 0.5 to the nearest, less for a dead zone around zero.
+
+    `levels` ([blocks, 64]) and `last` ([blocks], place of the last nonzero AC level or 0) are written.
+    """
+    inverse = np.float32(1) / table
+    offset = np.float32(rounding)
+    for block in range(len(blocks)):
+        if is_padding[block]:
+            for k in range(1, 64):
+                levels[block, k] = 0
+            levels[block, 0] = levels[block - 1, 0]
+            last[block] = 0
+            continue
+        levels[block, 0] = _clamp(int(np.rint(blocks[block, 0] * inverse[0])), _LOWEST_DC, _HIGHEST_DC)
+        end = 0
+        for k in range(1, 64):
+            value = blocks[block, k]
+            level = min(int(abs(value) * inverse[k] + offset), _HIGHEST_AC)
+            levels[block, k] = level if value > 0 else -level
+            if level:
+                end = k
+        last[block] = end
+
+
+@compiled
+def quantise_ac(
+    blocks: NDArray[np.float32],
+    table: NDArray[np.float32],
+    weight_of: NDArray[np.float32],
+    cost_of: NDArray[np.float32],
+    levels: NDArray[np.int16],
+    last: NDArray[np.int64],
+) -> None:
+    """The AC levels of least weighted squared error plus cost, per block.
+
+    `weight_of` ([blocks]) is what a squared error counts for, 0 for padding; `cost_of` ([256]) is the price of a
+    run/size symbol with its magnitude bits, in squared error. A path through the block's places is a choice of
+    places that stay nonzero; a place keeps its nearest level or takes the greatest one of the next smaller size, for
+    only a smaller size saves bits.
+    """
+    inverse = np.float32(1) / table
+    half = np.float32(0.5)
+    zero_run, end_of_block = cost_of[0xF0], cost_of[0]
+    dearest = np.float32(0)
+    for symbol in range(256):
+        dearest = max(dearest, cost_of[symbol])
+    # Dropping a coefficient saves its own code and what the next one's may lose.
+    never_dropped = 2 * dearest
+    place = np.zeros(64, np.int64)
+    level_of = np.zeros((2, 64), np.int64)
+    size_of = np.zeros(64, np.int64)
+    error_of = np.zeros((2, 64), np.float32)
+    dropped_error = np.zeros(64, np.float32)
+    best = np.zeros(64, np.float32)
+    came_from = np.zeros(64, np.int64)
+    choice = np.zeros(64, np.int64)
+    for block in range(len(blocks)):
+        for k in range(1, 64):
+            levels[block, k] = 0
+        last[block] = 0
+        weight = weight_of[block]
+        places = 0
+        for k in range(1, 64):
+            value = abs(blocks[block, k])
+            scaled = value * inverse[k] + half
+            if scaled < np.float32(1):
+                continue
+            places += 1
+            level = min(int(scaled), _HIGHEST_AC)
+            size = bit_size(level)
+            smaller = (1 << (size - 1)) - 1
+            place[places] = k
+            size_of[places] = size
+            level_of[0, places], level_of[1, places] = level, smaller
+            error_of[0, places] = weight * (value - np.float32(level) * table[k]) ** 2
+            error_of[1, places] = weight * (value - np.float32(smaller) * table[k]) ** 2
+            dropped_error[places] = weight * value * value
+        if places == 0:
+            continue
+        for i in range(1, places + 1):
+            k, size = place[i], size_of[i]
+            least, origin, pick = np.float32(np.inf), 0, 0
+            dropped = np.float32(0)
+            for j in range(i - 1, -1, -1):
+                run = k - place[j] - 1
+                symbol = ((run & 15) << 4) | size
+                path = best[j] + dropped + np.float32(run >> 4) * zero_run
+                total = path + cost_of[symbol] + error_of[0, i]
+                if total < least:
+                    least, origin, pick = total, j, 0
+                if size > 1:
+                    total = path + cost_of[symbol - 1] + error_of[1, i]
+                    if total < least:
+                        least, origin, pick = total, j, 1
+                dropped += dropped_error[j]
+                if dropped_error[j] > never_dropped:
+                    break
+            best[i], came_from[i], choice[i] = least, origin, pick
+        least, end = np.float32(np.inf), 0
+        dropped = np.float32(0)
+        for i in range(places, -1, -1):
+            total = best[i] + dropped
+            if place[i] < 63:
+                total += end_of_block
+            if total < least:
+                least, end = total, i
+            dropped += dropped_error[i]
+            if dropped_error[i] > never_dropped:
+                break
+        last[block] = place[end]
+        while end:
+            k = place[end]
+            level = level_of[choice[end], end]
+            levels[block, k] = level if blocks[block, k] > 0 else -level
+            end = came_from[end]
+
+
+@compiled
+def quantise_dc(
+    blocks: NDArray[np.float32],
+    step: float,
+    weight_of: NDArray[np.float32],
+    cost_of: NDArray[np.float32],
+    levels: NDArray[np.int16],
+) -> None:
+    """The DC levels of least weighted squared error plus cost, over all blocks of a component.
+
+    Each block takes its nearest level or one beside it; `cost_of` ([256]) is the price of a difference's size
+    with its magnitude bits, in squared error. Padding, of weight 0, goes for what is cheapest.
+    """
+    count = len(blocks)
+    centre = np.zeros(count, np.int64)
+    came_from = np.zeros((count, 3), np.int8)
+    before = np.zeros(3, np.float64)
+    after = np.zeros(3, np.float64)
+    for block in range(count):
+        if weight_of[block] == 0:
+            centre[block] = centre[max(block - 1, 0)]
+        else:
+            centre[block] = _clamp(int(np.rint(blocks[block, 0] / step)), _LOWEST_DC + 1, _HIGHEST_DC - 1)
+        for i in range(3):
+            level = centre[block] + i - 1
+            if block == 0:
+                least = float(cost_of[bit_size(level)])
+            else:
+                least = np.inf
+                for j in range(3):
+                    total = before[j] + cost_of[bit_size(level - (centre[block - 1] + j - 1))]
+                    if total < least:
+                        least = total
+                        came_from[block, i] = j
+            after[i] = least + weight_of[block] * (blocks[block, 0] - level * step) ** 2
+        for i in range(3):
+            before[i] = after[i]
+    i = 0
+    for j in range(1, 3):
+        if before[j] < before[i]:
+            i = j
+    for block in range(count - 1, -1, -1):
+        levels[block, 0] = centre[block] + i - 1
+        i = came_from[block, i]
+
+
+@compiled
+def _clamp(value: int, low: int, high: int) -> int:
+    return min(max(value, low), high)

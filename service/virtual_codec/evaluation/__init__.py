@@ -1,0 +1,30 @@
+"""Rate and distortion of the codec against standard codecs, over folders of test images.
+
+    summary = evaluate(codec, EvaluateConfig(data_dir=..., out_dir=...))
+
+writes points.csv, foreign.csv, summary.json, results.md and rate_distortion.png. A further standard codec
+is a row of `ANCHORS` in _anchors.py, a further metric a field of `Point` and a row of `METRICS`.
+"""
+
+from virtual_codec.evaluation._evaluate import (
+    EvaluateConfig,
+    Progress,
+    evaluate,
+    evaluate_foreign,
+    precompute_anchors,
+)
+from virtual_codec.evaluation._record import record
+from virtual_codec.evaluation._summary import Summary
+from virtual_codec.evaluation._sweep import TestedCodec, Variant
+
+__all__ = [
+    "EvaluateConfig",
+    "Progress",
+    "Summary",
+    "TestedCodec",
+    "Variant",
+    "evaluate",
+    "evaluate_foreign",
+    "precompute_anchors",
+    "record",
+]

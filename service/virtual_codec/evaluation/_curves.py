@@ -1,0 +1,140 @@
+"""Rate-distortion curves: one for each picture, their mean, and what one codec saves against another.
+
+METRICS  column of points.csv -> how it is named and on which scale it is interpolated
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtual_codec import metrics
+from virtual_codec.evaluation._points import Point
+from virtual_codec.metrics import Curve
+
+MIN_SHARE: Final = 0.9  # of the pictures must reach a rate for their mean to be given there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A column of points.csv. Similarities are interpolated as -10 log10(1 - x), and averaged as they are.
+
+    An optional one is left out of reports on points that lack it.
+    """
+
+    label: str
+    is_similarity: bool = False
+    is_optional: bool = False
+
+    def scaled(self, value: float) -> float:
+        """From a column's value to the scale of curves."""
+        return metrics.similarity_db(value) if self.is_similarity else value
+
+    def unscaled(self, scaled: Curve) -> Curve:
+        """From the scale of curves back to a column's values."""
+        return np.asarray(1 - 10 ** (-scaled / 10) if self.is_similarity else scaled)
+
+
+METRICS: Final = {
+    "psnr_rgb": Metric(label="PSNR RGB"),
+    "psnr_y": Metric(label="PSNR Y"),
+    "ssim": Metric(label="SSIM", is_similarity=True),
+    "ms_ssim": Metric(label="MS-SSIM", is_similarity=True),
+    "ssimulacra2": Metric(label="SSIMULACRA2", is_optional=True),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BdRate:
+    """The mean over a set's pictures of the rate difference against JPEG, in percent.
+
+    `images` took part; `without_overlap` reach no common quality with JPEG in that range, or have no curve.
+    """
+
+    set: str
+    codec: str
+    metric: str
+    low_bpp: float
+    high_bpp: float
+    percent: float | None
+    images: int
+    without_overlap: int
+
+
+def curves(points: Iterable[Point], metric: str) -> dict[str, Curve]:
+    """The curve of each image of one set and codec, [N, 2]: bits per pixel and scaled metric."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for point in points:
+        value: float | None = getattr(point, metric)
+        if value is not None:
+            found[point.image].append((point.bpp, METRICS[metric].scaled(value)))
+    return {image: metrics.rising(np.array(curve)) for image, curve in found.items()}
+
+
+def mean_curve(
+    points: Iterable[Point], metric: str, at_bpp: Sequence[float], *, continues: bool = False
+) -> list[float | None]:
+    """The mean metric over the images at each rate, or None where fewer than `MIN_SHARE` of them reach it.
+
+    It is the mean of the images that reach the rate. With `continues`, the others are taken along in parallel
+    to those from where they end, so that a drawn curve has no step where an image leaves it.
+    """
+    of_images = curves(points, metric)
+    at = np.log(np.asarray(at_bpp, dtype=np.float64))
+    if not of_images:
+        return [None] * len(at)
+    reached = np.stack([_interpolated(curve, at) for curve in of_images.values()])
+    enough = np.isfinite(reached).mean(axis=0) >= MIN_SHARE
+    values = METRICS[metric].unscaled(_continued(reached, enough) if continues else reached)
+    columns = zip(values.T, enough, strict=True)
+    return [float(np.nanmean(column)) if ok else None for column, ok in columns]
+
+
+def compare_rates(
+    anchor: Mapping[str, Curve],
+    test: Mapping[str, Curve],
+    low_bpp: float,
+    high_bpp: float,
+) -> tuple[list[float], int]:
+    """BD-rates in percent of the images that have one, and the number of those that have none."""
+    found = []
+    for image, curve in test.items():
+        try:
+            found.append(metrics.bd_rate(anchor[image], curve, low_bpp, high_bpp))
+        except metrics.NoOverlap:
+            continue
+    return found, len(test) - len(found)
+
+
+def at_rates(curve: Curve, rates_bpp: Sequence[float]) -> Curve:
+    """The scaled metric of one image's curve at some rates; NaN where it does not reach."""
+    return _interpolated(curve, np.log(np.asarray(rates_bpp, dtype=np.float64)))
+
+
+def _interpolated(curve: Curve, at_log_rate: Curve) -> Curve:
+    if len(curve) < 2:
+        return np.full(len(at_log_rate), np.nan)
+    log_rate = np.log(curve[:, 0])
+    values = metrics.pchip(log_rate, curve[:, 1], at_log_rate)
+    inside = (at_log_rate >= log_rate[0]) & (at_log_rate <= log_rate[-1])
+    return np.where(inside, values, np.nan)
+
+
+def _continued(reached: Curve, enough: NDArray[np.bool_]) -> Curve:
+    """Fill the gaps of [images, rates] at the columns that are `enough`, outward from the fullest column."""
+    filled = reached.copy()
+    columns = np.flatnonzero(enough)
+    if not len(columns):
+        return filled
+    fullest = int(columns[np.argmax(np.isfinite(reached[:, columns]).sum(axis=0))])
+    inner_to_outer = [(column - 1, column) for column in columns if column > fullest]
+    inner_to_outer += [(column + 1, column) for column in columns[::-1] if column < fullest]
+    for inner, outer in inner_to_outer:
+        step = np.nanmean(reached[:, outer] - reached[:, inner])
+        filled[:, outer] = np.where(np.isnan(reached[:, outer]), filled[:, inner] + step, reached[:, outer])
+    return filled

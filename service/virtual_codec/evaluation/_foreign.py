@@ -1,0 +1,161 @@
+"""Other people's JPEGs, restored: what it gives at each quality, in colour and in grey."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from virtual_codec import images
+from virtual_codec.crew import crew
+from virtual_codec.evaluation._pictures import Picture
+from virtual_codec.evaluation._points import Similarity, similarity
+from virtual_codec.evaluation._sweep import TestedCodec
+from virtual_codec.metrics import Pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignPoint:
+    """An ordinary JPEG and what was restored from it, both measured on the original: a row of foreign.csv.
+
+    `kind` is a key of `KINDS`. The psnr_rgb of grey pictures is that of their one channel.
+    """
+
+    set: str
+    image: str
+    kind: str
+    quality: int
+    bytes: int
+    jpeg_psnr_rgb: float
+    psnr_rgb: float
+    jpeg_psnr_y: float
+    psnr_y: float
+    jpeg_ssim: float | None
+    ssim: float | None
+    jpeg_ms_ssim: float | None
+    ms_ssim: float | None
+    restore_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignRow:
+    """The means of a set at one quality, PSNR in dB; `worse` is the share of images made worse."""
+
+    set: str
+    kind: str
+    quality: int
+    images: int
+    jpeg_psnr_rgb: float
+    psnr_rgb: float
+    jpeg_psnr_y: float
+    psnr_y: float
+    worst_gain: float
+    worse: float
+
+
+FOREIGN_COLUMNS: Final = tuple(ForeignPoint.__annotations__)
+
+KINDS: Final = {
+    "colour": "colour, 4:2:0",
+    "colour444": "colour, 4:4:4",
+    "grey": "grey",  # of colour pictures the luma from 16 to 235, as in published tables of grey LIVE1
+    "luma": "luma, full range",  # what a grey JPEG of a colour picture commonly is
+}
+
+_VIDEO_LUMA: Final = np.array([65.481, 128.553, 24.966]) / 255  # BT.601
+
+ForeignKey = tuple[str, str, str, int]
+
+
+def key_of_foreign(point: ForeignPoint) -> ForeignKey:
+    """What a point is the measurement of."""
+    return (point.set, point.image, point.kind, point.quality)
+
+
+def restore_foreign(
+    codec: TestedCodec,
+    pictures: Sequence[Picture],
+    kinds: Sequence[str],
+    qualities: Sequence[int],
+    *,
+    workers: int,
+    done: Collection[ForeignKey] = (),
+    found: Callable[[ForeignPoint], None],
+) -> None:
+    """Make, decode and restore an ordinary JPEG of every picture, kind and quality but those in `done`."""
+    with crew(workers) as threads:
+        for picture in pictures:
+            wanted = [(k, q) for k in kinds for q in qualities]
+            wanted = [(k, q) for k, q in wanted if (picture.set, picture.name, k, q) not in done]
+            pixels = picture.pixels() if wanted else np.zeros((1, 1), np.uint8)
+            if pixels.ndim == 2:
+                wanted = [(kind, quality) for kind, quality in wanted if kind == "grey"]
+            for task in [threads.submit(_measure, codec, picture, pixels, k, q) for k, q in wanted]:
+                found(task.result())
+
+
+def foreign_rows(points: Iterable[ForeignPoint]) -> list[ForeignRow]:
+    """The means over each set, kind and quality."""
+    groups: dict[tuple[str, str, int], list[ForeignPoint]] = defaultdict(list)
+    for point in points:
+        groups[point.set, point.kind, point.quality].append(point)
+    return [_row(*key, group) for key, group in groups.items()]
+
+
+def _row(set_name: str, kind: str, quality: int, points: Sequence[ForeignPoint]) -> ForeignRow:
+    gains = [point.psnr_rgb - point.jpeg_psnr_rgb for point in points]
+    return ForeignRow(
+        set=set_name,
+        kind=kind,
+        quality=quality,
+        images=len(points),
+        jpeg_psnr_rgb=float(np.mean([point.jpeg_psnr_rgb for point in points])),
+        psnr_rgb=float(np.mean([point.psnr_rgb for point in points])),
+        jpeg_psnr_y=float(np.mean([point.jpeg_psnr_y for point in points])),
+        psnr_y=float(np.mean([point.psnr_y for point in points])),
+        worst_gain=min(gains),
+        worse=sum(gain < 0 for gain in gains) / len(gains),
+    )
+
+
+def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, quality: int) -> ForeignPoint:
+    original = _of_kind(pixels, kind)
+    file = io.BytesIO()
+    Image.fromarray(original).save(
+        file, "JPEG", quality=quality, subsampling="4:4:4" if kind == "colour444" else "4:2:0"
+    )
+    stream = file.getvalue()
+    with Image.open(file) as opened:
+        before = similarity(original, np.asarray(opened))
+    start = time.perf_counter()
+    restored = codec.restore(stream)
+    restore_s = time.perf_counter() - start
+    after = similarity(original, images.decode(restored.image))
+    return ForeignPoint(
+        set=picture.set,
+        image=picture.name,
+        kind=kind,
+        quality=quality,
+        bytes=len(stream),
+        **{f"jpeg_{name}": value for name, value in _measured(before).items()},
+        **_measured(after),
+        restore_s=restore_s,
+    )
+
+
+def _measured(found: Similarity) -> dict[str, Any]:
+    return {name: value for name, value in vars(found).items() if name != "ssimulacra2"}
+
+
+def _of_kind(pixels: Pixels, kind: str) -> Pixels:
+    if kind.startswith("colour") or pixels.ndim == 2:
+        return pixels
+    if kind == "luma":
+        return np.asarray(Image.fromarray(pixels).convert("L"))
+    return np.asarray(np.rint(16 + pixels @ _VIDEO_LUMA), dtype=np.uint8)

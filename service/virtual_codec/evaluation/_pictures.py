@@ -1,0 +1,63 @@
+"""The test pictures of a folder, by set."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from virtual_codec import images
+from virtual_codec.errors import BadTrainingData, VirtualCodecError
+from virtual_codec.metrics import Pixels
+
+_SUFFIXES: Final = frozenset({".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".avif"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A test picture: the set it belongs to, its name there, and where it lies."""
+
+    set: str
+    name: str
+    path: Path
+
+    def pixels(self) -> Pixels:
+        """Decode it: [H, W, 3], or [H, W] where red, green and blue are the same everywhere.
+
+        Raises `BadTrainingData` that names a file which cannot be decoded.
+        """
+        try:
+            pixels = images.decode(self.path.read_bytes())
+        except VirtualCodecError as error:
+            raise BadTrainingData(f"{self.path}: {error}; mend the file, or take it out of the folder") from error
+        is_colour = pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
+        return pixels if is_colour or pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
+
+
+def find_pictures(data_dir: Path, *, per_set: int | None = None) -> list[Picture]:
+    """The pictures of every folder in `data_dir`, each a set, and those directly in it, a set of its name.
+
+    With `per_set` that many of each set, evenly spread. Raises `BadTrainingData` where there is none at all.
+    """
+    if not data_dir.is_dir():
+        raise BadTrainingData(f"{data_dir} is not a folder of pictures")
+    folders = [data_dir, *sorted(path for path in data_dir.iterdir() if path.is_dir())]
+    pictures = [picture for folder in folders for picture in _of_folder(folder, per_set)]
+    if not pictures:
+        raise BadTrainingData(f"no picture in {data_dir} or the folders in it; one of {', '.join(sorted(_SUFFIXES))}")
+    return pictures
+
+
+def digest(pixels: Pixels) -> str:
+    """What a picture's measurements are kept under: a hash of its shape and samples."""
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _of_folder(folder: Path, count: int | None) -> list[Picture]:
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in _SUFFIXES)
+    if count is not None and len(paths) > count:
+        paths = [paths[index * len(paths) // count] for index in range(count)]
+    return [Picture(set=folder.resolve().name, name=path.stem, path=path) for path in paths]

@@ -1,0 +1,106 @@
+"""The codec under test, over all pictures and qualities, through the interface its users have."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from PIL import Image
+
+from virtual_codec import images
+from virtual_codec.crew import crew
+from virtual_codec.evaluation._pictures import Picture
+from virtual_codec.evaluation._points import Point, similarity
+from virtual_codec.jobs import CompressOptions, CompressResult, RestoreResult
+from virtual_codec.metrics import Pixels
+
+
+class TestedCodec(Protocol):
+    """What is evaluated: the two calls of `VirtualCodec` with default restoring options."""
+
+    def compress(self, data: bytes, options: CompressOptions) -> CompressResult:
+        """Compress an image file."""
+
+    def restore(self, data: bytes) -> RestoreResult:
+        """Restore a stream, or any JPEG, to an image file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A named way to use the codec: its options without the quality, which is swept."""
+
+    name: str
+    options: CompressOptions = field(default_factory=CompressOptions)
+
+
+PointKey = tuple[str, str, str, float]
+
+
+def key_of(point: Point) -> PointKey:
+    """What a point is the measurement of."""
+    return (point.set, point.image, point.codec, point.setting)
+
+
+def sweep(
+    codec: TestedCodec,
+    pictures: Sequence[Picture],
+    variants: Sequence[Variant],
+    qualities: Sequence[int],
+    *,
+    workers: int,
+    with_ssimulacra2: bool = False,
+    done: Collection[PointKey] = (),
+    found: Callable[[Point], None],
+) -> None:
+    """Measure every variant and quality on every picture but those in `done`; hand each point to `found`."""
+    with crew(workers) as threads:  # the codec is one object, used from several threads as in the service
+        for picture in pictures:
+            wanted = [(v, q) for v in variants for q in qualities]
+            wanted = [(v, q) for v, q in wanted if (picture.set, picture.name, v.name, float(q)) not in done]
+            if not wanted:
+                continue
+            pixels = picture.pixels()
+            png = as_png(pixels)
+            tasks = [threads.submit(_measure, codec, picture, pixels, png, v, q, with_ssimulacra2) for v, q in wanted]
+            for task in tasks:
+                found(task.result())
+
+
+def as_png(pixels: Pixels) -> bytes:
+    """A PNG of exactly these samples, quickly written."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _measure(
+    codec: TestedCodec,
+    picture: Picture,
+    pixels: Pixels,
+    png: bytes,
+    variant: Variant,
+    quality: int,
+    with_ssimulacra2: bool,
+) -> Point:
+    start = time.perf_counter()
+    compressed = codec.compress(png, replace(variant.options, quality=quality))
+    compressed_at = time.perf_counter()
+    restored = codec.restore(compressed.stream)
+    restored_at = time.perf_counter()
+    return Point(
+        set=picture.set,
+        image=picture.name,
+        codec=variant.name,
+        setting=quality,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        bytes=len(compressed.stream),
+        scale=compressed.scale,
+        model=compressed.model,
+        **vars(similarity(pixels, images.decode(restored.image), with_ssimulacra2=with_ssimulacra2)),
+        compress_s=compressed_at - start,
+        restore_s=restored_at - compressed_at,
+    )

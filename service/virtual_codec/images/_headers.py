@@ -1,0 +1,99 @@
+"""BMP, WebP and AVIF: what is checked of their headers before the decoder sees them."""
+
+from __future__ import annotations
+
+from virtual_codec.errors import AnimatedImage, UndecodableImage
+from virtual_codec.images._essence import Essence
+from virtual_codec.images._limits import ImageLimits, too_many
+from virtual_codec.images._tiff import exif_orientation
+
+# Run lengths are decoded in Python: half a second a MiB, and a second for 8 million pixels of short lines.
+_MAX_RUN_LENGTH_BYTES, _MAX_RUN_LENGTH_PIXELS = 1 << 20, 8_000_000
+_WEBP_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"})
+
+
+def bmp(file: bytes, limits: ImageLimits) -> Essence:
+    """The whole BMP, after its sides and the cost of its run lengths were checked."""
+    if len(file) < 26:
+        raise UndecodableImage("the BMP is truncated")
+    is_old = _u32(file, 14) == 12
+    width, height = (_u16(file, 18), _u16(file, 20)) if is_old else (_signed(file, 18), abs(_signed(file, 22)))
+    limits.check(width, height)
+    is_large = len(file) > _MAX_RUN_LENGTH_BYTES or width * height > _MAX_RUN_LENGTH_PIXELS
+    if is_large and not is_old and _u32(file, 30) in (1, 2):
+        raise UndecodableImage("the BMP is run-length coded and large; save it uncompressed")
+    return Essence(file=file, size=(width, height))
+
+
+def webp(file: bytes, limits: ImageLimits) -> Essence:
+    """The chunks that make pixels, after the sides of the canvas were checked."""
+    size = _webp_sides(file)
+    limits.check(*size)
+    end = 8 + _u32(file, 4)
+    if end > len(file):
+        raise UndecodableImage("the WebP is truncated")
+    kept: list[bytes] = []
+    position, frames = 12, 0
+    orientation: int | None = None
+    for _ in range(limits.max_segments + 1):  # the last time finds the end
+        if position + 8 > end:
+            body = b"WEBP" + b"".join(kept)
+            riff = b"RIFF" + len(body).to_bytes(4, "little") + body
+            return Essence(file=riff, size=size, orientation=orientation or 1)
+        name, end_of_body = file[position : position + 4], position + 8 + _u32(file, position + 4)
+        if end_of_body > end:
+            raise UndecodableImage("the WebP is truncated")
+        following = end_of_body + end_of_body % 2
+        if name == b"EXIF" and orientation is None:
+            orientation = exif_orientation(file[position + 8 : end_of_body].removeprefix(b"Exif\0\0"))
+        elif name in _WEBP_CHUNKS:
+            if name == b"ICCP":
+                limits.check_profile(end_of_body - position - 8)
+            kept.append(file[position:following])
+            frames += name == b"ANMF"
+        if frames > 1:
+            raise AnimatedImage("the WebP is animated; send one frame of it", limit=1, actual=frames)
+        position = following
+    raise too_many("chunks", limits.max_segments)
+
+
+def avif(file: bytes, _: ImageLimits) -> Essence:
+    """The whole AVIF, its EXIF made unfindable: an AVIF is turned by its own boxes, whatever EXIF says."""
+    position = 0
+    while position + 8 <= len(file):
+        size = int.from_bytes(file[position : position + 4], "big")
+        if file[position + 4 : position + 8] == b"meta" and size >= 8:
+            box = file[position : position + size]
+            file = file[:position] + box.replace(b"Exif", b"free") + file[position + size :]
+            break
+        if size < 8:  # the rest of the file, or 64-bit sizes: no metadata follows that would be short
+            break
+        position += size
+    return Essence(file=file, size=None)
+
+
+def _webp_sides(file: bytes) -> tuple[int, int]:
+    if len(file) < 30:
+        raise UndecodableImage("the WebP is truncated")
+    match file[12:16]:
+        case b"VP8X":
+            return 1 + int.from_bytes(file[24:27], "little"), 1 + int.from_bytes(file[27:30], "little")
+        case b"VP8 ":
+            return _u16(file, 26) & 0x3FFF, _u16(file, 28) & 0x3FFF
+        case b"VP8L":
+            bits = _u32(file, 21)
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case _:
+            raise UndecodableImage("the WebP is damaged: it does not begin with a picture")
+
+
+def _u16(file: bytes, place: int) -> int:
+    return int.from_bytes(file[place : place + 2], "little")
+
+
+def _u32(file: bytes, place: int) -> int:
+    return int.from_bytes(file[place : place + 4], "little")
+
+
+def _signed(file: bytes, place: int) -> int:
+    return int.from_bytes(file[place : place + 4], "little", signed=True)

@@ -1,0 +1,71 @@
+"""JPEG, and the MPO of a phone, of which the first picture is read."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from virtual_codec import bitstream
+from virtual_codec.errors import UndecodableImage
+from virtual_codec.images._essence import Essence
+from virtual_codec.images._limits import ImageLimits
+from virtual_codec.images._tiff import exif_orientation
+
+_APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+_PROFILE = b"ICC_PROFILE\0"
+
+# A Huffman code has a bit at least; a block has one for DC and, where its scan is not split, one for its end.
+_LEAST_BITS_A_BLOCK = {"baseline": 2, "extended": 2, "progressive": 1}
+
+
+def essence(file: bytes, limits: ImageLimits) -> Essence:
+    """Only the segments that make pixels, before the first scan. Counts scans before any is decoded."""
+    found = bitstream.layout(file, max_scans=limits.max_scans, max_segments=limits.max_segments)
+    limits.check(found.width, found.height)
+    if found.precision != 8:
+        raise UndecodableImage(f"the JPEG has {found.precision} bits a sample; only 8 are read here")
+    _check_room(found)
+    orientation: int | None = None
+    position = 2
+    kept = [file[:2]]
+    profile_bytes = 0
+    for segment in bitstream.leading_segments(file, limits.max_segments):
+        position = segment.end
+        body = file[segment.start + 4 : segment.end]
+        if segment.marker == _APP1 and orientation is None and body.startswith(b"Exif\0\0"):
+            orientation = exif_orientation(body[6:])
+        is_metadata = _APP0 <= segment.marker <= _APP15 or segment.marker == _COM
+        if is_profile := segment.marker == _APP2 and body.startswith(_PROFILE):
+            profile_bytes += len(body) - len(_PROFILE) - 2  # two more number the pieces
+            limits.check_profile(profile_bytes)
+        if not is_metadata or segment.marker in (_APP0, _APP14) or is_profile:
+            kept.append(file[segment.start : segment.end])
+    scans = file[file.index(b"\xff\xda", position) :]
+    # Fill bytes may stand before any marker; a decoder that is fed piecemeal starts a long run of them again
+    # with every piece: 60 MB of them take it 19 s.
+    while b"\xff\xff" in scans:
+        scans = scans.replace(b"\xff\xff", b"\xff")
+    kept.append(scans)
+    return Essence(file=b"".join(kept), size=(found.width, found.height), orientation=orientation or 1)
+
+
+def check_whole(essence: Essence, _loaded: Image.Image) -> None:
+    """Raise `UndecodableImage` where a scan ends before the picture does, or scans are missing: the decoder goes on."""
+    from virtual_codec.codecs import check_scans  # compiled loops, which the API process does without
+
+    check_scans(essence.file)
+
+
+def _check_room(found: bitstream.JpegLayout) -> None:
+    """Raise `UndecodableImage` where the data is too little for its blocks, even if each took its fewest bits.
+
+    Decoders fill up what is missing with grey, and are at it for as long as if it were there.
+    """
+    widest, highest = (max(factors) for factors in zip(*found.sampling, strict=True))
+    blocks = 0
+    for across, down in found.sampling:
+        columns, rows = -(-found.width * across // widest), -(-found.height * down // highest)
+        blocks += -(-columns // 8) * -(-rows // 8)
+    if 8 * found.entropy_bytes < blocks * _LEAST_BITS_A_BLOCK.get(found.process, 0):
+        raise UndecodableImage(
+            f"the JPEG is truncated: {found.entropy_bytes} bytes cannot hold {found.width}x{found.height} pixels"
+        )

@@ -1,0 +1,36 @@
+"""What kind of file the bytes are, whatever anybody says of them."""
+
+from __future__ import annotations
+
+from virtual_codec.errors import EmptyInput, UnsupportedFormat
+
+_PREFIXES = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8": "jpeg",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"BM": "bmp",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+}
+
+
+def sniff(image: bytes) -> str:
+    """The name of the format by its first bytes: png, jpeg, webp, tiff, bmp, gif or avif.
+
+    Raises `EmptyInput` for no bytes and `UnsupportedFormat` for any other format.
+    """
+    if not image:
+        raise EmptyInput("there are no bytes; send an image")
+    for prefix, name in _PREFIXES.items():
+        if image.startswith(prefix):
+            return name
+    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
+        return "webp"
+    if image[4:8] == b"ftyp":
+        brands = image[8 : min(int.from_bytes(image[:4], "big"), 256)]
+        if any(brands[place : place + 4] in (b"avif", b"avis") for place in range(0, len(brands), 4)):
+            return "avif"
+    raise UnsupportedFormat("these are not the bytes of a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image")

@@ -1,0 +1,205 @@
+"""What came of a load: percentiles, throughput, and whether the figures can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self
+
+from virtual_codec.load._samples import Sample
+
+if TYPE_CHECKING:
+    from virtual_codec.load._run import Load
+
+SCHEMA: Final = 1
+WINDOWS: Final = 5
+_PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 100.0)
+_TOLERANCE: Final = 0.1  # of a window's throughput against the mean of all
+_LATE_S: Final = 0.010  # a dispatch that is later than this is the generator's fault, not the network's
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """The value that `percent` of them do not exceed, by nearest rank; NaN without values."""
+    ordered = sorted(values)
+    if not ordered:
+        return math.nan
+    return ordered[max(1, math.ceil(percent / 100 * len(ordered))) - 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One span of a load; `p50_ms` is None where nothing was answered."""
+
+    images_per_s: float
+    p50_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The samples of a load and what follows from them. Latencies are those of answers 200, from when they were due.
+
+    Throughput counts what was answered within `seconds`: of a closed loop until the last answer, of an open one
+    while requests arrived.
+    """
+
+    samples: Sequence[Sample] = field(repr=False)
+    seconds: float
+    clients: int
+    rate_per_s: float | None = None
+    arrivals: str = ""
+    limit_s: float | None = None
+
+    @classmethod
+    def of(cls, load: Load, samples: Sequence[Sample], elapsed_s: float) -> Self:
+        """The report of a load that took so long until its last answer."""
+        return cls(
+            samples=tuple(sorted(samples, key=lambda sample: sample.due_s)),
+            seconds=elapsed_s if load.rate_per_s is None else load.seconds,
+            clients=load.clients,
+            rate_per_s=load.rate_per_s,
+            arrivals=load.arrivals if load.rate_per_s is not None else "",
+            limit_s=load.limit_s,
+        )
+
+    @property
+    def answers(self) -> Sequence[Sample]:
+        """What was answered 200."""
+        return [sample for sample in self.samples if sample.is_answer]
+
+    @property
+    def statuses(self) -> Mapping[str, int]:
+        """How many requests ended in which status or failure."""
+        return dict(sorted(Counter(sample.status for sample in self.samples).items()))
+
+    @property
+    def images_per_s(self) -> float:
+        """Answers a second."""
+        return len(self._in_time) / self.seconds
+
+    @property
+    def megapixels_per_s(self) -> float:
+        """Megapixels of pictures answered a second; a picture of unknown size counts nothing."""
+        return sum(sample.pixels for sample in self._in_time) / 1e6 / self.seconds
+
+    @property
+    def goodput_per_s(self) -> float:
+        """Answers a second that came within the limit."""
+        limit_s = math.inf if self.limit_s is None else self.limit_s
+        return sum(sample.latency_s <= limit_s for sample in self._in_time) / self.seconds
+
+    def latency_ms(self, percent: float) -> float:
+        """The latency that `percent` of the answers kept."""
+        return 1000 * percentile((sample.latency_s for sample in self.answers), percent)
+
+    def refusal_ms(self, percent: float) -> float:
+        """The time in which `percent` of the refusals were said, from the sending."""
+        refusals = (sample for sample in self.samples if sample.is_refusal)
+        return 1000 * percentile((sample.finished_s - sample.sent_s for sample in refusals), percent)
+
+    def lateness_ms(self, percent: float) -> float:
+        """How late `percent` of the requests were sent at most."""
+        return 1000 * percentile((sample.lateness_s for sample in self.samples), percent)
+
+    def windows(self) -> list[Window]:
+        """Throughput and median latency in equal spans of the time, by when the answers came."""
+        span = self.seconds / WINDOWS
+        by_window: list[list[float]] = [[] for _ in range(WINDOWS)]
+        for sample in self._in_time:
+            by_window[min(WINDOWS - 1, int(sample.finished_s / span))].append(sample.latency_s)
+        return [
+            Window(images_per_s=len(found) / span, p50_ms=1000 * percentile(found, 50) if found else None)
+            for found in by_window
+        ]
+
+    def doubts(self) -> list[str]:
+        """Why not to trust the figures, for people; empty when they held steady."""
+        found = []
+        answers = len(self.answers)
+        if self.samples and not answers:
+            first = self.samples[0]
+            found.append(f"no request was answered 200; the first ended in {first.status}{_behind(first.failure)}")
+        elif answers < 10 * WINDOWS:
+            found.append(f"{answers} answers are few; measure longer")
+        else:
+            found += self._unsteady(answers)
+        if self.rate_per_s is not None and self.lateness_ms(99) > 1000 * _LATE_S:
+            found.append(
+                f"1 % of the requests were sent more than {self.lateness_ms(99):.0f} ms late, which is in the "
+                "latencies; allow more clients, or load from another machine"
+            )
+        return found
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, for JSON; what there were no samples for is missing."""
+        labels = list(dict.fromkeys(sample.label for sample in self.samples))
+        return {
+            "schema": SCHEMA,
+            "loop": "closed" if self.rate_per_s is None else "open",
+            "clients": self.clients,
+            **({} if self.rate_per_s is None else {"offered_per_s": self.rate_per_s, "arrivals": self.arrivals}),
+            "seconds": round(self.seconds, 3),
+            "requests": len(self.samples),
+            "statuses": self.statuses,
+            "images_per_s": round(self.images_per_s, 3),
+            "megapixels_per_s": round(self.megapixels_per_s, 3),
+            "goodput_per_s": round(self.goodput_per_s, 3),
+            "limit_ms": None if self.limit_s is None else 1000 * self.limit_s,
+            "received_bytes": sum(sample.received_bytes for sample in self.answers),
+            "latency_ms": _percentiles(self.latency_ms),
+            "refusal_ms": _percentiles(self.refusal_ms),
+            "lateness_ms": _percentiles(self.lateness_ms),
+            "stages_ms": self._stages_ms(),
+            "kinds": [self._kind(label) for label in labels] if len(labels) > 1 else [],
+            "windows": [
+                {"images_per_s": round(w.images_per_s, 3), "p50_ms": _rounded(w.p50_ms)} for w in self.windows()
+            ],
+            "doubts": self.doubts(),
+        }
+
+    @property
+    def _in_time(self) -> Sequence[Sample]:
+        return [sample for sample in self.answers if sample.finished_s <= self.seconds]
+
+    def _unsteady(self, answers: int) -> list[str]:
+        windows = self.windows()
+        rates = [window.images_per_s for window in windows]
+        # Two standard deviations of a Poisson count, since that much chance alone makes.
+        tolerance = max(_TOLERANCE, 2 / math.sqrt(answers / WINDOWS))
+        found = []
+        if max(abs(rate - self.images_per_s) for rate in rates) > tolerance * self.images_per_s:
+            found.append(f"throughput moved between {min(rates):.3g} and {max(rates):.3g} images/s; measure longer")
+        first, last = windows[0].p50_ms, windows[-1].p50_ms
+        if self.rate_per_s is not None and first is not None and last is not None and last > 2 * first:
+            found.append(f"latency grew from {first:.0f} to {last:.0f} ms: the rate is more than the server can do")
+        return found
+
+    def _stages_ms(self) -> dict[str, float]:
+        totals: defaultdict[str, float] = defaultdict(float)
+        for sample in self.answers:
+            for stage, milliseconds in sample.stages_ms.items():
+                totals[stage] += milliseconds
+        return {stage: round(total / len(self.answers), 1) for stage, total in totals.items()}
+
+    def _kind(self, label: str) -> dict[str, object]:
+        samples = [sample for sample in self.samples if sample.label == label]
+        latencies = [sample.latency_s for sample in samples if sample.is_answer]
+        return {
+            "label": label,
+            "requests": len(samples),
+            "statuses": dict(sorted(Counter(sample.status for sample in samples).items())),
+            "latency_ms": _percentiles(lambda percent: 1000 * percentile(latencies, percent)),
+        }
+
+
+def _percentiles(of: Callable[[float], float]) -> dict[str, float]:
+    return {f"p{percent:g}": round(value, 1) for percent in _PERCENTS if not math.isnan(value := of(percent))}
+
+
+def _behind(words: str) -> str:
+    return f": {words}" if words else ""
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

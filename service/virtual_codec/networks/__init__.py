@@ -1,0 +1,67 @@
+"""The networks, and the table that manifests choose them from.
+
+A new network is one module here and one row in `NETWORKS`; manifests name the row and its arguments, so that neither
+serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] (the paper's: [B, 1, h, w])
+and a condition [B, CONDITION_SIZE] (see `virtual_codec.networks.condition`), and tells three numbers of itself:
+
+    ratio     output size over input size
+    multiple  what its input's sides, and a tile's origin, must be multiples of
+    radius    how many pixels of its input, on each side, an output pixel depends on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from virtual_codec.errors import BadModel
+from virtual_codec.networks._body import keep_unfolded
+from virtual_codec.networks._description import DescriptionNet, plain_description, shrink
+from virtual_codec.networks._paper import PaperDescriptionNet, PaperRestorationNet
+from virtual_codec.networks._postprocess import PostprocessNet, enlarge
+
+__all__ = [
+    "NETWORKS",
+    "ColourNet",
+    "DescriptionNet",
+    "PaperDescriptionNet",
+    "PaperRestorationNet",
+    "PostprocessNet",
+    "build",
+    "enlarge",
+    "keep_unfolded",
+    "plain_description",
+    "shrink",
+]
+
+
+class ColourNet(Protocol):
+    """What every row of `NETWORKS` for colour makes; see the module's docstring."""
+
+    ratio: float
+    multiple: int
+    radius: int
+
+    def __call__(self, pictures: Tensor, condition: Tensor, /) -> Tensor:
+        """[B, 3, h, w] and [B, CONDITION_SIZE] -> [B, 3, ratio*h, ratio*w]."""
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "postprocess": PostprocessNet,
+    "description": DescriptionNet,
+    "paper-description": PaperDescriptionNet,
+    "paper-postprocess": PaperRestorationNet,
+    "paper-virtual-codec": PaperRestorationNet,
+}
+
+
+def build(architecture: str, arguments: Mapping[str, int | float | str | bool]) -> nn.Module:
+    """Make a network of the table with fresh weights. Raises `BadModel` for an unknown one or wrong arguments."""
+    if architecture not in NETWORKS:
+        raise BadModel(f"no network {architecture!r}; have {', '.join(sorted(NETWORKS))}")
+    try:
+        return NETWORKS[architecture](**arguments)
+    except (TypeError, ValueError) as error:
+        raise BadModel(f"{architecture} cannot be made with {dict(arguments)}: {error}") from error

@@ -1,0 +1,188 @@
+"""Networks on a device: whole pictures in and out, tile by tile.
+
+    picture ──► tiles ──► Runner (direct, or batching across threads) ──► Device ──► tiles ──► picture
+
+`VirtualCodec` does not know which runner it has. A new kind of device is one module and one row in `DEVICES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtual_codec.counts import RunnerCounts
+from virtual_codec.runner._accelerator import Accelerator
+from virtual_codec.runner._batcher import BatchLimits
+from virtual_codec.runner._batching import BatchingRunner
+from virtual_codec.runner._device import Device, Pixels, Processor, Task, Wanted
+from virtual_codec.runner._direct import DirectRunner
+from virtual_codec.runner._network import Network
+from virtual_codec.store import Manifest, ModelStore
+from virtual_codec.tiles import Tile, tiles
+
+__all__ = [
+    "DEVICES",
+    "BatchLimits",
+    "BatchingRunner",
+    "Device",
+    "DirectRunner",
+    "Network",
+    "Pixels",
+    "Processor",
+    "Runner",
+    "Task",
+    "Wanted",
+    "open_device",
+    "run_error_gradient",
+    "run_network",
+    "run_network_to_bytes",
+]
+
+_CORE: Final = 512  # pixels of a network's half-resolution input; larger tiles waste less on halos and gain no speed
+_GRADIENT_CORE: Final = 192  # a gradient needs what every layer made: some 200 MB for a tile of that
+
+
+class Runner(Protocol):
+    """Runs networks; may be called from several threads."""
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """How this machine runs them, for people: device, precision."""
+
+    @property
+    def counts(self) -> RunnerCounts:
+        """What ran since it was opened."""
+
+    def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
+        """Load a model's network onto the device. Raises `BadModel`."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
+        """The results of tiles, in their order. Raises what `virtual_codec.jobs.check_deadline` does."""
+
+    def close(self) -> None:
+        """End what it has begun; nothing can be run any more."""
+
+
+def open_device(name: str, *, threads: int | None = None) -> Device:
+    """The device of that name: "cpu", "cuda:0". `threads` is how many cores "cpu" takes, None for all."""
+    kind = name.partition(":")[0]
+    return DEVICES.get(kind, _accelerator)(name, threads)
+
+
+def run_network(
+    runner: Runner,
+    network: Network,
+    pixels: NDArray[np.uint8],
+    condition: NDArray[np.float32],
+    *,
+    core: int = _CORE,
+) -> NDArray[np.float32]:
+    """Run a whole picture by tiles: [h, w, 3] bytes -> [ratio*h, ratio*w, 3] in 0 to 255, not clipped.
+
+    h and w must be multiples of `network.multiple`; tiles keep about `core` of these a side.
+    """
+    output = np.empty((*_scaled(pixels.shape[:2], network.ratio), 3), np.float32)
+    _run(runner, network, pixels, condition, core, output)
+    return output
+
+
+def run_network_to_bytes(
+    runner: Runner,
+    network: Network,
+    pixels: NDArray[np.uint8],
+    condition: NDArray[np.float32],
+    *,
+    core: int = _CORE,
+) -> NDArray[np.uint8]:
+    """As `run_network`, rounded to bytes tile by tile: a quarter of the memory."""
+    output = np.empty((*_scaled(pixels.shape[:2], network.ratio), 3), np.uint8)
+    _run(runner, network, pixels, condition, core, output)
+    return output
+
+
+def run_error_gradient(
+    runner: Runner,
+    network: Network,
+    pixels: NDArray[np.uint8],
+    condition: NDArray[np.float32],
+    wanted: NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """How the squared distance of a network's output to `wanted` moves with its input.
+
+    Both in 0 to 255, `pixels` [h, w, 3], `wanted` [ratio*h, ratio*w, 3]; the distance is summed over samples, its
+    derivative [h, w, 3]. By tiles, whose shares add up to the whole picture's.
+    """
+    total = np.zeros(pixels.shape, np.float32)
+    cut = _tiles_of(network, pixels, _GRADIENT_CORE)
+    tasks = (_task(network, pixels, tile, condition, wanted=_wanted(tile, network.ratio, wanted)) for tile in cut)
+    for tile, share in zip(cut, runner.run(tasks), strict=True):
+        total[tile.top : tile.bottom, tile.left : tile.right] += share
+    return total
+
+
+def _run(
+    runner: Runner,
+    network: Network,
+    pixels: NDArray[np.uint8],
+    condition: NDArray[np.float32],
+    core: int,
+    output: NDArray[np.uint8] | NDArray[np.float32],
+) -> None:
+    cut = _tiles_of(network, pixels, core)
+    to_bytes = output.dtype == np.uint8
+    tasks = (_task(network, pixels, tile, condition, to_bytes=to_bytes) for tile in cut)
+    for tile, result in zip(cut, runner.run(tasks), strict=True):
+        output[_kept(tile, network.ratio)] = result[_kept_of_result(tile, network.ratio)]
+
+
+def _task(
+    network: Network,
+    pixels: NDArray[np.uint8],
+    tile: Tile,
+    condition: NDArray[np.float32],
+    *,
+    to_bytes: bool = False,
+    wanted: Wanted | None = None,
+) -> Task:
+    window = pixels[tile.top : tile.bottom, tile.left : tile.right].copy()  # PyTorch wants it writable
+    return Task(network=network, pixels=window, condition=condition, to_bytes=to_bytes, wanted=wanted)
+
+
+def _wanted(tile: Tile, ratio: float, pixels: NDArray[np.uint8]) -> Wanted:
+    rows, columns = _kept_of_result(tile, ratio)
+    return Wanted(rows=rows, columns=columns, pixels=pixels[_kept(tile, ratio)].copy())
+
+
+def _tiles_of(network: Network, pixels: NDArray[np.uint8], core: int) -> list[Tile]:
+    height, width = pixels.shape[:2]
+    halo = -(-network.radius // network.multiple) * network.multiple
+    return list(tiles(height, width, core=core * network.multiple, halo=halo, multiple=network.multiple))
+
+
+def _kept(tile: Tile, ratio: float) -> tuple[slice, slice]:
+    rows = slice(round(tile.keep_top * ratio), round(tile.keep_bottom * ratio))
+    return rows, slice(round(tile.keep_left * ratio), round(tile.keep_right * ratio))
+
+
+def _kept_of_result(tile: Tile, ratio: float) -> tuple[slice, slice]:
+    top, left = round((tile.keep_top - tile.top) * ratio), round((tile.keep_left - tile.left) * ratio)
+    rows, columns = _kept(tile, ratio)
+    return slice(top, top + rows.stop - rows.start), slice(left, left + columns.stop - columns.start)
+
+
+def _scaled(shape: tuple[int, ...], ratio: float) -> tuple[int, int]:
+    return round(shape[0] * ratio), round(shape[1] * ratio)
+
+
+def _processor(_name: str, threads: int | None) -> Device:
+    return Processor(threads=threads)
+
+
+def _accelerator(name: str, _threads: int | None) -> Device:
+    return Accelerator(name)
+
+
+DEVICES: Final[dict[str, Callable[[str, int | None], Device]]] = {"cpu": _processor, "cuda": _accelerator}

@@ -1,0 +1,134 @@
+"""GPUs: batches, and copies beside the work."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Final, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from virtual_codec.networks import keep_unfolded
+from virtual_codec.runner._batcher import BatchLimits
+from virtual_codec.runner._device import Pixels, Task, finished, gradient
+from virtual_codec.runner._network import Network, load_network
+from virtual_codec.runner._sizes import BatchSizes
+from virtual_codec.store import Manifest, ModelStore
+
+_LIMITS: Final = BatchLimits(max_items=16, max_pixels=8_000_000)
+_SLOTS: Final = 2  # one batch is copied while the other is computed
+
+
+@final
+class Accelerator:
+    """A device with memory of its own: pinned copies on a stream for each slot, bfloat16 where it is computed.
+
+    A tile's bits must not depend on its batch, and which kernel a library takes does depend on the batch's size. So
+    the sizes that a batch may have are tried for each network and shape when a batch of these first comes: only those
+    that give every tile the bits it has alone, and that save time, are used.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._device = torch.device(name)
+        self._is_cuda = self._device.type == "cuda"
+        fast = self._is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+        self._precision = torch.bfloat16 if fast else torch.float32
+        self._of_thread = threading.local()
+        self._sizes = BatchSizes(_LIMITS.max_items)
+        if self._is_cuda:
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.benchmark = False  # it chooses by measuring, so differently every time
+            torch.backends.cudnn.allow_tf32 = False
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Device and precision."""
+        return {"device": str(self._device), "precision": str(self._precision).removeprefix("torch.")}
+
+    @property
+    def limits(self) -> BatchLimits:
+        """What is taken at once; how it is cut into batches that keep every bit is decided here."""
+        return _LIMITS
+
+    @property
+    def slots(self) -> int:
+        """Two where copies go beside the work."""
+        return _SLOTS if self._is_cuda else 1
+
+    def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
+        """Load a model's network. Raises `BadModel`."""
+        network = load_network(store, manifest, key, device=self._device, precision=self._precision)
+        keep_unfolded(network.module)  # what folding gives one tile, a batch would not have to the bit
+        if self._is_cuda:
+            torch.cuda.synchronize(self._device)  # it was loaded on another stream than those that use it
+        return network
+
+    def run(self, batch: Sequence[Task], *, beside: int) -> list[Pixels]:  # noqa: ARG002
+        """Run tiles of one key, in batches of sizes that keep every bit."""
+        with self._stream():
+            if batch[0].wanted is not None:
+                return [self._gradient(task) for task in batch]
+            if len(batch) == 1:
+                return self._run(batch)
+            network, *shape = batch[0].key
+            kind = (weakref.ref(network), *shape)  # a network that is unloaded is not kept for what is known of it
+            sizes = self._sizes.of(kind, len(batch), lambda tiles: self._timed([batch[tile] for tile in tiles]))
+            results: list[Pixels] = []
+            for start, stop in sizes.cuts(len(batch)):
+                results += self._run(batch[start:stop], size=sizes.at_least(stop - start))
+            return results
+
+    def release_memory(self) -> None:
+        """Empty PyTorch's cache."""
+        if self._is_cuda:
+            torch.cuda.empty_cache()
+
+    def _run(self, tasks: Sequence[Task], *, size: int = 1) -> list[Pixels]:
+        """One batch of `size`, filled up with its last tile."""
+        filled = [*tasks, *[tasks[-1]] * (size - len(tasks))]
+        with torch.inference_mode():
+            pixels = self._copied(np.stack([task.pixels for task in filled]))
+            vectors = self._copied(np.stack([task.condition for task in filled]))
+            output: Tensor = tasks[0].network.module(pixels.permute(0, 3, 1, 2).float().div_(255), vectors)
+            result = self._fetched(finished(output, to_bytes=tasks[0].to_bytes))
+        return list(result[: len(tasks)])
+
+    def _gradient(self, task: Task) -> Pixels:
+        assert task.wanted is not None
+        picture = self._copied(task.pixels[None]).permute(0, 3, 1, 2).float().div_(255)
+        vector = self._copied(task.condition[None])
+        by_pixels: Pixels = self._fetched(gradient(task.network, picture, vector, task.wanted))[0]
+        return by_pixels
+
+    def _timed(self, tasks: Sequence[Task]) -> tuple[list[Pixels], float]:
+        """The results of tiles as one batch, and the seconds it took the second time."""
+        self._run(tasks, size=len(tasks))
+        started = time.perf_counter()
+        results = self._run(tasks, size=len(tasks))
+        return results, time.perf_counter() - started
+
+    def _copied(self, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.float32]]) -> Tensor:
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self._device, non_blocking=True) if self._is_cuda else tensor.to(self._device)
+
+    def _fetched(self, tensor: Tensor) -> Pixels:
+        if not self._is_cuda:
+            return tensor.cpu().numpy()
+        pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        pinned.copy_(tensor, non_blocking=True)
+        torch.cuda.current_stream(self._device).synchronize()
+        return pinned.numpy().copy()  # pinned memory is scarce
+
+    def _stream(self) -> AbstractContextManager[object]:
+        """This thread's stream, as the one that everything inside goes to."""
+        if not self._is_cuda:
+            return contextlib.nullcontext()
+        if not hasattr(self._of_thread, "stream"):
+            self._of_thread.stream = torch.cuda.Stream(self._device)
+        return torch.cuda.stream(self._of_thread.stream)

@@ -1,0 +1,42 @@
+"""A network ready to run, and its loading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from virtual_codec.errors import BadModel
+from virtual_codec.networks import ColourNet, build
+from virtual_codec.store import Manifest, ModelStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network ready to run. `ratio` is output over input size; see `virtual_codec.networks` for the others."""
+
+    module: nn.Module
+    ratio: float
+    radius: int
+    multiple: int
+
+
+def load_network(
+    store: ModelStore, manifest: Manifest, key: str, *, device: torch.device, precision: torch.dtype
+) -> Network:
+    """A model's network on a device. Raises `BadModel`."""
+    entry = manifest.networks[key]
+    module = build(entry.architecture, entry.arguments)
+    colour = cast(ColourNet, module)
+    try:
+        module.load_state_dict(load(store.weights(manifest, key)))
+    except (SafetensorError, RuntimeError) as error:
+        raise BadModel(f"the weights of {manifest.name}/{key} do not fit its architecture: {error}") from error
+    module.eval().requires_grad_(requires_grad=False)
+    module.to(device, precision)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return Network(module=module, ratio=colour.ratio, radius=colour.radius, multiple=colour.multiple)

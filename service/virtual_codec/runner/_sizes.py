@@ -1,0 +1,76 @@
+"""Which sizes a batch may have, so that no tile's bits depend on it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+import torch
+
+from virtual_codec.runner._device import Pixels
+
+Attempt = Callable[[Sequence[int]], tuple[list[Pixels], float]]
+"""Runs the tiles of these numbers as one batch: their results in that order, and the seconds it took."""
+
+_REMEMBERED: Final = 1024
+_WORTH: Final = 0.95  # of the time a tile takes alone; what saves less is not worth a tile's wait for others
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The sizes that batches of one kind may have, ascending from 1."""
+
+    allowed: tuple[int, ...]
+
+    def at_least(self, count: int) -> int:
+        """The smallest size that holds so many tiles."""
+        return next(size for size in self.allowed if size >= count)
+
+    def cuts(self, count: int) -> Iterator[tuple[int, int]]:
+        """`count` tiles as ranges, each at most as long as the largest size."""
+        for start in range(0, count, self.allowed[-1]):
+            yield start, min(count, start + self.allowed[-1])
+
+
+@final
+class BatchSizes:
+    """Tries sizes 1, 2, 4, ... up to `largest` once for each kind of batch, and remembers the latest kinds.
+
+    A size is allowed where every tile has the bits that it has alone and takes less time. One that does not fit into
+    memory ends the ladder.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self._ladder = [2**power for power in range(largest.bit_length()) if 2**power <= largest]
+        self._known: OrderedDict[Hashable, Sizes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, kind: Hashable, count: int, attempt: Attempt) -> Sizes:
+        """The sizes for a kind of batch, tried with `count` tiles of it."""
+        with self._lock:  # two threads that try at once would measure each other
+            if kind not in self._known:
+                self._known[kind] = self._tried(count, attempt)
+                if len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(kind)
+            return self._known[kind]
+
+    def _tried(self, count: int, attempt: Attempt) -> Sizes:
+        alone = [attempt([index]) for index in range(count)]
+        alone_s = min(seconds for _, seconds in alone)
+        allowed = [1]
+        for size in self._ladder[1:]:
+            tiles = [(index + size) % count for index in range(size)]  # at other places, beside other tiles
+            try:
+                results, seconds = attempt(tiles)
+            except torch.OutOfMemoryError:
+                break
+            same = all(np.array_equal(result, alone[tile][0][0]) for tile, result in zip(tiles, results, strict=True))
+            if same and seconds / size < _WORTH * alone_s:
+                allowed.append(size)
+        return Sizes(allowed=tuple(allowed))

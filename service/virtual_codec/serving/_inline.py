@@ -1,0 +1,159 @@
+"""The pool without processes: jobs run in threads of this process, for tests and small use.
+
+It loads whatever the codec loads, torch too, into this process, and cannot end a job that hangs or crashes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Final, final
+
+from virtual_codec.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError, is_out_of_memory
+from virtual_codec.jobs import Job, attended, check_deadline
+from virtual_codec.logs import Event, bound
+from virtual_codec.serving import JobRunner, PoolPolicy, PoolState, Result, WorkerState, load
+from virtual_codec.serving._backlog import Throughput, kind_of, no_memory, refuse_above
+from virtual_codec.serving._devices import default_threads, find_devices
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@final
+class InlinePool:
+    """One `JobRunner` on the first device, and threads that call it; a `Pool`."""
+
+    def __init__(self, codec: str, arguments: Mapping[str, object], policy: PoolPolicy) -> None:
+        self._reference = codec
+        self._arguments = arguments
+        self._policy = policy
+        self._device = policy.devices
+        self._threads = policy.threads or default_threads("cpu", 1)
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="job")
+        self._throughput = Throughput()
+        self._opening: asyncio.Task[JobRunner] | None = None
+        self._estimates_s: dict[asyncio.Future[Result], tuple[float, int]] = {}
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        """Open the codec in a thread; it warms up while this has returned."""
+        self._opening = asyncio.create_task(asyncio.to_thread(self._open))
+
+    async def stop(self) -> None:
+        """Let what was taken finish, within the grace."""
+        self._is_stopping = True
+        if self._estimates_s:
+            await asyncio.wait(list(self._estimates_s), timeout=self._policy.stop_grace_s)
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def admit(self, deadline: float | None = None) -> None:
+        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
+        if self._is_stopping:
+            raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
+        if self._opening is None or self._reason():
+            raise NoWorker(f"no worker is up ({self._reason() or 'not started'})", retry_after_s=30.0)
+        wait_s = self._estimated_wait_s()
+        refuse_above(self._policy.queue_limit_s, wait_s)
+        check_deadline(deadline)
+        if deadline is not None:
+            refuse_above(deadline - time.monotonic(), wait_s)
+
+    async def submit(self, job: Job, *, pixels: int) -> Result:
+        """Do a job on an image of so many pixels."""
+        self.admit(job.deadline)
+        assert self._opening is not None
+        await asyncio.wait([self._opening])
+        self.admit(job.deadline)
+        codec = self._opening.result()
+        kind, queued_at = kind_of(job), time.monotonic()
+        has_left = threading.Event()
+
+        def run() -> Result:
+            started_at = time.monotonic()
+            with attended(job.deadline, has_left.is_set), bound(**job.marks):
+                check_deadline()
+                result = codec.run(job)
+            self._throughput.learn(kind, pixels, time.monotonic() - started_at)
+            stages_s = dict(result.stages_s)
+            stages_s["queue"] = stages_s.get("queue", 0.0) + started_at - queued_at
+            return replace(result, stages_s=stages_s, worker="inline")
+
+        future = asyncio.get_running_loop().run_in_executor(self._executor, run)
+        self._estimates_s[future] = (self._throughput.estimate_s(kind, pixels), pixels)
+        future.add_done_callback(self._estimates_s.pop)
+        time_left_s = None if job.deadline is None else job.deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(time_left_s):
+                return await future
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "the deadline passed before the work was done; send a smaller image or allow more time"
+            ) from None
+        except (VirtualCodecError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise no_memory() from error
+            _LOG.exception(Event("job_broke", **job.marks))
+            raise VirtualCodecError("an error of the service; it has been logged") from error
+        finally:
+            has_left.set()
+
+    async def load(self, model: str) -> None:
+        """Have the codec load the model of that id; while there is none, it opens with it."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+            if self._opening.exception() is None:
+                await asyncio.to_thread(self._opening.result().load, model)
+        self._arguments = {**self._arguments, "model": model}
+        if self._opening is not None and self._opening.exception() is not None:
+            self._opening = asyncio.create_task(asyncio.to_thread(self._open))
+
+    def unload(self, model: str) -> None:
+        """Let the codec forget a model until a job asks for it again."""
+        if self._opening is not None and self._opening.done() and not self._reason():
+            self._opening.result().unload(model)
+
+    def state(self) -> PoolState:
+        """The pool now."""
+        is_open = self._opening is not None and self._opening.done() and not self._reason()
+        running = min(len(self._estimates_s), self._threads)
+        notes = getattr(self._opening.result(), "notes", {}) if self._opening and is_open else {}
+        counts = getattr(self._opening.result(), "counts", None) if self._opening and is_open else None
+        reason = "" if is_open else self._reason() or "starting"
+        return PoolState(
+            workers=(
+                WorkerState(name="inline", device=self._device, is_ready=is_open, jobs=running, threads=self._threads),
+            ),
+            running_items=running,
+            queued_items=len(self._estimates_s) - running,
+            queued_pixels=sum(pixels for _, pixels in list(self._estimates_s.values())[running:]),
+            estimated_wait_s=self._estimated_wait_s(),
+            is_stopping=self._is_stopping,
+            notes=dict(notes),
+            counts={self._device: counts} if counts is not None else {},
+            reasons=(f"worker inline: {reason}",) if reason else (),
+        )
+
+    def _open(self) -> JobRunner:
+        self._device = find_devices(self._policy.devices)[0]
+        codec: JobRunner = load(self._reference)(device=self._device, **self._arguments)
+        return codec
+
+    def _reason(self) -> str:
+        if self._opening is None or not self._opening.done():
+            return ""
+        error = self._opening.exception()
+        return "" if error is None else str(error) or type(error).__name__
+
+    def _estimated_wait_s(self) -> float:
+        if len(self._estimates_s) < self._threads:
+            return 0.0
+        return sum(estimate for estimate, _ in self._estimates_s.values()) / self._threads

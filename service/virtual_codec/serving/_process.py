@@ -1,0 +1,117 @@
+"""The parent's side of one worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Final, final
+
+from virtual_codec.jobs import Job
+from virtual_codec.logs import Event
+from virtual_codec.serving._messages import Message, Opening, Order
+
+_LOG: Final = logging.getLogger(__name__)
+# A fresh interpreter, since CUDA does not survive a fork. Not `multiprocessing.Process`: its spawn imports
+# the parent's main module again, which a notebook, a pipe or a script without a guard does not survive.
+_BOOT: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from virtual_codec.serving._worker import main; main(int(sys.argv[2]))"
+)
+
+
+@final
+class WorkerProcess:
+    """A running worker, which opens what `opening` says. Raises `OSError` when the system refuses a process.
+
+    The pipe is read and written by a thread each: large images never hold up the event loop, and the death of
+    the process is seen at once, as the end of the pipe.
+    """
+
+    def __init__(self, opening: Opening, loop: asyncio.AbstractEventLoop) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                process_group=0,  # a Ctrl-C in the terminal is for the server, which then ends its workers
+            )
+        self._connection: Connection[object, Message] = Connection(ours.detach())
+        self._loop = loop
+        self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._outbox: queue.SimpleQueue[Opening | Order | tuple[int, Job] | None] = queue.SimpleQueue()
+        self._outbox.put(opening)
+        name = f"worker-{self._process.pid}"
+        self._writer = threading.Thread(target=self._write, name=f"{name}-writer", daemon=True)
+        self._writer.start()
+        threading.Thread(target=self._read, name=f"{name}-reader", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit status, or the negative number of the signal that ended it; None while it runs."""
+        return self._process.returncode
+
+    def send(self, number: int, job: Job) -> None:
+        """Give it a job, under a number that its answer will bear."""
+        self._outbox.put((number, job))
+
+    def tell(self, order: Order) -> None:
+        """Give it an order about models, or about a job."""
+        self._outbox.put(order)
+
+    async def next(self) -> Message | None:
+        """Its next message; None when it has ended."""
+        return await self._inbox.get()
+
+    def kill(self) -> None:
+        """End it at once. `next` gives None when it has."""
+        self._process.kill()
+
+    async def end(self) -> None:
+        """End it at once, and wait until it has."""
+        self.kill()
+        while await self.next() is not None:
+            pass
+
+    def _write(self) -> None:
+        while (message := self._outbox.get()) is not None:
+            try:
+                self._connection.send(message)
+            except OSError:
+                return  # it died; the reader says so
+            del message
+
+    def _read(self) -> None:
+        try:
+            while True:
+                self._post(self._connection.recv())
+        except (EOFError, OSError):
+            pass
+        except Exception:  # half a message of a dying process, or one that cannot be understood
+            _LOG.exception(Event("worker_garbled", pid=self.pid))
+        # What has closed its pipe serves no more, whatever else it may be doing.
+        self._process.kill()
+        self._process.wait()
+        self._outbox.put(None)
+        self._writer.join()
+        self._connection.close()
+        self._post(None)
+
+    def _post(self, message: Message | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._inbox.put_nowait, message)
+        except RuntimeError:  # the loop was closed without `stop`; then nobody waits, and no worker may stay
+            self._process.kill()

@@ -1,0 +1,188 @@
+"""The models being served: which one is the default, and how another becomes it without anybody noticing.
+
+    read the store ─► memory ─► every worker loads, warms, proves ─► switch ─► the old one's jobs finish ─► unload
+                          any of these fails: nothing has changed
+
+The switch is one assignment on the event loop. A job is promised its model when it is taken and keeps it, however
+often the default changes while it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Literal, final
+
+from virtual_codec.errors import BadModel, ModelNotFound, Unavailable, VirtualCodecError
+from virtual_codec.logs import Event
+from virtual_codec.serving import Pool
+from virtual_codec.serving._devices import available_bytes
+from virtual_codec.store import Manifest, ModelStore
+
+ModelState = Literal["active", "loading", "draining", "stored"]
+
+_LOG: Final = logging.getLogger(__name__)
+
+# What one worker takes for a model: its file, the tensors read of it and those on the device, and the golden picture.
+_COPIES: Final = 3
+_WORKING_BYTES: Final = 64 * 2**20
+
+
+@final
+class Catalogue:
+    """The model store as it was last read, and who uses which model of it.
+
+    The pool's workers must open with the default of `store`. `available_bytes` says how much memory there is,
+    None where nobody knows.
+    """
+
+    def __init__(
+        self, store: ModelStore, pool: Pool, *, available_bytes: Callable[[], int | None] = available_bytes
+    ) -> None:
+        self._pool = pool
+        self._available_bytes = available_bytes
+        self._store = store
+        self._turn = asyncio.Lock()
+        self._loading: Manifest | None = None
+        self._draining: dict[str, Manifest] = {}
+        self._jobs: Counter[str] = Counter()
+        self._swaps: Counter[str] = Counter(success=0, failure=0)
+        self._load_seconds = 0.0
+
+    @property
+    def store(self) -> ModelStore:
+        """The store as it was last read; its default is the active model."""
+        return self._store
+
+    @property
+    def swaps(self) -> Mapping[str, int]:
+        """How often another model was to become the default, by result: success, failure."""
+        return self._swaps
+
+    @property
+    def load_seconds(self) -> float:
+        """How long the last model that became the default had taken to load, in all workers."""
+        return self._load_seconds
+
+    def warn_of_damage(self) -> None:
+        """Tell the log of every folder that was passed over."""
+        for folder, reason in self._store.damaged.items():
+            _LOG.warning(Event("model_damaged", folder=folder, reason=reason))
+
+    def models(self) -> list[Manifest]:
+        """All models: those of the store by name, then what is still used of it or about to be."""
+        models = self._store.models()
+        known = {model.id for model in models}
+        loading = [self._loading] if self._loading is not None else []
+        return models + [it for it in (*loading, *self._draining.values()) if it.id not in known]
+
+    def state_of(self, model: Manifest) -> ModelState:
+        """Whether new jobs get it, it is being loaded, jobs finish with it, or it only lies in the store."""
+        if self._loading is not None and model.id == self._loading.id:
+            return "loading"
+        if model.id in self._draining:
+            return "draining"
+        return "active" if self.is_active(model) else "stored"
+
+    def is_active(self, model: Manifest) -> bool:
+        """Whether jobs that name no model get this one."""
+        try:
+            return model.id == self._store.default.id
+        except ModelNotFound:
+            return False
+
+    def jobs(self, model: Manifest) -> int:
+        """How many jobs have been promised it now."""
+        return self._jobs[model.id]
+
+    @contextmanager
+    def use(self, name_or_id: str | None) -> Iterator[Manifest]:
+        """The model of that name or id, None for the active one, promised to a job until the context ends.
+
+        Raises `ModelNotFound` when there is none.
+        """
+        model = self._store.default if name_or_id is None else self._store.get(name_or_id)
+        self._jobs[model.id] += 1
+        try:
+            yield model
+        finally:
+            self._jobs[model.id] -= 1
+            self._unload_if_unused(model.id)
+
+    async def activate(self, name: str) -> Manifest:
+        """Make the model of that name or id the default, until the next `reload`. Read anew from the store.
+
+        Raises `BadModel`, `ModelNotFound` or `Unavailable`, and then everything is as it was.
+        """
+        return await self._change(lambda: ModelStore(self._store.root, default=name, tolerant=True))
+
+    async def reload(self) -> Manifest:
+        """Read the store anew and make the model the default that its CURRENT names. Raises as `activate` does."""
+        return await self._change(lambda: ModelStore(self._store.root, tolerant=True))
+
+    async def _change(self, read: Callable[[], ModelStore]) -> Manifest:
+        async with self._turn:
+            started = time.monotonic()
+            try:
+                store = await asyncio.to_thread(read)
+                await self._load(store)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self._swaps["failure"] += 1
+                _LOG.error(Event("model_refused", reason=error, goes_on_with=_name(self._store)))
+                if isinstance(error, VirtualCodecError):
+                    raise
+                _LOG.exception(Event("model_broke"))
+                raise BadModel(f"the model cannot be loaded ({type(error).__name__})") from error
+            return self._switch(store, time.monotonic() - started)
+
+    async def _load(self, store: ModelStore) -> None:
+        model = store.default
+        workers = max(1, len(self._pool.state().workers))
+        needed = workers * (_COPIES * store.size_bytes(model) + _WORKING_BYTES)
+        available = await asyncio.to_thread(self._available_bytes)
+        if available is not None and available < needed:
+            raise Unavailable(
+                f"model {model.name} needs {needed >> 20} MiB beside the other, and {available >> 20} are free",
+                limit=available,
+                actual=needed,
+                retry_after_s=60.0,
+            )
+        _LOG.info(Event("model_loading", model=model.id, name=model.name))
+        self._loading = model
+        try:
+            await self._pool.load(model.id)
+        finally:
+            self._loading = None
+
+    def _switch(self, store: ModelStore, seconds: float) -> Manifest:
+        before, model = self._store, store.default
+        self._store = store
+        self._draining.pop(model.id, None)
+        self._swaps["success"] += 1
+        self._load_seconds = seconds
+        _LOG.info(
+            Event("model_active", model=model.id, name=model.name, instead_of=_name(before), seconds=round(seconds, 3))
+        )
+        self.warn_of_damage()
+        if before.models() and before.default.id != model.id:
+            self._draining[before.default.id] = before.default
+            self._unload_if_unused(before.default.id)
+        return model
+
+    def _unload_if_unused(self, model: str) -> None:
+        if self._jobs[model] == 0:
+            del self._jobs[model]
+            is_loading = self._loading is not None and self._loading.id == model
+            if self._draining.pop(model, None) is not None and not is_loading:
+                self._pool.unload(model)
+                _LOG.info(Event("model_drained", model=model))
+
+
+def _name(store: ModelStore) -> str:
+    return store.default.name if store.models() else "none"

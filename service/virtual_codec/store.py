@@ -1,0 +1,246 @@
+"""The models on disk: which there are, what each is made of, and that nothing in them was changed.
+
+    model_store/
+    ├── CURRENT                  the name of the default model, one line
+    └── <name>/
+        ├── manifest.json        `Manifest`
+        ├── *.safetensors        one file a network
+        └── MODEL_CARD.md
+
+A retired model keeps its manifest and post-processing weights, so that its streams decode for ever. Folders
+whose name begins with a dot are passed over: write a new model into one, then rename it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal, Self, final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from virtual_codec.errors import BadModel, ModelNotFound
+
+_ID = r"[0-9a-f]{8}"
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
+FileName = Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors\z", max_length=100)]
+NetworkKey = Annotated[str, Field(pattern=r"\A[a-z_]+-[1-9][0-9]?\z")]
+
+
+@final
+class NetworkEntry(BaseModel):
+    """One network: its row in the table of architectures, the arguments of its constructor, its weights."""
+
+    model_config = _FROZEN
+
+    architecture: str = Field(min_length=1)
+    arguments: dict[str, int | float | str | bool]
+    file: FileName
+    sha256: Sha256
+
+
+@final
+class Manifest(BaseModel):
+    """What a model folder says of itself.
+
+    `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
+    `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results.
+    """
+
+    model_config = _FROZEN
+
+    format: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9._-]*\z", max_length=64)]
+    id: Annotated[str, Field(pattern=rf"\A{_ID}\z")]
+    created: str
+    retired: bool = False
+    codecs: list[str] = Field(min_length=1)
+    networks: dict[NetworkKey, NetworkEntry]
+    tables: dict[str, list[float]] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def scales(self) -> list[int]:
+        """The scales that this model restores from, ascending."""
+        return sorted(int(key.removeprefix("postprocess-")) for key in self.networks if _is_restoring(key))
+
+    @field_validator("created")
+    @classmethod
+    def _is_a_date(cls, created: str) -> str:
+        date.fromisoformat(created)
+        return created
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if re.fullmatch(_ID, self.name):
+            raise ValueError(f"the name {self.name} looks like an id; choose another")
+        if not self.scales:
+            raise ValueError("there is no postprocess network, so nothing could be restored")
+        expected = model_id(self.networks)
+        if self.id != expected:
+            raise ValueError(f"the id is {self.id}, but its postprocess networks make it {expected}")
+        return self
+
+
+@final
+class ModelStore:
+    """The models in a folder, read and checked once, when it is opened.
+
+    `default` is a name or id that stands in place of CURRENT. Raises `BadModel` when the folder, its CURRENT or any
+    model in it is damaged; weights are checked when read. A `tolerant` store, for services that must outlive a
+    half-copied folder, passes over what is damaged as long as it is not the default, and tells of it in `damaged`.
+    A store without any model can be opened, but has no default.
+    """
+
+    def __init__(self, root: Path, *, default: str | None = None, tolerant: bool = False) -> None:
+        self.root = root
+        if not root.is_dir():
+            raise BadModel(f"there is no model store at {root}")
+        wanted = default or _read_current(root)
+        folders = [it for it in root.iterdir() if it.is_dir() and not it.name.startswith(".")]
+        folders.sort(key=lambda folder: (folder.name != wanted, folder.name))  # of two with one id the default stays
+        self._damaged: dict[str, str] = {}
+        by_id: dict[str, Manifest] = {}
+        for folder in folders:
+            try:
+                model = _read_manifest(folder)
+                if other := by_id.get(model.id):
+                    first, second = sorted((other.name, model.name))
+                    raise BadModel(f"models {first} and {second} share the id {model.id}; an id is never reused")
+            except BadModel as error:
+                if not tolerant or folder.name == wanted:
+                    raise
+                self._damaged[folder.name] = error.detail
+            else:
+                by_id[model.id] = model
+        self._models = sorted(by_id.values(), key=lambda model: model.name)
+        self._default: Manifest | None = None
+        if default is not None:
+            self._default = self._usable(default)
+        elif self._models:
+            self._default = self._current(wanted)
+
+    @property
+    def default(self) -> Manifest:
+        """The model for whoever names none. Raises `ModelNotFound` when the store is empty."""
+        if self._default is None:
+            raise ModelNotFound("the model store is empty")
+        return self._default
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """What a tolerant store passed over: why, by folder."""
+        return self._damaged
+
+    def models(self) -> list[Manifest]:
+        """All models, retired ones too, by name."""
+        return list(self._models)
+
+    def get(self, name_or_id: str) -> Manifest:
+        """The model of that name or id, retired or not.
+
+        Raises `ModelNotFound` that lists what there is, `BadModel` for a damaged one that was passed over.
+        """
+        for model in self._models:
+            if name_or_id in (model.name, model.id):
+                return model
+        if name_or_id in self._damaged:
+            raise BadModel(self._damaged[name_or_id])
+        have = ", ".join(f"{model.name} ({model.id})" for model in self._models) or "none"
+        raise ModelNotFound(f"no model {name_or_id[:80]!r}; have {have}")
+
+    def weights(self, manifest: Manifest, network: str) -> bytes:
+        """The safetensors file of a network, such as `postprocess-2`.
+
+        Raises `BadModel` when the model has no such network, or the file is missing or not what was made.
+        """
+        entry = manifest.networks.get(network)
+        if entry is None:
+            have = ", ".join(sorted(manifest.networks))
+            raise BadModel(f"model {manifest.name} has no network {network!r}; have {have}")
+        try:
+            weights = (self.root / manifest.name / entry.file).read_bytes()
+        except OSError as error:
+            raise BadModel(f"model {manifest.name}: {entry.file} cannot be read") from error
+        if hashlib.sha256(weights).hexdigest() != entry.sha256:
+            raise BadModel(f"model {manifest.name}: {entry.file} is not what its manifest says; fetch it again")
+        return weights
+
+    def size_bytes(self, manifest: Manifest) -> int:
+        """What all the weights of a model weigh on disk. Raises `BadModel` when a file is missing."""
+        try:
+            files = {entry.file for entry in manifest.networks.values()}
+            return sum((self.root / manifest.name / file).stat().st_size for file in files)
+        except OSError as error:
+            raise BadModel(f"model {manifest.name}: its weights cannot be read") from error
+
+    def _usable(self, name_or_id: str) -> Manifest:
+        model = self.get(name_or_id)
+        if model.retired:
+            raise ModelNotFound(f"model {model.name} is retired: it restores its streams but makes no new ones")
+        return model
+
+    def _current(self, name: str | None) -> Manifest:
+        if name is None:
+            raise BadModel("the model store has no readable CURRENT that names the default model")
+        for model in self._models:
+            if model.name == name and not model.retired:
+                return model
+        have = ", ".join(model.name for model in self._models if not model.retired) or "none"
+        raise BadModel(f"CURRENT names {name[:80]!r}, which is no model in use; have {have}")
+
+
+def model_id(networks: Mapping[str, NetworkEntry]) -> str:
+    """The id of what restoring needs: 8 hex digits, the same for ever.
+
+    They are the first 4 bytes of the sha256 of the JSON of all postprocess networks: key -> architecture,
+    arguments and sha256 of the weights, keys sorted, no blanks, ASCII.
+    """
+    restoring = {
+        key: {"architecture": entry.architecture, "arguments": entry.arguments, "sha256": entry.sha256}
+        for key, entry in networks.items()
+        if _is_restoring(key)
+    }
+    canonical = json.dumps(restoring, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
+
+
+def _read_current(root: Path) -> str | None:
+    try:
+        return (root / "CURRENT").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _is_restoring(network: str) -> bool:
+    return network.startswith("postprocess-")
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        text = (folder / "manifest.json").read_bytes()
+    except OSError as error:
+        raise BadModel(f"model folder {folder.name} has no readable manifest.json") from error
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise BadModel(f"model {folder.name}: manifest.json: {_explain(error)}") from error
+    if manifest.name != folder.name:
+        raise BadModel(f"model folder {folder.name} holds the manifest of {manifest.name}")
+    for key, entry in manifest.networks.items():
+        is_needed = _is_restoring(key) or not manifest.retired
+        if is_needed and not (folder / entry.file).is_file():
+            raise BadModel(f"model {manifest.name} lacks {entry.file}, the weights of {key}")
+    return manifest
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"]))) for problem in error.errors()
+    )

@@ -1,0 +1,98 @@
+"""Checkpoints: everything a run needs to go on as if it had not stopped, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from virtual_codec.errors import BadModel
+
+CHECKPOINT: Final = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands. `seconds` counts the time spent training, over all its sittings.
+
+    `loss_total` and `loss_count` are of the steps since the last validation.
+    """
+
+    recipe: str
+    seed: int
+    step: int
+    seconds: float
+    loss_total: float = 0.0
+    loss_count: int = 0
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    network: nn.Module,
+    average: Mapping[str, Tensor],
+    optimizer: torch.optim.Adam,
+) -> None:
+    """Write `folder`/checkpoint.safetensors, whole or not at all."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.items()}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"adam.{key}.{name}"] = torch.as_tensor(value)
+    metadata = {"progress": json.dumps(progress.__dict__)}
+    partial = folder / f"{CHECKPOINT}.partial"
+    save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, partial, metadata)
+    os.replace(partial, folder / CHECKPOINT)
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Adam
+) -> Progress:
+    """Put a checkpoint's state into all three, in place. Raises `BadModel` when it is not of this recipe's shape."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        network.load_state_dict(under("network.", tensors))
+        average.update(under("average.", tensors))
+        for name, parameter in network.named_parameters():
+            if f"adam.step.{name}" not in tensors:  # an optimiser has no state of what never moved
+                continue
+            state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            optimizer.state[parameter] = {
+                key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
+            }
+    except (KeyError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        raise BadModel(f"{path} is not a checkpoint of this recipe: {error}") from error
+    return progress
+
+
+def load_average(path: Path) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint: what is exported, and what another recipe starts from."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BadModel(f"{path} is not a checkpoint: {error}") from error
+
+
+def read_progress(path: Path) -> Progress:
+    """Where the run of a checkpoint stands."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress(**json.loads(file.metadata()["progress"]))
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise BadModel(f"{path} is not a checkpoint: {error}") from error
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,116 @@
+"""What a run leaves to read: log.csv, TensorBoard events where asked for, sample pictures.
+
+OUT/log.csv                    a row a validation: step, seconds, loss, what was measured
+OUT/events/                    the same for TensorBoard
+OUT/samples/step-000500.png    columns of held-out crops: the original, and what each stage makes of it
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol, final, runtime_checkable
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from virtual_codec.errors import BadOption
+
+LOG: Final = "log.csv"
+_COLUMNS: Final = 6
+
+
+@runtime_checkable
+class TellsFigures(Protocol):
+    """A loss that tells figures of its last batch, such as its rate, for the progress bar."""
+
+    figures: Mapping[str, float]
+
+
+@runtime_checkable
+class ShowsRows(Protocol):
+    """A validation that has pictures to show: rows [B, 1 or 3, h, w] of one set of crops, in any sizes."""
+
+    def rows(self, network: nn.Module) -> Sequence[Tensor]:
+        """One row a stage."""
+
+
+def figures_of(loss: object) -> Mapping[str, float]:
+    """The figures that a loss tells, if it does."""
+    return loss.figures if isinstance(loss, TellsFigures) else {}
+
+
+@final
+class Diary:
+    """Writes a run's records; `step` is where the run goes on, and rows after it, of a killed sitting, are dropped."""
+
+    def __init__(self, out: Path, *, step: int = 0, tensorboard: bool = False) -> None:
+        self._out = out
+        self._log = out / LOG
+        self._events: Any = _event_writer(out / "events", step) if tensorboard else None
+        _cut(self._log, step)
+
+    def measured(self, step: int, seconds: float, loss: float, figures: Mapping[str, float]) -> None:
+        """Add a validation."""
+        new = not self._log.exists() or not self._log.stat().st_size
+        with self._log.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["step", "seconds", "loss", *figures])
+            writer.writerow([step, seconds, f"{loss:.6f}", *(f"{value:.4f}" for value in figures.values())])
+        if self._events is not None:
+            for name, value in {"loss": loss, **figures}.items():
+                self._events.add_scalar(name, value, step)
+            self._events.flush()
+
+    def showed(self, step: int, validate: object, network: nn.Module) -> None:
+        """Add a sheet of sample pictures, where the validation has some."""
+        if not isinstance(validate, ShowsRows):
+            return
+        sheet = sample_sheet(validate.rows(network))
+        folder = self._out / "samples"
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(sheet.numpy()).save(folder / f"step-{step:06}.png")
+        if self._events is not None:
+            self._events.add_image("samples", sheet, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._events is not None:
+            self._events.close()
+
+
+def sample_sheet(rows: Sequence[Tensor]) -> Tensor:
+    """Rows of pictures in [0, 1], enlarged to the first row's size by repetition, as one [H, W, 3] byte picture."""
+    size = rows[0].shape[-2:]
+    bands = []
+    for row in rows:
+        shown = functional.interpolate(row[:_COLUMNS].float().clamp(0, 1), size=size, mode="nearest")
+        bands.append(torch.cat(list(shown.expand(-1, 3, -1, -1)), dim=2))
+    return (torch.cat(bands, dim=1) * 255).round().byte().permute(1, 2, 0).contiguous()
+
+
+def _event_writer(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise BadOption(
+            "TensorBoard is not installed; `pip install 'virtual-codec[train]'`, or read log.csv"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def _cut(log: Path, step: int) -> None:
+    """Drop the rows of a log that lie after a step."""
+    if not log.exists():
+        return
+    with log.open(newline="") as file:
+        rows = list(csv.reader(file))
+    kept = rows[:1] + [row for row in rows[1:] if row and row[0].isdigit() and int(row[0]) <= step]
+    partial = log.with_suffix(".partial")
+    with partial.open("w", newline="") as file:
+        csv.writer(file).writerows(kept)
+    partial.replace(log)

@@ -1,0 +1,169 @@
+"""A finished training as a model folder: weights, manifest with measured tables, card; whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save
+from torch import Tensor
+
+from virtual_codec.codec import proof
+from virtual_codec.codec.model import LoadedModel
+from virtual_codec.errors import BadOption
+from virtual_codec.runner import DirectRunner
+from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
+from virtual_codec.training.calibration import calibrate
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, under
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.data import Pictures
+from virtual_codec.training.recipes import RECIPES, account_of
+
+_CALIBRATION_CROP: Final = 192
+_CALIBRATION_IMAGES: Final = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """What `vcodec export` was asked for. `runs` are folders of finished trainings, one a network."""
+
+    runs: tuple[Path, ...]
+    data: Path
+    store: Path
+    name: str
+    make_current: bool = True
+    notes: str = ""
+    show_progress: bool = True
+
+
+def export(request: ExportRequest) -> Manifest:
+    """Write `store`/`name` and, if asked, point CURRENT at it.
+
+    The tables are measured on the images of `data` that training held out. Raises `BadOption` when the folder is
+    there already, `BadModel` or `BadTrainingData` as the parts do.
+    """
+    folder = request.store / request.name
+    if folder.exists():
+        raise BadOption(f"{folder} is there already; choose another name, a released model never changes")
+    request.store.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".export-", dir=request.store))
+    try:
+        configs = [read_recipe(run) for run in request.runs]
+        entries: dict[str, NetworkEntry] = {}
+        for run, config in zip(request.runs, configs, strict=True):
+            entries |= _write_networks(staging, load_average(run / CHECKPOINT), config)
+        manifest = _measured_manifest(request, staging, entries)
+        (staging / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
+        (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
+        staging.chmod(0o755)
+        os.replace(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    if request.make_current:
+        pointer = request.store / "CURRENT.partial"
+        pointer.write_text(request.name + "\n")
+        os.replace(pointer, request.store / "CURRENT")
+    return manifest
+
+
+def read_recipe(run: Path) -> TrainConfig:
+    """The recipe a run was made with, from its folder's checkpoint, with the steps that were really made."""
+    progress = read_progress(run / CHECKPOINT)
+    if progress.recipe not in RECIPES:
+        raise BadOption(
+            f"{run} was made with recipe {progress.recipe!r}, which is not known; have {', '.join(RECIPES)}"
+        )
+    config = RECIPES[progress.recipe]()
+    if config.target == "paper":
+        raise BadOption(
+            f"{run} holds the published networks of one quality, in grey, which no request could be answered with; "
+            "`python -m benchmarks.published` measures them"
+        )
+    return replace(config, steps=max(1, progress.step))
+
+
+def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:
+    """The network of a run, or both of a joint one."""
+    body: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
+    postprocess = body | {"scale": config.scale} | ({"views": config.views} if config.views > 1 else {})
+    if config.target == "postprocess":
+        return {f"postprocess-{config.scale}": _write(folder, "postprocess", config.scale, postprocess, weights)}
+    description: dict[str, int | float | str | bool] = {
+        "channels": config.description_channels,
+        "blocks": config.description_blocks,
+    }
+    if config.scale != 2:
+        description["scale"] = config.scale
+    return {
+        f"{role}-{config.scale}": _write(folder, role, config.scale, arguments, under(f"{role}.", weights))
+        for role, arguments in (("description", description), ("postprocess", postprocess))
+    }
+
+
+def _write(
+    folder: Path,
+    role: str,
+    scale: int,
+    arguments: dict[str, int | float | str | bool],
+    weights: Mapping[str, Tensor],
+) -> NetworkEntry:
+    data = save({name: value.to(torch.float32).contiguous() for name, value in weights.items()})
+    file = f"{role}-{scale}.safetensors"
+    (folder / file).write_bytes(data)
+    return NetworkEntry(architecture=role, arguments=arguments, file=file, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[str, NetworkEntry]) -> Manifest:
+    """The manifest with its tables, measured by running the model as it will be served."""
+    draft = Manifest(
+        name=request.name,
+        id=model_id(entries),
+        created=datetime.now(UTC).date().isoformat(),
+        codecs=["jpeg"],
+        networks=dict(entries),
+    )
+    with tempfile.TemporaryDirectory(dir=request.store, prefix=".measure-") as scratch:
+        shutil.copytree(staging, Path(scratch) / request.name)
+        (Path(scratch) / request.name / "manifest.json").write_text(draft.model_dump_json())
+        (Path(scratch) / "CURRENT").write_text(request.name)
+        model = LoadedModel(ModelStore(Path(scratch)), draft, DirectRunner())
+        tables = calibrate(model, _held_out(request.data), show_progress=request.show_progress)
+        tables[proof.TABLE] = proof.expected(model)
+    return draft.model_copy(update={"tables": tables})
+
+
+def _held_out(data: Path) -> list[NDArray[np.uint8]]:
+    """Held-out crops, and the middle of each enlarged by two.
+
+    Training folders hold sharp, busy pictures, or pictures reduced to be so; what people compress is softer.
+    """
+    crops = Pictures(data, smallest=_CALIBRATION_CROP).held_out_crops(_CALIBRATION_CROP, most=_CALIBRATION_IMAGES)
+    quarter, side = _CALIBRATION_CROP // 4, (_CALIBRATION_CROP, _CALIBRATION_CROP)
+    middles = [crop[quarter : 3 * quarter, quarter : 3 * quarter] for crop in crops]
+    soft = [np.asarray(Image.fromarray(middle).resize(side, Image.Resampling.LANCZOS)) for middle in middles]
+    return crops + soft
+
+
+def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]) -> str:
+    rows = "\n".join(
+        f"| {key} | {entry.architecture} | {dict(entry.arguments)} | `{entry.sha256[:12]}` |"
+        for key, entry in manifest.networks.items()
+    )
+    runs = "\n".join(
+        f"- `{config.name}`, {config.steps} steps: {account_of(RECIPES[config.name])}" for config in configs
+    )
+    return (
+        f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}.\n\n{request.notes}\n\n## Networks\n\n"
+        f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n\n## Recipes\n\n{runs}\n"
+    )

@@ -1,0 +1,194 @@
+"""Description and post-processing trained together, each for the other, through the real codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from virtual_codec.codecs import JpegSettings, quantisation_tables
+from virtual_codec.networks import DescriptionNet, PostprocessNet, plain_description
+from virtual_codec.networks.condition import condition
+from virtual_codec.networks.differentiable import smooth_jpeg, with_forward
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.data import Pictures
+from virtual_codec.training.losses import LOSSES, mean_psnr
+from virtual_codec.training.samples import Batch, draw_settings, made_ahead, plain_batch, through_codec, to_tensor
+
+
+@final
+class Pair(nn.Module):
+    """The two networks of one scale, as one thing to train."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.description = DescriptionNet(
+            channels=config.description_channels, blocks=config.description_blocks, scale=config.scale
+        )
+        self.description.requires_grad_(not config.frozen_description)
+        self.postprocess = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointBatch(Batch):
+    """Originals and the settings each is to be coded with; `decoded` is of the plain description."""
+
+    settings: tuple[JpegSettings, ...]
+    plain_bits: Tensor
+
+
+@final
+class JointLoss:
+    """The rate-distortion cost of a pair, against that of a plain description coded the same way.
+
+    D / D0 + rate_weight * R / R0 + pull_weight * P / D0, each picture relative to its own plain description's
+    squared error D0 after post-processing and size R0, so that every quality counts alike. The pull P, the squared
+    distance to the plain description, keeps the description a picture of the image.
+
+    On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's own loss.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._config = config
+        self.figures: dict[str, float] = {}  # of the last batch
+
+    def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The loss of a `Pair` on a batch."""
+        assert isinstance(network, Pair)
+        if not isinstance(batch, JointBatch):
+            return self._restoring(network, batch.decoded, batch)
+        if self._config.frozen_description:
+            return self._postprocess_alone(network, batch)
+        with torch.no_grad():
+            plain: Tensor = network.postprocess(batch.decoded, batch.condition)
+            plain_error = (plain.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
+        described: Tensor = network.description(batch.image, batch.condition).float()
+        described = with_forward(described, described.clamp(0, 1))
+        real, bits = coded(described, batch.settings)
+        with torch.autocast(described.device.type, enabled=False):
+            smooth, rate = smooth_jpeg(described, tables_of(batch.settings).to(described.device))
+        decoded = with_forward(smooth, real.to(described.device))
+        rate = rate * (bits.to(rate.device) / rate).detach()
+        self.figures = {"bits": float((bits / batch.plain_bits.cpu()).mean())}
+        restored: Tensor = network.postprocess(decoded, batch.condition)
+        error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3))
+        pull = (described - plain_description(batch.image, self._config.scale)).square().mean(dim=(1, 2, 3))
+        cost = (error + self._config.pull_weight * pull) / plain_error
+        return (cost + self._config.rate_weight * rate / batch.plain_bits.to(rate.device)).mean()
+
+    def _postprocess_alone(self, network: Pair, batch: JointBatch) -> Tensor:
+        with torch.no_grad():
+            described: Tensor = network.description(batch.image, batch.condition).float().clamp(0, 1)
+            decoded, _ = coded(described, batch.settings)
+        return self._restoring(network, decoded.to(batch.image.device), batch)
+
+    def _restoring(self, network: Pair, decoded: Tensor, batch: Batch) -> Tensor:
+        restored: Tensor = network.postprocess(decoded, batch.condition)
+        return LOSSES[self._config.loss](restored.float(), batch.image)
+
+
+def coded(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
+    """Send descriptions through the real codec: [B, 3, h, w] in [0, 1] -> decoded, and bits [B]."""
+    pictures = (described.detach().float() * 255).permute(0, 2, 3, 1).cpu().numpy()
+    results = [through_codec(np.ascontiguousarray(p), s) for p, s in zip(pictures, settings, strict=True)]
+    return to_tensor([decoded for decoded, _, _ in results]), torch.tensor([8.0 * size for _, _, size in results])
+
+
+def tables_of(settings: tuple[JpegSettings, ...]) -> Tensor:
+    """The quantisation tables, [B, 2, 8, 8]."""
+    return torch.from_numpy(np.stack([np.stack(quantisation_tables(each)) for each in settings])).float()
+
+
+def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
+    """Batches from step `start` on, every `plain_every`th an ordinary one; each depends on seed and step alone."""
+
+    def make(step: int) -> Batch:
+        random = np.random.default_rng((seed, step))
+        if config.plain_every and step % config.plain_every == 0:
+            return plain_batch(random, pictures, config)
+        images = [
+            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
+            for _ in range(config.batch)
+        ]
+        return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images], scale=config.scale)
+
+    return made_ahead(make, start, config.steps)
+
+
+def joint_batch(images: Tensor, settings: list[JpegSettings], *, scale: int = 2) -> JointBatch:
+    """A batch of originals with their plain descriptions coded."""
+    decoded, bits = coded(plain_description(images, scale).clamp(0, 1), tuple(settings))
+    return JointBatch(
+        decoded=decoded,
+        image=images,
+        condition=torch.from_numpy(np.stack([condition_of_settings(each) for each in settings])),
+        settings=tuple(settings),
+        plain_bits=bits,
+    )
+
+
+def condition_of_settings(settings: JpegSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """What a stream coded with these settings will say of itself: [CONDITION_SIZE]."""
+    luma, chroma = (table.astype(np.uint16) for table in quantisation_tables(settings))
+    return condition([luma, chroma, chroma], subsampled=settings.subsampling == "420", own=True)
+
+
+@final
+class JointValidation:
+    """On held-out crops at three steps: what the pair adds in PSNR, and how its streams' sizes compare.
+
+    `bfloat16` is for what the networks compute.
+    """
+
+    def __init__(
+        self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48, bfloat16: bool = True
+    ) -> None:
+        self._device = device
+        self._bfloat16 = bfloat16
+        self._scale = config.scale
+        images = to_tensor(pictures.held_out_crops(config.crop, most))
+        self.batches = {
+            step: joint_batch(images, [JpegSettings(step=step)] * len(images), scale=config.scale)
+            for step in (10.0, 30.0, 60.0)
+        }
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        """PSNR with the plain and the learned description, and the learned one's bits over the plain one's."""
+        measured = {}
+        for step, batch in self.batches.items():
+            described, _, restored, bits = self.chain(network, batch)
+            plain = self._restored(network, batch.decoded, batch)
+            measured[f"plain_{step:g}"] = mean_psnr(plain, batch.image)
+            measured[f"learned_{step:g}"] = mean_psnr(restored, batch.image)
+            measured[f"bits_{step:g}"] = float((bits / batch.plain_bits).log().mean().exp())
+            measured[f"thumbnail_{step:g}"] = mean_psnr(
+                described.cpu(),
+                functional.interpolate(batch.image, scale_factor=1 / self._scale, mode="bilinear", antialias=True),
+            )
+        return measured
+
+    def rows(self, network: nn.Module) -> list[Tensor]:
+        """What a sample sheet shows: originals, then description, decoded and restored at the coarsest step."""
+        batch = self.batches[60.0]
+        return [batch.image, *self.chain(network, batch)[:3]]
+
+    def chain(self, network: nn.Module, batch: JointBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The description (on the device), what the decoder shows, what post-processing makes of it, and bits."""
+        vector = batch.condition.to(self._device)
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=self._bfloat16):
+            described: Tensor = network.get_submodule("description")(batch.image.to(self._device), vector)
+        described = described.float().clamp(0, 1)
+        decoded, bits = coded(described, batch.settings)
+        return described, decoded, self._restored(network, decoded, batch), bits
+
+    def _restored(self, network: nn.Module, decoded: Tensor, batch: JointBatch) -> Tensor:
+        with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=self._bfloat16):
+            restored: Tensor = network.get_submodule("postprocess")(
+                decoded.to(self._device), batch.condition.to(self._device)
+            )
+        return restored.float().cpu()

@@ -1,0 +1,220 @@
+"""Recipes: what is trained, on what, for how long. A recipe is a function; `RECIPES` is the table of them.
+
+Numbers that measurements chose say so; the rest is the custom of the field.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+
+from virtual_codec.training.alternation import Alternation, Phase
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.published_recipes import (
+    paper_jpeg2000_r20,
+    paper_jpeg2000_r20_small,
+    paper_jpeg2000_r40,
+    paper_jpeg_q5,
+    paper_jpeg_q10,
+    paper_jpeg_q10_small,
+    paper_jpeg_q20,
+)
+
+
+def postprocess_1() -> TrainConfig:
+    """Post-processing at full size: removes the artefacts of our streams and of other encoders' JPEGs."""
+    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=8800)
+
+
+def postprocess_2() -> TrainConfig:
+    """Post-processing at scale 2: removes artefacts and doubles the size."""
+    return TrainConfig(
+        name="postprocess-2",
+        target="postprocess",
+        scale=2,
+        channels=48,
+        blocks=6,
+        steps=4000,
+        step_range=(4.0, 100.0),
+        foreign_share=0.0,
+    )
+
+
+def joint_2() -> TrainConfig:
+    """Description and post-processing at scale 2 together; start it from a finished `postprocess-2`."""
+    return TrainConfig(
+        name="joint-2",
+        target="joint",
+        scale=2,
+        channels=48,
+        blocks=6,
+        steps=1800,
+        learning_rate=3e-4,
+        warmup_steps=100,
+        step_range=(4.0, 100.0),
+        full_chroma_share=0.0,
+        validate_every=150,
+    )
+
+
+def softer_1() -> TrainConfig:
+    """`postprocess-1` taught soft pictures too, every PSNR counting alike; start it from `postprocess-1`."""
+    return replace(postprocess_1(), name="softer-1", steps=3000, learning_rate=4e-4, loss="log-error", enlargement=2.2)
+
+
+def softer_2() -> TrainConfig:
+    """The post-processing of `joint-2` taught soft pictures too, behind its description; start it from `joint-2`."""
+    return replace(
+        joint_2(),
+        name="softer-2",
+        steps=2400,
+        learning_rate=4e-4,
+        loss="log-error",
+        enlargement=2.2,
+        frozen_description=True,
+        validate_every=400,
+    )
+
+
+def joint_1() -> TrainConfig:
+    """Description and post-processing at full size together; start it from a finished `softer-1`.
+
+    Every fourth batch holds plain descriptions and other people's JPEGs, so that they are restored as well as before.
+    """
+    return TrainConfig(
+        name="joint-1",
+        target="joint",
+        scale=1,
+        channels=48,
+        blocks=6,
+        steps=2400,
+        learning_rate=3e-4,
+        warmup_steps=100,
+        step_range=(1.5, 90.0),
+        foreign_share=0.7,
+        rate_weight=1.1,  # log squared error per log bits: photographs lie between 0.9 and 1.4
+        description_channels=24,
+        loss="log-error",
+        enlargement=2.2,
+        plain_every=4,
+        validate_every=300,
+    )
+
+
+def wider_2() -> TrainConfig:
+    """`joint-2` with a wider description, less held to the plain one, soft pictures too; start from `softer-2`."""
+    return replace(
+        joint_2(),
+        name="wider-2",
+        steps=1500,
+        description_channels=48,
+        pull_weight=0.2,
+        enlargement=2.2,
+        validate_every=250,
+    )
+
+
+def lanczos_2() -> TrainConfig:
+    """Post-processing behind plain Lanczos, to compare a learned description with; start it from `wider-2`."""
+    return replace(postprocess_2(), name="lanczos-2", steps=1500, learning_rate=3e-4, loss="log-error", enlargement=2.2)
+
+
+def best_1() -> TrainConfig:
+    """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
+    return replace(
+        postprocess_1(), name="best-1", channels=64, blocks=8, steps=2400, learning_rate=5e-4, loss="log-error", views=2
+    )
+
+
+def best_2() -> TrainConfig:
+    """Post-processing at scale 2 behind a learned description, which stays; start it from `joint-2`."""
+    return replace(
+        joint_2(),
+        name="best-2",
+        channels=64,
+        blocks=8,
+        steps=1600,
+        learning_rate=5e-4,
+        loss="log-error",
+        views=2,
+        frozen_description=True,
+        validate_every=250,
+    )
+
+
+def best_joint_2() -> TrainConfig:
+    """Description and post-processing at scale 2, each for the other; start it from `best-2`."""
+    return replace(joint_2(), name="best-joint-2", channels=64, blocks=8, steps=800, learning_rate=2e-4, views=2)
+
+
+def virtual_2() -> TrainConfig:
+    """Description and post-processing at scale 2 together, the gradient through a virtual codec; start as `joint-2`."""
+    virtual_codec, pair = Phase(move="virtual_codec", steps=2), Phase(move="pair", steps=1)
+    return TrainConfig(
+        name="virtual-2",
+        target="virtual",
+        scale=2,
+        channels=48,
+        blocks=6,
+        steps=200 + 3 * 1800,
+        learning_rate=3e-4,
+        warmup_steps=100,
+        step_range=(4.0, 100.0),
+        full_chroma_share=0.0,
+        validate_every=300,
+        alternation=Alternation(opening=(Phase(move="virtual_codec", steps=200),), cycle=(virtual_codec, pair)),
+    )
+
+
+def smoke() -> TrainConfig:
+    """A run of seconds, to see that training works on a machine."""
+    return TrainConfig(
+        name="smoke",
+        target="postprocess",
+        scale=1,
+        channels=16,
+        blocks=1,
+        steps=60,
+        crop=64,
+        batch=4,
+        learning_rate=2e-3,
+        warmup_steps=5,
+        ema_decay=0.9,
+        validate_every=30,
+        step_range=(20.0, 60.0),
+    )
+
+
+def summary_of(recipe: Callable[[], TrainConfig]) -> str:
+    """What a recipe makes, as one line."""
+    return (inspect.getdoc(recipe) or "").partition("\n")[0]
+
+
+def account_of(recipe: Callable[[], TrainConfig]) -> str:
+    """All that a recipe says of itself, as one paragraph."""
+    return " ".join((inspect.getdoc(recipe) or "").split())
+
+
+RECIPES: dict[str, Callable[[], TrainConfig]] = {
+    "postprocess-1": postprocess_1,
+    "postprocess-2": postprocess_2,
+    "joint-2": joint_2,
+    "softer-1": softer_1,
+    "softer-2": softer_2,
+    "joint-1": joint_1,
+    "wider-2": wider_2,
+    "lanczos-2": lanczos_2,
+    "best-1": best_1,
+    "best-2": best_2,
+    "best-joint-2": best_joint_2,
+    "virtual-2": virtual_2,
+    "paper-jpeg-q5": paper_jpeg_q5,
+    "paper-jpeg-q10": paper_jpeg_q10,
+    "paper-jpeg-q20": paper_jpeg_q20,
+    "paper-jpeg2000-r20": paper_jpeg2000_r20,
+    "paper-jpeg2000-r40": paper_jpeg2000_r40,
+    "paper-jpeg-q10-small": paper_jpeg_q10_small,
+    "paper-jpeg2000-r20-small": paper_jpeg2000_r20_small,
+    "smoke": smoke,
+}
