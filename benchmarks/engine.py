@@ -28,7 +28,7 @@ from PIL import Image
 
 from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.jobs import RestoreOptions
-from virtual_codec.load import HttpSender, Load, Report, Request, made_up_png, own_server, run_load
+from virtual_codec.load_test import HttpSender, Load, Report, Request, made_up_png, own_server, run_load
 from virtual_codec.settings import default_model_store
 
 MARK = ("<!-- engine figures -->", "<!-- end of engine figures -->")

@@ -204,9 +204,9 @@ Much of what people have as JPEG was saved as JPEG more than once. Its coefficie
 they had first, and the histograms of its levels show it: some levels hold two lines of that grid, some one, some none
 ([codec/first_steps.py](../service/virtual_codec/codec/first_steps.py)). The network, which is told of the last
 tables only, takes the first file's artifacts for the last one's and smooths them away: nearer to the photograph, much
-further from the picture that was compressed last. Where an earlier JPEG is found, its luma is found too, mostly exact, and what is
-shown lies between that and the network's picture: so near that it is no further from what was compressed than the plain
-decode is ([codec/foreign.py](../service/virtual_codec/codec/foreign.py)).
+further from the picture that was compressed last. Where an earlier JPEG is found, its luma is found too, mostly exact,
+and what is shown lies between that and the network's picture: so near that it is no further from what was compressed
+than the plain decode is ([codec/foreign.py](../service/virtual_codec/codec/foreign.py)).
 
 ## What is seen
 

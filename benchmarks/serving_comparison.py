@@ -28,7 +28,7 @@ from benchmarks.servers.contenders import serving as _serving
 from benchmarks.servers.material import Material, material, pictures
 from benchmarks.servers.page import write_page
 from benchmarks.servers.trials import LIMIT_S, Row
-from virtual_codec.load import Load
+from virtual_codec.load_test import Load
 
 CLIENTS = (1, 4, 16, 64)
 PARTS = ("choose", "512x512", "mixed", "compress", "overload", "poison", "kill")

@@ -13,7 +13,7 @@ from virtual_codec import bitstream, metrics
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.codec.model import plain_restore
 from virtual_codec.jobs import CompressOptions
-from virtual_codec.load import made_up_png
+from virtual_codec.load_test import made_up_png
 from virtual_codec.runner import DirectRunner
 from virtual_codec.settings import default_model_store
 from virtual_codec.store import ModelStore

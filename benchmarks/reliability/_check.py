@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from virtual_codec.load import Answer, Request, Sender
+from virtual_codec.load_test import Answer, Request, Sender
 
 OK: Final = "200"
 FULL: Final = "503 overloaded"

@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.reliability._rude import crawl, vanish
 from benchmarks.reliability._subject import Subject
-from virtual_codec.load import Request
+from virtual_codec.load_test import Request
 
 Facts = dict[str, object]
 _SEEN_S: Final = 6.0  # libfaketime looks at its file once a second, the server at the clock as often

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from benchmarks.reliability._subject import Subject
-from virtual_codec.load import Request
+from virtual_codec.load_test import Request
 
 _LIMIT_S: Final = 60.0
 _APART_S: Final = 0.15  # between connections: their jobs should not be an overload as well

@@ -14,7 +14,7 @@ from benchmarks.reliability._check import Checker, Honest
 from benchmarks.reliability._faults import Facts, Scene
 from benchmarks.reliability._scenarios import Scenario, everyday_requests
 from benchmarks.reliability._subject import Subject, full_disk
-from virtual_codec.load import HttpSender, Load, Request, own_server, run_load
+from virtual_codec.load_test import HttpSender, Load, Request, own_server, run_load
 
 WORKERS: Final = 2
 _ENVIRONMENT: Final = {

@@ -12,7 +12,7 @@ from benchmarks.reliability import _faults
 from benchmarks.reliability._check import FULL, LATE, NO_MEMORY, OK, POISON, Honest
 from benchmarks.reliability._faults import Fault
 from benchmarks.reliability.faulty import CRASH, MEMORY, marked
-from virtual_codec.load import Request, made_up_png
+from virtual_codec.load_test import Request, made_up_png
 
 REAL: Final = ("virtual_codec", "serve", "--host", "127.0.0.1", "--port")
 FAULTY: Final = ("benchmarks.reliability.faulty", "--port")

@@ -15,7 +15,7 @@ from benchmarks.reliability._faults import Facts
 from benchmarks.reliability._run import running
 from benchmarks.reliability._scenarios import Scenario
 from benchmarks.reliability._subject import Subject
-from virtual_codec.load import MIXED, HttpSender, Load, Request, made_up_png, run_load, sizes_of
+from virtual_codec.load_test import MIXED, HttpSender, Load, Request, made_up_png, run_load, sizes_of
 
 _SAMPLE_S: Final = 5.0
 _WARM_UP: Final = 0.25  # of the time, not looked at: caches fill and arenas grow to what the largest picture needs

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 from benchmarks.servers.contenders import Variant
 from benchmarks.servers.job import JOBS, Job
-from virtual_codec.load import Load, Report, Request, Sample
+from virtual_codec.load_test import Load, Report, Request, Sample
 
 
 class Bare:

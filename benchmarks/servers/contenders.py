@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.servers import processes
 from benchmarks.servers.job import PIDS
-from virtual_codec.load import SERVE, own_server
+from virtual_codec.load_test import SERVE, own_server
 
 CORES = os.cpu_count() or 1
 OURS = "virtual-codec"

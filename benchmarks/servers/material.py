@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from virtual_codec.load import MIXED, Request, made_up_png, sizes_of
+from virtual_codec.load_test import MIXED, Request, made_up_png, sizes_of
 
 _BOUNDARY = "benchmark-7f3a"
 _PER_SIZE = 4  # pictures, so that nobody answers one from memory

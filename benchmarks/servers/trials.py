@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.servers import processes
 from benchmarks.servers.contenders import OURS, Served
 from benchmarks.servers.material import request_of
-from virtual_codec.load import HttpSender, Load, Report, Request, run_load
+from virtual_codec.load_test import HttpSender, Load, Report, Request, run_load
 
 LIMIT_S = 5.0  # what a caller puts up with in the overload trial
 _POISON = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" + b"\xff\xda" + bytes(300)

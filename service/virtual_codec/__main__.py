@@ -9,11 +9,11 @@ from virtual_codec import interrupts
 
 def main() -> int:
     """Run the command line and return its exit status."""
-    interrupts.starting()
+    interrupts.exit_at_once()
     from virtual_codec.cli import main as run
 
     status = run()
-    interrupts.starting()
+    interrupts.exit_at_once()
     return status
 
 

@@ -1,11 +1,12 @@
-"""What Ctrl-C (SIGINT) does to a command, by how far that is.
+"""Handling of Ctrl-C (SIGINT) in a command, in two phases.
 
-starting  ──►  nothing is begun: the process ends at once, with 130. An exception would not do: it would come out of
-               the middle of some import, and torch or numpy left half imported fail in ways of their own
-working   ──►  `KeyboardInterrupt`, so that what is begun is ended in order; a second Ctrl-C ends the process at once
+exit_at_once              while imports run: the process exits with status 130. An exception would surface in the middle
+                          of an import, and half-imported torch or numpy fail with errors of their own
+raise_keyboard_interrupt  while work runs: the first Ctrl-C raises `KeyboardInterrupt`, so that the work is ended in
+                          order; the second exits at once
 
-Where SIGINT is ignored (a background job of a shell, nohup), or somebody else's handler is there, nothing changes.
-This is for a process of its own: nothing here acts unless `starting` was called; `virtual_codec.__main__` does so first.
+An ignored SIGINT (a background job of a shell, nohup) and a foreign handler stay as they are. Nothing here acts until
+`exit_at_once` is called, which `virtual_codec.__main__` does first.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ import signal
 from types import FrameType
 from typing import Final, NoReturn
 
-STATUS: Final = 130  # 128 + SIGINT, as shells have it
+EXIT_STATUS: Final = 130  # 128 + SIGINT, as shells have it
 _SAID: Final = b"vcodec: interrupted\n"
 
 
-def starting() -> None:
-    """From here on nothing is begun yet, or all is done. To be called by the main thread."""
+def exit_at_once() -> None:
+    """Make Ctrl-C end the process at once: no work is begun yet, or all is done. For the main thread only."""
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt):
         signal.signal(signal.SIGINT, _end)
 
 
-def working() -> None:
-    """From here on there is something to end in order: called by a verb when its imports are done."""
+def raise_keyboard_interrupt() -> None:
+    """Make Ctrl-C raise `KeyboardInterrupt`. A verb calls this when its imports are done and its work begins."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def came() -> bool:
-    """Whether there was a Ctrl-C since the work began: other exceptions, and results, may be its fault."""
+def was_interrupted() -> bool:
+    """True if Ctrl-C was pressed since the work began: it may be the cause of other exceptions and of lost results."""
     return signal.getsignal(signal.SIGINT) is _end_again
 
 
@@ -44,7 +45,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 def _end(_number: int, _frame: FrameType | None) -> NoReturn:
     # Not by sys.exit: libraries catch what passes through them while they are imported.
     os.write(2, _SAID)
-    os._exit(STATUS)
+    os._exit(EXIT_STATUS)
 
 
 def _end_again(number: int, frame: FrameType | None) -> NoReturn:

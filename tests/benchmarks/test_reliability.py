@@ -15,7 +15,7 @@ from benchmarks.reliability._scenarios import SCENARIOS, as_they_are, one_in_a_h
 from benchmarks.reliability._soak import slope
 from benchmarks.reliability.faulty import CRASH, marked
 from tests.conftest import ROOT
-from virtual_codec.load import Answer, Request, made_up_png
+from virtual_codec.load_test import Answer, Request, made_up_png
 
 RESULTS: Final = ROOT / "docs" / "reliability.json"
 PICTURE: Final = Request(path="/compress", content=b"picture", label="compress")

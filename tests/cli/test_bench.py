@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.load.echo_server import EchoServer, running_server
+from tests.load_test.echo_server import EchoServer, running_server
 from virtual_codec.cli import main, make_parser
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.load.echo_server import running_server
+from tests.load_test.echo_server import running_server
 from tests.models import make_store
 from tests.pictures import scene
 

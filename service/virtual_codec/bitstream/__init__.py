@@ -1,6 +1,6 @@
 """Standard JPEG streams from outside: our segment in them, and what their markers say. Nothing is decoded."""
 
-from virtual_codec.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scans, layout
+from virtual_codec.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scan_count, layout
 from virtual_codec.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments, segments
 from virtual_codec.bitstream._segment import (
     SEGMENT_BYTES,
@@ -22,7 +22,7 @@ __all__ = [
     "JpegLayout",
     "Segment",
     "StreamHeader",
-    "check_scans",
+    "check_scan_count",
     "find",
     "insert",
     "layout",

@@ -121,7 +121,9 @@ def layout(
     )
 
 
-def check_scans(stream: bytes, max_scans: int = DEFAULT_MAX_SCANS, max_segments: int = DEFAULT_MAX_SEGMENTS) -> None:
+def check_scan_count(
+    stream: bytes, max_scans: int = DEFAULT_MAX_SCANS, max_segments: int = DEFAULT_MAX_SEGMENTS
+) -> None:
     """Raise `TooManyScans` for a JPEG of more than `max_scans` scans, be it whole or without its tables.
 
     Raises `TooManySegments` and `UndecodableImage` like `layout`.

@@ -39,10 +39,10 @@ def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_defa
     except KeyboardInterrupt:
         pass
     except Exception:
-        if not interrupts.came():
+        if not interrupts.was_interrupted():
             raise
     print("vcodec: interrupted", file=sys.stderr)
-    return interrupts.STATUS
+    return interrupts.EXIT_STATUS
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -73,7 +73,7 @@ def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
     try:
         arguments = _with_late_inputs(*parser.parse_known_args(argv))
         status = VERBS[arguments.verb].run(arguments, open_codec)
-        if interrupts.came():  # and some library caught it
+        if interrupts.was_interrupted():  # and some library caught it
             raise KeyboardInterrupt
         sys.stdout.flush()
     except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
@@ -82,7 +82,7 @@ def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
         print(f"vcodec: {error}", file=sys.stderr)
         return 2
     except (VirtualCodecError, OSError) as error:
-        if interrupts.came():
+        if interrupts.was_interrupted():
             raise
         if isinstance(error, BrokenPipeError):  # the reader of our output has gone; Python would complain at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

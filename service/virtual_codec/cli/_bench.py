@@ -15,7 +15,7 @@ from virtual_codec import interrupts
 from virtual_codec.cli._open import OpenCodec
 from virtual_codec.cli._verb import Misuse, Verb, positive, positive_number, positive_seconds
 from virtual_codec.errors import VirtualCodecError
-from virtual_codec.load import ARRIVALS, HttpSender, Load, Report, Request, find_rate, own_server, run_load, table
+from virtual_codec.load_test import ARRIVALS, HttpSender, Load, Report, Request, find_rate, own_server, run_load, table
 
 _TASKS: Final = {"compress": ("/compress",), "decompress": ("/decompress",), "both": ("/compress", "/decompress")}
 _CLOSED_CLIENTS: Final = 4
@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     if arguments.find_rate and arguments.limit is None:
         raise Misuse("--find-rate needs a latency to keep: --limit MS")
     pictures = _pictures(arguments)
-    interrupts.working()
+    interrupts.raise_keyboard_interrupt()
     with contextlib.nullcontext((arguments.url, 0)) if arguments.url else own_server() as (url, _):
         try:
             sender = HttpSender(url, headers=headers, timeout_s=arguments.timeout)
@@ -90,7 +90,7 @@ def _check_listener(sender: HttpSender, picture: Request, url: str) -> None:
 
 def _pictures(arguments: argparse.Namespace) -> Sequence[Request]:
     """The images, as requests to /compress."""
-    from virtual_codec.load import made_up_png, sizes_of
+    from virtual_codec.load_test import made_up_png, sizes_of
 
     path = f"/compress?{arguments.options}" if arguments.options else "/compress"
     if arguments.inputs:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from virtual_codec import interrupts
+from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.cli._files import STANDARD_STREAM, Task, is_device, is_itself, read, write
 from virtual_codec.cli._verb import Misuse, positive
-from virtual_codec.crew import crew
 from virtual_codec.errors import VirtualCodecError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def convert(tasks: Sequence[Task], process: Callable[[bytes], Converted], argume
         report = _Report(arguments, bar)
         for outcome in _run(tasks, attempt, arguments.jobs):
             report.add(outcome)
-            if interrupts.came():  # and some library caught it
+            if interrupts.was_interrupted():  # and some library caught it
                 raise KeyboardInterrupt
     report.close()
     return 1 if report.failed else 0
@@ -95,7 +95,7 @@ def _run(tasks: Sequence[Task], attempt: Callable[[Task], Outcome], jobs: int) -
     if min(jobs, len(tasks)) == 1:  # in this thread, where Ctrl-C ends the work at once
         yield from map(attempt, tasks)
         return
-    with crew(jobs) as threads:  # whose jobs end at their next stage or tile
+    with cancellable_threads(jobs) as threads:  # whose jobs end at their next stage or tile
         for future in as_completed([threads.submit(attempt, task) for task in tasks]):
             yield future.result()
 
@@ -120,7 +120,7 @@ def _attempt(task: Task, process: Callable[[bytes], Converted], *, force: bool) 
             task=task, problem=reason if is_of_source else f"cannot write {task.target}: {reason}", code="os"
         )
     except Exception as error:  # a fault of ours with one file; the others still get their turn
-        if interrupts.came():
+        if interrupts.was_interrupted():
             raise KeyboardInterrupt from error
         return Outcome(task=task, problem=f"{type(error).__name__}: {error}", code="internal")
     return Outcome(

@@ -26,7 +26,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     from virtual_codec.training.export import ExportRequest, export
 
-    interrupts.working()
+    interrupts.raise_keyboard_interrupt()
     manifest = export(
         ExportRequest(
             runs=tuple(arguments.runs),

@@ -73,7 +73,7 @@ def open_default_codec(wish: CodecWish) -> Codec:
 def opened(open_codec: OpenCodec, wish: CodecWish) -> Iterator[Codec]:
     """The codec for the time of a block, in which Ctrl-C is a `KeyboardInterrupt` that ends the work in order."""
     with closing(open_codec(wish)) as codec:
-        interrupts.working()
+        interrupts.raise_keyboard_interrupt()
         yield codec
 
 

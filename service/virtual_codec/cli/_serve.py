@@ -34,7 +34,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         return _check(settings)
     from virtual_codec.api.server import run
 
-    interrupts.working()
+    interrupts.raise_keyboard_interrupt()
     run(settings)
     return 0
 

@@ -61,7 +61,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
             tensorboard=arguments.tensorboard,
         )
     )
-    status = interrupts.STATUS if report.interrupted else 0
+    status = interrupts.EXIT_STATUS if report.interrupted else 0
     if os.environ.get("RANK", "0") != "0":  # under torchrun one of the processes speaks for all
         return status
     if arguments.json:

@@ -20,8 +20,8 @@ class Misuse(Exception):
 class Verb:
     """One row of the table of verbs; `run` takes the parsed arguments and returns the exit status.
 
-    Until `run` calls `virtual_codec.interrupts.working`, Ctrl-C ends the process on the spot: `run` has to call it
-    before it begins what must not be left half done.
+    Ctrl-C ends the process on the spot until `run` calls `virtual_codec.interrupts.raise_keyboard_interrupt`. `run` has
+    to call it before it begins work that must not be left half done.
 
     `epilog` is what `--help` closes with, made only then.
     """

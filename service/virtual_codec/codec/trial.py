@@ -17,7 +17,7 @@ from PIL import Image
 from virtual_codec import bitstream
 from virtual_codec.codec.model import LoadedModel, condition_of, plain_description, plain_restore
 from virtual_codec.codec.operating import Mode
-from virtual_codec.codecs import Codec, JpegSettings, quantisation_tables
+from virtual_codec.codecs import JpegSettings, StandardCodec, quantisation_tables
 from virtual_codec.jobs import check_deadline
 from virtual_codec.networks.condition import condition
 
@@ -94,7 +94,7 @@ class Trials:
         self,
         pixels: NDArray[np.uint8],
         model: LoadedModel,
-        codec: Codec,
+        codec: StandardCodec,
         *,
         deadline: float | None,
         stopwatch: Stopwatch,

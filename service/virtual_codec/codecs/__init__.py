@@ -1,6 +1,6 @@
 """The standard codecs a description may travel through.
 
-To add one: a private module with a class that keeps the promises of `Codec`, and a row in `CODECS`.
+To add one: a private module with a class that keeps the promises of `StandardCodec`, and a row in `CODECS`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 from virtual_codec.codecs._dct import Pixels, blocks_of, samples_of
 from virtual_codec.codecs._jpeg import Jpeg, JpegSettings, quantisation_tables
-from virtual_codec.codecs._scans import check_scans
+from virtual_codec.codecs._scans import check_scans_complete
 from virtual_codec.codecs._tables import ZIGZAG, ijg_luma_table
 
 __all__ = [
     "CODECS",
     "ZIGZAG",
-    "Codec",
     "JpegSettings",
+    "StandardCodec",
     "blocks_of",
-    "check_scans",
+    "check_scans_complete",
     "ijg_luma_table",
     "quantisation_tables",
     "samples_of",
 ]
 
 
-class Codec(Protocol):
+class StandardCodec(Protocol):
     """A codec of a published standard, so that streams open anywhere."""
 
     @property
@@ -53,4 +53,4 @@ class Codec(Protocol):
         """The picture any decoder of the standard shows: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
 
 
-CODECS: dict[str, Codec] = {codec.name: codec for codec in (Jpeg(),)}
+CODECS: dict[str, StandardCodec] = {codec.name: codec for codec in (Jpeg(),)}

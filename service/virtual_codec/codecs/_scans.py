@@ -26,7 +26,7 @@ _WITH_DC, _WITH_AC = (_walk.SEQUENTIAL, _walk.DC), (_walk.SEQUENTIAL, _walk.AC, 
 _Codes = dict[int, bytes]  # by class (0x00, 0x10) and number: BITS and HUFFVAL of a DHT segment
 
 
-def check_scans(jpeg: bytes) -> None:
+def check_scans_complete(jpeg: bytes) -> None:
     """Raise `UndecodableImage` where a scan ends before its picture does, or the scans before the last bits of it.
 
     Bytes too many are no matter, before a marker or after the end. Costs about what decoding costs, 1 to 4 ms a

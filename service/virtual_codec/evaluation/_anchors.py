@@ -22,7 +22,7 @@ import numpy as np
 import PIL
 from PIL import Image, features
 
-from virtual_codec.crew import crew
+from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.errors import BadOption
 from virtual_codec.evaluation._pictures import Picture, digest
 from virtual_codec.evaluation._points import Point, similarity
@@ -100,7 +100,7 @@ def measure_anchors(
             progress(f"{name} {picture.set}/{picture.name}")
         return found
 
-    with crew(workers) as threads:  # which are enough: encoders and the metrics leave Python's lock
+    with cancellable_threads(workers) as threads:  # which are enough: encoders and the metrics leave Python's lock
         for measuring in [threads.submit(measure, picture) for picture in pictures]:
             points += measuring.result()
     return points

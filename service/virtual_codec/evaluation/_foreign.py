@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from virtual_codec import images
-from virtual_codec.crew import crew
+from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.evaluation._pictures import Picture
 from virtual_codec.evaluation._points import Similarity, similarity
 from virtual_codec.evaluation._sweep import TestedCodec
@@ -89,7 +89,7 @@ def restore_foreign(
     found: Callable[[ForeignPoint], None],
 ) -> None:
     """Make, decode and restore an ordinary JPEG of every picture, kind and quality but those in `done`."""
-    with crew(workers) as threads:
+    with cancellable_threads(workers) as threads:
         for picture in pictures:
             wanted = [(k, q) for k in kinds for q in qualities]
             wanted = [(k, q) for k, q in wanted if (picture.set, picture.name, k, q) not in done]

@@ -11,7 +11,7 @@ from typing import Protocol
 from PIL import Image
 
 from virtual_codec import images
-from virtual_codec.crew import crew
+from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.evaluation._pictures import Picture
 from virtual_codec.evaluation._points import Point, similarity
 from virtual_codec.jobs import CompressOptions, CompressResult, RestoreResult
@@ -56,7 +56,9 @@ def sweep(
     found: Callable[[Point], None],
 ) -> None:
     """Measure every variant and quality on every picture but those in `done`; hand each point to `found`."""
-    with crew(workers) as threads:  # the codec is one object, used from several threads as in the service
+    with cancellable_threads(
+        workers
+    ) as threads:  # the codec is one object, used from several threads as in the service
         for picture in pictures:
             wanted = [(v, q) for v in variants for q in qualities]
             wanted = [(v, q) for v, q in wanted if (picture.set, picture.name, v.name, float(q)) not in done]

@@ -50,9 +50,9 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
 
 def check_whole(essence: Essence, _loaded: Image.Image) -> None:
     """Raise `UndecodableImage` where a scan ends before the picture does, or scans are missing: the decoder goes on."""
-    from virtual_codec.codecs import check_scans  # compiled loops, which the API process does without
+    from virtual_codec.codecs import check_scans_complete  # compiled loops, which the API process does without
 
-    check_scans(essence.file)
+    check_scans_complete(essence.file)
 
 
 def _check_room(found: bitstream.JpegLayout) -> None:

@@ -204,4 +204,4 @@ def _check_data(file: bytes, reader: _Reader, entries: dict[int, _Entry], limits
             raise UndecodableImage("the TIFF is damaged or truncated: its data is longer than the file")
         if compression == _JPEG:
             for offset, count in zip(offsets, counts, strict=False):
-                bitstream.check_scans(file[offset : offset + count], limits.max_scans, limits.max_segments)
+                bitstream.check_scan_count(file[offset : offset + count], limits.max_scans, limits.max_segments)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.load.echo_server import EchoServer, running_server
+from tests.load_test.echo_server import EchoServer, running_server
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import final
 
 import pytest
 
-from virtual_codec.load import Answer, Load, Report, Request, run_load
+from virtual_codec.load_test import Answer, Load, Report, Request, run_load
 
 ONE = Request(path="/compress", content=b"one", label="one", pixels=1_000_000)
 TWO = Request(path="/compress", content=b"two", label="two", pixels=3_000_000)

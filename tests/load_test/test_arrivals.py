@@ -5,7 +5,7 @@ from statistics import mean, pstdev
 
 import pytest
 
-from virtual_codec.load import ARRIVALS
+from virtual_codec.load_test import ARRIVALS
 
 
 @pytest.mark.parametrize("name", sorted(ARRIVALS))

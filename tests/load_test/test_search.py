@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from virtual_codec.load import Report, Sample, find_rate
+from virtual_codec.load_test import Report, Sample, find_rate
 
 
 def of_a_queue(rate_per_s: float) -> Report:

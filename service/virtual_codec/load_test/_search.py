@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from virtual_codec.load._report import Report
+from virtual_codec.load_test._report import Report
 
 
 def find_rate(

@@ -6,8 +6,8 @@ from contextlib import closing
 import pytest
 from PIL import Image
 
-from tests.load.echo_server import EchoServer
-from virtual_codec.load import MIXED, Answer, HttpSender, Load, Request, made_up_png, run_load, sizes_of
+from tests.load_test.echo_server import EchoServer
+from virtual_codec.load_test import MIXED, Answer, HttpSender, Load, Request, made_up_png, run_load, sizes_of
 
 
 def test_a_load_counts_answers_times_and_pixels(server: EchoServer) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
-from virtual_codec.load._arrivals import ARRIVALS
-from virtual_codec.load._client import Request
-from virtual_codec.load._report import Report
-from virtual_codec.load._samples import Answer, Sample, sample_of
+from virtual_codec.load_test._arrivals import ARRIVALS
+from virtual_codec.load_test._client import Request
+from virtual_codec.load_test._report import Report
+from virtual_codec.load_test._samples import Answer, Sample, sample_of
 
 _PAUSE_AFTER_REFUSAL_S: Final = 0.1  # a client that is turned away must not turn into a busy loop
 _WARM_UP_CLIENTS: Final = 8

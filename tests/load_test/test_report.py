@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from virtual_codec.load import Report, Sample
-from virtual_codec.load._report import percentile
+from virtual_codec.load_test import Report, Sample
+from virtual_codec.load_test._report import percentile
 
 
 def sample(due_s: float, seconds: float, *, status: str = "200", label: str = "", late_s: float = 0.0) -> Sample:

@@ -11,15 +11,15 @@ due, so what a request waited because others were slow is in them (no coordinate
 
 from __future__ import annotations
 
-from virtual_codec.load._arrivals import ARRIVALS
-from virtual_codec.load._client import HttpSender, Request
-from virtual_codec.load._pictures import MIXED, made_up_png, sizes_of
-from virtual_codec.load._report import SCHEMA, Report, Window
-from virtual_codec.load._run import Clock, Load, Sender, run_load
-from virtual_codec.load._samples import Answer, Sample
-from virtual_codec.load._search import find_rate
-from virtual_codec.load._server import SERVE, own_server
-from virtual_codec.load._table import table
+from virtual_codec.load_test._arrivals import ARRIVALS
+from virtual_codec.load_test._client import HttpSender, Request
+from virtual_codec.load_test._pictures import MIXED, made_up_png, sizes_of
+from virtual_codec.load_test._report import SCHEMA, Report, Window
+from virtual_codec.load_test._run import Clock, Load, Sender, run_load
+from virtual_codec.load_test._samples import Answer, Sample
+from virtual_codec.load_test._search import find_rate
+from virtual_codec.load_test._server import SERVE, own_server
+from virtual_codec.load_test._table import table
 
 __all__ = [
     "ARRIVALS",

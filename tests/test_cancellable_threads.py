@@ -1,21 +1,21 @@
-"""A crew works for one caller, and stops when that one does."""
+"""Cancellable threads work for one caller, and stop when that caller does."""
 
 from __future__ import annotations
 
 import threading
 
-from virtual_codec.crew import crew
+from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.jobs import Abandoned, check_deadline
 
 
-def test_a_crew_does_everything() -> None:
-    with crew(3) as threads:
+def test_every_call_is_made() -> None:
+    with cancellable_threads(3) as threads:
         assert [it.result() for it in [threads.submit(pow, number, 2) for number in range(20)]] == [
             number**2 for number in range(20)
         ]
 
 
-def test_a_crew_that_is_dismissed_ends_what_runs_and_begins_no_more() -> None:
+def test_a_cancelled_pool_abandons_running_calls_and_drops_waiting_ones() -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def toil() -> None:
@@ -26,7 +26,7 @@ def test_a_crew_that_is_dismissed_ends_what_runs_and_begins_no_more() -> None:
         finally:
             ended.set()
 
-    with crew(1) as threads:
+    with cancellable_threads(1) as threads:
         running, waiting = threads.submit(toil), threads.submit(toil)
         assert begun.wait(20)
     assert ended.is_set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-from virtual_codec.load._report import Report
+from virtual_codec.load_test._report import Report
 
 _INDENT: Final = 16
 

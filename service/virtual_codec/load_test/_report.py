@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from virtual_codec.load._samples import Sample
+from virtual_codec.load_test._samples import Sample
 
 if TYPE_CHECKING:
-    from virtual_codec.load._run import Load
+    from virtual_codec.load_test._run import Load
 
 SCHEMA: Final = 1
 WINDOWS: Final = 5

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from virtual_codec.load._samples import Answer
+from virtual_codec.load_test._samples import Answer
 
 _KEEP_S: Final = 1.0  # servers close connections that are idle for longer (uvicorn: 5 s), and a request may meet that
 

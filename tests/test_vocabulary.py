@@ -1,0 +1,42 @@
+"""Words of a private vocabulary that left the code do not come back: the terms are the field's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Regular expressions over the text of service/, by the part of the code that a word was used in.
+RETIRED: Final[dict[str, tuple[str, ...]]] = {
+    "package": (r"\bfrom service\b", r"\bimport service\b", r"\bthe house\b"),
+    "shared": (r"\b[Cc]rew\b", r"\bhired\b", r"\bdismiss(?:ed)?\b", r"interrupts\.came\b"),
+    "api": (),
+    "bitstream": (),
+    "cli": (),
+    "codec": (),
+    "codecs": (),
+    "evaluation": (),
+    "images": (),
+    "load_test": (),
+    "networks": (),
+    "runner": (),
+    "serving": (),
+    "training": (),
+}
+
+
+@pytest.mark.parametrize("part", list(RETIRED))
+def test_retired_words_are_not_used(part: str) -> None:
+    sources = sorted((ROOT / "service").rglob("*.py"))
+    assert sources
+    words = [re.compile(word) for word in RETIRED[part]]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sources
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if any(word.search(line) for word in words)
+    ]
+    assert not found, "\n".join(found)
