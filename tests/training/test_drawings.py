@@ -1,0 +1,47 @@
+"""Drawings to train on: every kind is a full picture, the same for the same random state, and varied."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import ImageFont
+
+from virtual_codec.training.drawings import DRAWINGS, drawing
+from virtual_codec.training.drawings._fonts import font_files, random_font
+
+
+@pytest.mark.parametrize("kind", list(DRAWINGS))
+@pytest.mark.parametrize("side", [96, 161])
+def test_a_drawing_has_the_side_asked_for(kind: str, side: int) -> None:
+    picture = DRAWINGS[kind](np.random.default_rng(3), side)
+    assert picture.shape == (side, side, 3)
+    assert picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("kind", list(DRAWINGS))
+def test_the_same_random_state_draws_the_same_picture(kind: str) -> None:
+    first, again, other = (DRAWINGS[kind](np.random.default_rng(seed), 96) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", list(DRAWINGS))
+def test_most_drawings_have_edges(kind: str) -> None:
+    pictures = [DRAWINGS[kind](np.random.default_rng((5, seed)), 128).astype(float) for seed in range(8)]
+    largest_steps = [np.abs(np.diff(picture, axis=1)).max() for picture in pictures]
+    assert np.median(largest_steps) > 20
+
+
+def test_drawing_covers_every_kind() -> None:
+    random = np.random.default_rng(0)
+    pictures = {drawing(random, 32).tobytes() for _ in range(40)}
+    assert len(pictures) == 40
+
+
+def test_a_machine_without_fonts_draws_with_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    font_files.cache_clear()
+    monkeypatch.setattr("virtual_codec.training.drawings._fonts._FOLDERS", {})
+    font = random_font(np.random.default_rng(0), 14)
+    font_files.cache_clear()
+    assert isinstance(font, ImageFont.FreeTypeFont | ImageFont.ImageFont)
+    assert font.getbbox("letters")[2] > 20
