@@ -74,7 +74,7 @@ class Levers:
 
     def _restored(self, mode: Mode, *, learned: bool = True) -> Row:
         def curve(picture: Pixels) -> Curve:
-            trials = Trials(picture, self._model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+            trials = Trials(picture, self._model, CODECS["jpeg"], stopwatch=Stopwatch())
             points = []
             for step in STEPS:
                 settings = trials.settings(mode, step)

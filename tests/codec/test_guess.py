@@ -19,7 +19,7 @@ PICTURE = scene(176, 192)
 @pytest.fixture(scope="module")
 def trials(store: ModelStore) -> Trials:
     model = LoadedModel(store, store.default, DirectRunner())
-    return Trials(PICTURE, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+    return Trials(PICTURE, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
 @pytest.mark.parametrize("quality", [8, 30, 55, 80, 92])
@@ -49,5 +49,5 @@ def test_what_no_jpeg_reaches_leads_to_the_ends(trials: Trials) -> None:
 
 def test_an_image_too_long_for_a_jpeg_has_the_default(store: ModelStore) -> None:
     model = LoadedModel(store, store.default, DirectRunner())
-    long = Trials(scene(1, 65_501), model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+    long = Trials(scene(1, 65_501), model, CODECS["jpeg"], stopwatch=Stopwatch())
     assert likely_quality(long, CompressOptions(max_bytes=4000)) == DEFAULT_QUALITY

@@ -23,7 +23,7 @@ def model(store: ModelStore) -> LoadedModel:
 
 
 def trials_of(model: LoadedModel, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Trials:
-    return Trials(pixels, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+    return Trials(pixels, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
 @pytest.mark.parametrize("effort", [0, 1, 2])

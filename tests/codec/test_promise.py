@@ -21,7 +21,7 @@ PICTURE = scene(96, 128)
 @pytest.fixture(scope="module")
 def trials(store: ModelStore) -> Trials:
     model = LoadedModel(store, store.default, DirectRunner())
-    return Trials(PICTURE, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+    return Trials(PICTURE, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
 @pytest.fixture(scope="module")
@@ -64,5 +64,5 @@ def test_the_move_is_bounded_and_nothing_is_promised_at_the_lowest_qualities(tri
 def test_noise_in_a_narrow_picture_has_its_ordinary_jpeg(store: ModelStore, width: int, quality: int) -> None:
     noise = np.random.default_rng(width).integers(0, 256, (30_000, width, 3), np.uint8)
     model = LoadedModel(store, store.default, DirectRunner())
-    size, _ = ordinary_jpeg(Trials(noise, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch()), quality)
+    size, _ = ordinary_jpeg(Trials(noise, model, CODECS["jpeg"], stopwatch=Stopwatch()), quality)
     assert size > noise.size / 3

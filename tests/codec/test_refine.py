@@ -16,6 +16,7 @@ from virtual_codec.codec.refine import descended, neighbours
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import DeadlineExceeded
+from virtual_codec.jobs import attended
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore
 
@@ -31,7 +32,7 @@ def model() -> LoadedModel:
 
 
 def trials_of(model: LoadedModel, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Trials:
-    return Trials(picture, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+    return Trials(picture, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
@@ -70,9 +71,8 @@ def test_no_stride_is_made_after_the_deadline(model: LoadedModel) -> None:
     mode = MODES[1]
     trials = trials_of(model, PHOTOGRAPH)
     first = trials.measure(mode, trials.settings(mode, 30.0))
-    late = Trials(PHOTOGRAPH, model, CODECS["jpeg"], deadline=time.monotonic() - 1, stopwatch=Stopwatch())
-    with pytest.raises(DeadlineExceeded):
-        next(descended(late, first, 1.0, PATIENT))
+    with attended(time.monotonic() - 1, lambda: False), pytest.raises(DeadlineExceeded):
+        next(descended(trials, first, 1.0, PATIENT))
 
 
 def test_the_gradient_is_the_derivative_of_the_error(model: LoadedModel) -> None:

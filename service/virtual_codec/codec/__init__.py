@@ -103,14 +103,12 @@ class VirtualCodec:
         return self._runner.counts
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
-        """Do a job, whichever kind it is."""
+        """Do a job of either kind. Its deadline is kept by who calls this inside `virtual_codec.jobs.attended`."""
         if isinstance(job.options, CompressOptions):
-            return self.compress(job.data, job.options, deadline=job.deadline)
-        return self.restore(job.data, job.options, deadline=job.deadline)
+            return self.compress(job.data, job.options)
+        return self.restore(job.data, job.options)
 
-    def compress(
-        self, data: bytes, options: CompressOptions | None = None, *, deadline: float | None = None
-    ) -> CompressResult:
+    def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:
         """An image file to a stream. Raises the errors of `virtual_codec.errors.BadInput`, or `DeadlineExceeded`."""
         options = options or CompressOptions()
         stopwatch = Stopwatch()
@@ -127,14 +125,14 @@ class VirtualCodec:
         grey_as_colour = is_neutral(pixels)
         if grey_as_colour:
             pixels = pixels[..., 0].copy()
-        trials = Trials(pixels, model, codec, deadline=deadline, stopwatch=stopwatch, passes=effort.passes)
+        trials = Trials(pixels, model, codec, stopwatch=stopwatch, passes=effort.passes)
         find = at_target if options.target else at_quality
         best = find(trials, model.operating, options)
         with stopwatch.stage("encode"):
             is_final = options.max_bytes is not None or options.max_bpp is not None  # a size is that of the last bytes
             coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
             stream = bitstream.insert(coded, replace(best.header, grey_as_colour=grey_as_colour))
-        check_deadline(deadline)
+        check_deadline()
         quality = options.quality or DEFAULT_QUALITY
         return CompressResult(
             stream=stream,
@@ -149,9 +147,7 @@ class VirtualCodec:
             stages_s=stopwatch.stages_s,
         )
 
-    def restore(
-        self, data: bytes, options: RestoreOptions | None = None, *, deadline: float | None = None
-    ) -> RestoreResult:
+    def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:
         """A stream of ours, or any other JPEG, to an image file. Raises as `compress` does."""
         options = options or RestoreOptions()
         stopwatch = Stopwatch()
@@ -161,11 +157,11 @@ class VirtualCodec:
         header = bitstream.find(data, max_segments=self._limits.max_segments)
         if header is None:
             model, scale = self._model(options.model or self._store.default.id), 1
-            restored = restored_foreign(data, model, self._limits, deadline, stopwatch)
+            restored = restored_foreign(data, model, self._limits, stopwatch)
         else:
             model, scale = self._model_of_stream(header), header.scale
-            restored = restored_own(data, header, model, self._limits, deadline, stopwatch)
-        check_deadline(deadline)
+            restored = restored_own(data, header, model, self._limits, stopwatch)
+        check_deadline()
         with stopwatch.stage("encode"):
             image = images.encode(restored, options.output)
         height, width = restored.shape[:2]

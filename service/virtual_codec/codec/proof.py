@@ -46,7 +46,7 @@ def measure(model: LoadedModel) -> dict[str, tuple[float, float]]:
     """PSNR (RGB, dB) of the golden picture post-processed, and enlarged plainly, by mode of the model."""
     picture = golden_picture()
     codec = CODECS["jpeg"]
-    trials = Trials(picture, model, codec, deadline=None, stopwatch=Stopwatch())
+    trials = Trials(picture, model, codec, stopwatch=Stopwatch())
     found = {}
     for mode in MODES:
         if mode.scale not in model.manifest.scales:

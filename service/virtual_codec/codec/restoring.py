@@ -19,7 +19,6 @@ def restored_own(
     header: bitstream.StreamHeader,
     model: LoadedModel,
     limits: ImageLimits,
-    deadline: float | None,
     stopwatch: Stopwatch,
 ) -> NDArray[np.uint8]:
     """The image that a stream of ours was made of, [H, W, 3] or [H, W].
@@ -41,7 +40,7 @@ def restored_own(
         if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
             raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
         decoded = images.decode_as_coded(data, limits=limits)
-    check_deadline(deadline)
+    check_deadline()
     with stopwatch.stage("device"):
         if header.show_decoded:
             restored = plain_restore(decoded, header.scale)
@@ -51,9 +50,7 @@ def restored_own(
     return as_colour(restored) if header.grey_as_colour else restored
 
 
-def restored_foreign(
-    data: bytes, model: LoadedModel, limits: ImageLimits, deadline: float | None, stopwatch: Stopwatch
-) -> NDArray[np.uint8]:
+def restored_foreign(data: bytes, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch) -> NDArray[np.uint8]:
     """Somebody else's JPEG without its artefacts, upright, [H, W, 3] or [H, W]; as it is where nothing can be done.
 
     Raises `DeadlineExceeded`, and what decoding raises.
@@ -64,7 +61,7 @@ def restored_foreign(
         if not foreign.can_restore(layout):
             return decoded
         correction = foreign.earlier_luma(data, layout, limits)
-    check_deadline(deadline)
+    check_deadline()
     with stopwatch.stage("device"):
         return foreign.restore(model, decoded, layout, correction)
 

@@ -96,7 +96,6 @@ class Trials:
         model: LoadedModel,
         codec: StandardCodec,
         *,
-        deadline: float | None,
         stopwatch: Stopwatch,
         passes: int = 2,
     ) -> None:
@@ -105,7 +104,6 @@ class Trials:
         self._passes = passes
         self._model = model
         self._codec = codec
-        self._deadline = deadline
         self._stopwatch = stopwatch
 
     @property
@@ -145,7 +143,7 @@ class Trials:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time of the block to a stage of the job. Raises `DeadlineExceeded` if it is too late for it."""
-        check_deadline(self._deadline)
+        check_deadline()
         with self._stopwatch.stage(name):
             yield
 

@@ -107,7 +107,7 @@ def _measured(
     bits, coded_bytes = np.empty_like(errors), np.empty_like(errors)
     bar = tqdm(total=errors.size, desc="calibrate", disable=not show_progress, mininterval=5)
     for column, image in enumerate(pictures):
-        trials = Trials(image, model, CODECS["jpeg"], deadline=None, stopwatch=Stopwatch())
+        trials = Trials(image, model, CODECS["jpeg"], stopwatch=Stopwatch())
         for row, mode in enumerate(MODES):
             for place, step in enumerate(_STEPS):
                 trial = trials.measure(mode, trials.settings(mode, float(step)))
