@@ -28,7 +28,15 @@ from PIL import Image
 
 from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.jobs import RestoreOptions
-from virtual_codec.load_test import HttpSender, Load, Report, Request, made_up_png, own_server, run_load
+from virtual_codec.load_test import (
+    HttpSender,
+    LoadProfile,
+    Report,
+    Request,
+    run_load_test,
+    synthetic_png,
+    temporary_server,
+)
 from virtual_codec.settings import default_model_store
 
 MARK = ("<!-- engine figures -->", "<!-- end of engine figures -->")
@@ -153,20 +161,20 @@ PARTS: dict[str, Callable[[VirtualCodec, list[bytes], float], dict[str, Any]]] =
 def other_jpeg(width: int, height: int, seed: int) -> bytes:
     """An ordinary JPEG: the network always works on it, whatever the picture."""
     file = io.BytesIO()
-    with Image.open(io.BytesIO(made_up_png(width, height, seed=seed))) as picture:
+    with Image.open(io.BytesIO(synthetic_png(width, height, seed=seed))) as picture:
         picture.convert("RGB").save(file, "JPEG", quality=50)
     return file.getvalue()
 
 
 def serving(**environment: str) -> contextlib.AbstractContextManager[tuple[str, int]]:
-    return own_server(environment={**os.environ, **environment})
+    return temporary_server(environment={**os.environ, **environment})
 
 
 def load(url: str, streams: list[bytes], seconds: float, *, clients: int, **more: Any) -> Report:
     requests = [Request(path="/decompress", content=stream, pixels=SIDE * SIDE) for stream in streams]
     headers = {"Request-Timeout-Ms": str(round(1000 * more["limit_s"]))} if "limit_s" in more else {}
     sender = HttpSender(url, headers=headers)
-    return run_load(Load(requests=requests, clients=clients, seconds=seconds, **more), sender)
+    return run_load_test(LoadProfile(requests=requests, clients=clients, seconds=seconds, **more), sender)
 
 
 def in_process(codec: VirtualCodec, streams: list[bytes], seconds: float) -> float:

@@ -28,7 +28,7 @@ from benchmarks.servers.contenders import serving as _serving
 from benchmarks.servers.material import Material, material, pictures
 from benchmarks.servers.page import write_page
 from benchmarks.servers.trials import LIMIT_S, Row
-from virtual_codec.load_test import Load
+from virtual_codec.load_test import LoadProfile
 
 CLIENTS = (1, 4, 16, 64)
 PARTS = ("choose", "512x512", "mixed", "compress", "overload", "poison", "kill")
@@ -198,7 +198,7 @@ class Comparison:
         return note(Row(trial=trial, system=contender.name, variant=text, figures=figures))
 
     def _bare_row(self, trial: str, limit: Bare, variant: Variant, of: Material, *, alone: bool = False) -> Row:
-        report = limit.run(Load(requests=of.requests, seconds=self._seconds), of.contents, alone=alone)
+        report = limit.run(LoadProfile(requests=of.requests, seconds=self._seconds), of.contents, alone=alone)
         text = f"{variant}, one at a time" if alone else str(variant)
         return note(Row(trial=trial, system=BARE, variant=text, figures=trials.summary(report)))
 

@@ -13,7 +13,7 @@ from virtual_codec import bitstream, metrics
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.codec.model import plain_restore
 from virtual_codec.jobs import CompressOptions
-from virtual_codec.load_test import made_up_png
+from virtual_codec.load_test import synthetic_png
 from virtual_codec.runner import DirectRunner
 from virtual_codec.settings import default_model_store
 from virtual_codec.store import ModelStore
@@ -73,7 +73,7 @@ def test_a_quality_is_an_ordinary_jpegs_in_fewer_bytes(codec: VirtualCodec, qual
 
 def test_pictures_made_up_for_load_keep_the_networks_busy(codec: VirtualCodec) -> None:
     """Where a stream says that its decode is as good, restoring it would cost nothing and measure nothing."""
-    header = bitstream.find(codec.compress(made_up_png(160, 128)).stream)
+    header = bitstream.find(codec.compress(synthetic_png(160, 128)).stream)
     assert header is not None
     assert not header.show_decoded
 

@@ -14,7 +14,7 @@ from benchmarks.reliability._check import Checker, Honest
 from benchmarks.reliability._faults import Facts, Scene
 from benchmarks.reliability._scenarios import Scenario, everyday_requests
 from benchmarks.reliability._subject import Subject, full_disk
-from virtual_codec.load_test import HttpSender, Load, Request, own_server, run_load
+from virtual_codec.load_test import HttpSender, LoadProfile, Request, run_load_test, temporary_server
 
 WORKERS: Final = 2
 _ENVIRONMENT: Final = {
@@ -31,7 +31,7 @@ def measure_capacity(seconds: float) -> dict[str, object]:
     """How many everyday requests a second the server answers at most, on this machine and now."""
     with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
         sender = HttpSender(subject.url)
-        report = run_load(Load(requests=_everyday(sender), clients=8, seconds=seconds), sender)
+        report = run_load_test(LoadProfile(requests=_everyday(sender), clients=8, seconds=seconds), sender)
         sender.close()
     return {"images_per_s": round(report.images_per_s, 2), "p50_ms": round(report.latency_ms(50), 1)}
 
@@ -50,10 +50,10 @@ def play(scenario: Scenario, capacity_per_s: float) -> Facts:
         scene = Scene(
             subject=subject, requests=everyday, rate_per_s=rate_per_s, folder=Path(name), stop=threading.Event()
         )
-        load = Load(requests=requests, clients=400, seconds=scenario.seconds, rate_per_s=rate_per_s)
+        load = LoadProfile(requests=requests, clients=400, seconds=scenario.seconds, rate_per_s=rate_per_s)
         facts: Facts = {}
         with _meanwhile(scenario, scene, facts):
-            report = run_load(load, checker)
+            report = run_load_test(load, checker)
         calm_s = subject.wait_until_calm()
         sender.close()
         after = _state(subject)
@@ -98,7 +98,7 @@ def running(scenario: Scenario, folder: Path) -> Iterator[Subject]:
             environment["TMPDIR"] = str(disk)
             log = disk / "log"
         command = ["/bin/sh", "-c", f'exec "$0" "$@" 2>>{log}', *command]
-        url, pid = stack.enter_context(own_server(command, ready="/healthz", environment=environment))
+        url, pid = stack.enter_context(temporary_server(command, ready="/healthz", environment=environment))
         subject = Subject(url=url, pid=pid, log=log, workers_wanted=WORKERS + 1)
         subject.wait_until_calm()
         yield subject

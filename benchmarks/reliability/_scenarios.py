@@ -12,7 +12,7 @@ from benchmarks.reliability import _faults
 from benchmarks.reliability._check import FULL, LATE, NO_MEMORY, OK, POISON, Honest
 from benchmarks.reliability._faults import Fault
 from benchmarks.reliability.faulty import CRASH, MEMORY, marked
-from virtual_codec.load_test import Request, made_up_png
+from virtual_codec.load_test import Request, synthetic_png
 
 REAL: Final = ("virtual_codec", "serve", "--host", "127.0.0.1", "--port")
 FAULTY: Final = ("benchmarks.reliability.faulty", "--port")
@@ -30,7 +30,7 @@ def as_they_are(requests: Sequence[Request], count: int) -> list[Request]:
 def uploads(_requests: Sequence[Request], count: int) -> list[Request]:
     """Forms with a file of three megabytes, which servers like to keep on disk."""
     noise = random.Random(0).randbytes(3_000_000)  # noqa: S311 - bytes, not secrets
-    picture = made_up_png(64, 64)
+    picture = synthetic_png(64, 64)
     form = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
         + picture[:33]
@@ -48,7 +48,7 @@ def one_in_a_hundred(mark: bytes) -> Mix:
 
     def mix(requests: Sequence[Request], count: int) -> list[Request]:
         mixed = as_they_are(requests, count)
-        picture = made_up_png(96, 96)
+        picture = synthetic_png(96, 96)
         for number in range(20, count, 100):
             mixed[number] = Request(path="/compress", content=marked(picture, mark, number), label="poison")
         return mixed
@@ -182,7 +182,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 def everyday_requests() -> list[Request]:
     """Small pictures to compress, as PNGs; their streams are added by `streams_of`."""
     return [
-        Request(path=f"/compress?quality={quality}", content=made_up_png(side, side, seed=side), label="compress")
+        Request(path=f"/compress?quality={quality}", content=synthetic_png(side, side, seed=side), label="compress")
         for side, quality in ((64, 30), (96, 50), (160, 70))
     ]
 

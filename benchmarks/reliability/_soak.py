@@ -15,7 +15,7 @@ from benchmarks.reliability._faults import Facts
 from benchmarks.reliability._run import running
 from benchmarks.reliability._scenarios import Scenario
 from benchmarks.reliability._subject import Subject
-from virtual_codec.load_test import MIXED, HttpSender, Load, Request, made_up_png, run_load, sizes_of
+from virtual_codec.load_test import MIXED, HttpSender, LoadProfile, Request, parse_sizes, run_load_test, synthetic_png
 
 _SAMPLE_S: Final = 5.0
 _WARM_UP: Final = 0.25  # of the time, not looked at: caches fill and arenas grow to what the largest picture needs
@@ -28,8 +28,8 @@ def soak(seconds: float) -> Facts:
     with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
         sender = HttpSender(subject.url, headers=_TIME, timeout_s=700)
         pictures = [
-            Request(path="/compress", content=made_up_png(*size, seed=size[0]), label="compress")
-            for size in sizes_of(",".join(MIXED))
+            Request(path="/compress", content=synthetic_png(*size, seed=size[0]), label="compress")
+            for size in parse_sizes(",".join(MIXED))
         ]
         streams = [Request(path="/decompress", content=sender.send(it).content, label="decompress") for it in pictures]
         requests = [request for pair in zip(pictures, streams, strict=True) for request in pair]
@@ -39,8 +39,8 @@ def soak(seconds: float) -> Facts:
         stop = threading.Event()
         sampler = threading.Thread(target=_sample, args=(subject, samples, stop), daemon=True)
         sampler.start()
-        load = Load(requests=requests, clients=_CLIENTS, seconds=seconds)
-        report = run_load(load, checker)
+        load = LoadProfile(requests=requests, clients=_CLIENTS, seconds=seconds)
+        report = run_load_test(load, checker)
         stop.set()
         sampler.join()
         sender.close()
@@ -68,7 +68,7 @@ def repeat(count: int, limit_s: float) -> Facts:
     """The same small requests one after the other, each answer against the first, as many as the time allows."""
     with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
         sender = HttpSender(subject.url, headers=_TIME, timeout_s=700)
-        picture = Request(path="/compress?quality=40&effort=0", content=made_up_png(48, 48), label="compress")
+        picture = Request(path="/compress?quality=40&effort=0", content=synthetic_png(48, 48), label="compress")
         stream = Request(path="/decompress", content=sender.send(picture).content, label="decompress")
         checker = Checker(sender, Honest())
         checker.learn([picture, stream])

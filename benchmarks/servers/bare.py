@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 from benchmarks.servers.contenders import Variant
 from benchmarks.servers.job import JOBS, Job
-from virtual_codec.load_test import Load, Report, Request, Sample
+from virtual_codec.load_test import LoadProfile, Report, Request, Sample
 
 
 class Bare:
@@ -23,7 +23,7 @@ class Bare:
         self._pipes = pipes
         self._threads = threads
 
-    def run(self, load: Load, contents: Sequence[bytes], *, alone: bool = False) -> Report:
+    def run(self, load: LoadProfile, contents: Sequence[bytes], *, alone: bool = False) -> Report:
         """All do the pictures in turn for the time of the load; `alone`: one at a time, in one process."""
         loops = 1 if alone else self._threads
         pipes = self._pipes[:1] if alone else self._pipes

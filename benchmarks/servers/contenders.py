@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.servers import processes
 from benchmarks.servers.job import PIDS
-from virtual_codec.load_test import SERVE, own_server
+from virtual_codec.load_test import SERVE, temporary_server
 
 CORES = os.cpu_count() or 1
 OURS = "virtual-codec"
@@ -107,7 +107,7 @@ def serving(
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         known: dict[int, str] = {}
         try:
-            with own_server(command, ready=contender.ready, environment={PIDS: folder}) as (url, pid):
+            with temporary_server(command, ready=contender.ready, environment={PIDS: folder}) as (url, pid):
                 served = Served(contender=contender, url=url, pid=pid, pids=Path(folder))
                 try:
                     _wait_for_workers(served, 1 if variant is None else variant.processes)

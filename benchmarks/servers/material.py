@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from virtual_codec.load_test import MIXED, Request, made_up_png, sizes_of
+from virtual_codec.load_test import MIXED, Request, parse_sizes, synthetic_png
 
 _BOUNDARY = "benchmark-7f3a"
 _PER_SIZE = 4  # pictures, so that nobody answers one from memory
@@ -25,8 +25,8 @@ def pictures(sizes: str, folder: Path | None) -> list[tuple[str, bytes, int]]:
     """Label, PNG and pixels of each: crops of the images in `folder`, or made up."""
     found = []
     for seed in range(_PER_SIZE):
-        for width, height in sizes_of(sizes):
-            png = made_up_png(width, height, seed=seed) if folder is None else _crop(folder, width, height, seed)
+        for width, height in parse_sizes(sizes):
+            png = synthetic_png(width, height, seed=seed) if folder is None else _crop(folder, width, height, seed)
             found.append((f"{width}x{height}", png, width * height))
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.servers import processes
 from benchmarks.servers.contenders import OURS, Served
 from benchmarks.servers.material import request_of
-from virtual_codec.load_test import HttpSender, Load, Report, Request, run_load
+from virtual_codec.load_test import HttpSender, LoadProfile, Report, Request, run_load_test
 
 LIMIT_S = 5.0  # what a caller puts up with in the overload trial
 _POISON = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" + b"\xff\xda" + bytes(300)
@@ -36,7 +36,7 @@ def throughput(served: Served, requests: Sequence[Request], *, clients: int, sec
     family = served.family()
     before_s = processes.cpu_s(family)
     with _sender(served) as sender:
-        report = run_load(Load(requests=requests, clients=clients, seconds=seconds), sender)
+        report = run_load_test(LoadProfile(requests=requests, clients=clients, seconds=seconds), sender)
     spent_s = processes.cpu_s(family) - before_s
     # The warm-up is among the requests that were paid for.
     done = len(report.samples) + min(clients, 8)
@@ -46,11 +46,13 @@ def throughput(served: Served, requests: Sequence[Request], *, clients: int, sec
 def overload(served: Served, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
     """Capacity, then four times as many requests a second as that; an answer after `LIMIT_S` is of no use."""
     with _sender(served) as sender:
-        capacity = run_load(Load(requests=requests, clients=16, seconds=seconds / 2), sender).images_per_s
-    load = Load(requests=requests, clients=1024, seconds=seconds, rate_per_s=max(1.0, 4 * capacity), limit_s=LIMIT_S)
+        capacity = run_load_test(LoadProfile(requests=requests, clients=16, seconds=seconds / 2), sender).images_per_s
+    load = LoadProfile(
+        requests=requests, clients=1024, seconds=seconds, rate_per_s=max(1.0, 4 * capacity), limit_s=LIMIT_S
+    )
     headers = {"Request-Timeout-Ms": str(round(1000 * LIMIT_S))} if served.contender.name == OURS else {}
     with _sender(served, timeout_s=4 * LIMIT_S, headers=headers) as sender:
-        report = run_load(load, sender)
+        report = run_load_test(load, sender)
     return {
         **summary(report),
         "capacity_per_s": round(capacity, 2),
@@ -65,7 +67,7 @@ def poison(served: Served, requests: Sequence[Request], *, seconds: float) -> di
     """One request of six cannot be decoded; what becomes of the others?"""
     mixed = [*requests[:5], request_of(_POISON, requests[0].path.strip("/"), "poison")]
     with _sender(served, timeout_s=20) as sender:
-        report = run_load(Load(requests=mixed, clients=8, seconds=seconds), sender)
+        report = run_load_test(LoadProfile(requests=mixed, clients=8, seconds=seconds), sender)
     bad = [sample for sample in report.samples if sample.label == "poison"]
     good = [sample for sample in report.samples if sample.label != "poison"]
     return {
@@ -93,7 +95,7 @@ def kills(served: Served, requests: Sequence[Request], *, seconds: float, every_
         striker.start()
         timer = threading.Timer(seconds - every_s / 2, over.set)  # the last are left in peace
         timer.start()
-        report = run_load(Load(requests=requests, clients=8, seconds=seconds), sender)
+        report = run_load_test(LoadProfile(requests=requests, clients=8, seconds=seconds), sender)
         over.set()
         striker.join()
         time.sleep(1)

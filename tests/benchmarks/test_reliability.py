@@ -15,7 +15,7 @@ from benchmarks.reliability._scenarios import SCENARIOS, as_they_are, one_in_a_h
 from benchmarks.reliability._soak import slope
 from benchmarks.reliability.faulty import CRASH, marked
 from tests.conftest import ROOT
-from virtual_codec.load_test import Answer, Request, made_up_png
+from virtual_codec.load_test import Answer, Request, synthetic_png
 
 RESULTS: Final = ROOT / "docs" / "reliability.json"
 PICTURE: Final = Request(path="/compress", content=b"picture", label="compress")
@@ -88,7 +88,7 @@ def test_one_in_a_hundred_is_marked_and_no_two_are_alike() -> None:
 
 
 def test_a_marked_picture_is_the_same_picture() -> None:
-    png = made_up_png(8, 8)
+    png = synthetic_png(8, 8)
     before, after = (Image.open(io.BytesIO(data)) for data in (png, marked(png, CRASH, 1)))
     assert after.tobytes() == before.tobytes()
     assert CRASH in marked(png, CRASH, 1)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import time
 from typing import final
 
-from virtual_codec.cli._open import CodecWish
+from virtual_codec.cli._image_codec import CodecConfig
 from virtual_codec.errors import UndecodableImage
 from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
 
 
 @final
-class WordyCodec:
+class PrefixCodec:
     """`b"bad..."` cannot be decoded, `b"bug..."` meets a fault of ours, `b"^C..."` the user's Ctrl-C."""
 
     def __init__(self, delay_s: float = 0.0) -> None:
-        self.wishes: list[CodecWish] = []
+        self.configs: list[CodecConfig] = []
         self.compress_options: list[CompressOptions] = []
         self.restore_options: list[RestoreOptions] = []
         self.delay_s = delay_s
         self.is_closed = False
 
-    def open(self, wish: CodecWish) -> WordyCodec:
-        self.wishes.append(wish)
+    def open(self, config: CodecConfig) -> PrefixCodec:
+        self.configs.append(config)
         return self
 
     def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.fakes import WordyCodec
+from tests.cli.fakes import PrefixCodec
 from virtual_codec.cli import main
 
 
@@ -17,8 +17,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def codec() -> WordyCodec:
-    return WordyCodec()
+def codec() -> PrefixCodec:
+    return PrefixCodec()
 
 
 def make(**contents: str) -> None:
@@ -28,11 +28,11 @@ def make(**contents: str) -> None:
         path.write_text(content)
 
 
-def run(codec: WordyCodec, line: str) -> int:
+def run(codec: PrefixCodec, line: str) -> int:
     return main(line.split(), open_codec=codec.open)
 
 
-def test_an_image_becomes_a_stream_and_the_stream_an_image(codec: WordyCodec) -> None:
+def test_an_image_becomes_a_stream_and_the_stream_an_image(codec: PrefixCodec) -> None:
     make(a_png="pixels")
     assert run(codec, "compress a.png -o b.jpg") == 0
     assert Path("b.jpg").read_text() == "stream of pixels"
@@ -40,15 +40,15 @@ def test_an_image_becomes_a_stream_and_the_stream_an_image(codec: WordyCodec) ->
     assert Path("b.png").read_text() == "image of stream of pixels"
 
 
-def test_options_reach_the_codec(codec: WordyCodec) -> None:
+def test_options_reach_the_codec(codec: PrefixCodec) -> None:
     make(a_png="pixels")
     options = "--min-psnr 31.5 --effort 7 --scale 1 --model small --background 00ff7F --device cpu --quiet"
     assert run(codec, f"compress a.png -o b.jpg {options}") == 0
     (used,) = codec.compress_options
     assert (used.min_psnr, used.effort, used.scale, used.model) == (31.5, 7, 1, "small")
     assert used.background == (0, 255, 127)
-    (wish,) = codec.wishes
-    assert (wish.model, wish.device, wish.model_store) == ("small", "cpu", None)
+    (config,) = codec.configs
+    assert (config.model, config.device, config.model_store) == ("small", "cpu", None)
 
 
 @pytest.mark.parametrize(
@@ -67,18 +67,18 @@ def test_options_reach_the_codec(codec: WordyCodec) -> None:
     ],
 )
 def test_a_wrong_option_is_a_misuse_and_nothing_is_done(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str], options: str, complaint: str
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], options: str, complaint: str
 ) -> None:
     make(a_png="pixels")
     assert run(codec, f"compress a.png -o b.jpg {options}") == 2
     assert complaint in capsys.readouterr().err
-    assert not codec.wishes
+    assert not codec.configs
     assert not Path("b.jpg").exists()
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_one_corrupt_file_leaves_the_others_done_and_is_named(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str], jobs: int
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], jobs: int
 ) -> None:
     make(in__a_png="one", in__b_png="bad", in__c_png="bug", in__deep__d_png="four")
     assert run(codec, f"compress in -o out --jobs {jobs}") == 1
@@ -91,27 +91,27 @@ def test_one_corrupt_file_leaves_the_others_done_and_is_named(
     assert len(out.splitlines()) == 2
 
 
-def test_a_missing_file_fails_by_itself(codec: WordyCodec, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_fails_by_itself(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(a_png="one")
     assert run(codec, "compress a.png missing.png -o out") == 1
     assert "vcodec: missing.png: No such file or directory\n" in capsys.readouterr().err
     assert Path("out/a.jpg").exists()
 
 
-def test_what_cannot_be_written_is_named(codec: WordyCodec, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_written_is_named(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(a_png="one", b_png="two")
     assert run(codec, "compress a.png -o b.png/c.jpg") == 1
     assert capsys.readouterr().err == "vcodec: a.png: cannot write b.png/c.jpg: b.png is not a folder\n"
 
 
-def test_inputs_may_stand_behind_the_options(codec: WordyCodec) -> None:
+def test_inputs_may_stand_behind_the_options(codec: PrefixCodec) -> None:
     make(a_png="one", b_png="two")
     assert run(codec, "compress a.png -o out --quality 5 b.png") == 0
     assert sorted(it.name for it in Path("out").iterdir()) == ["a.jpg", "b.jpg"]
 
 
 def test_an_existing_file_is_left_alone_and_the_rest_done(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str]
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(a_png="one", b_png="two", out__a_jpg="mine")
     assert run(codec, "compress a.png b.png -o out") == 1
@@ -124,7 +124,7 @@ def test_an_existing_file_is_left_alone_and_the_rest_done(
 
 
 def test_an_input_is_never_overwritten_by_what_it_becomes(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str]
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(a_jpg="photo")
     assert run(codec, "compress a.jpg -o a.jpg") == 1
@@ -135,16 +135,16 @@ def test_an_input_is_never_overwritten_by_what_it_becomes(
 
 
 def test_two_inputs_of_one_output_are_refused_before_anything_is_done(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str]
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(a_png="one", a_bmp="two", b_png="three")
     assert run(codec, "compress b.png a.png a.bmp -o out") == 2
     assert "a.png and a.bmp would both become out/a.jpg" in capsys.readouterr().err
     assert not Path("out").exists()
-    assert not codec.wishes
+    assert not codec.configs
 
 
-def test_json_is_one_line_a_file(codec: WordyCodec, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_line_a_file(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(in__a_png="one", in__b_png="bad")
     assert run(codec, "compress in -o out --json --min-psnr 31") == 1
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
@@ -166,7 +166,7 @@ def test_json_is_one_line_a_file(codec: WordyCodec, capsys: pytest.CaptureFixtur
     assert second["error"] == {"code": "undecodable_image", "detail": "the image is truncated; send it whole"}
 
 
-def test_quiet_says_nothing_but_problems(codec: WordyCodec, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_says_nothing_but_problems(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(in__a_png="one", in__b_png="bad")
     assert run(codec, "compress in -o out -q") == 1
     out, err = capsys.readouterr()
@@ -175,7 +175,7 @@ def test_quiet_says_nothing_but_problems(codec: WordyCodec, capsys: pytest.Captu
 
 
 def test_a_bar_shows_only_when_it_is_asked_for_or_on_a_terminal(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str]
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(in__a_png="one", in__b_png="two")
     assert run(codec, "compress in -o out") == 0
@@ -196,7 +196,7 @@ def test_a_bar_shows_only_when_it_is_asked_for_or_on_a_terminal(
         ("-o b.webp/", "png"),
     ],
 )
-def test_the_format_follows_the_suffix_of_the_output(codec: WordyCodec, arguments: str, output: str) -> None:
+def test_the_format_follows_the_suffix_of_the_output(codec: PrefixCodec, arguments: str, output: str) -> None:
     make(a_jpg="stream")
     assert run(codec, f"decompress a.jpg {arguments}") == 0
     assert [options.output for options in codec.restore_options] == [output]
@@ -204,17 +204,17 @@ def test_the_format_follows_the_suffix_of_the_output(codec: WordyCodec, argument
 
 @pytest.mark.parametrize("arguments", ["-o b.jpg", "-o b.gif", "-o b.bmp --format png", "-o b.png --format webp"])
 def test_a_suffix_that_says_another_format_is_a_misuse(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str], arguments: str
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], arguments: str
 ) -> None:
     make(a_jpg="stream")
     assert run(codec, f"decompress a.jpg {arguments}") == 2
     assert ": name it b." in capsys.readouterr().err
-    assert not codec.wishes
+    assert not codec.configs
     assert [it.name for it in Path().iterdir()] == ["a.jpg"]
 
 
 def test_inputs_that_differ_by_their_suffix_keep_it_on_request(
-    codec: WordyCodec, capsys: pytest.CaptureFixture[str]
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(in__a_png="one", in__a_bmp="two")
     assert run(codec, "compress in -o out") == 2
@@ -224,20 +224,20 @@ def test_inputs_that_differ_by_their_suffix_keep_it_on_request(
     assert sorted(it.name for it in Path("back").iterdir()) == ["a.bmp.jpg.png", "a.png.jpg.png"]
 
 
-def test_a_codec_is_closed_when_its_work_is_done(codec: WordyCodec) -> None:
+def test_a_codec_is_closed_when_its_work_is_done(codec: PrefixCodec) -> None:
     make(a_png="^C")
     assert run(codec, "compress a.png -o b.jpg") == 130
     assert codec.is_closed
 
 
-def test_a_folder_of_streams_takes_the_suffix_of_the_format(codec: WordyCodec) -> None:
+def test_a_folder_of_streams_takes_the_suffix_of_the_format(codec: PrefixCodec) -> None:
     make(in__a_jpg="stream", in__b_JPEG="stream", in__c_png="no stream")
     assert run(codec, "decompress in -o out --format webp") == 0
     assert sorted(it.name for it in Path("out").iterdir()) == ["a.webp", "b.webp"]
 
 
 def test_standard_streams_carry_one_image(
-    codec: WordyCodec, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+    codec: PrefixCodec, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"pixels")))
     assert run(codec, "compress - -o -") == 0
@@ -247,7 +247,9 @@ def test_standard_streams_carry_one_image(
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupt_leaves_whole_files_only(codec: WordyCodec, capsys: pytest.CaptureFixture[str], jobs: int) -> None:
+def test_an_interrupt_leaves_whole_files_only(
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], jobs: int
+) -> None:
     make(in__a_png="one", in__b_png="^C", in__c_png="three")
     assert run(codec, f"compress in -o out --jobs {jobs}") == 130
     assert capsys.readouterr().err.endswith("vcodec: interrupted\n")
@@ -256,7 +258,7 @@ def test_an_interrupt_leaves_whole_files_only(codec: WordyCodec, capsys: pytest.
 
 
 def test_several_jobs_do_all_the_work() -> None:
-    codec = WordyCodec(delay_s=0.01)
+    codec = PrefixCodec(delay_s=0.01)
     for number in range(12):
         make(**{f"in__{number}_png": str(number)})
     assert run(codec, "compress in -o out --jobs 4 -q") == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from virtual_codec.cli import main
-from virtual_codec.cli._open import CodecWish
+from virtual_codec.cli._image_codec import CodecConfig
 from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
 
 
@@ -19,7 +19,7 @@ from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, 
 class PlainJpeg:
     """Ordinary JPEGs: the least that can be evaluated."""
 
-    def open(self, wish: CodecWish) -> PlainJpeg:
+    def open(self, config: CodecConfig) -> PlainJpeg:
         return self
 
     def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:

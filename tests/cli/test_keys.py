@@ -36,7 +36,7 @@ def test_keys_gather_in_a_file_that_only_its_owner_reads(capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("wish", "complaint"),
+    ("arguments", "complaint"),
     [
         ("al/ice", "an ID is 1 to 64 letters, digits, . _ or -, the first a letter or digit; got 'al/ice'"),
         ("carol --requests many", "is a rate such as"),
@@ -44,12 +44,12 @@ def test_keys_gather_in_a_file_that_only_its_owner_reads(capsys: pytest.CaptureF
     ],
 )
 def test_what_cannot_be_made_is_a_misuse_and_leaves_the_file(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, wish: str, complaint: str
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: str, complaint: str
 ) -> None:
     file = tmp_path / "keys"
     main(["keys", "new", "taken", "--file", str(file)])
     before = file.read_text()
     capsys.readouterr()
-    assert main(["keys", "new", *wish.split(), "--file", str(file)]) == 2
+    assert main(["keys", "new", *arguments.split(), "--file", str(file)]) == 2
     assert complaint in capsys.readouterr().err
     assert file.read_text() == before

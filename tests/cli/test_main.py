@@ -186,7 +186,7 @@ def test_an_unknown_model_is_a_misuse_before_anything_is_loaded(
 
 
 @pytest.mark.parametrize(
-    ("wish", "complaint"),
+    ("arguments", "complaint"),
     [
         ("--device tpu", "vcodec: no device 'tpu'; give cpu, cuda or cuda:N\n"),
         ("--device meta:x", "vcodec: no device 'meta:x'; give cpu, cuda or cuda:N\n"),
@@ -194,9 +194,9 @@ def test_an_unknown_model_is_a_misuse_before_anything_is_loaded(
     ],
 )
 def test_what_this_machine_has_not_is_a_misuse(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, wish: str, complaint: str
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: str, complaint: str
 ) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     store = ["--model-store", str(tmp_path)]
-    assert main(["compress", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.jpg"), *store, *wish.split()]) == 2
+    assert main(["compress", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.jpg"), *store, *arguments.split()]) == 2
     assert complaint in capsys.readouterr().err

@@ -7,13 +7,22 @@ import pytest
 from PIL import Image
 
 from tests.load_test.echo_server import EchoServer
-from virtual_codec.load_test import MIXED, Answer, HttpSender, Load, Request, made_up_png, run_load, sizes_of
+from virtual_codec.load_test import (
+    MIXED,
+    Answer,
+    HttpSender,
+    LoadProfile,
+    Request,
+    parse_sizes,
+    run_load_test,
+    synthetic_png,
+)
 
 
 def test_a_load_counts_answers_times_and_pixels(server: EchoServer) -> None:
     request = Request(path="/compress?quality=30", content=b"ab")
     with closing(HttpSender(server.url)) as sender:
-        report = run_load(Load(requests=[request], clients=3, seconds=0.2), sender)
+        report = run_load_test(LoadProfile(requests=[request], clients=3, seconds=0.2), sender)
     answers = len(report.answers)
     assert report.statuses == {"200": answers}
     assert len(server.seen) == answers + 3  # one a client was not measured
@@ -25,9 +34,9 @@ def test_a_load_counts_answers_times_and_pixels(server: EchoServer) -> None:
 
 
 def test_an_open_loop_sends_everything_that_was_due(server: EchoServer) -> None:
-    load = Load(requests=[Request(path="/x", content=b"ab")], clients=64, seconds=0.5, rate_per_s=100)
+    load = LoadProfile(requests=[Request(path="/x", content=b"ab")], clients=64, seconds=0.5, rate_per_s=100)
     with closing(HttpSender(server.url)) as sender:
-        report = run_load(load, sender)
+        report = run_load_test(load, sender)
     assert report.statuses == {"200": len(report.samples)}
     assert len(report.samples) > 20
     assert all(sample.lateness_s >= 0 and sample.latency_s >= 0.005 for sample in report.samples)
@@ -60,13 +69,13 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 
 def test_made_up_pictures_have_their_size_and_are_always_the_same() -> None:
-    assert Image.open(io.BytesIO(made_up_png(70, 33))).size == (70, 33)
-    assert made_up_png(70, 33) == made_up_png(70, 33) != made_up_png(70, 33, seed=1)
+    assert Image.open(io.BytesIO(synthetic_png(70, 33))).size == (70, 33)
+    assert synthetic_png(70, 33) == synthetic_png(70, 33) != synthetic_png(70, 33, seed=1)
 
 
 def test_sizes_are_read_or_mixed() -> None:
-    assert sizes_of("512x512, 70x33") == [(512, 512), (70, 33)]
-    assert len(sizes_of("mixed")) == len(MIXED)
+    assert parse_sizes("512x512, 70x33") == [(512, 512), (70, 33)]
+    assert len(parse_sizes("mixed")) == len(MIXED)
     for wrong in ("512", "0x5", "512x512x3", ""):
         with pytest.raises(ValueError, match="WIDTHxHEIGHT"):
-            sizes_of(wrong)
+            parse_sizes(wrong)

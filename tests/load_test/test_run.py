@@ -6,7 +6,7 @@ from typing import final
 
 import pytest
 
-from virtual_codec.load_test import Answer, Load, Report, Request, run_load
+from virtual_codec.load_test import Answer, LoadProfile, Report, Request, run_load_test
 
 ONE = Request(path="/compress", content=b"one", label="one", pixels=1_000_000)
 TWO = Request(path="/compress", content=b"two", label="two", pixels=3_000_000)
@@ -40,14 +40,14 @@ class SlowSender:
         return Answer(status=self.status, content=b"12345")
 
 
-def run(load: Load, seconds: float, status: str = "200") -> tuple[Report, SlowSender]:
+def run(load: LoadProfile, seconds: float, status: str = "200") -> tuple[Report, SlowSender]:
     clock = VirtualClock()
     sender = SlowSender(clock, seconds, status)
-    return run_load(load, sender, clock=clock), sender
+    return run_load_test(load, sender, clock=clock), sender
 
 
 def test_a_closed_loop_asks_again_when_it_has_its_answer() -> None:
-    report, sender = run(Load(requests=[ONE, TWO], clients=1, seconds=10), 2.0)
+    report, sender = run(LoadProfile(requests=[ONE, TWO], clients=1, seconds=10), 2.0)
     assert sender.sent == ["one", "one", "two", "one", "two", "one"]
     assert report.seconds == 10
     assert report.images_per_s == 0.5
@@ -57,7 +57,7 @@ def test_a_closed_loop_asks_again_when_it_has_its_answer() -> None:
 
 
 def test_latencies_of_an_open_loop_count_from_when_each_request_was_due() -> None:
-    report, _ = run(Load(requests=[ONE], clients=1, seconds=5, rate_per_s=1, arrivals="constant"), 3.0)
+    report, _ = run(LoadProfile(requests=[ONE], clients=1, seconds=5, rate_per_s=1, arrivals="constant"), 3.0)
     assert [sample.due_s for sample in report.samples] == [0, 1, 2, 3, 4]
     assert [sample.sent_s for sample in report.samples] == [0, 3, 6, 9, 12]
     assert [sample.lateness_s for sample in report.samples] == [0, 2, 4, 6, 8]
@@ -67,21 +67,21 @@ def test_latencies_of_an_open_loop_count_from_when_each_request_was_due() -> Non
 
 
 def test_an_open_loop_waits_for_the_time_of_a_request() -> None:
-    report, _ = run(Load(requests=[ONE], clients=1, seconds=4, rate_per_s=0.5, arrivals="constant"), 0.5)
+    report, _ = run(LoadProfile(requests=[ONE], clients=1, seconds=4, rate_per_s=0.5, arrivals="constant"), 0.5)
     assert [(sample.due_s, sample.sent_s, sample.finished_s) for sample in report.samples] == [(0, 0, 0.5), (2, 2, 2.5)]
 
 
 def test_throughput_of_an_open_loop_is_what_was_answered_while_requests_arrived() -> None:
-    load = Load(requests=[ONE], clients=1, seconds=6, rate_per_s=1, arrivals="constant", limit_s=4)
+    load = LoadProfile(requests=[ONE], clients=1, seconds=6, rate_per_s=1, arrivals="constant", limit_s=4)
     report, _ = run(load, 2.0)
     assert [sample.finished_s for sample in report.samples] == [2, 4, 6, 8, 10, 12]
     assert report.images_per_s == 0.5
     assert report.goodput_per_s == pytest.approx(3 / 6)  # latencies 2, 3, 4 within the limit, then 5 and more
-    assert run(Load(**{**vars(load), "limit_s": 3}), 2.0)[0].goodput_per_s == pytest.approx(2 / 6)
+    assert run(LoadProfile(**{**vars(load), "limit_s": 3}), 2.0)[0].goodput_per_s == pytest.approx(2 / 6)
 
 
 def test_a_client_that_is_turned_away_waits_a_little() -> None:
-    report, _ = run(Load(requests=[ONE], clients=1, seconds=1), 0.15, status="503")
+    report, _ = run(LoadProfile(requests=[ONE], clients=1, seconds=1), 0.15, status="503")
     assert [sample.due_s for sample in report.samples] == pytest.approx([0, 0.25, 0.5, 0.75])
     assert report.statuses == {"503": 4}
     assert report.images_per_s == 0
@@ -95,7 +95,7 @@ def test_what_a_sender_raises_is_not_swallowed() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_load(Load(requests=[ONE], clients=2, seconds=1), Broken())
+        run_load_test(LoadProfile(requests=[ONE], clients=2, seconds=1), Broken())
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_what_a_sender_raises_is_not_swallowed() -> None:
 )
 def test_a_load_that_is_none_says_why(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Load(**{"requests": [ONE], **wrong})  # type: ignore[arg-type]
+        LoadProfile(**{"requests": [ONE], **wrong})  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""The command line: one verb for each thing this project does.
+"""Command line `vcodec`: one verb for each task of this project.
 
-A new verb is one module here and one row in `VERBS`. Verbs import what they need when they run, so that
-`--help` is instant. stdout carries results only, stderr the rest. The exit status is 0, 1 (something failed,
-the rest is done), 2 (misuse, nothing is done) or 130 (interrupted: see `virtual_codec.interrupts`).
+A new verb is one module here and one row in `VERBS`. Verbs import what they need when they run, so that `--help` is
+instant. stdout carries results only, stderr the rest. The exit status is 0, 1 (something failed, the rest is done),
+2 (misuse, nothing is done) or 130 (interrupted: see `virtual_codec.interrupts`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Final, final
 
 from virtual_codec import __version__, interrupts
 from virtual_codec.cli import _bench, _compress, _decompress, _evaluate, _export, _keys, _models, _serve, _train
-from virtual_codec.cli._open import OpenCodec, open_default_codec
+from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._open import open_default_codec
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import BadOption, NotFound, VirtualCodecError
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_defa
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The whole command line; what is parsed has a `verb`."""
+    """Make the parser of the whole command line; parsed arguments have a `verb`."""
     parser = argparse.ArgumentParser(
         prog="vcodec",
         description="Image compression that stays inside a plain JPEG, with neural post-processing.",
@@ -93,7 +94,7 @@ def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
 
 
 def _with_late_inputs(arguments: argparse.Namespace, unknown: list[str]) -> argparse.Namespace:
-    """What argparse calls unknown are inputs too where they stand behind an option: `compress a -o out b`."""
+    """Add inputs that follow an option to the other inputs: argparse does not know `b` in `compress a -o out b`."""
     wrong = [text for text in unknown if text.startswith("-") or not hasattr(arguments, "inputs")]
     if wrong:
         raise Misuse(f"unrecognized: {wrong[0]}; `vcodec {arguments.verb} --help` lists what there is")
@@ -103,7 +104,7 @@ def _with_late_inputs(arguments: argparse.Namespace, unknown: list[str]) -> argp
 
 
 def _without_number(error: Exception) -> str:
-    """An error for people: that of the system without its number."""
+    """Message of an error; that of the operating system without its number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
@@ -111,7 +112,7 @@ def _without_number(error: Exception) -> str:
 
 @final
 class _VerbParser(argparse.ArgumentParser):
-    """Makes its epilog when it is read: that of `serve` takes imports that no other command waits for."""
+    """Parser of one verb; makes its epilog only for `--help`, since that of `serve` needs slow imports."""
 
     make_epilog: Callable[[], str] | None = None
 

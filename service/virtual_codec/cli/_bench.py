@@ -1,4 +1,4 @@
-"""`vcodec bench`: how many images a second a server answers, and how soon."""
+"""`vcodec bench`: throughput and latency of a server under load."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from virtual_codec import interrupts
-from virtual_codec.cli._open import OpenCodec
+from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._verb import Misuse, Verb, positive, positive_number, positive_seconds
 from virtual_codec.errors import VirtualCodecError
-from virtual_codec.load_test import ARRIVALS, HttpSender, Load, Report, Request, find_rate, own_server, run_load, table
+from virtual_codec.load_test import (
+    ARRIVALS,
+    HttpSender,
+    LoadProfile,
+    Report,
+    Request,
+    find_rate,
+    format_report,
+    run_load_test,
+    temporary_server,
+)
 
 _TASKS: Final = {"compress": ("/compress",), "decompress": ("/decompress",), "both": ("/compress", "/decompress")}
 _CLOSED_CLIENTS: Final = 4
@@ -68,39 +78,39 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         raise Misuse("--find-rate needs a latency to keep: --limit MS")
     pictures = _pictures(arguments)
     interrupts.raise_keyboard_interrupt()
-    with contextlib.nullcontext((arguments.url, 0)) if arguments.url else own_server() as (url, _):
+    with contextlib.nullcontext((arguments.url, 0)) if arguments.url else temporary_server() as (url, _):
         try:
             sender = HttpSender(url, headers=headers, timeout_s=arguments.timeout)
         except ValueError as error:
             raise Misuse(str(error)) from error
         with contextlib.closing(sender):
             _check_listener(sender, pictures[0], url)
-            load = _load(arguments, _requests(arguments, pictures, sender))
-            report = _search(load, sender) if arguments.find_rate else run_load(load, sender)
-    print(json.dumps(report.as_dict()) if arguments.json else table(report))
+            profile = _profile(arguments, _requests(arguments, pictures, sender))
+            report = _search(profile, sender) if arguments.find_rate else run_load_test(profile, sender)
+    print(json.dumps(report.as_dict()) if arguments.json else format_report(report))
     return 0 if set(report.statuses) == {"200"} else 1
 
 
 def _check_listener(sender: HttpSender, picture: Request, url: str) -> None:
-    """Raise `VirtualCodecError` where nobody answers at all, before a load is spent on that."""
+    """Check that a server answers at all. Raises `VirtualCodecError` if none does, before any load is sent."""
     answer = sender.send(picture)
     if not answer.status.isdigit():
         raise VirtualCodecError(f"nothing answers at {url}: {answer.failure or answer.status}")
 
 
 def _pictures(arguments: argparse.Namespace) -> Sequence[Request]:
-    """The images, as requests to /compress."""
-    from virtual_codec.load_test import made_up_png, sizes_of
+    """Requests to /compress, one for each image."""
+    from virtual_codec.load_test import parse_sizes, synthetic_png
 
     path = f"/compress?{arguments.options}" if arguments.options else "/compress"
     if arguments.inputs:
         return [Request(path=path, content=file.read_bytes(), label=file.name) for file in arguments.inputs]
     try:
-        sizes = sizes_of(arguments.sizes)
+        sizes = parse_sizes(arguments.sizes)
     except ValueError as error:
         raise Misuse(f"--sizes: {error}") from error
     return [
-        Request(path=path, content=made_up_png(width, height), label=f"{width}x{height}", pixels=width * height)
+        Request(path=path, content=synthetic_png(width, height), label=f"{width}x{height}", pixels=width * height)
         for width, height in sizes
     ]
 
@@ -126,9 +136,9 @@ def _restore_of(picture: Request, sender: HttpSender) -> Request:
     return dataclasses.replace(picture, path="/decompress", content=answer.content)
 
 
-def _load(arguments: argparse.Namespace, requests: Sequence[Request]) -> Load:
+def _profile(arguments: argparse.Namespace, requests: Sequence[Request]) -> LoadProfile:
     is_open = arguments.rate is not None
-    return Load(
+    return LoadProfile(
         requests=requests,
         clients=arguments.clients or (_OPEN_CLIENTS if is_open else _CLOSED_CLIENTS),
         seconds=arguments.seconds,
@@ -139,22 +149,22 @@ def _load(arguments: argparse.Namespace, requests: Sequence[Request]) -> Load:
     )
 
 
-def _search(load: Load, sender: HttpSender) -> Report:
-    assert load.limit_s is not None
+def _search(profile: LoadProfile, sender: HttpSender) -> Report:
+    assert profile.limit_s is not None
 
     def measure(rate_per_s: float) -> Report:
-        report = run_load(dataclasses.replace(load, rate_per_s=rate_per_s, clients=_OPEN_CLIENTS), sender)
+        report = run_load_test(dataclasses.replace(profile, rate_per_s=rate_per_s, clients=_OPEN_CLIENTS), sender)
         found = (
             f"{rate_per_s:.3g}/s: p99 {report.latency_ms(99):.0f} ms, {len(report.answers)} of {len(report.samples)}"
         )
         print(found, file=sys.stderr)
         return report
 
-    capacity = run_load(load, sender).images_per_s
-    print(f"{load.clients} clients in a closed loop: {capacity:.3g} images/s", file=sys.stderr)
-    best = find_rate(measure, most_per_s=1.25 * capacity, limit_s=load.limit_s) if capacity else None
+    capacity = run_load_test(profile, sender).images_per_s
+    print(f"{profile.clients} clients in a closed loop: {capacity:.3g} images/s", file=sys.stderr)
+    best = find_rate(measure, most_per_s=1.25 * capacity, limit_s=profile.limit_s) if capacity else None
     if best is None:
-        raise Misuse(f"no rate keeps {1000 * load.limit_s:g} ms; allow a longer latency")
+        raise Misuse(f"no rate keeps {1000 * profile.limit_s:g} ms; allow a longer latency")
     return best
 
 

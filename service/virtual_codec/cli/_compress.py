@@ -1,4 +1,4 @@
-"""`vcodec compress`: images to streams."""
+"""`vcodec compress`: compression of images to streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 
 from virtual_codec.cli._convert import Converted, add_file_arguments, check_output, convert
 from virtual_codec.cli._files import IMAGES, plan
-from virtual_codec.cli._open import Codec, CodecWish, OpenCodec, add_codec_arguments, opened
+from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
+from virtual_codec.cli._open import add_codec_arguments, opened_codec
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import BadOption
 from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, CompressOptions
@@ -47,17 +48,17 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         force=arguments.force,
         keep_suffix=arguments.keep_suffix,
     )
-    wish = CodecWish(
+    config = CodecConfig(
         model_store=arguments.model_store,
         device=arguments.device,
         model=options.model,
         codec=options.codec,
     )
-    with opened(open_codec, wish) as codec:
+    with opened_codec(open_codec, config) as codec:
         return convert(tasks, partial(_compress, codec, options), arguments)
 
 
-def _compress(codec: Codec, options: CompressOptions, image: bytes) -> Converted:
+def _compress(codec: ImageCodec, options: CompressOptions, image: bytes) -> Converted:
     result = codec.compress(image, options)
     return Converted(
         content=result.stream,

@@ -1,4 +1,4 @@
-"""Many files through one codec: what `compress` and `decompress` share."""
+"""Conversion of many files by one codec: the shared part of `compress` and `decompress`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """The bytes of an output, and what its line says of it."""
+    """Content of an output file, and the facts for its line of output."""
 
     content: bytes = field(repr=False)
     facts: dict[str, object]
@@ -32,7 +32,7 @@ class Converted:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one task went: `facts` when it was done, otherwise `problem` and its `code`."""
+    """Outcome of one task: `facts` if it succeeded, otherwise `problem` and its `code`."""
 
     task: Task
     input_bytes: int = 0
@@ -44,7 +44,7 @@ class Outcome:
 
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
-    """The inputs, the output and how to go about them."""
+    """Add the options for inputs, output and the conversion of many files."""
     parser.add_argument(
         "inputs", nargs="+", metavar="IN", help='files, folders (with all below), globs, or "-" for stdin'
     )
@@ -70,13 +70,13 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_output(arguments: argparse.Namespace) -> None:
-    """Refuse what would mix with an image on stdout."""
+    """Check that nothing else goes to stdout beside an image. Raises `Misuse`."""
     if arguments.json and arguments.output == "-":
         raise Misuse("--json and -o - both want stdout")
 
 
 def convert(tasks: Sequence[Task], process: Callable[[bytes], Converted], arguments: argparse.Namespace) -> int:
-    """Do every task, whatever becomes of the others, and return the exit status."""
+    """Convert every task's file, also after others have failed, and return the exit status."""
 
     def attempt(task: Task) -> Outcome:
         return _attempt(task, process, force=arguments.force)
@@ -134,7 +134,7 @@ def _attempt(task: Task, process: Callable[[bytes], Converted], *, force: bool) 
 
 @final
 class _Report:
-    """Lines for files on stdout, for problems and the sum on stderr."""
+    """Reporter of outcomes: a line for each file on stdout, problems and the total on stderr."""
 
     def __init__(self, arguments: argparse.Namespace, bar: tqdm[None] | None) -> None:
         self.failed = 0

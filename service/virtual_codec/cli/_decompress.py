@@ -1,4 +1,4 @@
-"""`vcodec decompress`: streams, and any other JPEGs, to restored images."""
+"""`vcodec decompress`: restoration of streams, and of any other JPEGs, to images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 
 from virtual_codec.cli._convert import Converted, add_file_arguments, check_output, convert
 from virtual_codec.cli._files import is_folder, plan
-from virtual_codec.cli._open import Codec, CodecWish, OpenCodec, add_codec_arguments, opened
+from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
+from virtual_codec.cli._open import add_codec_arguments, opened_codec
 from virtual_codec.cli._verb import Verb
 from virtual_codec.jobs import OutputFormat, RestoreOptions
 
@@ -38,12 +39,12 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         force=arguments.force,
         keep_suffix=arguments.keep_suffix,
     )
-    wish = CodecWish(model_store=arguments.model_store, device=arguments.device)
-    with opened(open_codec, wish) as codec:
+    config = CodecConfig(model_store=arguments.model_store, device=arguments.device)
+    with opened_codec(open_codec, config) as codec:
         return convert(tasks, partial(_restore, codec, options), arguments)
 
 
-def _restore(codec: Codec, options: RestoreOptions, stream: bytes) -> Converted:
+def _restore(codec: ImageCodec, options: RestoreOptions, stream: bytes) -> Converted:
     result = codec.restore(stream, options)
     return Converted(
         content=result.image,
@@ -58,7 +59,7 @@ def _restore(codec: Codec, options: RestoreOptions, stream: bytes) -> Converted:
 
 
 def _format(arguments: argparse.Namespace) -> OutputFormat:
-    """The one that is asked for, or that the name of a single output says."""
+    """Format that `--format` names, or the suffix of a single output file."""
     if arguments.format is not None:
         return _FORMATS[arguments.format]
     suffix = "" if is_folder(arguments.output) else Path(arguments.output).suffix

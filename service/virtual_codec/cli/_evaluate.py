@@ -1,4 +1,4 @@
-"""`vcodec evaluate`: rate and distortion over a folder of images, against standard codecs."""
+"""`vcodec evaluate`: rate-distortion measurement over a folder of images, against standard codecs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from virtual_codec.cli._open import CodecWish, OpenCodec, add_codec_arguments, default_store_root, opened
+from virtual_codec.cli._image_codec import CodecConfig, OpenCodec
+from virtual_codec.cli._open import add_codec_arguments, default_store_root, opened_codec
 from virtual_codec.cli._verb import Misuse, Verb, positive
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         ssimulacra2=arguments.ssimulacra2,
         **{name: value for name, value in given.items() if value is not None},
     )
-    wish = CodecWish(model_store=arguments.model_store, device=arguments.device)
+    codec_config = CodecConfig(model_store=arguments.model_store, device=arguments.device)
     is_shown = sys.stderr.isatty() and not arguments.quiet
     with (
-        opened(open_codec, wish) as codec,
+        opened_codec(open_codec, codec_config) as codec,
         tqdm(total=0, file=sys.stderr, disable=not is_shown, dynamic_ncols=True) as bar,
     ):
 

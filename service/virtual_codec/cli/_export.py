@@ -1,4 +1,4 @@
-"""`vcodec export`: finished trainings as a model in a store, with its measured tables and card."""
+"""`vcodec export`: export of training runs to a model in a store, with its measured tables and card."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from virtual_codec import interrupts
-from virtual_codec.cli._open import OpenCodec, add_store_argument, default_store_root
+from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._open import add_store_argument, default_store_root
 from virtual_codec.cli._verb import Verb
 
 

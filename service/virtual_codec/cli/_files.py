@@ -1,4 +1,4 @@
-"""Which file becomes which, and files that appear whole or not at all."""
+"""File names of a conversion: input patterns to pairs of input and output, and atomic writing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IMAGES: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One file to read and the one to write; `STANDARD_STREAM` is stdin or stdout."""
+    """Conversion of one file: the path to read and the path to write. `STANDARD_STREAM` is stdin or stdout."""
 
     source: Path
     target: Path
@@ -39,11 +39,11 @@ def plan(
     force: bool = False,
     keep_suffix: bool = False,
 ) -> list[Task]:
-    """Every input with its output. Raises `Misuse` before anything is done.
+    """Plan the tasks: every input file with its output file. Raises `Misuse` before anything is done.
 
     An input is a file, a glob, "-", or a folder: the files in it, at any depth, whose lower-case suffix is in
     `taken`. The output is a file when it can be one (a single file goes in, and it is not a folder), else a
-    folder in which names keep their place below the input folder and get the first of `suffixes`, in place of their
+    folder in which names keep their path below the input folder and get the first of `suffixes`, in place of their
     own or, with `keep_suffix`, behind it. `suffixes` say what is written: an output file has no other image's.
     """
     if STANDARD_STREAM in map(Path, inputs) or Path(output) == STANDARD_STREAM:
@@ -67,22 +67,22 @@ def plan(
 
 
 def is_folder(output: str) -> bool:
-    """Whether an output says that it is a folder, or is one."""
+    """True if an output is a folder, or its name ends like one."""
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
 def is_itself(task: Task) -> bool:
-    """Whether a task would write what it reads."""
+    """True if a task would write the file that it reads."""
     return _identity(task.source) == _identity(task.target)
 
 
 def read(source: Path) -> bytes:
-    """All of a file, or of stdin."""
+    """Read all of a file, or of stdin."""
     return sys.stdin.buffer.read() if source == STANDARD_STREAM else source.read_bytes()
 
 
 def write(target: Path, content: bytes, *, force: bool = False) -> None:
-    """Make a file appear whole or not at all. Raises `FileExistsError` when there is one and not `force`."""
+    """Write a file atomically. Raises `FileExistsError` if there is one already and `force` is false."""
     if target == STANDARD_STREAM:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -107,7 +107,7 @@ def write(target: Path, content: bytes, *, force: bool = False) -> None:
 
 
 def is_device(target: Path) -> bool:
-    """Whether something is there that is neither file nor folder (/dev/null): written to, never replaced."""
+    """True if a path is neither file nor folder, such as /dev/null: it is written to, never replaced."""
     return target.exists() and not target.is_file() and not target.is_dir()
 
 
@@ -121,7 +121,7 @@ def _plan_streams(inputs: Sequence[str], output: str, suffixes: Sequence[str]) -
 
 
 def _expand(text: str, taken: frozenset[str], output: Path) -> Iterator[tuple[Path, Path]]:
-    """The files an input stands for, each with the folder that its name is taken from."""
+    """Expand an input to its files, each with the folder that its output name is relative to."""
     path = Path(text)
     if path.is_dir():
         files = [(file, path) for file in _walk(path, taken, output)]
@@ -151,7 +151,7 @@ def _walk(folder: Path, taken: frozenset[str], output: Path) -> Iterator[Path]:
 
 
 def _literal_part(pattern: Path) -> Path:
-    """The folder that a pattern's first wildcard is looked for in."""
+    """Folder part of a pattern before its first wildcard."""
     base = Path(pattern.anchor)
     for part in pattern.relative_to(pattern.anchor).parts[:-1]:
         if glob.has_magic(part):
@@ -198,7 +198,7 @@ def _identity(path: Path) -> str:
 
 
 def _move_to_new(part: Path, target: Path) -> None:
-    """Rename, but never onto something: a file that came up since the check stays."""
+    """Rename a file without replacing another: one created since the check stays."""
     try:
         os.link(part, target)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""`vcodec keys`: makes API keys and lists those of a file."""
+"""`vcodec keys`: creation of API keys, and a listing of those in a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from virtual_codec.cli._open import OpenCodec
+from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._verb import Misuse, Verb
 
 

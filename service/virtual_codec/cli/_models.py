@@ -1,4 +1,4 @@
-"""`vcodec models`: what the model store holds, and which of it a running server is to serve."""
+"""`vcodec models`: a listing of the model store, and orders to a running server about its default model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import urllib.parse
 from typing import Final
 
-from virtual_codec.cli._open import OpenCodec, add_store_argument, check_store, default_store_root, load_settings
+from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._open import add_store_argument, check_store, default_store_root, load_settings
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import VirtualCodecError
 
-_PATIENCE_S: Final = 600.0  # every worker loads the model, one after the other
+_ORDER_TIMEOUT_S: Final = 600.0  # every worker loads the model, one after the other
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,7 @@ def _admin_url() -> str:
 
 
 def _post(url: str) -> object:
-    """The JSON that comes back. Raises `VirtualCodecError` with the server's own words, `OSError` without them."""
+    """Send a POST and return the JSON of its answer. Raises `VirtualCodecError` with the server's message."""
     from urllib.error import HTTPError, URLError
     from urllib.request import ProxyHandler, Request, build_opener
 
@@ -85,7 +86,7 @@ def _post(url: str) -> object:
     opener = build_opener(ProxyHandler({}))  # what listens on this machine only, no proxy reaches
     try:
         order = Request(url, method="POST")  # noqa: S310  # the scheme has been checked
-        with opener.open(order, timeout=_PATIENCE_S) as answer:
+        with opener.open(order, timeout=_ORDER_TIMEOUT_S) as answer:
             return json.load(answer)
     except HTTPError as error:
         with error:

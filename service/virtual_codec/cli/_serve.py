@@ -1,4 +1,4 @@
-"""`vcodec serve`: the HTTP service."""
+"""`vcodec serve`: start of the HTTP service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import textwrap
 from typing import TYPE_CHECKING, Final
 
 from virtual_codec import interrupts
-from virtual_codec.cli._open import OpenCodec, check_store, load_settings
+from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._open import check_store, load_settings
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import VirtualCodecError
 
@@ -40,7 +41,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
 
 
 def _check(settings: Settings) -> int:
-    """Show what is in force, and open what can be opened without serving: the model store, the file of keys."""
+    """Print the settings in force, and open the model store and the key file without serving."""
     from virtual_codec.keys import KeyRing
     from virtual_codec.settings import unknown_variables
     from virtual_codec.store import ModelStore
@@ -63,7 +64,7 @@ def _check(settings: Settings) -> int:
 
 
 def _environment() -> str:
-    """Every variable with its default and meaning, for people."""
+    """Help text for the environment variables: each with its default and meaning."""
     from virtual_codec.settings import describe
 
     lines = ["settings, as environment variables (default):"]

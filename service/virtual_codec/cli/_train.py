@@ -1,4 +1,4 @@
-"""`vcodec train`: one network, by a recipe, from a folder of images."""
+"""`vcodec train`: training of one network by a recipe, from a folder of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from virtual_codec import interrupts
-from virtual_codec.cli._open import OpenCodec, add_device_argument, check_device, first_device
+from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._open import add_device_argument, check_device, first_device
 from virtual_codec.cli._verb import Verb, positive, positive_seconds
 
 

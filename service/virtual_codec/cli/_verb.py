@@ -1,29 +1,28 @@
-"""What a verb of the command line is."""
+"""Verb of the command line: one row of the table in `virtual_codec.cli`, and parsers of argument types."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
-if TYPE_CHECKING:
-    from virtual_codec.cli._open import OpenCodec
+from virtual_codec.cli._image_codec import OpenCodec
 
 
 @final
 class Misuse(Exception):
-    """The command line cannot be meant; nothing has been done."""
+    """Error of the command line's arguments, found before anything was done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """One row of the table of verbs; `run` takes the parsed arguments and returns the exit status.
+    """Verb of the command line; `run` takes the parsed arguments and returns the exit status.
 
     Ctrl-C ends the process on the spot until `run` calls `virtual_codec.interrupts.raise_keyboard_interrupt`. `run` has
     to call it before it begins work that must not be left half done.
 
-    `epilog` is what `--help` closes with, made only then.
+    `epilog` makes the closing text of `--help`, and is called only then.
     """
 
     summary: str
@@ -33,7 +32,7 @@ class Verb:
 
 
 def positive(text: str) -> int:
-    """Read an argument that counts something."""
+    """Parse a whole number of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
@@ -41,7 +40,7 @@ def positive(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Read an argument that is a time, such as 540 or 540s."""
+    """Parse a time in seconds above 0, such as 540 or 540s."""
     value = float(text.removesuffix("s"))
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
@@ -49,7 +48,7 @@ def positive_seconds(text: str) -> float:
 
 
 def positive_number(text: str) -> float:
-    """Read an argument that is a rate or an amount."""
+    """Parse a finite number above 0."""
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above 0, got {text}")

@@ -1,4 +1,4 @@
-"""Load for a server, and what came of it.
+"""Load generator for HTTP servers: closed and open loops, percentiles, and a search for the highest rate.
 
     pace ──► clients ──► server ──► samples ──► report
     closed: each client sends its next request when it has its answer
@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from virtual_codec.load_test._arrivals import ARRIVALS
 from virtual_codec.load_test._client import HttpSender, Request
-from virtual_codec.load_test._pictures import MIXED, made_up_png, sizes_of
+from virtual_codec.load_test._pictures import MIXED, parse_sizes, synthetic_png
+from virtual_codec.load_test._profile import LoadProfile
 from virtual_codec.load_test._report import SCHEMA, Report, Window
-from virtual_codec.load_test._run import Clock, Load, Sender, run_load
+from virtual_codec.load_test._run import Clock, Sender, run_load_test
 from virtual_codec.load_test._samples import Answer, Sample
 from virtual_codec.load_test._search import find_rate
-from virtual_codec.load_test._server import SERVE, own_server
-from virtual_codec.load_test._table import table
+from virtual_codec.load_test._server import SERVE, temporary_server
+from virtual_codec.load_test._table import format_report
 
 __all__ = [
     "ARRIVALS",
@@ -29,16 +30,16 @@ __all__ = [
     "Answer",
     "Clock",
     "HttpSender",
-    "Load",
+    "LoadProfile",
     "Report",
     "Request",
     "Sample",
     "Sender",
     "Window",
     "find_rate",
-    "made_up_png",
-    "own_server",
-    "run_load",
-    "sizes_of",
-    "table",
+    "format_report",
+    "parse_sizes",
+    "run_load_test",
+    "synthetic_png",
+    "temporary_server",
 ]

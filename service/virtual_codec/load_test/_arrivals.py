@@ -1,4 +1,4 @@
-"""When the requests of an open loop are due, in seconds from its start."""
+"""Arrival times of the requests of an open loop, in seconds from its start."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Arrivals = Callable[[float, float, int], Sequence[float]]
 
 
 def constant(rate_per_s: float, seconds: float, _seed: int) -> list[float]:
-    """Evenly spaced: `rate_per_s * seconds` arrivals, the first at 0."""
+    """Evenly spaced arrivals: `rate_per_s * seconds` of them, the first at 0."""
     return [number / rate_per_s for number in range(round(rate_per_s * seconds))]
 
 
 def poisson(rate_per_s: float, seconds: float, seed: int) -> list[float]:
-    """Independent callers: exponential gaps, so that several come at once and none for a while."""
+    """Poisson arrivals of independent callers: the gaps are exponentially distributed."""
     generator = random.Random(seed)  # noqa: S311 - arrivals, not secrets
     times: list[float] = []
     now = generator.expovariate(rate_per_s)

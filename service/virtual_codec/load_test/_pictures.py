@@ -1,17 +1,17 @@
-"""Pictures to load a server with where nobody gives any: made up, always the same."""
+"""Synthetic pictures for load tests, the same in every run."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# What people send: thumbnails, screens, photographs upright and lying, one large one among them.
+# Sizes that people send: thumbnails, screens, photographs upright and lying, one large one among them.
 MIXED: Final = ("256x256", "512x512", "512x768", "768x512", "1024x768", "1600x1200")
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
 
-def sizes_of(text: str) -> list[tuple[int, int]]:
-    """`512x512,768x512`, or `mixed` for those of `MIXED` -> (width, height) each. Raises `ValueError`."""
+def parse_sizes(text: str) -> list[tuple[int, int]]:
+    """Parse `512x512,768x512`, or `mixed` for `MIXED`, into (width, height) pairs. Raises `ValueError`."""
     names = MIXED if text == "mixed" else text.split(",")
     matches = [_SIZE.fullmatch(name.strip()) for name in names]
     if not all(matches):
@@ -19,11 +19,11 @@ def sizes_of(text: str) -> list[tuple[int, int]]:
     return [(int(match[1]), int(match[2])) for match in matches if match]
 
 
-def made_up_png(width: int, height: int, *, seed: int = 0) -> bytes:
-    """Discs that cover each other, of all sizes, each shaded and a little rough: statistics like a photograph's.
+def synthetic_png(width: int, height: int, *, seed: int = 0) -> bytes:
+    """Synthetic PNG of overlapping shaded discs of all sizes, with statistics like a photograph's.
 
-    The "dead leaves" of Lee, Mumford and Huang, "Occlusion Models for Natural Images" (2001). Post-processing has as
-    much to do for them as for a photograph; noise it would leave as it is.
+    The "dead leaves" model of Lee, Mumford and Huang, "Occlusion Models for Natural Images" (2001). Post-processing
+    has as much to do for it as for a photograph, which it has not for noise.
     """
     import numpy as np
 

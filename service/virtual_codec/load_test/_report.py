@@ -1,4 +1,4 @@
-"""What came of a load: percentiles, throughput, and whether the figures can be trusted."""
+"""Report of a load test: percentiles, throughput, and reasons to doubt the figures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
+from virtual_codec.load_test._profile import LoadProfile
 from virtual_codec.load_test._samples import Sample
-
-if TYPE_CHECKING:
-    from virtual_codec.load_test._run import Load
 
 SCHEMA: Final = 1
 WINDOWS: Final = 5
@@ -21,7 +19,7 @@ _LATE_S: Final = 0.010  # a dispatch that is later than this is the generator's 
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
-    """The value that `percent` of them do not exceed, by nearest rank; NaN without values."""
+    """Percentile by nearest rank: the value that `percent` of `values` do not exceed. NaN without values."""
     ordered = sorted(values)
     if not ordered:
         return math.nan
@@ -30,7 +28,7 @@ def percentile(values: Iterable[float], percent: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """One span of a load; `p50_ms` is None where nothing was answered."""
+    """Throughput and median latency of one span of a load test; `p50_ms` is None if nothing was answered in it."""
 
     images_per_s: float
     p50_ms: float | None
@@ -38,10 +36,11 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The samples of a load and what follows from them. Latencies are those of answers 200, from when they were due.
+    """Samples of a load test, with the figures computed from them.
 
-    Throughput counts what was answered within `seconds`: of a closed loop until the last answer, of an open one
-    while requests arrived.
+    Latencies are those of answers with status 200, and count from the moment at which each request was due. Throughput
+    counts the answers within `seconds`: for a closed loop the time until the last answer, for an open loop the time
+    in which requests arrived.
     """
 
     samples: Sequence[Sample] = field(repr=False)
@@ -52,58 +51,58 @@ class Report:
     limit_s: float | None = None
 
     @classmethod
-    def of(cls, load: Load, samples: Sequence[Sample], elapsed_s: float) -> Self:
-        """The report of a load that took so long until its last answer."""
+    def of(cls, profile: LoadProfile, samples: Sequence[Sample], elapsed_s: float) -> Self:
+        """Make the report of a profile's samples; `elapsed_s` is the time until the last answer."""
         return cls(
             samples=tuple(sorted(samples, key=lambda sample: sample.due_s)),
-            seconds=elapsed_s if load.rate_per_s is None else load.seconds,
-            clients=load.clients,
-            rate_per_s=load.rate_per_s,
-            arrivals=load.arrivals if load.rate_per_s is not None else "",
-            limit_s=load.limit_s,
+            seconds=elapsed_s if profile.rate_per_s is None else profile.seconds,
+            clients=profile.clients,
+            rate_per_s=profile.rate_per_s,
+            arrivals=profile.arrivals if profile.rate_per_s is not None else "",
+            limit_s=profile.limit_s,
         )
 
     @property
     def answers(self) -> Sequence[Sample]:
-        """What was answered 200."""
+        """Samples answered with status 200."""
         return [sample for sample in self.samples if sample.is_answer]
 
     @property
     def statuses(self) -> Mapping[str, int]:
-        """How many requests ended in which status or failure."""
+        """Number of requests by HTTP status or kind of failure."""
         return dict(sorted(Counter(sample.status for sample in self.samples).items()))
 
     @property
     def images_per_s(self) -> float:
-        """Answers a second."""
+        """Throughput in answers per second."""
         return len(self._in_time) / self.seconds
 
     @property
     def megapixels_per_s(self) -> float:
-        """Megapixels of pictures answered a second; a picture of unknown size counts nothing."""
+        """Throughput in megapixels per second; pictures of unknown size count nothing."""
         return sum(sample.pixels for sample in self._in_time) / 1e6 / self.seconds
 
     @property
     def goodput_per_s(self) -> float:
-        """Answers a second that came within the limit."""
+        """Goodput: answers per second that came within `limit_s`."""
         limit_s = math.inf if self.limit_s is None else self.limit_s
         return sum(sample.latency_s <= limit_s for sample in self._in_time) / self.seconds
 
     def latency_ms(self, percent: float) -> float:
-        """The latency that `percent` of the answers kept."""
+        """Latency percentile of the answers, in milliseconds."""
         return 1000 * percentile((sample.latency_s for sample in self.answers), percent)
 
     def refusal_ms(self, percent: float) -> float:
-        """The time in which `percent` of the refusals were said, from the sending."""
+        """Percentile of the time from sending to refusal, in milliseconds."""
         refusals = (sample for sample in self.samples if sample.is_refusal)
         return 1000 * percentile((sample.finished_s - sample.sent_s for sample in refusals), percent)
 
     def lateness_ms(self, percent: float) -> float:
-        """How late `percent` of the requests were sent at most."""
+        """Percentile of the delay from due to sent, in milliseconds."""
         return 1000 * percentile((sample.lateness_s for sample in self.samples), percent)
 
     def windows(self) -> list[Window]:
-        """Throughput and median latency in equal spans of the time, by when the answers came."""
+        """Throughput and median latency in `WINDOWS` equal spans of the time, by arrival of the answers."""
         span = self.seconds / WINDOWS
         by_window: list[list[float]] = [[] for _ in range(WINDOWS)]
         for sample in self._in_time:
@@ -114,12 +113,12 @@ class Report:
         ]
 
     def doubts(self) -> list[str]:
-        """Why not to trust the figures, for people; empty when they held steady."""
+        """Reasons to doubt the figures, as sentences; empty if they were steady."""
         found = []
         answers = len(self.answers)
         if self.samples and not answers:
             first = self.samples[0]
-            found.append(f"no request was answered 200; the first ended in {first.status}{_behind(first.failure)}")
+            found.append(f"no request was answered 200; the first ended in {first.status}{_after_colon(first.failure)}")
         elif answers < 10 * WINDOWS:
             found.append(f"{answers} answers are few; measure longer")
         else:
@@ -132,7 +131,7 @@ class Report:
         return found
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values, for JSON; what there were no samples for is missing."""
+        """Plain values of the report, for JSON; percentiles without samples are left out."""
         labels = list(dict.fromkeys(sample.label for sample in self.samples))
         return {
             "schema": SCHEMA,
@@ -197,7 +196,7 @@ def _percentiles(of: Callable[[float], float]) -> dict[str, float]:
     return {f"p{percent:g}": round(value, 1) for percent in _PERCENTS if not math.isnan(value := of(percent))}
 
 
-def _behind(words: str) -> str:
+def _after_colon(words: str) -> str:
     return f": {words}" if words else ""
 
 

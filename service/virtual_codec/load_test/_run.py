@@ -1,4 +1,4 @@
-"""One load, from its first request to its last answer."""
+"""Load test run: client threads that send the requests of a load profile and time the answers."""
 
 from __future__ import annotations
 
@@ -6,99 +6,71 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol, final
 
 from virtual_codec.load_test._arrivals import ARRIVALS
 from virtual_codec.load_test._client import Request
+from virtual_codec.load_test._profile import LoadProfile
 from virtual_codec.load_test._report import Report
 from virtual_codec.load_test._samples import Answer, Sample, sample_of
 
-_PAUSE_AFTER_REFUSAL_S: Final = 0.1  # a client that is turned away must not turn into a busy loop
+_PAUSE_AFTER_REFUSAL_S: Final = 0.1  # a client that is refused must not turn into a busy loop
 _WARM_UP_CLIENTS: Final = 8
-_STACK_BYTES: Final = 256 * 1024  # of each of what may be a thousand clients
+_STACK_BYTES: Final = 256 * 1024  # of each client thread; there may be a thousand
 
 
 class Sender(Protocol):
-    """How a request gets to a server and its answer back; called from many threads."""
+    """Transport of requests to a server; called from many threads."""
 
     def send(self, request: Request) -> Answer:
-        """Wait for the answer."""
+        """Send a request and wait for its answer. A failure of the connection is an answer too."""
 
 
 class Clock(Protocol):
-    """What the time is, in seconds, and waiting."""
+    """Clock that a load test reads and sleeps by, in seconds."""
 
     def now(self) -> float:
-        """Seconds since some fixed moment."""
+        """Return the seconds since some fixed moment."""
 
     def sleep(self, seconds: float) -> None:
-        """Return so many seconds later."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """What is sent, in turn, for how long, and at what pace.
-
-    Without `rate_per_s` it is a closed loop of `clients`; with it requests arrive so often, `clients` is the most
-    that are on their way at once, and what finds none free goes out late. `limit_s` is the latency above which an
-    answer is of no use.
-    """
-
-    requests: Sequence[Request] = field(repr=False)
-    clients: int = 4
-    seconds: float = 10.0
-    rate_per_s: float | None = None
-    arrivals: str = "poisson"
-    seed: int = 0
-    limit_s: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.requests:
-            raise ValueError("a load needs at least one request")
-        if self.clients < 1 or self.seconds <= 0:
-            raise ValueError(f"a load needs clients and seconds, got {self.clients} and {self.seconds}")
-        if self.rate_per_s is not None and self.rate_per_s <= 0:
-            raise ValueError(f"rate_per_s must be above 0, got {self.rate_per_s}")
-        if self.arrivals not in ARRIVALS:
-            raise ValueError(f"arrivals must be one of {', '.join(ARRIVALS)}, got {self.arrivals!r}")
+        """Sleep for some seconds."""
 
 
 @final
 class WallClock:
-    """The machine's."""
+    """Monotonic clock of this machine."""
 
     def now(self) -> float:
-        """Seconds since some fixed moment."""
+        """Return the seconds since some fixed moment."""
         return time.perf_counter()
 
     def sleep(self, seconds: float) -> None:
-        """Return so many seconds later."""
+        """Sleep for some seconds."""
         time.sleep(seconds)
 
 
-def run_load(load: Load, sender: Sender, *, clock: Clock | None = None) -> Report:
-    """Send a few unmeasured requests, then measure for `seconds`; what is begun by then is finished."""
+def run_load_test(profile: LoadProfile, sender: Sender, *, clock: Clock | None = None) -> Report:
+    """Load test of a profile: a few requests of warm-up, then the measured ones. Requests in flight are finished."""
     clock = clock or WallClock()
-    first = min(load.clients, _WARM_UP_CLIENTS)
-    _in_threads(first, lambda number: sender.send(load.requests[number % len(load.requests)]))
+    first = min(profile.clients, _WARM_UP_CLIENTS)
+    _in_threads(first, lambda number: sender.send(profile.requests[number % len(profile.requests)]))
     samples: list[Sample] = []
     start = clock.now()
-    turns = _Turns(load, start, clock)
-    _in_threads(load.clients, lambda _: _client(load, turns, sender, clock, samples))
-    return Report.of(load, samples, clock.now() - start)
+    schedule = _Schedule(profile, start, clock)
+    _in_threads(profile.clients, lambda _: _client(profile, schedule, sender, clock, samples))
+    return Report.of(profile, samples, clock.now() - start)
 
 
 @final
-class _Turns:
-    """Hands out requests and when they are due; None when there are no more."""
+class _Schedule:
+    """Schedule of requests and the seconds at which each is due. Thread-safe; `next` returns None at the end."""
 
-    def __init__(self, load: Load, start: float, clock: Clock) -> None:
-        self._requests = itertools.cycle(load.requests)
+    def __init__(self, profile: LoadProfile, start: float, clock: Clock) -> None:
+        self._requests = itertools.cycle(profile.requests)
         self._due_s: Sequence[float] | None = None
-        if load.rate_per_s is not None:
-            self._due_s = ARRIVALS[load.arrivals](load.rate_per_s, load.seconds, load.seed)
-        self._seconds = load.seconds
+        if profile.rate_per_s is not None:
+            self._due_s = ARRIVALS[profile.arrivals](profile.rate_per_s, profile.seconds, profile.seed)
+        self._seconds = profile.seconds
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._clock = clock
@@ -113,21 +85,21 @@ class _Turns:
             return (next(self._requests), self._due_s[number]) if number < len(self._due_s) else None
 
 
-def _client(load: Load, turns: _Turns, sender: Sender, clock: Clock, samples: list[Sample]) -> None:
-    while (turn := turns.next()) is not None:
-        request, due_s = turn
-        if (wait_s := turns.start + due_s - clock.now()) > 0:
+def _client(profile: LoadProfile, schedule: _Schedule, sender: Sender, clock: Clock, samples: list[Sample]) -> None:
+    while (entry := schedule.next()) is not None:
+        request, due_s = entry
+        if (wait_s := schedule.start + due_s - clock.now()) > 0:
             clock.sleep(wait_s)
-        sent_s = clock.now() - turns.start
+        sent_s = clock.now() - schedule.start
         answer = sender.send(request)
-        times_s = (due_s, sent_s, clock.now() - turns.start)
+        times_s = (due_s, sent_s, clock.now() - schedule.start)
         samples.append(sample_of(request.label, answer, request.pixels, times_s))
-        if load.rate_per_s is None and answer.status != "200":
+        if profile.rate_per_s is None and answer.status != "200":
             clock.sleep(_PAUSE_AFTER_REFUSAL_S)
 
 
 def _in_threads(count: int, task: Callable[[int], object]) -> None:
-    """Run it so many times at once. Raises what the first that failed raised."""
+    """Run a task in `count` threads at once. Raises the exception of the first that failed."""
     failures: list[Exception] = []
 
     def guarded(number: int) -> None:

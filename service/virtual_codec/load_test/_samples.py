@@ -1,4 +1,4 @@
-"""What is known of one request."""
+"""Samples of a load test: one request each, with its times and its answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back: the HTTP status as text, or the kind of failure and its words; headers by lower-case name."""
+    """Answer to a request: the HTTP status as text, or the kind of failure with its message.
+
+    `headers` has lower-case names.
+    """
 
     status: str
     failure: str = ""
@@ -18,11 +21,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One request of a load. Times in seconds from its start; `pixels` of the picture, 0 when unknown.
+    """Sample of one request. Times are in seconds from the start of the load test.
 
-    `failure` is what was said in place of an answer, for people.
-
-    In a closed loop a request is due when its client has time for it.
+    `pixels` is the size of the picture, 0 if unknown. `failure` is the message of a request without an answer. In a
+    closed loop a request is due when its client is free.
     """
 
     label: str
@@ -37,27 +39,27 @@ class Sample:
 
     @property
     def latency_s(self) -> float:
-        """From the moment it was due, so that a late dispatch counts."""
+        """Latency in seconds from the moment the request was due, so that a late dispatch counts."""
         return self.finished_s - self.due_s
 
     @property
     def lateness_s(self) -> float:
-        """How long after it was due it was sent."""
+        """Delay of the dispatch: seconds from due to sent."""
         return self.sent_s - self.due_s
 
     @property
     def is_answer(self) -> bool:
-        """Whether it was answered 200."""
+        """True if the request was answered with status 200."""
         return self.status == "200"
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the server said no. A time-out or a broken connection is none."""
+        """True if the server refused the request. A time-out or a broken connection is no refusal."""
         return self.status.isdigit() and not self.is_answer
 
 
 def sample_of(label: str, answer: Answer, pixels: int, times_s: tuple[float, float, float]) -> Sample:
-    """A sample of the times due, sent and finished. What the service's headers tell comes before `pixels`."""
+    """Make the sample of an answer; `times_s` are due, sent and finished. `Vcodec-Size` overrides `pixels`."""
     due_s, sent_s, finished_s = times_s
     return Sample(
         label=label,
@@ -78,7 +80,7 @@ def _pixels(size: str) -> int:
 
 
 def _stages(timing: str) -> list[tuple[str, float]]:
-    """Server-Timing: `decode;dur=3.1, queue;dur=0.2` -> pairs."""
+    """Parse Server-Timing, `decode;dur=3.1, queue;dur=0.2`, into pairs of stage and milliseconds."""
     entries = ([part.strip() for part in entry.split(";")] for entry in timing.split(","))
     return [
         (name, float(parameter.removeprefix("dur=")))

@@ -1,4 +1,4 @@
-"""The highest arrival rate at which a server keeps a latency."""
+"""Search for the highest arrival rate at which a server keeps a latency limit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from virtual_codec.load_test._report import Report
 def find_rate(
     measure: Callable[[float], Report], *, most_per_s: float, limit_s: float, percent: float = 99.0, steps: int = 6
 ) -> Report | None:
-    """Halve the span from 0 to `most_per_s` so often; the report of the highest rate that kept the limit, or None.
+    """Bisect the arrival rates from 0 to `most_per_s` in `steps` steps.
 
-    `measure` loads the server at a rate. The limit is kept when every request was answered and `percent` of the
-    answers came within `limit_s`.
+    `measure` loads the server at a rate per second. A rate keeps the limit if every request was answered and `percent`
+    of the answers came within `limit_s`. Returns the report of the highest rate that did, or None.
     """
     low, high = 0.0, most_per_s
     best: Report | None = None

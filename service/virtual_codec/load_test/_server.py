@@ -1,4 +1,4 @@
-"""A server of one's own, for as long as a load takes."""
+"""Server process started for one load test and ended after it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SERVE: Final = (sys.executable, "-m", "virtual_codec", "serve", "--host", "127.0
 
 
 @contextlib.contextmanager
-def own_server(
+def temporary_server(
     command: Sequence[str] = SERVE, *, ready: str = "/readyz", environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[str, int]]:
-    """The address and process id of a server that `command` and a free port start: ready, and ended afterwards.
+    """Start a server by `command` and a free port, and end it after the block; yields its URL and process id.
 
-    It is ready when GET `ready` answers 200. `environment` comes before that of this process. A line a request
-    would cost what is measured, and nobody waits for the end: `QUIET` where the environment does not say otherwise.
-    Raises `NoWorker` when it never is ready.
+    The server is ready when GET `ready` answers 200. Its environment is that of this process, overridden by
+    `environment`; `QUIET` holds defaults that keep request logs and the drain delay out of the measurement. Raises
+    `NoWorker` if the server does not become ready.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

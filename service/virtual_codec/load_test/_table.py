@@ -1,4 +1,4 @@
-"""A report for people."""
+"""Text form of a load test's report."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from virtual_codec.load_test._report import Report
 _INDENT: Final = 16
 
 
-def table(report: Report) -> str:
-    """Several lines: what was asked, what came, percentiles in milliseconds, how steady it was."""
+def format_report(report: Report) -> str:
+    """Format a report as lines of text: the load, the answers, percentiles in milliseconds, and doubts."""
     figures = report.as_dict()
     lines = [
         _row("load", _pace(report)),
