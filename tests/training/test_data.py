@@ -93,3 +93,65 @@ def test_enlarged_crops_are_softer(photographs: Path) -> None:
         return float(np.mean([np.abs(np.diff(crop, axis=1)).mean() for crop in crops]))
 
     assert sharpness(3.0) < 0.9 * sharpness(1.0)
+
+
+def manifest_of(folder: Path, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "MANIFEST.tsv").write_text(text, encoding="utf-8")
+
+
+def write_avifs(folder: Path, names: list[str]) -> None:
+    folder.mkdir(exist_ok=True)
+    for seed, name in enumerate(names):
+        (folder / name).write_bytes(saved(scene(96, 80, seed=seed), "AVIF", quality=90))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_manifest_says_which_images_are_held_out_and_that_they_are_reduced_already(tmp_path: Path) -> None:
+    folder = tmp_path / "listed"
+    write_avifs(folder, ["t00000_a.avif", "t00001_b.avif", "v00000_c.avif"])
+    manifest_of(
+        folder,
+        "file\ttag\treduction\n"
+        + "".join(
+            f"{n}\tx\t2.5\n" for n in sorted(["t00000_a.avif", "t00001_b.avif", "v00000_c.avif", "v00009_missing.avif"])
+        ),
+    )
+    pictures = Pictures(folder, smallest=64)  # a warning about reduced images would fail
+    assert [picture.shape for picture in pictures.train] == [(96, 80, 3)] * 2
+    assert [picture.shape for picture in pictures.held_out] == [(96, 80, 3)]
+    only = Pictures(folder, smallest=64, only_held_out=True)
+    assert only.train == []
+    assert np.array_equal(only.held_out[0], pictures.held_out[0])
+
+
+def test_a_split_column_comes_before_names_and_folders_below_count(tmp_path: Path) -> None:
+    write_avifs(tmp_path / "below", ["a.avif", "v1.avif"])
+    (tmp_path / "drawing.png").write_bytes(saved(scene(70, 70)))
+    manifest_of(tmp_path / "below", "file\tsplit\treduction\na.avif\tvalidation\t1\nv1.avif\ttrain\t\n")
+    with pytest.warns(UserWarning, match="1 images compressed with losses"):  # the one without a reduction
+        pictures = Pictures(tmp_path, smallest=32)
+    assert sorted(picture.shape for picture in pictures.train) == [(48, 40, 3), (70, 70, 3)]
+    assert [picture.shape for picture in pictures.held_out] == [(96, 80, 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name\tsplit\na.avif\ttrain\n", "`file` among them"),
+        ("file\tsplit\na.avif\ttest\n", "must be train or validation, got 'test'"),
+    ],
+)
+def test_a_manifest_that_cannot_be_understood_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    write_avifs(tmp_path, ["a.avif", "b.avif"])
+    manifest_of(tmp_path, text)
+    with pytest.raises(BadTrainingData, match=message):
+        Pictures(tmp_path, smallest=64)
+
+
+@pytest.mark.filterwarnings("ignore:.*compressed with losses")
+def test_a_manifest_that_holds_out_everything_leaves_nothing_to_train_on(tmp_path: Path) -> None:
+    write_avifs(tmp_path, ["v1.avif", "v2.avif"])
+    manifest_of(tmp_path, "file\nv1.avif\nv2.avif\n")
+    with pytest.raises(BadTrainingData, match="1 to train on \\(here 0\\)"):
+        Pictures(tmp_path, smallest=32)

@@ -1,8 +1,9 @@
-"""Pictures to train on: a folder of images in memory, and crops of them that depend on seed and step alone."""
+"""Training pictures: a folder of images in memory, and crops of them that depend on seed and step alone."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, final
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from virtual_codec import bitstream, images
 from virtual_codec.errors import BadInput, BadTrainingData
+from virtual_codec.training.dataset_manifest import DatasetEntry, read_manifests
 
 _SUFFIXES: Final = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
 _HELD_OUT_EVERY: Final = 16
@@ -22,46 +24,42 @@ _REDUCTIONS: Final = ((6.0, 1.5), (12.0, 2.0), (21.5, 2.5), (35.0, 3.0), (float(
 
 @final
 class Pictures:
-    """All images of a folder, decoded once; every sixteenth by name is held out for validation.
+    """Images of a folder, decoded once, with a held-out part for validation and calibration.
 
-    What was compressed before is reduced until its artefacts vanish, and counted in one warning with the files that
-    cannot be read or are smaller than `smallest` pixels on a side. Raises `BadTrainingData` when the folder holds
-    nothing to train on.
+    A MANIFEST.tsv (`virtual_codec.training.dataset_manifest`) says which images are held out; without one it is every
+    sixteenth by name. Images that lossy compression damaged are reduced until its artefacts vanish, unless a manifest
+    says that they were. A warning counts them, unreadable files, and images with a side under `smallest` pixels. With
+    `only_held_out` the training images are not read. Raises `BadTrainingData` when either part would be empty.
     """
 
-    def __init__(self, folder: Path, *, smallest: int) -> None:
+    def __init__(self, folder: Path, *, smallest: int, only_held_out: bool = False) -> None:
         if not folder.is_dir():
             raise BadTrainingData(f"{folder} is not a folder; give one that holds images")
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
         if not paths:
             raise BadTrainingData(f"{folder} holds no images ({', '.join(sorted(_SUFFIXES))})")
-        loaded: list[NDArray[np.uint8]] = []
-        unreadable, small, reduced = 0, 0, 0
-        for path in paths:
-            try:
-                source = path.read_bytes()
-                pixels = images.decode(source)
-                factor = reduction_of(source)
-            except (BadInput, OSError):
-                unreadable += 1
-                continue
-            if factor > 1:
-                reduced += 1
-                pixels = shrunk(pixels, factor)
-            if min(pixels.shape[:2]) < smallest:
-                small += 1
-                continue
-            loaded.append(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
-        if unreadable or small or reduced:
-            warnings.warn(
-                f"{folder}: left out {unreadable} unreadable files and {small} images under {smallest} pixels; "
-                f"{reduced} images compressed with losses were reduced, to hide their artefacts",
-                stacklevel=2,
+        entries = read_manifests(folder)
+        listed = [path for path in paths if path in entries and entries[path].is_held_out]
+        reader = _Reader(smallest)
+        self.train: list[NDArray[np.uint8]] = []
+        if listed:
+            chosen = set(listed)
+            self.held_out = reader.read(listed, entries)
+            if not only_held_out:
+                self.train = reader.read([path for path in paths if path not in chosen], entries)
+        else:
+            usable = reader.read(paths, entries)
+            self.held_out = usable[::_HELD_OUT_EVERY]
+            if not only_held_out:
+                self.train = [pixels for index, pixels in enumerate(usable) if index % _HELD_OUT_EVERY]
+        if reader.has_complaints:
+            warnings.warn(f"{folder}: {reader.complaints()}", stacklevel=2)
+        found = len(self.train) + len(self.held_out)
+        if not self.held_out or not (self.train or only_held_out):
+            raise BadTrainingData(
+                f"{folder} holds {found} usable images of at least {smallest} pixels; "
+                f"need 1 to hold out (here {len(self.held_out)}) and 1 to train on (here {len(self.train)})"
             )
-        if len(loaded) < 2:
-            raise BadTrainingData(f"{folder} holds {len(loaded)} usable images of at least {smallest} pixels; need 2")
-        self.held_out = loaded[::_HELD_OUT_EVERY]
-        self.train = [pixels for index, pixels in enumerate(loaded) if index % _HELD_OUT_EVERY]
 
     def crop(
         self, random: np.random.Generator, size: int, *, scale_jitter: float = 1.0, enlargement: float = 1.0
@@ -110,6 +108,48 @@ def shrunk(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """An image so many times smaller, by Lanczos."""
     height, width = (max(1, round(side / factor)) for side in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+@final
+class _Reader:
+    """Reads image files as [H, W, 3] and counts those that could not be used as they are."""
+
+    def __init__(self, smallest: int) -> None:
+        self._smallest = smallest
+        self._unreadable = self._small = self._reduced = 0
+
+    @property
+    def has_complaints(self) -> bool:
+        """True if any file was left out or reduced."""
+        return bool(self._unreadable or self._small or self._reduced)
+
+    def complaints(self) -> str:
+        """The counts, as a sentence."""
+        return (
+            f"left out {self._unreadable} unreadable files and {self._small} images under {self._smallest} pixels; "
+            f"{self._reduced} images compressed with losses were reduced, to hide their artefacts"
+        )
+
+    def read(self, paths: Iterable[Path], entries: Mapping[Path, DatasetEntry]) -> list[NDArray[np.uint8]]:
+        """The usable images among `paths`, in that order."""
+        found = (self._read_one(path, is_reduced=path in entries and entries[path].is_reduced) for path in paths)
+        return [pixels for pixels in found if pixels is not None]
+
+    def _read_one(self, path: Path, *, is_reduced: bool) -> NDArray[np.uint8] | None:
+        try:
+            source = path.read_bytes()
+            pixels = images.decode(source)
+            factor = 1.0 if is_reduced else reduction_of(source)
+        except (BadInput, OSError):
+            self._unreadable += 1
+            return None
+        if factor > 1:
+            self._reduced += 1
+            pixels = shrunk(pixels, factor)
+        if min(pixels.shape[:2]) < self._smallest:
+            self._small += 1
+            return None
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _square(random: np.random.Generator, picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -148,7 +148,8 @@ def _held_out(data: Path) -> list[NDArray[np.uint8]]:
 
     Training folders hold sharp, busy pictures, or pictures reduced to be so; what people compress is softer.
     """
-    crops = Pictures(data, smallest=_CALIBRATION_CROP).held_out_crops(_CALIBRATION_CROP, most=_CALIBRATION_IMAGES)
+    pictures = Pictures(data, smallest=_CALIBRATION_CROP, only_held_out=True)
+    crops = pictures.held_out_crops(_CALIBRATION_CROP, most=_CALIBRATION_IMAGES)
     quarter, side = _CALIBRATION_CROP // 4, (_CALIBRATION_CROP, _CALIBRATION_CROP)
     middles = [crop[quarter : 3 * quarter, quarter : 3 * quarter] for crop in crops]
     soft = [np.asarray(Image.fromarray(middle).resize(side, Image.Resampling.LANCZOS)) for middle in middles]
