@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar, final
 
-from virtual_codec.jobs import attended
+from virtual_codec.jobs import deadline_scope
 
 _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")
@@ -26,7 +26,7 @@ class CancellableThreads:
         """Schedule a call. Calls start in the order of submission."""
 
         def attend() -> _Made:
-            with attended(None, self._cancelled.is_set):
+            with deadline_scope(None, self._cancelled.is_set):
                 return call(*given, **named)
 
         return self._executor.submit(attend)

@@ -1,4 +1,4 @@
-"""What a caller asks for and what comes back, as plain values that cross process borders."""
+"""Options, jobs and results as plain values that can be pickled."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OutputFormat = Literal["png", "webp", "bmp"]
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """The numbers that an option takes: whole ones from `low` to `high`, or all above `low` up to `high`."""
+    """Range of an option: whole numbers from `low` to `high`, or all numbers above `low` up to `high`."""
 
     low: int
     high: int
     is_whole: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether the option takes it. It never takes NaN."""
+        """True if the value is in the range. NaN never is."""
         return (self.low <= value if self.is_whole else self.low < value) and value <= self.high
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class Range:
 RANGES: Final[Mapping[str, Range]] = {
     "quality": Range(low=1, high=100, is_whole=True),
     "max_bytes": Range(low=1, high=2**40, is_whole=True),
-    "max_bpp": Range(low=0, high=100_000),  # the smallest stream of a single pixel has some 2,000
+    "max_bpp": Range(low=0, high=100_000),  # the stream of a single pixel has about 2,000
     "min_psnr": Range(low=0, high=100),
     "min_ms_ssim": Range(low=0, high=1),
     "effort": Range(low=0, high=9, is_whole=True),
@@ -50,11 +50,11 @@ _TARGETS = ("quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim")
 
 @dataclass(frozen=True, kw_only=True)
 class CompressOptions:
-    """The options of `/compress` and `vcodec compress`. Raises `BadOption` for what cannot be meant.
+    """Options of `/compress` and `vcodec compress`. Raises `BadOption` for values out of range or in conflict.
 
     At most one of `quality` (JPEG's own scale), `max_bytes`, `max_bpp` (bits per pixel of the image), `min_psnr` (RGB,
-    dB) and `min_ms_ssim` (RGB mean) may be given; without any it is quality 50. `RANGES` says what numbers they and
-    `effort` take. `scale` is None for automatic; `model` is a name or id, None for the store's default;
+    dB) and `min_ms_ssim` (RGB mean) may be given; without any, the quality is 50. `RANGES` has their ranges and that of
+    `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default;
     `background` is the RGB colour that transparent pixels are flattened onto.
     """
 
@@ -82,12 +82,12 @@ class CompressOptions:
 
     @property
     def target(self) -> str | None:
-        """The name of the target that stands in place of a quality, or None."""
+        """Name of the target given instead of a quality, or None."""
         return next((name for name in _TARGETS[1:] if getattr(self, name) is not None), None)
 
     @classmethod
     def parse(cls, text: Mapping[str, str]) -> CompressOptions:
-        """Read options from their text form. Raises `BadOption` that names the option and what is allowed."""
+        """Parse options from text. Raises `BadOption` that names the option and its range."""
         known = [item.name for item in fields(cls)]
         values: dict[str, object] = {}
         for name, value in text.items():
@@ -99,9 +99,9 @@ class CompressOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions:
-    """The options of `/decompress` and `vcodec decompress`.
+    """Options of `/decompress` and `vcodec decompress`.
 
-    `model`, a name or id, restores JPEGs that are not ours, None for the store's default; our streams name their own.
+    `model`, a name or id, restores JPEGs that are not ours (None: the store's default); our streams name theirs.
     """
 
     output: OutputFormat = "png"
@@ -110,11 +110,11 @@ class RestoreOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CompressResult:
-    """A stream and what is known of it.
+    """Result of compression: the stream and its measures.
 
-    `quality` is the quality that was used (where a target was given: that was found); `psnr_db` and `ms_ssim` are
-    measured on the really restored image where a target asked for it. `stages_s` holds seconds by stage:
-    decode, queue, device, encode; `worker` is the name of who did it, where a pool knows.
+    `quality` is the quality that was used, for a target the one that was found; `psnr_db` and `ms_ssim` are
+    measured on the actually restored image if a target requires it. `stages_s` holds seconds by stage:
+    decode, queue, device, encode; `worker` is the worker's name, if known.
     """
 
     stream: bytes = field(repr=False)
@@ -131,13 +131,13 @@ class CompressResult:
 
     @property
     def rate_bpp(self) -> float:
-        """Stream bits per pixel of the image."""
+        """Rate of the stream, in bits per pixel of the image."""
         return 8 * len(self.stream) / (self.width * self.height)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreResult:
-    """A restored image, encoded, and what is known of it. `stages_s` and `worker` as in `CompressResult`."""
+    """Result of restoring: an encoded image and its measures. `stages_s` and `worker` are as in `CompressResult`."""
 
     image: bytes = field(repr=False)
     media_type: str
@@ -152,9 +152,9 @@ class RestoreResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One request on its way to a worker. `deadline` is absolute, on `time.monotonic`'s clock.
+    """Job for a worker. `deadline` is absolute, on `time.monotonic`'s clock.
 
-    `request_id` and `trace_id` mark the log lines about it.
+    `request_id` and `trace_id` are logged with it.
     """
 
     data: bytes = field(repr=False)
@@ -165,34 +165,34 @@ class Job:
 
     @property
     def marks(self) -> dict[str, str]:
-        """What a log line about it bears."""
+        """Log fields of the job."""
         marks = {"request_id": self.request_id, "trace_id": self.trace_id}
         return {name: value for name, value in marks.items() if value}
 
 
 class Abandoned(BaseException):
-    """Nobody waits for the job any more. No error of anything: only what began the job catches it."""
+    """Cancellation of a job whose caller left. It is not an error; only the code that started the job catches it."""
 
 
 @contextmanager
-def attended(deadline: float | None, is_abandoned: Callable[[], bool]) -> Iterator[None]:
-    """Have every `check_deadline` of this thread, however deep in the job, keep to a deadline and a caller's presence.
+def deadline_scope(deadline: float | None, is_abandoned: Callable[[], bool]) -> Iterator[None]:
+    """Scope in which every `check_deadline` of this thread also checks a deadline and a cancellation.
 
-    Raises `Abandoned` out of the block when `is_abandoned` says so.
+    `check_deadline` raises `Abandoned` once `is_abandoned()` is true.
     """
-    token = _ATTENTION.set((deadline, is_abandoned))
+    token = _SCOPE.set((deadline, is_abandoned))
     try:
         yield
     finally:
-        _ATTENTION.reset(token)
+        _SCOPE.reset(token)
 
 
 def check_deadline(deadline: float | None = None) -> None:
     """Raise `DeadlineExceeded` when the absolute `deadline` (on `time.monotonic`'s clock) has passed.
 
-    That of the job that this thread does is kept to as well; `Abandoned` when nobody waits for it (see `attended`).
+    It checks this thread's job too, and raises `Abandoned` if that was cancelled; see `deadline_scope`.
     """
-    of_job, is_abandoned = _ATTENTION.get()
+    of_job, is_abandoned = _SCOPE.get()
     if is_abandoned():
         raise Abandoned
     now = time.monotonic()
@@ -200,7 +200,9 @@ def check_deadline(deadline: float | None = None) -> None:
         raise DeadlineExceeded("the deadline passed before the work was done; send a smaller image or allow more time")
 
 
-_ATTENTION: ContextVar[tuple[float | None, Callable[[], bool]]] = ContextVar("attention", default=(None, lambda: False))
+_SCOPE: ContextVar[tuple[float | None, Callable[[], bool]]] = ContextVar(
+    "deadline_scope", default=(None, lambda: False)
+)
 
 
 def _parse_option(name: str, value: str) -> object:

@@ -1,8 +1,8 @@
-"""API keys: who may call, and how often. Only digests are kept; a key itself is seen once, when it is made.
+"""API keys and their rates. Only digests are stored; the key itself is shown once, when it is made.
 
     alice:sha256:<64 hex digits> requests=60/minute;5000/day megapixels=500/hour     one line of a key file
 
-A key is 256 random bits, so its plain sha256 cannot be turned back, and no slow hash is needed.
+A key has 256 random bits, so its plain sha256 cannot be inverted and no slow hash is needed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ UNLIMITED: Final = "unlimited"
 _LOG: Final = logging.getLogger(__name__)
 _ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _ENTRY: Final = re.compile(rf"(?P<id>{_ID}):sha256:(?P<digest>[0-9a-fA-F]{{64}})")
-_PREFIX: Final = "vcodec_"  # so that scanners of repositories and logs know one when they see it
-_LOOK_AGAIN_S: Final = 1.0
+_PREFIX: Final = "vcodec_"  # recognised by secret scanners of repositories and logs
+_CHECK_INTERVAL_S: Final = 1.0
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """One key: its id, which logs and metrics show, and its sha256.
+    """API key: its id, which logs and metrics show, and its sha256.
 
-    `requests` and `megapixels` are rates such as "60/minute;5000/day", "unlimited", or None for the server's.
+    `requests` and `megapixels` are rates such as "60/minute;5000/day", "unlimited", or None for the server's defaults.
     """
 
     id: str
@@ -45,13 +45,13 @@ class Key:
 
     @property
     def entry(self) -> str:
-        """Its line in a key file."""
+        """Line of the key in a key file."""
         rates = [f"{name}={rate}" for name in ("requests", "megapixels") if (rate := getattr(self, name)) is not None]
         return " ".join([f"{self.id}:sha256:{self.digest.hex()}", *rates])
 
 
 def new_key(id: str, *, requests: str | None = None, megapixels: str | None = None) -> tuple[str, Key]:  # noqa: A002
-    """A fresh secret of 256 random bits, and the key that knows it. Raises `ValueError` for an id or rate."""
+    """Make a secret of 256 random bits and its key. Raises `ValueError` for a malformed id or rate."""
     if not re.fullmatch(_ID, id):
         raise ValueError(f"an ID is 1 to 64 letters, digits, . _ or -, the first a letter or digit; got {id[:80]!r}")
     secret = _PREFIX + secrets.token_urlsafe(32)
@@ -61,12 +61,12 @@ def new_key(id: str, *, requests: str | None = None, megapixels: str | None = No
 
 
 def digest_of(secret: str) -> bytes:
-    """The sha256 of a key."""
+    """SHA-256 digest of a secret."""
     return hashlib.sha256(secret.encode()).digest()
 
 
 def parse_entry(text: str) -> Key:
-    """One line of a key file. Raises `ValueError`, which never repeats the line."""
+    """Parse a line of a key file. Raises `ValueError` that never contains the line."""
     entry, *options = text.split()
     match = _ENTRY.fullmatch(entry)
     if match is None:
@@ -83,9 +83,9 @@ def parse_entry(text: str) -> Key:
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
-    """The keys of a file: a line each; empty lines and those that begin with # say nothing.
+    """Read the keys of a file, one a line. Empty lines and lines that begin with # are ignored.
 
-    Raises `OSError`, and `ValueError` that names the line.
+    Raises `OSError`, and `ValueError` that names the line's number.
     """
     keys = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -94,12 +94,12 @@ def read_keys(path: Path) -> tuple[Key, ...]:
                 keys.append(parse_entry(line))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from None
-    check_apart(keys)
+    check_distinct(keys)
     return tuple(keys)
 
 
-def check_apart(keys: Iterable[Key]) -> None:
-    """Raise `ValueError` where two keys have one id, or one secret: nobody could tell who called."""
+def check_distinct(keys: Iterable[Key]) -> None:
+    """Raise `ValueError` if two keys share an id or a secret: callers could not be told apart."""
     ids: set[str] = set()
     digests: set[bytes] = set()
     for key in keys:
@@ -110,7 +110,7 @@ def check_apart(keys: Iterable[Key]) -> None:
             )
         if key.digest in digests:
             raise ValueError(
-                f"the key {key.id} has the digest of another: nobody could tell who called; make a new one"
+                f"the key {key.id} has the digest of another: callers could not be told apart; make a new one"
             )
         ids.add(key.id)
         digests.add(key.digest)
@@ -118,10 +118,10 @@ def check_apart(keys: Iterable[Key]) -> None:
 
 @final
 class KeyRing:
-    """The keys that may call: some that stay, and those of a file that is read again when it changes.
+    """Key ring: fixed keys, and those of a file that is read again when it changes.
 
-    A file that has become unreadable or wrong changes nothing: the log says so, and the keys of before stay.
-    Raises `OSError` and `ValueError` when it cannot be read at first.
+    If the file becomes unreadable or malformed, an error is logged and the previous keys stay valid.
+    Raises `OSError` and `ValueError` if it cannot be read at construction.
     """
 
     def __init__(
@@ -130,16 +130,16 @@ class KeyRing:
         self._fixed = tuple(keys)
         self._file = file
         self._clock = clock
-        self._looked_at = clock()
-        self._seen = _stamp(file)
+        self._checked_at = clock()
+        self._stamp = _stamp(file)
         self._keys = self._read()
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def find(self, secret: str) -> Key | None:
-        """The key that this is, or None. All are compared, so that the time tells nothing of any of them."""
-        self._look_again()
+        """Key of this secret, or None. All keys are compared, so that the time reveals nothing about them."""
+        self._reload_if_changed()
         digest = digest_of(secret)
         found = None
         for key in self._keys:
@@ -149,18 +149,18 @@ class KeyRing:
 
     def _read(self) -> tuple[Key, ...]:
         keys = (*self._fixed, *(read_keys(self._file) if self._file is not None else ()))
-        check_apart(keys)
+        check_distinct(keys)
         return keys
 
-    def _look_again(self) -> None:
+    def _reload_if_changed(self) -> None:
         now = self._clock()
-        if self._file is None or now - self._looked_at < _LOOK_AGAIN_S:
+        if self._file is None or now - self._checked_at < _CHECK_INTERVAL_S:
             return
-        self._looked_at = now
+        self._checked_at = now
         stamp = _stamp(self._file)
-        if stamp == self._seen:
+        if stamp == self._stamp:
             return
-        self._seen = stamp
+        self._stamp = stamp
         try:
             self._keys = self._read()
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Log lines: one an event, as key=value text or as JSON, on stderr."""
+"""Structured logging on stderr: one line for each event, as key=value text or as JSON."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _BOUND: Final[ContextVar[Mapping[str, object]]] = ContextVar("bound", default=Ma
 
 @final
 class Event:
-    """What happened, by name, with facts: `log.info(Event("worker_ready", worker="cpu/0"))`."""
+    """Log event with a name and facts: `log.info(Event("worker_ready", worker="cpu/0"))`."""
 
     def __init__(self, name: str, /, **facts: object) -> None:
         self.facts: dict[str, object] = {"event": name, **facts}
 
     @classmethod
     def of(cls, facts: Mapping[str, object]) -> Self:
-        """One that is told again, as another process told it."""
+        """Event of another process, from its facts."""
         event = cls("")
         event.facts = dict(facts)
         return event
@@ -36,9 +36,9 @@ class Event:
 
 @contextmanager
 def bound(**facts: object) -> Iterator[None]:
-    """Let every line that is logged in this context, and in tasks it begins, bear these facts.
+    """Add these facts to every line logged in this context and in tasks started in it.
 
-    A line that names its own `request_id` bears none of them: it is about another request.
+    Lines with a `request_id` of their own do not get them: they are about another request.
     """
     token = _BOUND.set({**_BOUND.get(), **facts})
     try:
@@ -48,9 +48,9 @@ def bound(**facts: object) -> Iterator[None]:
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, object]:
-    """All that a log record tells: what happened, in whose course, and the exception if there is one."""
-    told = record.msg.facts if isinstance(record.msg, Event) else {"message": record.getMessage()}
-    facts: dict[str, object] = dict(told)
+    """Facts of a log record: its event, the context's facts, and the exception if there is one."""
+    own = record.msg.facts if isinstance(record.msg, Event) else {"message": record.getMessage()}
+    facts: dict[str, object] = dict(own)
     if "request_id" not in facts:
         facts.update(_BOUND.get())
     if record.exc_info:
@@ -59,7 +59,7 @@ def facts_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def configure(level: str, form: Literal["auto", "text", "json"]) -> None:
-    """Write what the service and its HTTP server log to stderr, from `level` up: as text for people at a terminal."""
+    """Configure logging of the service and its HTTP server to stderr; `auto` is text on a terminal, else JSON."""
     if form == "auto":
         form = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler(sys.stderr)
@@ -76,8 +76,8 @@ class _TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = facts_of(record)
         exception, message = facts.pop("exception", None), facts.pop("message", None)
-        told = [str(message)] if message is not None else []
-        line = " ".join([_time(record), record.levelname.lower(), record.name, *told, _line(facts)]).rstrip()
+        own = [str(message)] if message is not None else []
+        line = " ".join([_time(record), record.levelname.lower(), record.name, *own, _line(facts)]).rstrip()
         return f"{line}\n{exception}" if exception else line
 
 

@@ -1,6 +1,6 @@
-"""The service's settings, read from the environment: the only reader of it.
+"""Settings of the service, read from the environment. No other module reads it.
 
-Every field is a variable `VCODEC_<NAME>`; what is not set keeps its default. Only the command line and
+Every field is a variable `VCODEC_<NAME>`; unset fields keep their defaults. Only the command line and
 `virtual_codec.api.create_app` import this.
 """
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, final
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from virtual_codec.keys import RATES, Key, check_apart, digest_of, parse_entry
-from virtual_codec.variables import PREFIX, Description, complaints, describe_field, strangers
+from virtual_codec.keys import RATES, Key, check_distinct, digest_of, parse_entry
+from virtual_codec.variables import PREFIX, Description, describe_field, error_lines, find_unknown
 
 if TYPE_CHECKING:
     from virtual_codec.images import ImageLimits
@@ -25,15 +25,15 @@ _MIB = 2**20
 
 
 def default_model_store() -> Path:
-    """The store beside the package in a checkout, or the one inside the installed wheel."""
+    """Model store beside the package in a checkout, or the one inside the installed wheel."""
     package = Path(__file__).resolve().parent
-    places = (package.parents[1] / "model_store", package / "_model_store")
-    return next((place for place in places if place.is_dir()), places[0])
+    candidates = (package.parents[1] / "model_store", package / "_model_store")
+    return next((store for store in candidates if store.is_dir()), candidates[0])
 
 
 @final
 class Settings(BaseSettings):
-    """All of them, checked. `Settings.load` reads them with messages that name the variable."""
+    """Validated settings. `Settings.load` reads them with errors that name the variable."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
@@ -122,25 +122,25 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **given: object) -> Self:
-        """From the environment, `given` before it. Raises `ValueError` with a line for each wrong variable."""
+        """Load settings; `given` go before the environment. Raises `ValueError` with a line for each invalid one."""
         try:
             return cls(**given)  # type: ignore[arg-type]  # pydantic checks them
         except ValidationError as error:
-            raise ValueError("\n".join(complaints(error, cls.model_fields))) from None
+            raise ValueError("\n".join(error_lines(error, cls.model_fields))) from None
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        """The keys of `VCODEC_API_KEYS`. One that has no id gets its place among them."""
-        return tuple(_key(key.get_secret_value(), place) for place, key in enumerate(self.api_keys, 1))
+        """Keys of `VCODEC_API_KEYS`. A key without an id is named by its position."""
+        return tuple(_key(key.get_secret_value(), position) for position, key in enumerate(self.api_keys, 1))
 
     @property
-    def wants_keys(self) -> bool:
-        """Whether nobody may call without a key."""
+    def requires_keys(self) -> bool:
+        """True if callers need an API key."""
         return bool(self.api_keys) or self.api_keys_file is not None
 
     @property
     def image_limits(self) -> ImageLimits:
-        """What is decoded at most."""
+        """Limits on images."""
         from virtual_codec.images import ImageLimits
 
         return ImageLimits(**{limit.name: getattr(self, limit.name) for limit in fields(ImageLimits)})
@@ -154,26 +154,26 @@ class Settings(BaseSettings):
 
     @field_validator("api_keys")
     @classmethod
-    def _are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _check_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in keys:
             secret = key.get_secret_value()
             if not (secret.isascii() and secret.isprintable()):
                 raise ValueError("keys are printable ASCII, since they travel in a header")
-        check_apart(_key(key.get_secret_value(), place) for place, key in enumerate(keys, 1))
+        check_distinct(_key(key.get_secret_value(), position) for position, key in enumerate(keys, 1))
         return keys
 
     @field_validator("cors_origins")
     @classmethod
-    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[a-z0-9.\-\[\]:]+", origin):
                 raise ValueError("an origin is scheme://host or scheme://host:port, in lower case, without a path")
         return origins
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _check_conflicts(self) -> Self:
         wrong = []
-        if not self.wants_keys and (self.key_requests or self.key_megapixels):
+        if not self.requires_keys and (self.key_requests or self.key_megapixels):
             wrong.append(
                 f"{PREFIX}KEY_REQUESTS and {PREFIX}KEY_MEGAPIXELS limit keys, and there are none: "
                 f"set {PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE"
@@ -189,18 +189,18 @@ class Settings(BaseSettings):
 
 
 def describe() -> list[Description]:
-    """Every setting, in the order of `Settings`."""
+    """Descriptions of all settings, in the order of `Settings`."""
     return [describe_field(name, field) for name, field in Settings.model_fields.items()]
 
 
 def unknown_variables() -> list[tuple[str, str | None]]:
-    """What the environment has under our prefix and nobody reads, each with the setting that may have been meant."""
-    return strangers(os.environ, Settings.model_fields)
+    """Environment variables with our prefix that are not settings, each with the most similar one."""
+    return find_unknown(os.environ, Settings.model_fields)
 
 
-def _key(text: str, place: int) -> Key:
+def _key(text: str, position: int) -> Key:
     if text.startswith("sha256:"):
-        text = f"key-{place}:{text}"
+        text = f"key-{position}:{text}"
     if ":sha256:" in text:
         return parse_entry(text)
-    return Key(id=f"key-{place}", digest=digest_of(text))
+    return Key(id=f"key-{position}", digest=digest_of(text))

@@ -1,4 +1,4 @@
-"""What is said about settings: which variable each is, what it takes, what was wrong, what nobody knows."""
+"""Descriptions of settings and their errors: variable, allowed values, unknown variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_CHARACTERS: Final = 80
 
 
 class Description(NamedTuple):
-    """One setting, for people: its variable, its default as text, what it takes, and what it means."""
+    """Description of a setting: variable, default as text, allowed values and meaning."""
 
     variable: str
     default: str
@@ -26,19 +26,19 @@ class Description(NamedTuple):
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Environment variable of a setting."""
     return PREFIX + name.upper()
 
 
 def describe_field(name: str, field: FieldInfo) -> Description:
-    """A setting for people. One whose default is made when it is needed shows its own name."""
+    """Describe a setting. A default that is computed is shown as the setting's name."""
     default = name if field.default_factory is not None else field.default
     shown = "unset" if default in (None, ()) else str(default)
     return Description(variable(name), shown, allowed(field), field.description or "")
 
 
 def allowed(field: FieldInfo) -> str:
-    """What a setting takes: its range or its choices; "" where only its meaning tells."""
+    """Allowed values of a setting: its range or choices, or "" where only its meaning says."""
     kind = _without_none(field.annotation)
     if get_origin(kind) is Literal:
         return ", ".join(map(str, get_args(kind)))
@@ -53,8 +53,8 @@ def allowed(field: FieldInfo) -> str:
     return " ".join(["a whole number" if kind is int else "a number", *bounds])
 
 
-def complaints(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[str]:
-    """What was wrong, a line a variable, each with what would be right. Never shows a secret."""
+def error_lines(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[str]:
+    """Error lines of a validation error, one for each variable, with the allowed values. No secret is shown."""
     lines = []
     for item in error.errors(include_url=False):
         message = item["msg"].removeprefix("Value error, ")
@@ -65,15 +65,15 @@ def complaints(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[
         field = fields.get(name)
         right = (allowed(field) or field.description or "") if field is not None else ""
         if item["type"] == "string_pattern_mismatch":
-            message = "cannot be meant"
+            message = "does not have the right form"
         got = "" if name in _SECRET else f", got {str(item['input'])[:_SHOWN_CHARACTERS]!r}"
         line = f"{variable(name)}: {message[0].lower()}{message[1:]}{got}"
         lines.append(f"{line}; it takes: {right}" if right else line)
     return lines
 
 
-def strangers(environment: Iterable[str], names: Iterable[str]) -> list[tuple[str, str | None]]:
-    """Variables that look like settings and are none, each with the one that may have been meant."""
+def find_unknown(environment: Iterable[str], names: Iterable[str]) -> list[tuple[str, str | None]]:
+    """Variables with our prefix that are not settings, each with the most similar one or None."""
     known = list(names)
     found = []
     for given in sorted(environment):

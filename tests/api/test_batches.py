@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from virtual_codec.api._batches import of_runners
+from virtual_codec.api._batches import runner_metrics
 from virtual_codec.counts import RunnerCounts
 
 
@@ -16,7 +16,7 @@ def test_batches_are_shown_as_prometheus_wants_them() -> None:
 
     class Shown(Collector):
         def collect(self) -> Iterator[Metric]:
-            yield from of_runners({"cuda:0": counts})
+            yield from runner_metrics({"cuda:0": counts})
 
     registry.register(Shown())
     text = generate_latest(registry).decode()

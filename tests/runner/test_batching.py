@@ -19,7 +19,7 @@ from tests.models import make_store
 from tests.pictures import scene
 from tests.runner.fakes import POISON, ObedientDevice, tile
 from virtual_codec.errors import DeadlineExceeded
-from virtual_codec.jobs import Abandoned, attended
+from virtual_codec.jobs import Abandoned, deadline_scope
 from virtual_codec.networks.condition import CONDITION_SIZE
 from virtual_codec.runner import BatchingRunner, DirectRunner, Processor, Task, run_network_to_bytes
 
@@ -140,7 +140,7 @@ def test_a_job_whose_time_is_over_leaves_and_its_tiles_never_run() -> None:
         device.gate.clear()
         first = pool.submit(values, runner, [tile(1)])
         until(lambda: runner.running == 1)
-        with attended(time.monotonic() + 0.05, lambda: False), pytest.raises(DeadlineExceeded):
+        with deadline_scope(time.monotonic() + 0.05, lambda: False), pytest.raises(DeadlineExceeded):
             values(runner, [tile(2), tile(3), tile(4)])
         assert runner.counts.waiting_items == 0
         device.gate.set()
@@ -154,7 +154,7 @@ def test_a_job_nobody_waits_for_leaves() -> None:
     with opened(device) as runner:
         device.gate.clear()
         threading.Timer(0.05, gone.set).start()
-        with attended(None, gone.is_set), pytest.raises(Abandoned):
+        with deadline_scope(None, gone.is_set), pytest.raises(Abandoned):
             values(runner, [tile(value) for value in range(100)])
         assert runner.counts.waiting_items == 0
         assert len(device.batches) == 1

@@ -1,4 +1,4 @@
-"""The HTTP service: reads bodies within limits, asks the pool, sends the answer back. Never loads torch.
+"""HTTP service: it reads bodies within limits, submits jobs to the pool and sends the results. It never loads torch.
 
     uvicorn ──► _middleware (ids, log, metrics, limits) ──► _jobs, _pages ──► virtual_codec.serving.Pool
 

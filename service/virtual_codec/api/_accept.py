@@ -1,4 +1,4 @@
-"""Which of the types on offer a caller would have."""
+"""Content negotiation: the media type of an answer, chosen by the `Accept` header."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 def choose(accept: Sequence[str], offers: Sequence[str]) -> str | None:
-    """The offer that the `Accept` headers give the highest q, the earlier on ties; None if all are excluded.
+    """Offer with the highest q in the `Accept` headers, the earlier on ties, or None if all are excluded.
 
-    As RFC 9110 has it: the most specific range that matches an offer decides, and no header accepts all.
-    What is no media range is passed over.
+    RFC 9110, section 12.5.1: the most specific range that matches an offer decides, and a missing header accepts
+    everything. Items that are not media ranges are ignored.
     """
     ranges = [parsed for item in ",".join(accept).split(",") if (parsed := _parse(item)) is not None]
     if not "".join(accept).strip():

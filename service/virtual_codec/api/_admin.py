@@ -1,4 +1,4 @@
-"""What only the operator may ask for, on a port of its own that this machine alone can reach."""
+"""Administration endpoints, on a separate port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _NAMES: Final = frozenset({"127.0.0.1", "localhost"})
 
 
 def admin_app(catalogue: Catalogue) -> Starlette:
-    """The routes under /admin."""
+    """Application with the routes under /admin."""
     admin = _Admin(catalogue)
     return Starlette(
         routes=[
-            _Told("/admin/models", admin.models, methods=["GET"]),
-            _Told("/admin/models/reload", admin.reload, methods=["POST"]),
-            _Told("/admin/models/{name}/activate", admin.activate, methods=["POST"]),
+            _NamedRoute("/admin/models", admin.models, methods=["GET"]),
+            _NamedRoute("/admin/models/reload", admin.reload, methods=["POST"]),
+            _NamedRoute("/admin/models/{name}/activate", admin.activate, methods=["POST"]),
         ]
     )
 
 
 @final
 class ByPort:
-    """Two applications on two ports of one server. Which port it was the socket says, not a header."""
+    """ASGI application that dispatches by the port of the connection, which no header can forge."""
 
     def __init__(self, app: ASGIApp, admin: ASGIApp, admin_port: int) -> None:
         self._app = app
@@ -49,8 +49,8 @@ class ByPort:
 
 
 @final
-class _Told(Route):
-    """A route that the log and the metrics can name, as they do FastAPI's."""
+class _NamedRoute(Route):
+    """Route that stores itself in the scope, as FastAPI's do, so that log and metrics can name it."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
@@ -63,16 +63,16 @@ class _Admin:
         self._catalogue = catalogue
 
     async def models(self, request: Request) -> Response:
-        _refuse_pages(request)
+        _refuse_browsers(request)
         return JSONResponse([describe_model(self._catalogue, model) for model in self._catalogue.models()])
 
     async def activate(self, request: Request) -> Response:
-        _refuse_pages(request)
+        _refuse_browsers(request)
         started = time.monotonic()
         return self._answer(await self._catalogue.activate(request.path_params["name"]), started)
 
     async def reload(self, request: Request) -> Response:
-        _refuse_pages(request)
+        _refuse_browsers(request)
         started = time.monotonic()
         return self._answer(await self._catalogue.reload(), started)
 
@@ -83,8 +83,8 @@ class _Admin:
         )
 
 
-def _refuse_pages(request: Request) -> None:
-    """A page in a browser on this machine can send requests here too, even under a name of its own."""
+def _refuse_browsers(request: Request) -> None:
+    """Raise `BadInput` for a request of a web page: a browser on this machine reaches this port too (DNS rebinding)."""
     if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
         raise BadInput("this port takes no requests of web pages; use curl or `vcodec models --activate`")
     if request.headers.get("host", "").partition(":")[0].lower() not in _NAMES:

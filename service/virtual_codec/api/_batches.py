@@ -1,4 +1,4 @@
-"""Metrics of batches: what the runners in the workers counted."""
+"""Metrics of batches, from the counts of the runners in the workers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from virtual_codec.counts import RunnerCounts
 
 
-def of_runners(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
-    """What runners counted, by device; it comes with each result, so it stands still while nothing is finished."""
+def runner_metrics(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
+    """Metric families of the runners' counts by device. They only change when jobs finish."""
     for name, meaning in (
         ("batch_items", "Tiles of a batch."),
         ("batch_pixels", "Pixels of a batch, halos included."),
         ("batch_duration_seconds", "How long a batch was on the device."),
     ):
         family = HistogramMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
-        for device, of_device in counts.items():
-            values = {"batch_items": of_device.items, "batch_pixels": of_device.pixels}.get(name, of_device.seconds)
+        for device, device_counts in counts.items():
+            values = {"batch_items": device_counts.items, "batch_pixels": device_counts.pixels}.get(
+                name, device_counts.seconds
+            )
             sums = accumulate(values.counts)
             bounds = [*(str(float(bound)) for bound in values.bounds), "+Inf"]
             family.add_metric([device], list(zip(bounds, sums, strict=True)), values.total)
@@ -31,8 +33,8 @@ def of_runners(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
         ("device_oom", "Batches that did not fit into memory.", "out_of_memory"),
     ):
         total = CounterMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
-        for device, of_device in counts.items():
-            total.add_metric([device], float(getattr(of_device, field)))
+        for device, device_counts in counts.items():
+            total.add_metric([device], float(getattr(device_counts, field)))
         yield total
     for name, meaning, field in (
         ("device_queue_items", "Tiles that wait for the device.", "waiting_items"),
@@ -40,6 +42,6 @@ def of_runners(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
         ("device_pixel_budget", "Most pixels of a batch; less after memory ran out.", "budget_pixels"),
     ):
         gauge = GaugeMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
-        for device, of_device in counts.items():
-            gauge.add_metric([device], float(getattr(of_device, field)))
+        for device, device_counts in counts.items():
+            gauge.add_metric([device], float(getattr(device_counts, field)))
         yield gauge

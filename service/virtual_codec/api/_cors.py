@@ -1,4 +1,4 @@
-"""Which pages of other origins may call, where the operator wants any."""
+"""Cross-origin requests (CORS), for the origins that the operator lists."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PREFLIGHT_AGE_S: Final = 3600
 
 @final
 class Cors:
-    """Starlette's, for those origins; the others meet the service as if it were not there.
+    """CORS middleware of Starlette for the listed origins; requests of other origins bypass it.
 
     Starlette would refuse their preflights with plain text. Credentials are not allowed: keys travel in headers
-    that a page must set itself, and there are no cookies. Methods and headers are all allowed, since what the
-    service does not know of them it refuses, or passes over, itself.
+    that a page must set itself, and there are no cookies. All methods and headers are allowed, since the
+    service itself refuses or ignores those it does not know.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
@@ -41,5 +41,5 @@ class Cors:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI call."""
         is_preflight = scope["type"] == "http" and scope["method"] == "OPTIONS"
-        is_stranger = is_preflight and not self._origins & {Headers(scope=scope).get("origin", ""), "*"}
-        await (self._app if is_stranger else self._cors)(scope, receive, send)
+        is_foreign = is_preflight and not self._origins & {Headers(scope=scope).get("origin", ""), "*"}
+        await (self._app if is_foreign else self._cors)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What is known of one request and its answer, from the first byte to the log line."""
+"""State of one request and its answer, from the first byte to the log line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _KEY: Final = "vcodec.exchange"
 
 @dataclass(kw_only=True)
 class Exchange:
-    """Filled as the request goes along.
+    """Record of one request, filled in while it is handled.
 
-    `code` is that of the problem it ended in, if it did; `vary` the header that the answer depends on; `key`
-    the API key it bears, where one is wanted; `time_limit_s` how long a job may take from `started_at` on;
-    `submitted_at` when the pool got its job, `job_stages_s` how long each stage of that took, `stages_s` what took how
-    long outside it. `facts` go into the log: never anything that a caller wrote, but numbers, names of ours and what a
-    table knows.
+    `code` is the code of the problem it ended in, if any. `vary` is the request header that the answer depends on.
+    `key` is the API key it was sent with. `time_limit_s` is the time a job may take, counted from `started_at`.
+    `submitted_at` is the time of submission to the pool, `job_stages_s` the duration of each stage in the worker,
+    `stages_s` that of receiving and sending. `facts` are logged: numbers and names from our own tables, never text
+    that a caller wrote.
     """
 
     request_id: str
@@ -43,11 +43,11 @@ class Exchange:
     stages_s: dict[str, float] = field(default_factory=dict)
 
     def attach(self, scope: Scope) -> None:
-        """Let everything that handles the request find it."""
+        """Store this exchange in the scope, where `exchange_of` finds it."""
         scope[_KEY] = self
 
 
 def exchange_of(scope: Scope) -> Exchange:
-    """The exchange of the request with this scope."""
+    """Exchange of the request with this scope."""
     exchange: Exchange = scope[_KEY]
     return exchange

@@ -1,4 +1,4 @@
-"""API keys, where the operator wants them."""
+"""API key check of requests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from virtual_codec.api._exchange import exchange_of
 from virtual_codec.errors import Unauthorized
 from virtual_codec.keys import KeyRing
 
-_BEARER = HTTPBearer(auto_error=False, description="An API key, where the server wants one.")
+_BEARER = HTTPBearer(auto_error=False, description="An API key, where the server requires one.")
 _HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header of its own.")
 
 
 def key_check(ring: KeyRing) -> Callable[..., Awaitable[None]]:
-    """A dependency that raises `Unauthorized` unless a request bears a key of the ring.
+    """FastAPI dependency that raises `Unauthorized` unless a request carries a key of the ring.
 
-    The exchange then knows the key; logs and metrics show its id.
+    It stores the key in the exchange; logs and metrics show the key's id.
     """
 
     async def check(

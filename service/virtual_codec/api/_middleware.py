@@ -1,4 +1,4 @@
-"""What is around every request: its id, HEAD, safe headers, limits that a header tells, metrics, one log line."""
+"""Middleware of every request: request id, HEAD, security headers, header limits, metrics and one log line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from virtual_codec.logs import Event, bound
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
-# For every answer: nothing that is sent here is a page that may do anything. Pages bring a policy of their own.
+# Set on every answer, as if none were a page that may run anything. Pages set a policy of their own.
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -31,14 +31,14 @@ SECURITY_HEADERS: Final = {
 
 _LOG: Final = logging.getLogger("virtual_codec.api")
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/=+@,;~|-]{1,128}")
-_CLIENT_GONE: Final = 499  # nginx's word for it; nobody receives it, log and metrics do
+_CLIENT_GONE: Final = 499  # nginx's status for a closed connection; only log and metrics show it
 _QUIET: Final = ("/healthz", "/readyz", "/metrics")
 _UNTRACED: Final = NoTracer()
 
 
 @final
-class Envelope:
-    """The outermost layer. Nothing gets past it without an id, a log line and metrics, not even a crash."""
+class RequestTelemetry:
+    """Outermost middleware: every request gets an id, a log line and metrics, a crashed one too."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         self._app = app
@@ -46,7 +46,7 @@ class Envelope:
         self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI call."""
+        """Handle one ASGI connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -119,14 +119,14 @@ class Envelope:
 
 
 @final
-class Crashes:
-    """Turns what nobody expected into a problem that tells nothing; the log tells all."""
+class UnexpectedErrors:
+    """Middleware that answers an unexpected exception with the problem `internal` and logs the traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI call."""
+        """Handle one ASGI connection."""
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:
@@ -142,11 +142,11 @@ class Crashes:
 
 
 @final
-class HeadLimits:
-    """Refuses by its headers, unread, a request that is too large or that tells its length twice.
+class HeaderLimits:
+    """Middleware that refuses a request by its headers: too large, or with two lengths.
 
-    Starlette's own limit, inside, counts bodies that do not tell their length; for others it would answer with plain
-    text here. The parser of heads only limits those that come in pieces.
+    Starlette's own limit, an inner middleware, counts bodies of unknown length; for declared lengths it would answer
+    in plain text. The HTTP parser limits only heads that arrive in pieces.
     """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, max_header_bytes: int) -> None:
@@ -155,7 +155,7 @@ class HeadLimits:
         self._max_header_bytes = max_header_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI call."""
+        """Handle one ASGI connection."""
         if scope["type"] == "http" and (error := self._fault(scope)) is not None:
             await problems.answer(scope, error)(scope, receive, send)
         else:
@@ -188,7 +188,7 @@ def _level(route: str, status: int) -> int:
 
 
 def _milliseconds(exchange: Exchange) -> dict[str, object]:
-    """What each stage of a job took, and receiving and sending around it."""
+    """Log fields with the duration of each stage of a job, of receiving and of sending, in ms."""
     if not exchange.job_stages_s:
         return {}
     stages_s = {**exchange.job_stages_s, **exchange.stages_s}

@@ -1,4 +1,4 @@
-"""One file and a few short fields out of multipart/form-data, in memory.
+"""Parser of multipart/form-data with one file and a few short fields, in memory.
 
 Starlette's parser writes files to a temporary folder, decodes fields by whatever charset a request names, and says
 of its limits neither which nor how far.
@@ -23,7 +23,7 @@ _ADVICE: Final = "send one file part named `file`, and options as short fields"
 
 @dataclass(frozen=True, kw_only=True)
 class FormLimits:
-    """How many fields are read beside the one file, and how many bytes of each; a file's limit is the body's."""
+    """Limits of a form: number of fields beside the one file, and bytes of each. The file has the body's limit."""
 
     max_fields: int
     max_field_bytes: int
@@ -32,9 +32,9 @@ class FormLimits:
 async def read_form(
     body: AsyncIterable[bytes], content_type: str, limits: FormLimits
 ) -> tuple[bytes, list[tuple[str, str]]]:
-    """The bytes of the part `file`, and the other parts' names and values, in their order.
+    """Read the bytes of the part `file`, and the names and values of the other parts in their order.
 
-    Raises `BadMultipart`, `MissingFile`, and as soon as a limit is passed `TooManyParts` or `FieldTooLarge`.
+    Raises `BadMultipart`, `MissingFile`, and as soon as a limit is exceeded `TooManyParts` or `FieldTooLarge`.
     """
     form = _Form(limits)
     try:
@@ -49,7 +49,7 @@ async def read_form(
 
 @final
 class _Form:
-    """What the parser's callbacks fill."""
+    """Form under construction, filled by the parser's callbacks."""
 
     def __init__(self, limits: FormLimits) -> None:
         self._limits = limits
@@ -73,7 +73,7 @@ class _Form:
         }
 
     def finished(self) -> tuple[bytes, list[tuple[str, str]]]:
-        """The file and the fields. Raises `BadMultipart` when the body was cut short, `MissingFile` without a file."""
+        """File and fields. Raises `BadMultipart` for a truncated body, `MissingFile` without a file."""
         if not self._is_whole:
             raise BadMultipart(f"the multipart body is empty or cut short: its last boundary is missing; {_ADVICE}")
         if self._file is None:

@@ -1,4 +1,4 @@
-"""What /docs says of the endpoints beyond what their code tells."""
+"""OpenAPI descriptions of the endpoints, beyond those that FastAPI derives from the code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Spans by OpenTelemetry, where the extra `otel` is installed: one a request, with a child for each stage.
+"""OpenTelemetry spans (extra `otel`): one for each request, with a child for each stage.
 
-Where they go is said by OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME,
+The exporter is configured by OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME,
 OTEL_TRACES_SAMPLER and so on.
 """
 
@@ -30,13 +30,13 @@ from virtual_codec import __version__
 from virtual_codec.api._exchange import Exchange
 from virtual_codec.api._trace import Span, TraceContext
 
-# In the order in which a job goes through them.
+# In the order in which a job first enters them.
 _STAGES: Final = ("queue", "decode", "device", "encode")
 _NS: Final = 1_000_000_000
 
 
 def otlp_provider() -> TracerProvider:
-    """One that sends its spans to a collector by OTLP over HTTP."""
+    """Tracer provider that exports spans to a collector by OTLP over HTTP."""
     named = {"service.name": "virtual-codec", "service.version": __version__}
     provider = TracerProvider(resource=Resource.create({**named, **OTELResourceDetector().detect().attributes}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -45,14 +45,14 @@ def otlp_provider() -> TracerProvider:
 
 @final
 class OtelTracer:
-    """Begins spans with OpenTelemetry's SDK."""
+    """Tracer that records spans with OpenTelemetry's SDK."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("virtual_codec.api", __version__)
 
     def begin(self, parent: TraceContext | None, headers: Headers) -> Span:
-        """A span for a request that has just come, in its caller's trace or one of its own."""
+        """Begin a request's span, in its caller's trace or a new one."""
         context = None
         if parent is not None:
             state = TraceState.from_header(headers.getlist("tracestate"))
@@ -62,7 +62,7 @@ class OtelTracer:
         return _Recorded(self._tracer, self._tracer.start_span("request", context, SpanKind.SERVER))
 
     def close(self) -> None:
-        """Send what was recorded, and end."""
+        """Export the recorded spans and shut down."""
         self._provider.shutdown()
 
 
@@ -99,7 +99,7 @@ class _Recorded:
         span.end()
 
     def _add_stages(self, exchange: Exchange) -> None:
-        """A child for each stage, one after the other: a job goes to and fro, and only the sums are known."""
+        """Add a child span for each stage, in sequence: stages of a job alternate, and only their sums are known."""
         start_s = exchange.submitted_at
         for stage in _STAGES:
             if stage in exchange.job_stages_s:
@@ -109,7 +109,7 @@ class _Recorded:
                 self._add_stage(exchange, stage, start_s, exchange.stages_s[stage])
 
     def _add_stage(self, exchange: Exchange, stage: str, start_s: float, took_s: float) -> float:
-        """From `start_s`, on the clock of the exchange; returns the end of it."""
+        """Add a child span that begins at `start_s` on the exchange's clock; returns its end."""
         start_ns = self._began_ns + int((start_s - exchange.started_at) * _NS)
         child = self._tracer.start_span(stage, set_span_in_context(self._span), SpanKind.INTERNAL, start_time=start_ns)
         child.end(start_ns + int(took_s * _NS))

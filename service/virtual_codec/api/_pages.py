@@ -1,4 +1,4 @@
-"""What is only looked at: health, metrics, models, problems, and the playground."""
+"""Read-only endpoints: health, metrics, models, problems and the playground."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 @final
 class Drain:
-    """Whether the service is about to stop: then it says that it is not ready, and goes on serving."""
+    """Drain state: once it has begun, /readyz answers 503 while requests are still served."""
 
     def __init__(self) -> None:
         self.has_begun = False
 
     def begin(self) -> None:
-        """From now on /readyz says no."""
+        """Begin to drain: /readyz answers 503 from now on."""
         self.has_begun = True
 
 
 @final
 class Pages:
-    """The endpoints that answer at once, whatever the load."""
+    """Read-only endpoints. They never queue."""
 
     def __init__(self, pool: Pool, catalogue: Catalogue, metrics: Metrics, drain: Drain) -> None:
         self._pool = pool
@@ -51,19 +51,19 @@ class Pages:
         self._docs = static.joinpath("docs.html").read_text(encoding="utf-8")
 
     async def playground(self, _request: Request) -> Response:
-        """A page to try it on: drop a picture, see what it costs and what comes back."""
+        """Playground page: compress and restore a picture in the browser."""
         return _page(self._playground)
 
     async def docs(self, _request: Request) -> Response:
-        """A page that shows /openapi.json to people."""
+        """Documentation page of /openapi.json."""
         return _page(self._docs)
 
     async def healthz(self, _request: Request) -> Response:
-        """Whether the process is alive."""
+        """Liveness: 200 while the process runs."""
         return JSONResponse({"status": "alive", "version": __version__})
 
     async def readyz(self, request: Request) -> Response:
-        """Whether a warm worker is there with the default model, and the service is not about to stop."""
+        """Readiness: 200 with a warm worker, a default model and no drain, else 503 with reasons."""
         state = self._pool.state()
         reasons = self._reasons(state)
         if reasons:
@@ -100,19 +100,19 @@ class Pages:
         )
 
     async def metrics(self, _request: Request) -> Response:
-        """Prometheus text."""
+        """Metrics in the Prometheus text format."""
         return Response(self._metrics.render(), media_type=_METRICS_TYPE)
 
     async def models(self, _request: Request) -> Response:
-        """The models in the store. A retired one restores its streams, but compresses with no codec."""
+        """Models in the store. A retired one restores its streams but compresses with no codec."""
         return JSONResponse([describe_model(self._catalogue, model) for model in self._catalogue.models()])
 
     async def model(self, request: Request) -> Response:
-        """One model, by name or id."""
+        """Model with this name or id."""
         return JSONResponse(describe_model(self._catalogue, self._catalogue.store.get(request.path_params["model"])))
 
     async def problems(self, request: Request) -> Response:
-        """Every error there is, with its status."""
+        """Problems of this API, with their statuses."""
         exchange_of(request.scope).vary = "Accept"
         rows = sorted(problems.PROBLEMS.items(), key=lambda row: (row[1].status, row[0]))
         if _wants_page(request):
@@ -120,7 +120,7 @@ class Pages:
         return JSONResponse([describe_problem(code, problem) for code, problem in rows])
 
     async def problem(self, request: Request) -> Response:
-        """What an error means and what to do about it."""
+        """Problem with this code: its meaning and its remedy."""
         code = request.path_params["code"]
         problem = problems.PROBLEMS.get(code)
         if problem is None:
@@ -144,7 +144,7 @@ class Pages:
 
 
 def describe_model(catalogue: Catalogue, model: Manifest) -> dict[str, object]:
-    """A model as /models shows it."""
+    """Model as /models shows it."""
     return {
         "id": model.id,
         "name": model.name,
@@ -158,7 +158,7 @@ def describe_model(catalogue: Catalogue, model: Manifest) -> dict[str, object]:
 
 
 def describe_problem(code: str, problem: problems.Problem) -> dict[str, object]:
-    """A problem as /problems shows it."""
+    """Problem as /problems shows it."""
     return {
         "type": f"/problems/{code}",
         "code": code,
@@ -195,11 +195,11 @@ def _problem_index(rows: Iterable[tuple[str, problems.Problem]]) -> str:
         f"{html.escape(problem.title)}</li>"
         for code, problem in rows
     )
-    return _shell("Problems", f"<h1>Problems</h1>\n<p>What a request may end in.</p>\n<ul>\n{lines}\n</ul>")
+    return _shell("Problems", f"<h1>Problems</h1>\n<p>Errors that a request may end in.</p>\n<ul>\n{lines}\n</ul>")
 
 
 def _shell(title: str, body: str) -> str:
-    """A small page. Both are HTML already."""
+    """HTML page with a title and a body, both escaped already."""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -1,4 +1,4 @@
-"""What a page may do: run the scripts and styles that stand in it, word for word, and ask this service."""
+"""Content security policy of pages: only their own inline scripts and styles, and requests to this service."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _INLINE: Final = {name: re.compile(rf"<{name}>(.*?)</{name}>", re.DOTALL) for na
 
 
 def page_headers(page: str) -> dict[str, str]:
-    """The headers of an HTML page that holds all it needs.
+    """Security headers of a self-contained HTML page.
 
-    Its scripts and styles are allowed by their hash: what somebody manages to put into it besides runs nowhere,
-    nor do event handlers and styles in attributes.
+    Its scripts and styles are allowed by their hashes. Injected scripts, event handlers and style attributes do not
+    run.
     """
     policy = (
         "default-src 'none'",

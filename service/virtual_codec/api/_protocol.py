@@ -1,8 +1,8 @@
-"""HTTP/1.1 on a socket: uvicorn's, with an end to everything that a caller could draw out.
+"""HTTP/1.1 protocol of uvicorn with a timeout on everything that a slow caller could prolong.
 
     connect ──► head (bytes, seconds) ──► body (_request) ──► answer taken (seconds) ──► rest of the body (seconds)
 
-What is no HTTP, or too much of it, is answered by a problem as everything else is.
+Malformed HTTP and oversized heads are answered with a problem document, as all errors are.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HEADERS_TOO_LARGE: Final = 431  # what h11 hints at; here it is a 400 with a co
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionPolicy:
-    """How large a head may be and how long it may take; how long an answer may take to be fetched.
+    """Limits of a connection: bytes and seconds of a request head, seconds of an answer's transfer.
 
     `transfer_timeout_s` is for the answer, or for the rest of a body after the answer; both get more at
     `slowest_bytes_per_s`.
@@ -47,7 +47,7 @@ class ConnectionPolicy:
 
 @final
 class BoundedProtocol(H11Protocol):
-    """One connection under one policy. Bodies are timed by whoever reads them."""
+    """Connection under one policy. The reader of a body times it."""
 
     def __init__(
         self,
@@ -63,18 +63,18 @@ class BoundedProtocol(H11Protocol):
         self._received_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's way
-        """A caller connected, and has so long to say what it wants."""
+        """Start the timeout of the request head."""
         super().connection_made(transport)
         self._start("head", self._policy.header_timeout_s, self._on_slow_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Stop all timers."""
         for name in list(self._timers):
             self._stop(name)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came; those of an unfinished head do not come for ever."""
+        """Restart or stop the timeout of the head as bytes arrive."""
         self._received_bytes += len(data)
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
@@ -83,7 +83,7 @@ class BoundedProtocol(H11Protocol):
             self._start("head", self._policy.header_timeout_s, self._on_slow_head)
 
     def on_response_complete(self) -> None:
-        """The answer is written; what is left of the request's body, and of the answer, is not waited for for ever."""
+        """Start the timeout of the rest of the request's body and of the buffered answer."""
         super().on_response_complete()
         is_unfinished = self.conn.their_state is h11.SEND_BODY or self.transport.get_write_buffer_size() > 0
         if is_unfinished and "rest" not in self._timers:
@@ -91,17 +91,17 @@ class BoundedProtocol(H11Protocol):
             self._start("rest", allowed_s, self._on_slow_rest, self._received_bytes)
 
     def pause_writing(self) -> None:
-        """The answer is not being fetched as fast as it could be sent."""
+        """Start the timeout of an answer that is read too slowly."""
         super().pause_writing()
         self._start("answer", self._allowed_s(self.transport.get_write_buffer_size()), self._on_slow_reader)
 
     def resume_writing(self) -> None:
-        """It was fetched."""
+        """Stop that timeout: the buffered bytes were read."""
         super().resume_writing()
         self._stop("answer")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what h11 could not read, and hang up."""
+        """Answer a request that h11 could not parse, and close the connection."""
         error = sys.exception()
         if isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == _HEADERS_TOO_LARGE:
             limit, actual = self._policy.max_header_bytes, len(self.conn.trailing_data[0])
@@ -111,7 +111,7 @@ class BoundedProtocol(H11Protocol):
             self._refuse(BadInput(msg))
 
     def _refuse(self, error: VirtualCodecError) -> None:
-        # An answer after the answer, or in the midst of it, would be taken for that of the next request.
+        # A second answer would be taken for that of the next request.
         is_unanswered = self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
         if is_unanswered and not self.transport.is_closing():
             request_id = str(uuid.uuid4())
@@ -120,7 +120,7 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
     def _on_slow_head(self) -> None:
-        if not self.conn.trailing_data[0]:  # not a word: a browser that connected in advance, or a port scan
+        if not self.conn.trailing_data[0]:  # no byte at all: a browser's preconnect, or a port scan
             self.transport.close()
             return
         limit_s = self._policy.header_timeout_s
@@ -129,14 +129,14 @@ class BoundedProtocol(H11Protocol):
         )
 
     def _on_slow_rest(self, received_before: int) -> None:
-        """Forgive who sends on, at the least rate; the others have had their answer."""
+        """Extend the timeout for a caller that sends on at the least rate; abort the connection of others."""
         if self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
             earned_s = self._allowed_s(self._received_bytes - received_before) - self._policy.transfer_timeout_s
             if earned_s >= self._policy.transfer_timeout_s:
                 self._start("rest", earned_s, self._on_slow_rest, self._received_bytes)
             else:
                 self.transport.abort()
-        elif self.transport.is_closing():  # flushed long ago, had it been fetched
+        elif self.transport.is_closing():  # would be flushed by now if the caller had read it
             self.transport.abort()
 
     def _on_slow_reader(self) -> None:
@@ -160,7 +160,7 @@ class BoundedProtocol(H11Protocol):
 
 
 def _answer(error: VirtualCodecError, request_id: str) -> bytes:
-    """A whole response. There was no request that could have a path or an id of its own."""
+    """Complete HTTP response. There was no parsed request that could have a path or an id."""
     problem = PROBLEMS[error.code]
     content = {
         "type": f"/problems/{error.code}",

@@ -1,6 +1,6 @@
-"""How often a key may call, and with how many pixels: windows that begin with their first request.
+"""Quotas of API keys, in requests and megapixels: fixed windows that begin with their first request.
 
-They are counted in this process: each replica counts its own, and a restart begins anew.
+They are counted in this process: each replica has its own counts, and a restart resets them.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ _UNITS: Final = {"requests": 1, "megapixels": 1000}  # megapixels are counted in
 
 @final
 class Quotas:
-    """What each key has used. `requests` and `megapixels` are the rates of keys that have none of their own.
+    """Usage of each key. `requests` and `megapixels` are the rates of keys without rates of their own.
 
     Rates are such as "60/minute;5000/day"; None is no limit.
     """
 
     def __init__(self, *, requests: str | None = None, megapixels: str | None = None) -> None:
-        # Here and not above: half of the time that importing this whole package takes, for a few servers only.
+        # A local import: it takes half of this package's import time, and only servers with keys need it.
         from limits.storage import MemoryStorage
         from limits.strategies import FixedWindowRateLimiter
 
-        self._usual = {"requests": requests, "megapixels": megapixels}
+        self._default_rates = {"requests": requests, "megapixels": megapixels}
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     def take_request(self, key: Key | None) -> None:
-        """Count a request of that key. Raises `QuotaExceeded`, and then has counted nothing."""
+        """Count a request of the key. Raises `QuotaExceeded` and then counts nothing."""
         if key is not None:
             self._take("requests", key, key.requests, 1)
 
     def take_pixels(self, key: Key | None, pixels: int) -> None:
-        """Count the pixels of an image of that key's. Raises `QuotaExceeded`, and then has counted nothing.
+        """Count the pixels of an image sent with the key. Raises `QuotaExceeded` and then counts nothing.
 
-        An image larger than a whole quota takes all of it, or it could never be sent.
+        An image larger than a whole quota uses all of it; otherwise it could never be sent.
         """
         if key is not None:
             self._take("megapixels", key, key.megapixels, max(1, round(pixels / 1000)))
 
     def _take(self, what: str, key: Key, own: str | None, cost: int) -> None:
-        items = _items(what, own or self._usual[what] or UNLIMITED)
+        items = _items(what, own or self._default_rates[what] or UNLIMITED)
         refusals = []
         for item in items:
             if not self._limiter.test(item, what, key.id, cost=min(cost, item.amount)):

@@ -1,4 +1,4 @@
-"""Metrics that are not counted but read when they are asked for: the pool, the models, this build."""
+"""Metrics that are read at each scrape: pool, models, build."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from virtual_codec import __version__
-from virtual_codec.api._batches import of_runners
+from virtual_codec.api._batches import runner_metrics
 from virtual_codec.serving import PoolState
 from virtual_codec.serving.catalogue import Catalogue
 
 
 @final
 class StateCollector(Collector):
-    """The pool's state and what is served, now."""
+    """Collector of the pool's state, the models' states and the build."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class StateCollector(Collector):
             ("quarantined_inputs", "Inputs refused because they killed workers.", state.quarantined),
         ):
             yield CounterMetricFamily(f"vcodec_{name}", meaning, float(total))
-        yield _by_label("requests_cancelled", "Jobs whose caller left.", "where", state.cancelled)
-        yield from of_runners(state.counts)
-        yield _by_label("worker_restarts", "Workers that ended.", "reason", state.restarts)
-        yield from self._workers(state)
-        yield from self._of_models()
+        yield _labelled_counter("requests_cancelled", "Jobs whose caller left.", "where", state.cancelled)
+        yield from runner_metrics(state.counts)
+        yield _labelled_counter("worker_restarts", "Workers that ended.", "reason", state.restarts)
+        yield from self._worker_metrics(state)
+        yield from self._model_metrics()
         yield InfoMetricFamily("vcodec_build", "This build.", self._build)
 
-    def _workers(self, state: PoolState) -> Iterator[Metric]:
+    def _worker_metrics(self, state: PoolState) -> Iterator[Metric]:
         labels = ["worker", "device"]
         up = GaugeMetricFamily("vcodec_worker_up", "Whether a worker is warm.", labels=labels)
         jobs = GaugeMetricFamily("vcodec_worker_jobs", "Jobs that a worker has.", labels=labels)
@@ -70,7 +70,7 @@ class StateCollector(Collector):
             places.add_metric([worker.name, worker.device], worker.threads)
         yield from (up, jobs, places)
 
-    def _of_models(self) -> Iterator[Metric]:
+    def _model_metrics(self) -> Iterator[Metric]:
         catalogue = self._catalogue
         info = InfoMetricFamily(
             "vcodec_model", "The models in the store; state is active, loading, draining or stored.", labels=["model"]
@@ -82,7 +82,7 @@ class StateCollector(Collector):
             jobs.add_metric([model.id], float(catalogue.jobs(model)))
         yield info
         yield jobs
-        yield _by_label("model_swaps", "Attempts to make another model the default.", "result", catalogue.swaps)
+        yield _labelled_counter("model_swaps", "Attempts to make another model the default.", "result", catalogue.swaps)
         yield GaugeMetricFamily(
             "vcodec_model_load_duration_seconds",
             "How long the last model to become the default took to load.",
@@ -90,7 +90,7 @@ class StateCollector(Collector):
         )
 
 
-def _by_label(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+def _labelled_counter(name: str, meaning: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
     family = CounterMetricFamily(f"vcodec_{name}", meaning, labels=[label])
     for value, count in counts.items():
         family.add_metric([value], float(count))

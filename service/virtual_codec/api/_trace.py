@@ -1,4 +1,4 @@
-"""W3C Trace Context: which trace a request belongs to, and what records its spans, if anything does.
+"""W3C Trace Context of requests, and the interface of tracers that record spans.
 
 https://www.w3.org/TR/trace-context/
 """
@@ -25,7 +25,7 @@ _SAMPLED: Final = 1
 @final
 @dataclass(frozen=True, kw_only=True)
 class TraceContext:
-    """A place in a trace: 32 and 16 hex digits, neither all zeros, and whether somebody records it."""
+    """Trace context: trace id (32 hex digits), span id (16), neither all zeros, and the sampled flag."""
 
     trace_id: str
     span_id: str
@@ -33,7 +33,7 @@ class TraceContext:
 
     @classmethod
     def of(cls, headers: Headers) -> Self | None:
-        """The one that a request says it comes from; None where it says nothing, or nothing that can be meant."""
+        """Trace context in a request's `traceparent` header, or None if it is missing or malformed."""
         given = headers.getlist(PARENT_HEADER)
         if len(given) != 1:
             return None
@@ -48,44 +48,44 @@ class TraceContext:
 
     @property
     def header(self) -> str:
-        """As the headers `traceparent` and `traceresponse` spell it."""
+        """Value of the headers `traceparent` and `traceresponse`."""
         return f"00-{self.trace_id}-{self.span_id}-{_SAMPLED if self.is_sampled else 0:02x}"
 
 
 class Span(Protocol):
-    """A request in a trace."""
+    """Span of a request."""
 
     @property
     def context(self) -> TraceContext | None:
-        """Where it is; None where there is no trace."""
+        """Trace context of the span, or None without a trace."""
 
     def end(self, exchange: Exchange, route: str) -> None:
-        """The request is over, and this is what is known of it."""
+        """End the span with the facts of the exchange."""
 
 
 class Tracer(Protocol):
-    """What begins spans."""
+    """Source of spans."""
 
     def begin(self, parent: TraceContext | None, headers: Headers) -> Span:
-        """A span for a request that has just come."""
+        """Begin the span of a request."""
 
     def close(self) -> None:
-        """Send what was recorded, and end."""
+        """Export the recorded spans and shut down."""
 
 
 @final
 class NoTracer:
-    """Records nothing. A trace that a request brings is taken over all the same, into log lines and answers."""
+    """Tracer that records nothing. The trace id of a request still appears in log lines and answers."""
 
     def begin(self, parent: TraceContext | None, headers: Headers) -> Span:  # noqa: ARG002
-        """A span that is told to nobody."""
+        """Begin a span that is not recorded."""
         if parent is None:
             return _Unrecorded(None)
         own = TraceContext(trace_id=parent.trace_id, span_id=secrets.token_hex(8), is_sampled=False)
         return _Unrecorded(own)
 
     def close(self) -> None:
-        """Nothing was recorded."""
+        """Do nothing: there are no spans to export."""
 
 
 @final

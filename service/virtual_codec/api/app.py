@@ -1,4 +1,4 @@
-"""The composition root: settings in, application out."""
+"""Composition root: builds the application from settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from virtual_codec.api._cors import Cors
 from virtual_codec.api._jobs import Jobs
 from virtual_codec.api._keys import key_check
 from virtual_codec.api._metrics import Metrics
-from virtual_codec.api._middleware import Crashes, Envelope, HeadLimits
+from virtual_codec.api._middleware import HeaderLimits, RequestTelemetry, UnexpectedErrors
 from virtual_codec.api._multipart import FormLimits
 from virtual_codec.api._pages import Drain, Pages
 from virtual_codec.api._quota import Quotas
@@ -44,14 +44,14 @@ from virtual_codec.store import ModelStore
 __all__ = ["Drain", "Service", "create_app", "create_service"]
 
 _LOG: Final = logging.getLogger("virtual_codec.api")
-# FastAPI's own spans and logs hold paths, queries and the messages of exceptions: what callers wrote. See `_otel`.
+# FastAPI's own spans and logs hold text of callers: paths, queries, messages of exceptions. `_otel` records none.
 _NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 _DOCS_PROBLEMS: Final = ("no_worker", "draining")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """Everything that is put together: what callers talk to, what the operator does, and what both are about."""
+    """Service: the callers' application, the administration application and the catalogue that both use."""
 
     app: FastAPI
     admin: ASGIApp
@@ -59,14 +59,14 @@ class Service:
 
 
 def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None) -> FastAPI:
-    """The application that callers talk to; see `create_service`."""
+    """Create the callers' application; see `create_service`."""
     return create_service(settings, pool, drain=drain).app
 
 
 def create_service(
     settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None, tracer: Tracer | None = None
 ) -> Service:
-    """The applications. That for callers starts and stops the pool; without one it opens that of the settings.
+    """Create both applications. The callers' one starts and stops the pool, by default the one of the settings.
 
     Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
     """
@@ -76,7 +76,7 @@ def create_service(
     catalogue = Catalogue(store, pool)
     drain = drain or Drain()
     metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun, settings.queue_limit_s)
-    keys = KeyRing(settings.keys, settings.api_keys_file) if settings.wants_keys else None
+    keys = KeyRing(settings.keys, settings.api_keys_file) if settings.requires_keys else None
     quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
     jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, catalogue, quotas)
     tracer = tracer or open_tracer(settings.tracing)
@@ -85,18 +85,18 @@ def create_service(
     _add_problems(app)
     # The last that is added is the first that is called.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
-    app.add_middleware(HeadLimits, max_body_bytes=settings.max_body_bytes, max_header_bytes=settings.max_header_bytes)
-    app.add_middleware(Crashes)
+    app.add_middleware(HeaderLimits, max_body_bytes=settings.max_body_bytes, max_header_bytes=settings.max_header_bytes)
+    app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(Envelope, metrics=metrics, tracer=tracer)
+    app.add_middleware(RequestTelemetry, metrics=metrics, tracer=tracer)
     admin = admin_app(catalogue)
     _add_problems(admin)
-    return Service(app=app, admin=Envelope(Crashes(admin), metrics, tracer), catalogue=catalogue)
+    return Service(app=app, admin=RequestTelemetry(UnexpectedErrors(admin), metrics, tracer), catalogue=catalogue)
 
 
 def open_tracer(kind: str) -> Tracer:
-    """What records spans. Where OpenTelemetry is not installed nothing does, and the log says so."""
+    """Open the tracer of that kind. Without OpenTelemetry it records nothing, and a warning is logged."""
     if kind == "off":
         return NoTracer()
     try:
@@ -165,23 +165,23 @@ def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None, se
 
 
 def _add_problems(app: Starlette) -> None:
-    async def ours(request: Request, error: Exception) -> Response:
+    async def problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, VirtualCodecError)
         return problems.answer(request.scope, error)
 
-    async def of_starlette(request: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         response = problems.answer(request.scope, _translated(error, request))
         if "Allow" in (error.headers or {}):
             response.headers["Allow"] = _allowed(error)
         return response
 
-    async def of_fastapi(request: Request, error: Exception) -> Response:
+    async def validation_error(request: Request, error: Exception) -> Response:
         return problems.answer(request.scope, BadOption(str(error)[:200]))
 
-    app.add_exception_handler(VirtualCodecError, ours)
-    app.add_exception_handler(HTTPException, of_starlette)
-    app.add_exception_handler(RequestValidationError, of_fastapi)
+    app.add_exception_handler(VirtualCodecError, problem)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, validation_error)
 
 
 def _translated(error: HTTPException, request: Request) -> VirtualCodecError:
@@ -216,9 +216,9 @@ def _open_pool(settings: Settings, limits: ImageLimits, store: ModelStore) -> Po
         "limits": limits,
         "max_effort": settings.max_effort,
     }
-    if store.models():  # not what CURRENT says by the time that a worker opens: only `Catalogue` changes the default
+    if store.models():  # CURRENT may change before a worker opens, and only `Catalogue` changes the default
         arguments["model"] = store.default.id
-    if settings.workers_per_device > 1:  # on a CPU they would otherwise all take every core
+    if settings.workers_per_device > 1:  # on a CPU each worker would otherwise use every core
         arguments["threads"] = max(1, usable_cores() // settings.workers_per_device)
     policy = PoolPolicy(
         devices=settings.devices,

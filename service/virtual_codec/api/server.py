@@ -1,7 +1,7 @@
-"""Running the service: sockets, signals, and an end that loses nothing.
+"""HTTP server process: sockets, signals and a graceful shutdown.
 
-SIGTERM ─► not ready, serving on ─► drain delay ─► no new connections ─► requests finish ─► workers end
-SIGHUP ──► the model store is read anew; see `virtual_codec.serving.catalogue`
+SIGTERM ─► not ready, still serving ─► drain delay ─► no new connections ─► requests finish ─► workers end
+SIGHUP ──► the model store is read again; see `virtual_codec.serving.catalogue`
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _LOG: Final = logging.getLogger("virtual_codec.api")
 
 
 def run(settings: Settings, pool: Pool | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, from that pool or the one of the settings.
+    """Serve until SIGTERM or SIGINT, by default with the pool of the settings.
 
-    Raises `BadModel` when the model store is damaged, `OSError` when the address or the file of API keys cannot
-    be had, `ValueError` when that file is wrong.
+    Raises `BadModel` when the model store is damaged, `OSError` when the address cannot be bound or the file of
+    API keys cannot be read, `ValueError` when that file is wrong.
     """
     return_freed_memory()
     drain = Drain()
@@ -58,12 +58,12 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
         service = create_service(settings, pool, drain=drain)
         app: ASGIApp = service.app
         if settings.admin_port is not None:
-            door = stack.enter_context(listen(ADMIN_HOST, settings.admin_port))
-            listeners[door] = "admin"
-            app = ByPort(app, service.admin, door.getsockname()[1])
+            admin_listener = stack.enter_context(listen(ADMIN_HOST, settings.admin_port))
+            listeners[admin_listener] = "admin"
+            app = ByPort(app, service.admin, admin_listener.getsockname()[1])
         config = uvicorn.Config(
             app,
-            # Called as the class is that uvicorn asks for.
+            # Has the signature of the class that uvicorn expects.
             http=cast("type[asyncio.Protocol]", functools.partial(BoundedProtocol, policy)),
             h11_max_incomplete_event_size=policy.max_header_bytes,
             ws="none",
@@ -73,13 +73,13 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
             server_header=False,
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
         )
-        if not settings.wants_keys and not _is_loopback(listener):
+        if not settings.requires_keys and not _is_loopback(listener):
             _LOG.warning(
                 Event(
                     "open_to_all",
                     address=listener.getsockname()[0],
-                    advice="whoever reaches this address may use the service: set VCODEC_API_KEYS_FILE, let a "
-                    "proxy decide who may, or listen on 127.0.0.1",
+                    advice="everybody who reaches this address can use the service: set VCODEC_API_KEYS_FILE, let a "
+                    "proxy authenticate callers, or listen on 127.0.0.1",
                 )
             )
         _Server(config, drain, settings.drain_delay_s, service.catalogue, listeners).run(list(listeners))
@@ -88,9 +88,9 @@ def run(settings: Settings, pool: Pool | None = None) -> None:
 
 @final
 class _Server(uvicorn.Server):
-    """uvicorn's, but that SIGTERM is announced by /readyz some time before it is obeyed, and SIGHUP reloads.
+    """Server of uvicorn with a drain delay between SIGTERM and shutdown, and a reload of the models on SIGHUP.
 
-    `listeners` says what each socket is for.
+    `listeners` maps each socket to its purpose.
     """
 
     def __init__(
@@ -119,13 +119,13 @@ class _Server(uvicorn.Server):
             _LOG.info("%s on http://%s:%d", purpose, f"[{host}]" if ":" in host else host, port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """No new connections; what runs finishes."""
+        """Accept no new connections and let running requests finish."""
         for reload in self._reloads:
             reload.cancel()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """A signal to stop. A second one, or Ctrl-C, does not wait for the delay."""
+        """Begin to stop on a signal. A second signal, or Ctrl-C, skips the drain delay."""
         delay_s = self._drain_delay_s if sig == signal.SIGTERM and self._stop_at is None else 0.0
         if self._stop_at is not None and sig == signal.SIGINT:
             self.force_exit = True
@@ -133,21 +133,21 @@ class _Server(uvicorn.Server):
         self._stop_at = time.monotonic() + delay_s
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: whether to stop."""
+        """Check ten times a second if it is time to stop."""
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
     def _on_hangup(self) -> None:
         if self._had_terminal and not _has_terminal():
-            self.handle_exit(signal.SIGTERM, None)  # the terminal was closed: nobody asked for models
-        elif len(self._reloads) < 2:  # one runs, one waits: that one will see whatever is there by then
+            self.handle_exit(signal.SIGTERM, None)  # the terminal was closed: not a request to reload
+        elif len(self._reloads) < 2:  # one runs, one waits: the waiting one reads the latest state of the store
             reload = asyncio.create_task(self._reload(), name="reload")
             self._reloads.add(reload)
             reload.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
-        with contextlib.suppress(VirtualCodecError):  # it is in the log
+        with contextlib.suppress(VirtualCodecError):  # the catalogue has logged it
             await self._catalogue.reload()
 
 
@@ -160,11 +160,11 @@ def _is_loopback(listener: socket.socket) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, before any worker is started: an address in use should be the first thing said."""
+    """Open a listening socket, before any worker starts, so that an address in use is reported at once."""
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    # Only where the protocol is told does asyncio switch Nagle's algorithm off; it costs 40 ms an answer.
+    # asyncio switches Nagle's algorithm (40 ms an answer) off only if the protocol is given.
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

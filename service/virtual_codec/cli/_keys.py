@@ -37,12 +37,12 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
 
 
 def _new(arguments: argparse.Namespace) -> int:
-    from virtual_codec.keys import check_apart, new_key, read_keys
+    from virtual_codec.keys import check_distinct, new_key, read_keys
 
     try:
         secret, key = new_key(arguments.id, requests=arguments.requests, megapixels=arguments.megapixels)
         if arguments.file is not None and arguments.file.exists():
-            check_apart([*read_keys(arguments.file), key])
+            check_distinct([*read_keys(arguments.file), key])
     except ValueError as error:
         raise Misuse(str(error)) from error
     if arguments.file is not None:

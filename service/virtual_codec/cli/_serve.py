@@ -53,7 +53,7 @@ def _check(settings: Settings) -> int:
     try:
         store = ModelStore(settings.model_store, tolerant=True)
         default = store.default
-        if settings.wants_keys:
+        if settings.requires_keys:
             KeyRing(settings.keys, settings.api_keys_file)
     except (VirtualCodecError, OSError, ValueError) as error:
         raise Misuse(str(error)) from error

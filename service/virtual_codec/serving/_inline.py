@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final, final
 
 from virtual_codec.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError, is_out_of_memory
-from virtual_codec.jobs import Job, attended, check_deadline
+from virtual_codec.jobs import Job, check_deadline, deadline_scope
 from virtual_codec.logs import Event, bound
 from virtual_codec.serving import JobRunner, PoolPolicy, PoolState, Result, WorkerState, load
 from virtual_codec.serving._backlog import Throughput, kind_of, no_memory, refuse_above
@@ -77,7 +77,7 @@ class InlinePool:
 
         def run() -> Result:
             started_at = time.monotonic()
-            with attended(job.deadline, has_left.is_set), bound(**job.marks):
+            with deadline_scope(job.deadline, has_left.is_set), bound(**job.marks):
                 check_deadline()
                 result = codec.run(job)
             self._throughput.learn(kind, pixels, time.monotonic() - started_at)

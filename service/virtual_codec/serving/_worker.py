@@ -24,7 +24,7 @@ from typing import Final, final
 
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import BadModel, Unavailable, VirtualCodecError, is_out_of_memory
-from virtual_codec.jobs import Abandoned, Job, attended, check_deadline
+from virtual_codec.jobs import Abandoned, Job, check_deadline, deadline_scope
 from virtual_codec.logs import bound, facts_of
 from virtual_codec.serving import JobRunner, load
 from virtual_codec.serving._messages import (
@@ -119,10 +119,10 @@ class _Jobs:
 
     @contextmanager
     def next(self) -> Iterator[tuple[int, Job]]:
-        """The next job, attended while the context lasts."""
+        """The next job, under `deadline_scope` while the context lasts."""
         number, job = self._queue.get()
         try:
-            with attended(job.deadline, self._unwanted[number].is_set):
+            with deadline_scope(job.deadline, self._unwanted[number].is_set):
                 yield number, job
         finally:
             del self._unwanted[number]

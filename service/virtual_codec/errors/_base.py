@@ -1,0 +1,51 @@
+"""Root of the error tree."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VirtualCodecError(Exception):
+    """Root of the error tree: a stable code, and the exceeded limit where there is one.
+
+    `worker` is the name of the worker that raised it, if known; it is only logged.
+    """
+
+    code: ClassVar[str] = "internal"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        limit: float | None = None,
+        actual: float | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.limit = limit
+        self.actual = actual
+        self.retry_after_s = retry_after_s
+        self.worker = ""
+
+    def __reduce__(self) -> tuple[object, ...]:  # keyword arguments do not survive Exception's own pickling
+        return (_rebuild, (type(self), self.detail, self.limit, self.actual, self.retry_after_s))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if memory ran out, of the machine or of a device. Libraries have no common exception for it."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch.OutOfMemoryError: a device's memory
+        or any(words in str(error) for words in ("can't allocate memory", "bad_alloc"))
+    )
+
+
+def _rebuild(
+    kind: type[VirtualCodecError],
+    detail: str,
+    limit: float | None,
+    actual: float | None,
+    retry_after_s: float | None,
+) -> VirtualCodecError:
+    return kind(detail, limit=limit, actual=actual, retry_after_s=retry_after_s)
