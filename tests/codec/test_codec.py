@@ -28,7 +28,7 @@ from virtual_codec.errors import (
     UnsupportedFormat,
 )
 from virtual_codec.images import ImageLimits
-from virtual_codec.jobs import CompressOptions, Job, RestoreOptions, attended
+from virtual_codec.jobs import CompressOptions, Job, RestoreOptions, deadline_scope
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore
 
@@ -252,7 +252,7 @@ def test_every_effort_works(codec: VirtualCodec, effort: int) -> None:
 
 def test_a_deadline_that_passed_stops_the_work(codec: VirtualCodec) -> None:
     job = Job(data=saved(scene(64, 64)), options=CompressOptions())
-    with attended(time.monotonic() - 1, lambda: False), pytest.raises(DeadlineExceeded):
+    with deadline_scope(time.monotonic() - 1, lambda: False), pytest.raises(DeadlineExceeded):
         codec.run(job)
 
 

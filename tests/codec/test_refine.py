@@ -16,7 +16,7 @@ from virtual_codec.codec.refine import descended, neighbours
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import DeadlineExceeded
-from virtual_codec.jobs import attended
+from virtual_codec.jobs import deadline_scope
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore
 
@@ -71,7 +71,7 @@ def test_no_stride_is_made_after_the_deadline(model: LoadedModel) -> None:
     mode = MODES[1]
     trials = trials_of(model, PHOTOGRAPH)
     first = trials.measure(mode, trials.settings(mode, 30.0))
-    with attended(time.monotonic() - 1, lambda: False), pytest.raises(DeadlineExceeded):
+    with deadline_scope(time.monotonic() - 1, lambda: False), pytest.raises(DeadlineExceeded):
         next(descended(trials, first, 1.0, PATIENT))
 
 

@@ -103,7 +103,7 @@ class VirtualCodec:
         return self._runner.counts
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
-        """Do a job of either kind. Its deadline is kept by who calls this inside `virtual_codec.jobs.attended`."""
+        """Do a job of either kind. Callers set its deadline with `virtual_codec.jobs.deadline_scope`."""
         if isinstance(job.options, CompressOptions):
             return self.compress(job.data, job.options)
         return self.restore(job.data, job.options)
