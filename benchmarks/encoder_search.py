@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import metrics
-from virtual_codec.codecs import JpegSettings
-from virtual_codec.codecs._dct import Blocks
-from virtual_codec.codecs._jpeg import analyse, decode, encode_blocks
+from virtual_codec.codecs import Blocks, JpegSettings
+from virtual_codec.codecs.jpeg import analyse, decode, encode_blocks
 
 Pixels = NDArray[np.uint8]
 Curve = NDArray[np.float64]  # [points, 4]: bits per pixel, PSNR, PSNR of luma, MS-SSIM in dB

@@ -22,7 +22,7 @@ from virtual_codec.codec.model import LoadedModel, plain_description, plain_rest
 from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
-from virtual_codec.codecs._jpeg import encode
+from virtual_codec.codecs.jpeg import encode
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore

@@ -23,7 +23,6 @@ from virtual_codec import bitstream, images, metrics
 from virtual_codec.codec import foreign
 from virtual_codec.codec.model import LoadedModel
 from virtual_codec.codecs import JpegSettings, quantisation_tables
-from virtual_codec.images import ImageLimits
 from virtual_codec.runner import DirectRunner
 from virtual_codec.settings import default_model_store
 from virtual_codec.store import ModelStore
@@ -57,7 +56,7 @@ class Saving:
 
 
 def is_seen(stream: bytes) -> bool:
-    return foreign.earlier_luma(stream, bitstream.layout(stream), ImageLimits()) is not None
+    return foreign.primary_luma_correction(images.decode_jpeg(images.parse_jpeg(stream))) is not None
 
 
 def pictures(folder: Path, every: int) -> Iterator[tuple[str, str, Pixels]]:
@@ -146,7 +145,7 @@ def gains(folder: Path) -> list[str]:
             between_both = images.decode(Saving(quality=first, subsampling=2, flat=False).file(original))
             stream = Saving(quality=second, subsampling=2, flat=False).file(between_both)
             decoded, layout = images.decode(stream), bitstream.layout(stream)
-            earlier = foreign.earlier_luma(stream, layout, ImageLimits())
+            earlier = foreign.primary_luma_correction(images.decode_jpeg(images.parse_jpeg(stream)))
             network = foreign.restore(model, decoded, layout, None)
             shown = foreign.restore(model, decoded, layout, earlier)
             plain = [psnr(decoded, target) for target in (original, between_both)]
@@ -202,11 +201,12 @@ TEXT = """# JPEGs that had been JPEGs before
 
 Much of what people have as JPEG was saved as JPEG more than once. Its coefficients still lie on the grid of the steps
 they had first, and the histograms of its levels show it: some levels hold two lines of that grid, some one, some none
-([codec/first_steps.py](../service/virtual_codec/codec/first_steps.py)). The network, which is told of the last
-tables only, takes the first file's artifacts for the last one's and smooths them away: nearer to the photograph, much
-further from the picture that was compressed last. Where an earlier JPEG is found, its luma is found too, mostly exact,
-and what is shown lies between that and the network's picture: so near that it is no further from what was compressed
-than the plain decode is ([codec/foreign.py](../service/virtual_codec/codec/foreign.py)).
+([codec/primary_quantisation.py](../service/virtual_codec/codec/primary_quantisation.py)).
+The network, which is told of the last tables only, takes the first file's artifacts for the last one's and smooths them
+away: nearer to the photograph, much further from the picture that was compressed last. Where an earlier JPEG is found,
+its luma is found too, mostly exact, and what is shown lies between that and the network's picture: so near that it is
+no further from what was compressed than the plain decode is
+([codec/foreign.py](../service/virtual_codec/codec/foreign.py)).
 
 ## What is seen
 

@@ -10,9 +10,8 @@ from skimage import data
 
 from tests.drawings import drawings
 from tests.pictures import opened, saved, scene
-from virtual_codec import bitstream, images, metrics
+from virtual_codec import images, metrics
 from virtual_codec.codec import VirtualCodec, foreign
-from virtual_codec.images import ImageLimits
 from virtual_codec.runner import DirectRunner
 from virtual_codec.settings import default_model_store
 from virtual_codec.store import ModelStore
@@ -33,21 +32,21 @@ def photograph() -> Pixels:
     return np.asarray(cat.resize((200, 133), Image.Resampling.LANCZOS))
 
 
-def earlier_luma(stream: bytes) -> NDArray[np.float16] | None:
-    return foreign.earlier_luma(stream, bitstream.layout(stream), ImageLimits())
+def correction_of(stream: bytes) -> NDArray[np.float16] | None:
+    return foreign.primary_luma_correction(images.decode_jpeg(images.parse_jpeg(stream)))
 
 
 @pytest.mark.parametrize("quality", [5, 20, 40, 60, 75, 85, 92, 96, 100])
 def test_a_picture_compressed_once_is_left_to_the_network(quality: int) -> None:
     for picture in (photograph(), scene(72, 104), *drawings().values()):
         for options in ({"subsampling": 2}, {"subsampling": 0, "progressive": True}):
-            assert earlier_luma(saved(picture, "JPEG", quality=quality, **options)) is None
-        assert earlier_luma(saved(picture[..., 1], "JPEG", quality=quality)) is None
+            assert correction_of(saved(picture, "JPEG", quality=quality, **options)) is None
+        assert correction_of(saved(picture[..., 1], "JPEG", quality=quality)) is None
 
 
 def test_one_compressed_before_on_another_grid_is_too() -> None:
     earlier = opened(saved(photograph(), "JPEG", quality=50))
-    assert earlier_luma(saved(earlier[3:, 5:], "JPEG", quality=85)) is None
+    assert correction_of(saved(earlier[3:, 5:], "JPEG", quality=85)) is None
 
 
 @pytest.mark.parametrize(("first", "second"), [(20, 60), (30, 90), (50, 80), (50, 95), (75, 80), (75, 70), (90, 95)])
@@ -57,7 +56,7 @@ def test_the_luma_of_an_earlier_jpeg_is_found_again(first: int, second: int, kin
     options = {} if kind == "grey" else {"subsampling": kind}
     earlier = opened(saved(picture, "JPEG", quality=first, **options))
     stream = saved(earlier, "JPEG", quality=second, **options)
-    correction = earlier_luma(stream)
+    correction = correction_of(stream)
     assert correction is not None
     now, before = (shown if kind == "grey" else shown @ LUMA for shown in (opened(stream), earlier))
     assert np.square(now + correction - before).mean() < np.square(now - before).mean()
@@ -66,14 +65,14 @@ def test_the_luma_of_an_earlier_jpeg_is_found_again(first: int, second: int, kin
 def test_tables_of_any_kind_are_found() -> None:
     table = np.add.outer(np.arange(8), np.arange(8)).ravel() + 14
     earlier = opened(saved(photograph(), "JPEG", qtables=[table.tolist()]))
-    assert earlier_luma(saved(earlier, "JPEG", quality=88)) is not None
+    assert correction_of(saved(earlier, "JPEG", quality=88)) is not None
 
 
 def test_a_grid_squeezed_to_the_range_of_video_is_found() -> None:
     earlier = opened(saved(photograph()[..., 1], "JPEG", quality=50))
     squeezed: Pixels = np.rint(16 + earlier * (219 / 255)).astype(np.uint8)
     stream = saved(squeezed, "JPEG", quality=85)
-    correction = earlier_luma(stream)
+    correction = correction_of(stream)
     assert correction is not None
     now = opened(stream)
     assert np.square(now + correction - squeezed).mean() < 0.7 * np.square(now.astype(int) - squeezed).mean()
@@ -85,7 +84,7 @@ def test_the_correction_lies_as_the_picture_does(orientation: int) -> None:
     exif[0x0112] = orientation
     earlier = opened(saved(photograph(), "JPEG", quality=40))
     stream = saved(earlier, "JPEG", quality=85, exif=exif)
-    correction = earlier_luma(stream)
+    correction = correction_of(stream)
     assert correction is not None
     upright = images.decode(saved(earlier, "TIFF", exif=exif)) @ LUMA
     now = images.decode(stream) @ LUMA
@@ -112,4 +111,4 @@ def test_pictures_of_few_blocks_are_restored(codec: VirtualCodec, size: tuple[in
 def test_jpegs_without_luma_are_restored(codec: VirtualCodec) -> None:
     stream = saved(scene(40, 56), "JPEG", quality=80, keep_rgb=True)
     assert opened(codec.restore(stream).image).shape == (40, 56, 3)
-    assert earlier_luma(stream) is None
+    assert correction_of(stream) is None

@@ -16,9 +16,9 @@ from scipy.fft import idctn
 from skimage import data
 
 from tests.codecs.reading import read
+from virtual_codec.bitstream import ZIGZAG
 from virtual_codec.codecs import CODECS, JpegSettings, quantisation_tables
-from virtual_codec.codecs._jpeg import analyse, decode, encode, encode_blocks, polish, quantised
-from virtual_codec.codecs._tables import ZIGZAG
+from virtual_codec.codecs.jpeg import analyse, decode, encode, encode_blocks, polish, quantised
 from virtual_codec.errors import UndecodableImage
 
 Sampling = Literal["420", "444"]

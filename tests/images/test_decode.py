@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from virtual_codec.errors import (
     UndecodableImage,
     UnsupportedFormat,
 )
-from virtual_codec.images import ImageLimits, decode, decode_as_coded, probe, sniff
+from virtual_codec.images import ImageLimits, decode, decode_jpeg, parse_jpeg, probe, sniff
 
 LOSSLESS = [
     ("PNG", {}),
@@ -146,10 +147,31 @@ def test_a_jpeg_as_coded_is_neither_turned_nor_converted() -> None:
     exif[0x0112] = 6
     plain = written(smooth(), "JPEG")
     file = written(smooth(), "JPEG", exif=exif, icc_profile=rgb_profile(WIDE_D50, 1.8))
-    assert np.array_equal(decode_as_coded(file), np.asarray(by_pillow(plain)))
-    assert decode_as_coded(written(smooth()[..., 0], "JPEG")).shape == (24, 40)
+    assert np.array_equal(decode_jpeg(parse_jpeg(file)).samples, np.asarray(by_pillow(plain)))
+    assert decode_jpeg(parse_jpeg(written(smooth()[..., 0], "JPEG"))).samples.shape == (24, 40)
     with pytest.raises(UndecodableImage):
-        decode_as_coded(file[:-50])
+        decode_jpeg(parse_jpeg(file[:-50]))
+
+
+@pytest.mark.parametrize("options", [{"subsampling": s, "progressive": p} for s in (0, 1, 2) for p in (False, True)])
+def test_a_jpeg_is_decoded_once_into_luma_and_the_same_colours(options: dict[str, Any]) -> None:
+    file = written(noise(43, 27), "JPEG", **options)
+    decoded = decode_jpeg(parse_jpeg(file))
+    assert np.array_equal(decoded.samples, np.asarray(by_pillow(file)))
+    assert np.array_equal(decoded.to_srgb(), decode(file))
+    with Image.open(io.BytesIO(file)) as luma:
+        luma.draft("L", luma.size)
+        assert decoded.luma is not None
+        assert np.array_equal(decoded.luma, np.asarray(luma))
+
+
+@pytest.mark.parametrize("options", [{"keep_rgb": True}, {"keep_rgb": True, "subsampling": 0, "progressive": True}])
+def test_an_rgb_jpeg_has_no_luma_plane(options: dict[str, Any]) -> None:
+    file = written(smooth(), "JPEG", **options)
+    decoded = decode_jpeg(parse_jpeg(file))
+    assert decoded.layout.colour_model == "rgb"
+    assert decoded.luma is None
+    assert np.array_equal(decoded.samples, decode(file))
 
 
 # Orientation.

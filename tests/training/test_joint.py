@@ -8,7 +8,7 @@ import torch
 
 from tests.pictures import scene
 from virtual_codec.codecs import JpegSettings
-from virtual_codec.codecs._jpeg import decode, encode
+from virtual_codec.codecs.jpeg import decode, encode
 from virtual_codec.networks.differentiable import smooth_jpeg, soft_round, with_forward
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures

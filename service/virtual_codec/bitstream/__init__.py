@@ -1,5 +1,6 @@
-"""Standard JPEG streams from outside: our segment in them, and what their markers say. Nothing is decoded."""
+"""JPEG streams without decoding: the segment of this project in them, and the layout that their markers state."""
 
+from virtual_codec.bitstream._frame import ZIGZAG
 from virtual_codec.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scan_count, layout
 from virtual_codec.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments, segments
 from virtual_codec.bitstream._segment import (
@@ -19,6 +20,7 @@ __all__ = [
     "SEGMENT_BYTES",
     "SIGNATURE",
     "VERSION",
+    "ZIGZAG",
     "JpegLayout",
     "Segment",
     "StreamHeader",

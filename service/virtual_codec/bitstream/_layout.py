@@ -1,130 +1,91 @@
-"""What the markers of a JPEG say of its picture. Nothing is decoded."""
+"""Layout of a JPEG: the facts that its markers state, read without decoding."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.bitstream._markers import APP14, DEFAULT_MAX_SEGMENTS, DQT, SOS, segments
+from virtual_codec.bitstream._frame import (
+    FRAMES_WITHOUT_TABLES,
+    PROCESSES,
+    UNREADABLE_FRAMES,
+    Frame,
+    read_frame,
+    read_tables,
+    scan_components,
+)
+from virtual_codec.bitstream._markers import APP0, APP14, DEFAULT_MAX_SEGMENTS, DQT, SOS, segments
 from virtual_codec.errors import TooManyScans, UndecodableImage
 
 DEFAULT_MAX_SCANS = 64  # libjpeg's own script makes 10
 
-_PROCESSES = {
-    0xC0: "baseline",
-    0xC1: "extended",
-    0xC2: "progressive",
-    0xC3: "lossless",
-    0xC9: "arithmetic",
-    0xCA: "arithmetic",
-    0xCB: "arithmetic",
-}
-_UNREADABLE_FRAMES = frozenset({0xC5, 0xC6, 0xC7, 0xC8, 0xCD, 0xCE, 0xCF})
-_WITHOUT_TABLES = frozenset({0xC3, 0xCB})
-
-# fmt: off
-_ZIGZAG = np.array([
-     0,  1,  8, 16,  9,  2,  3, 10, 17, 24, 32, 25, 18, 11,  4,  5,
-    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,  6,  7, 14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
-    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-])
-# fmt: on
+ColourModel = Literal["grey", "ycbcr", "rgb", "four components"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JpegLayout:
-    """What the markers of a JPEG say of its picture, up to the first end-of-image.
+    """Facts that the markers of a JPEG state, up to the first end-of-image.
 
-    `process` is baseline, extended, progressive, lossless or arithmetic; `precision` is bits a sample.
+    `process` is baseline, extended, progressive, lossless or arithmetic; `precision` is bits per sample.
     `sampling` holds (horizontal, vertical) factors, `tables` the quantisation table each component uses:
     [8, 8] uint16 in natural order (rows are vertical frequencies), read-only; a lossless process has none.
-    `adobe_transform` is that of an Adobe APP14 segment. `entropy_bytes` counts the bytes of all scans' data.
+    `component_ids` are the frame's. `has_jfif` is True if there is a JFIF segment; `adobe_transform` is that of an
+    Adobe APP14 segment. `entropy_bytes` counts the bytes of all scans' data.
     """
 
     width: int
     height: int
     components: int
+    component_ids: tuple[int, ...]
     sampling: tuple[tuple[int, int], ...]
     precision: int
     process: str
     tables: tuple[NDArray[np.uint16], ...]
     scans: int
+    has_jfif: bool
     adobe_transform: int | None
     entropy_bytes: int
+
+    @property
+    def colour_model(self) -> ColourModel:
+        """Colour model that libjpeg takes the components for (`default_decompress_parms` in jdapimin.c)."""
+        if self.components != 3:
+            return "grey" if self.components == 1 else "four components"
+        if self.has_jfif:
+            return "ycbcr"
+        if self.adobe_transform is not None:
+            return "rgb" if self.adobe_transform == 0 else "ycbcr"
+        return "rgb" if bytes(self.component_ids) == b"RGB" else "ycbcr"
+
+    @property
+    def is_subsampled(self) -> bool:
+        """True if the components differ in resolution."""
+        return len(set(self.sampling)) > 1
 
 
 def layout(
     stream: bytes, *, max_scans: int = DEFAULT_MAX_SCANS, max_segments: int = DEFAULT_MAX_SEGMENTS
 ) -> JpegLayout:
-    """Read what the markers say, in time proportional to the length and without decoding.
+    """Read a JPEG's layout from its markers, in time proportional to the length and without decoding.
 
     A scan costs a decoder a pass over the picture and an attacker ten bytes, so more than `max_scans` raise
-    `TooManyScans`, and more than `max_segments` segments `TooManySegments`. Raises `UndecodableImage` for what is
-    not a JPEG, lacks its frame, scans or tables, or is hierarchical. A missing end-of-image is for the decoder to
+    `TooManyScans`, and more than `max_segments` segments `TooManySegments`. Raises `UndecodableImage` for a file that
+    is not a JPEG, lacks its frame, scans or tables, or is hierarchical. A missing end-of-image is for the decoder to
     judge.
     """
-    frame: _Frame | None = None
-    defined: dict[int, NDArray[np.uint16]] = {}
-    used: dict[int, NDArray[np.uint16]] = {}
-    adobe_transform: int | None = None
-    scans = entropy_bytes = data_start = 0
-
+    reader = _LayoutReader(stream, max_scans)
     for segment in segments(stream, max_segments):
-        if data_start:
-            entropy_bytes += segment.start - data_start
-            data_start = 0
-        body = stream[segment.start + 4 : segment.end]
-        if segment.marker == SOS:
-            if frame is None:
-                raise UndecodableImage("not a readable JPEG: a scan comes before the frame header")
-            scans += 1
-            _check_count(scans, max_scans)
-            data_start = segment.end
-            for component in _scan_components(body):
-                table = defined.get(frame.table_of.get(component, -1))
-                if table is not None:
-                    used.setdefault(component, table)  # that of its first scan, whatever is defined later
-        elif segment.marker == DQT:
-            defined.update(_read_tables(body))
-        elif segment.marker in _PROCESSES or segment.marker in _UNREADABLE_FRAMES:
-            if frame is not None:
-                raise UndecodableImage("not a readable JPEG: it has two frame headers")
-            frame = _read_frame(segment.marker, body)
-        elif segment.marker == APP14 and body.startswith(b"Adobe") and len(body) >= 12:
-            adobe_transform = body[11]
-
-    if frame is None or scans == 0:
-        raise UndecodableImage("not a readable JPEG: it ends before its picture begins")
-    if data_start:
-        entropy_bytes += len(stream) - data_start
-    if frame.marker in _WITHOUT_TABLES:
-        tables: tuple[NDArray[np.uint16], ...] = ()
-    elif any(component not in used for component in frame.table_of):
-        raise UndecodableImage("not a readable JPEG: a component has no scan or no quantisation table")
-    else:
-        tables = tuple(used[component] for component in frame.table_of)
-    return JpegLayout(
-        width=frame.width,
-        height=frame.height,
-        components=len(frame.sampling),
-        sampling=frame.sampling,
-        precision=frame.precision,
-        process=_PROCESSES[frame.marker],
-        tables=tables,
-        scans=scans,
-        adobe_transform=adobe_transform,
-        entropy_bytes=entropy_bytes,
-    )
+        reader.read(segment.marker, segment.start, segment.end)
+    return reader.finish()
 
 
 def check_scan_count(
     stream: bytes, max_scans: int = DEFAULT_MAX_SCANS, max_segments: int = DEFAULT_MAX_SEGMENTS
 ) -> None:
-    """Raise `TooManyScans` for a JPEG of more than `max_scans` scans, be it whole or without its tables.
+    """Raise `TooManyScans` for a JPEG of more than `max_scans` scans, with or without its tables.
 
     Raises `TooManySegments` and `UndecodableImage` like `layout`.
     """
@@ -135,13 +96,79 @@ def check_scan_count(
             _check_count(scans, max_scans)
 
 
-class _Frame(NamedTuple):
-    marker: int
-    precision: int
-    width: int
-    height: int
-    sampling: tuple[tuple[int, int], ...]
-    table_of: dict[int, int]  # component id -> quantisation table, in the frame's order
+@final
+class _LayoutReader:
+    """State of reading a layout, segment by segment."""
+
+    def __init__(self, stream: bytes, max_scans: int) -> None:
+        self._stream = stream
+        self._max_scans = max_scans
+        self._frame: Frame | None = None
+        self._defined: dict[int, NDArray[np.uint16]] = {}
+        self._used: dict[int, NDArray[np.uint16]] = {}
+        self._adobe_transform: int | None = None
+        self._has_jfif = False
+        self._scans = self._entropy_bytes = self._data_start = 0
+
+    def read(self, marker: int, start: int, end: int) -> None:
+        """Take in the next segment, `stream[start:end]`."""
+        self._end_data(start)
+        body = self._stream[start + 4 : end]
+        if marker == SOS:
+            self._read_scan(body)
+            self._data_start = end
+        elif marker == DQT:
+            self._defined.update(read_tables(body))
+        elif marker in PROCESSES or marker in UNREADABLE_FRAMES:
+            if self._frame is not None:
+                raise UndecodableImage("not a readable JPEG: it has two frame headers")
+            self._frame = read_frame(marker, body)
+        elif marker == APP0 and body.startswith(b"JFIF\0"):
+            self._has_jfif = True
+        elif marker == APP14 and body.startswith(b"Adobe") and len(body) >= 12:
+            self._adobe_transform = body[11]
+
+    def finish(self) -> JpegLayout:
+        """Layout after the last segment. Raises `UndecodableImage` where something is missing."""
+        frame = self._frame
+        if frame is None or self._scans == 0:
+            raise UndecodableImage("not a readable JPEG: it ends before its picture begins")
+        self._end_data(len(self._stream))
+        tables: tuple[NDArray[np.uint16], ...] = ()
+        if frame.marker not in FRAMES_WITHOUT_TABLES:
+            if any(component not in self._used for component in frame.table_of):
+                raise UndecodableImage("not a readable JPEG: a component has no scan or no quantisation table")
+            tables = tuple(self._used[component] for component in frame.table_of)
+        return JpegLayout(
+            width=frame.width,
+            height=frame.height,
+            components=len(frame.sampling),
+            component_ids=tuple(frame.table_of),
+            sampling=frame.sampling,
+            precision=frame.precision,
+            process=PROCESSES[frame.marker],
+            tables=tables,
+            scans=self._scans,
+            has_jfif=self._has_jfif,
+            adobe_transform=self._adobe_transform,
+            entropy_bytes=self._entropy_bytes,
+        )
+
+    def _read_scan(self, body: bytes) -> None:
+        if self._frame is None:
+            raise UndecodableImage("not a readable JPEG: a scan comes before the frame header")
+        self._scans += 1
+        _check_count(self._scans, self._max_scans)
+        for component in scan_components(body):
+            table = self._defined.get(self._frame.table_of.get(component, -1))
+            if table is not None:
+                self._used.setdefault(component, table)  # that of its first scan, whatever is defined later
+
+    def _end_data(self, position: int) -> None:
+        """Count the data of the scan before `position`, if any."""
+        if self._data_start:
+            self._entropy_bytes += position - self._data_start
+            self._data_start = 0
 
 
 def _check_count(scans: int, max_scans: int) -> None:
@@ -149,41 +176,3 @@ def _check_count(scans: int, max_scans: int) -> None:
         raise TooManyScans(
             f"the JPEG has more than {max_scans} scans; save it with fewer", limit=max_scans, actual=scans
         )
-
-
-def _read_frame(marker: int, body: bytes) -> _Frame:
-    if marker in _UNREADABLE_FRAMES:
-        raise UndecodableImage("the JPEG is hierarchical, which no decoder here reads")
-    if len(body) < 6 or len(body) != 6 + 3 * body[5]:
-        raise UndecodableImage("not a readable JPEG: its frame header is damaged")
-    height, width, count = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5]
-    parts = [body[6 + 3 * index : 9 + 3 * index] for index in range(count)]
-    sampling = tuple((part[1] >> 4, part[1] & 0xF) for part in parts)
-    table_of = {part[0]: part[2] for part in parts}
-    if not (1 <= count <= 4 and len(table_of) == count and width and height):
-        raise UndecodableImage("not a readable JPEG: it has no pixels, or components no decoder here reads")
-    if any(not (1 <= factor <= 4) for pair in sampling for factor in pair):
-        raise UndecodableImage("not a readable JPEG: a sampling factor is out of range")
-    return _Frame(marker, body[0], width, height, sampling, table_of)
-
-
-def _scan_components(body: bytes) -> bytes:
-    if not body or len(body) != 4 + 2 * body[0]:
-        raise UndecodableImage("not a readable JPEG: a scan header is damaged")
-    return body[1 : 1 + 2 * body[0] : 2]
-
-
-def _read_tables(body: bytes) -> dict[int, NDArray[np.uint16]]:
-    tables: dict[int, NDArray[np.uint16]] = {}
-    position = 0
-    while position < len(body):
-        wide, name = body[position] >> 4, body[position] & 0xF
-        steps = body[position + 1 : position + 1 + 64 * (1 + wide)]
-        if wide > 1 or name > 3 or len(steps) < 64 * (1 + wide):
-            raise UndecodableImage("not a readable JPEG: a quantisation table is damaged")
-        table = np.zeros(64, np.uint16)
-        table[_ZIGZAG] = np.frombuffer(steps, ">u2" if wide else "u1")
-        table.flags.writeable = False
-        tables[name] = table.reshape(8, 8)
-        position += 1 + len(steps)
-    return tables

@@ -1,4 +1,4 @@
-"""Walking a JPEG's markers."""
+"""JPEG markers and the segments that they begin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from virtual_codec.errors import TooManySegments, UndecodableImage
 
-DEFAULT_MAX_SEGMENTS = 4096  # an honest file has tens; an ICC profile can take 255
+DEFAULT_MAX_SEGMENTS = 4096  # an ordinary file has tens; an ICC profile can take 255
 
 SOS, EOI, DQT = 0xDA, 0xD9, 0xDB
 APP0, APP1, APP11, APP14 = 0xE0, 0xE1, 0xEB, 0xEE
@@ -18,7 +18,7 @@ _MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
 
 
 class Segment(NamedTuple):
-    """A marker and what belongs to it: `stream[start:end]`."""
+    """JPEG segment: a marker and the bytes `stream[start:end]` that belong to it."""
 
     marker: int
     start: int  # of the marker
@@ -26,7 +26,7 @@ class Segment(NamedTuple):
 
 
 def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
-    """The segments up to the end-of-image, by their lengths: an EXIF thumbnail's markers are not seen.
+    """Segments up to the end-of-image, found by their lengths: an EXIF thumbnail's markers are passed over.
 
     Bytes between segments, a scan's data among them, are searched for the next marker, as libjpeg does.
     Raises `UndecodableImage`, and `TooManySegments` once more than `max_segments` have been seen.
@@ -56,7 +56,7 @@ def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterato
 
 
 def leading_segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
-    """The segments before the first scan. Raises as `segments` does."""
+    """Segments before the first scan. Raises as `segments` does."""
     for segment in segments(stream, max_segments):
         if segment.marker in (SOS, EOI):
             return

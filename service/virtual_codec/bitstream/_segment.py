@@ -1,4 +1,4 @@
-"""Our APP11 segment: 15 bytes, big-endian, before the first scan.
+"""APP11 segment of this project (VCDC): 15 bytes, big-endian, before the first scan.
 
     FF EB | 00 0D | "VCDC" | version:4 flags:4 | scale-1:4 width-1:2 height-1:2 | model id, 4 bytes | CRC-8
 
@@ -25,12 +25,12 @@ _MAX_SCALE, _MAX_REMAINDER = 16, 4
 
 @dataclass(frozen=True, kw_only=True)
 class StreamHeader:
-    """What our segment says.
+    """Contents of the VCDC segment.
 
     `model` is the model id, 8 lower-case hex digits; `scale` (1-16) is how many times smaller the description
     is. A remainder is the side of the image minus `scale` times (side of the description - 1): from 1 to the
-    smaller of `scale` and 4. `show_decoded` asks for the plain enlarged decode: post-processing would not
-    help this image. `grey_as_colour` asks for three equal channels: the image had them, its description has one.
+    smaller of `scale` and 4. `show_decoded` asks for the plain enlarged decode, where post-processing would not
+    help the image. `grey_as_colour` asks for three equal channels, which the image had and its description has not.
     """
 
     model: str
@@ -55,7 +55,7 @@ class StreamHeader:
 
 
 def pack(header: StreamHeader) -> bytes:
-    """The whole segment, marker included: 15 bytes."""
+    """VCDC segment of a header, marker included: 15 bytes."""
     flags = header.show_decoded * _SHOW_DECODED | header.grey_as_colour * _GREY_AS_COLOUR
     body = SIGNATURE + bytes(
         [
@@ -68,24 +68,24 @@ def pack(header: StreamHeader) -> bytes:
 
 
 def insert(stream: bytes, header: StreamHeader) -> bytes:
-    """The JPEG with our segment in it, after JFIF's and EXIF's, which must come first.
+    """Insert the VCDC segment into a JPEG, after the JFIF and EXIF segments, which must come first.
 
-    Raises `UndecodableImage` for what is not a JPEG and `BadStream` when there is a segment of ours already.
+    Raises `UndecodableImage` for a file that is not a JPEG and `BadStream` for one that has a VCDC segment.
     """
-    place = 2
+    position = 2
     for segment in leading_segments(stream):
         if _is_ours(stream, segment):
             raise BadStream("the stream carries a segment of ours already; strip it first")
-        if segment.marker in (APP0, APP1) and segment.start == place:
-            place = segment.end
-    return stream[:place] + pack(header) + stream[place:]
+        if segment.marker in (APP0, APP1) and segment.start == position:
+            position = segment.end
+    return stream[:position] + pack(header) + stream[position:]
 
 
 def find(stream: bytes, *, max_segments: int = DEFAULT_MAX_SEGMENTS) -> StreamHeader | None:
-    """What our segment says; None for a JPEG without one.
+    """Header in a JPEG's VCDC segment, or None for a JPEG without one.
 
     Raises `BadStream` when the segment is damaged, doubled, or of a version from the future, `UndecodableImage` for
-    what is not a JPEG or ends within its headers, and `TooManySegments`.
+    a file that is not a JPEG or ends within its headers, and `TooManySegments`.
     """
     ours = [segment for segment in leading_segments(stream, max_segments) if _is_ours(stream, segment)]
     if len(ours) > 1:
@@ -94,7 +94,7 @@ def find(stream: bytes, *, max_segments: int = DEFAULT_MAX_SEGMENTS) -> StreamHe
 
 
 def strip(stream: bytes) -> bytes:
-    """The JPEG without any segment of ours, sound or not. Raises `UndecodableImage` like `find`."""
+    """JPEG without its VCDC segments, valid or not. Raises `UndecodableImage` like `find`."""
     kept, position = [], 0
     for segment in leading_segments(stream):
         if _is_ours(stream, segment):

@@ -1,4 +1,4 @@
-"""From a JPEG to the restored picture: a stream of ours at the image's size, anybody else's JPEG at its own."""
+"""Restoring of streams: those of this project at the image's size, foreign JPEGs at their own."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def restored_own(
     limits: ImageLimits,
     stopwatch: Stopwatch,
 ) -> NDArray[np.uint8]:
-    """The image that a stream of ours was made of, [H, W, 3] or [H, W].
+    """Image restored from a stream of this project, [H, W, 3] or [H, W].
 
-    Raises `BadStream` when the header does not belong to the picture, `TooManyPixels`, `DeadlineExceeded`, and what
-    decoding raises.
+    Raises `BadStream` when the header does not fit the picture, `TooManyPixels`, `DeadlineExceeded`, and the errors of
+    decoding.
     """
     with stopwatch.stage("decode"):
-        layout = _layout(data, limits)
+        parsed = images.parse_jpeg(data, limits=limits)
+        layout = parsed.layout
         width = header.scale * (layout.width - 1) + header.width_remainder
         height = header.scale * (layout.height - 1) + header.height_remainder
         if width * height > limits.max_pixels:
@@ -39,7 +40,7 @@ def restored_own(
         has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
         if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
             raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
-        decoded = images.decode_as_coded(data, limits=limits)
+        decoded = images.decode_jpeg(parsed).samples
     check_deadline()
     with stopwatch.stage("device"):
         if header.show_decoded:
@@ -51,20 +52,19 @@ def restored_own(
 
 
 def restored_foreign(data: bytes, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch) -> NDArray[np.uint8]:
-    """Somebody else's JPEG without its artefacts, upright, [H, W, 3] or [H, W]; as it is where nothing can be done.
+    """Foreign JPEG with its artefacts removed, upright, [H, W, 3] or [H, W]; plainly decoded where nothing can be done.
 
-    Raises `DeadlineExceeded`, and what decoding raises.
+    Raises `DeadlineExceeded`, and the errors of decoding.
     """
     with stopwatch.stage("decode"):
-        decoded = images.decode(data, limits=limits)
-        layout = _layout(data, limits)
-        if not foreign.can_restore(layout):
+        parsed = images.parse_jpeg(data, limits=limits)
+        if parsed.layout.colour_model == "four components":
+            return images.decode(data, limits=limits)
+        jpeg = images.decode_jpeg(parsed)
+        decoded = jpeg.to_srgb()
+        if not foreign.can_restore(parsed.layout):
             return decoded
-        correction = foreign.earlier_luma(data, layout, limits)
+        correction = foreign.primary_luma_correction(jpeg)
     check_deadline()
     with stopwatch.stage("device"):
-        return foreign.restore(model, decoded, layout, correction)
-
-
-def _layout(stream: bytes, limits: ImageLimits) -> bitstream.JpegLayout:
-    return bitstream.layout(stream, max_scans=limits.max_scans, max_segments=limits.max_segments)
+        return foreign.restore(model, decoded, parsed.layout, correction)

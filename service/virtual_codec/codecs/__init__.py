@@ -1,6 +1,6 @@
-"""The standard codecs a description may travel through.
+"""Standard codecs that code descriptions.
 
-To add one: a private module with a class that keeps the promises of `StandardCodec`, and a row in `CODECS`.
+To add one: a private module with a class that implements `StandardCodec`, and a row in `CODECS`.
 """
 
 from __future__ import annotations
@@ -10,47 +10,49 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs._dct import Pixels, blocks_of, samples_of
-from virtual_codec.codecs._jpeg import Jpeg, JpegSettings, quantisation_tables
+from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of, samples_of
 from virtual_codec.codecs._scans import check_scans_complete
-from virtual_codec.codecs._tables import ZIGZAG, ijg_luma_table
+from virtual_codec.codecs._tables import ijg_luma_table
+from virtual_codec.codecs._ycc import rgb_of
+from virtual_codec.codecs.jpeg import Jpeg, JpegSettings, quantisation_tables
 
 __all__ = [
     "CODECS",
-    "ZIGZAG",
+    "Blocks",
     "JpegSettings",
     "StandardCodec",
     "blocks_of",
     "check_scans_complete",
     "ijg_luma_table",
     "quantisation_tables",
+    "rgb_of",
     "samples_of",
 ]
 
 
 class StandardCodec(Protocol):
-    """A codec of a published standard, so that streams open anywhere."""
+    """Codec of a published standard, whose streams any decoder of that standard opens."""
 
     @property
     def name(self) -> str:
-        """What requests call it."""
+        """Name of the codec in requests."""
 
     @property
     def media_type(self) -> str:
-        """What its streams are served as."""
+        """Media type of its streams."""
 
     @property
     def longest_side(self) -> int:
-        """The most pixels that a side of a stream's picture may have."""
+        """Greatest width and height of a stream's picture, in pixels."""
 
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
-        """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255; floats are taken unrounded."""
+        """Encode [h, w, 3] RGB or [h, w] grey samples, 0 to 255; floats are taken unrounded."""
 
     def polish(self, stream: bytes) -> bytes:
-        """The same picture in fewer bytes where more effort finds them, else `stream`."""
+        """Recode the stream without loss in fewer bytes, or return `stream` itself."""
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """The picture any decoder of the standard shows: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
+        """Decode a stream as any decoder of the standard does: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
 
 
 CODECS: dict[str, StandardCodec] = {codec.name: codec for codec in (Jpeg(),)}

@@ -1,4 +1,4 @@
-"""Compilation of the inner loops, with or without a place to keep the result."""
+"""Compilation of inner loops by numba, cached on disk where a folder can be written to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Compile on first use, free of the interpreter's lock, and keep the machine code where there is a place.
+    """Compile a function on first use, without the interpreter's lock, and cache its machine code.
 
-    That is the package folder, NUMBA_CACHE_DIR or the user's cache folder; where none can be written to, each
-    process compiles anew.
+    The cache lies in the package folder, NUMBA_CACHE_DIR or the user's cache folder. Where none of them can be written
+    to, each process compiles anew.
     """
     try:
         return cast(Function, njit(cache=True, nogil=True)(function))

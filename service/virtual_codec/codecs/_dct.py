@@ -1,4 +1,4 @@
-"""From pixels to DCT coefficients, block by block in the order they are coded."""
+"""DCT of pixels, block by block in coding order, and its inverse."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from virtual_codec.bitstream import ZIGZAG
 from virtual_codec.codecs._compiled import compiled
-from virtual_codec.codecs._tables import ZIGZAG
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -23,7 +23,7 @@ _BASIS_T: NDArray[np.float32] = np.ascontiguousarray(_BASIS.T)
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """An image as coefficients.
+    """DCT coefficients of an image.
 
     `components` holds one [blocks, 64] array per component: blocks in coding order, coefficients in zig-zag
     order, orthonormal, level-shifted. An MCU takes `luma_per_mcu` blocks (1 or 4) of the first component and
@@ -38,7 +38,7 @@ class Blocks:
 
 
 def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
-    """Transform [h, w, 3] RGB or [h, w] grey samples, 0 to 255; edges are replicated to whole MCUs."""
+    """Coefficients of [h, w, 3] RGB or [h, w] grey samples, 0 to 255; edges are replicated to whole MCUs."""
     height, width = pixels.shape[:2]
     samples: NDArray[Any] = np.ascontiguousarray(pixels)
     if pixels.ndim == 2:
@@ -65,7 +65,7 @@ def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
 
 
 def samples_of(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The samples of coefficients, without the level shift: [blocks, 64] zig-zag -> [blocks, 8, 8]."""
+    """Samples of coefficients, without the level shift: [blocks, 64] zig-zag -> [blocks, 8, 8]."""
     natural = np.empty_like(blocks)
     natural[:, ZIGZAG] = blocks
     return np.asarray(_BASIS_T @ natural.reshape(-1, 8, 8) @ _BASIS, np.float32)
@@ -100,7 +100,7 @@ def _fill_colour(
     blue: NDArray[np.float32],
     red: NDArray[np.float32],
 ) -> None:
-    """JFIF's full-range BT.601, unrounded; chroma is the mean of side x side pixels: libjpeg's sites."""
+    """YCbCr planes of JFIF (full-range BT.601), unrounded; chroma is the mean of side x side pixels, as in libjpeg."""
     height, width, _ = pixels.shape
     for y in range(luma.shape[0]):
         row = pixels[min(y, height - 1)]

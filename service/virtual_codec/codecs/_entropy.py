@@ -1,4 +1,4 @@
-"""Huffman coding of levels, and the file around it."""
+"""Huffman coding of quantised levels into a JPEG file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from virtual_codec.bitstream import ZIGZAG
 from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._huffman import HuffmanCode, best_code, bit_size, count_ac, count_dc
-from virtual_codec.codecs._tables import ZIGZAG
 
 
 def file_of(
@@ -21,11 +21,11 @@ def file_of(
     last: Sequence[NDArray[np.int64]],
     tables: Sequence[NDArray[np.uint8]],
 ) -> bytes:
-    """A baseline JPEG of one interleaved scan with the shortest header decoders read.
+    """Baseline JPEG of one interleaved scan, with the shortest header that decoders read.
 
     `levels` ([blocks, 64] each, zig-zag, coding order) and `last` are per component; `tables` ([8, 8] each,
     natural order) are luma's and, with colour, chroma's. Luma and chroma share a table or a code where that
-    is shorter. Without JFIF and Adobe markers, components 1, 2, 3 are read as YCbCr by common consent.
+    is shorter. Without JFIF and Adobe markers, components 1, 2, 3 are read as YCbCr by decoders.
     """
     groups = [slice(0, 1)] if len(levels) == 1 else [slice(0, 1), slice(1, 3)]
     dc_codes, dc_of = _codes_for([counts_dc(levels[group]) for group in groups])
@@ -52,7 +52,7 @@ def _segment(marker: int, body: bytes) -> bytes:
 
 
 def counts_dc(levels: Sequence[NDArray[np.int16]]) -> NDArray[np.int64]:
-    """How often each DC symbol is sent ([256]) by components that share a code."""
+    """Counts of the DC symbols ([256]) of components that share a code."""
     counts = np.zeros(256, np.int64)
     for component in levels:
         count_dc(component, counts)
@@ -60,7 +60,7 @@ def counts_dc(levels: Sequence[NDArray[np.int16]]) -> NDArray[np.int64]:
 
 
 def counts_ac(levels: Sequence[NDArray[np.int16]], last: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """How often each AC symbol is sent ([256]) by components that share a code."""
+    """Counts of the AC symbols ([256]) of components that share a code."""
     counts = np.zeros(256, np.int64)
     for component, ends in zip(levels, last, strict=True):
         count_ac(component, ends, counts)
@@ -68,7 +68,7 @@ def counts_ac(levels: Sequence[NDArray[np.int16]], last: Sequence[NDArray[np.int
 
 
 def _codes_for(counts: Sequence[NDArray[np.int64]]) -> tuple[list[HuffmanCode], list[int]]:
-    """The codes to state, and which of them each group of components uses."""
+    """Huffman codes to write, and the index of the code that each group of components uses."""
     own = [best_code(group) for group in counts]
     if len(own) == 1:
         return own, [0]
@@ -172,7 +172,7 @@ def _put_block(
 
 @compiled
 def _magnitude(value: int, size: int) -> int:
-    """The bits that tell a value among those of its size."""
+    """Magnitude bits of a value: its rank among the values of its size."""
     return value if value >= 0 else value + (1 << size) - 1
 
 

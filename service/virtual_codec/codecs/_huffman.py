@@ -1,4 +1,4 @@
-"""Symbol statistics and the best Huffman codes JPEG can state."""
+"""Symbol statistics, and the optimal Huffman codes that JPEG can express."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _MAGNITUDE_BITS: NDArray[np.int64] = np.arange(256) & 15
 
 @dataclass(frozen=True, kw_only=True)
 class HuffmanCode:
-    """A prefix code: `table` holds lengths and codes by symbol ([2, 256]; a symbol of length 0 has none).
+    """Huffman code: `table` holds lengths and codes by symbol ([2, 256]; a symbol of length 0 has none).
 
-    `coded_bits` is what the counted symbols take with their magnitude bits.
+    `coded_bits` is the size of the counted symbols with their magnitude bits.
     """
 
     table: NDArray[np.int64]
@@ -26,7 +26,7 @@ class HuffmanCode:
 
     @property
     def segment(self) -> bytes:
-        """BITS and HUFFVAL, as a DHT segment holds them."""
+        """DHT fields BITS and HUFFVAL of the code."""
         lengths = self.table[0]
         per_length = np.bincount(lengths, minlength=LONGEST_CODE + 1)[1:]
         order = np.argsort(lengths, kind="stable")
@@ -35,12 +35,12 @@ class HuffmanCode:
 
     @property
     def total_bits(self) -> int:
-        """`coded_bits` and those of stating the code in a DHT segment."""
+        """Bits of the counted symbols and of the code itself in a DHT segment."""
         return self.coded_bits + 8 * (1 + LONGEST_CODE + int(np.count_nonzero(self.table[0])))
 
 
 def best_code(counts: NDArray[np.int64]) -> HuffmanCode:
-    """The code of at most 16 bits a symbol, all ones unused, with the fewest bits for `counts` ([256])."""
+    """Optimal code for `counts` ([256]) of at most 16 bits per symbol, its all-ones code unused."""
     table = np.zeros((2, 256), np.int64)
     symbols = np.flatnonzero(counts)
     symbols = symbols[np.argsort(counts[symbols], kind="stable")]
@@ -49,7 +49,7 @@ def best_code(counts: NDArray[np.int64]) -> HuffmanCode:
 
 
 def price(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The bits each symbol would take with its magnitude bits ([256]), from how often it was seen ([256])."""
+    """Estimated bits of each symbol with its magnitude bits ([256]), from its counts ([256])."""
     share = (counts + 0.25) / (counts.sum() + 1)
     bits: NDArray[np.float64] = np.clip(-np.log2(share), 1, LONGEST_CODE) + _MAGNITUDE_BITS
     return bits
@@ -85,7 +85,7 @@ def count_ac(levels: NDArray[np.int16], last: NDArray[np.int64], counts: NDArray
 
 @compiled
 def bit_size(value: int) -> int:
-    """The bits of |value|."""
+    """Bit length of |value|."""
     rest = abs(value)
     size = 0
     while rest:

@@ -1,4 +1,4 @@
-"""Whether a JPEG's scans hold all that its picture needs: decoders draw grey where they do not, and say nothing."""
+"""Completeness check of a JPEG's scans: decoders fill missing data with grey, without an error."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import bitstream
-from virtual_codec.codecs import _walk
+from virtual_codec.codecs import _scan_walk
 from virtual_codec.errors import UndecodableImage
 
 _DHT, _SOS, _DRI = 0xC4, 0xDA, 0xDD
 _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = frozenset({0xC2, 0xCA}), 0xC3, frozenset({0xC9, 0xCA, 0xCB})
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, _LOSSLESS}) | _ARITHMETIC
 
-_UNSENT = 99  # instead of how many low bits of a level are still to come
+_UNSENT = 99  # for a level of which no scan has brought any bit
 
-_WITH_DC, _WITH_AC = (_walk.SEQUENTIAL, _walk.DC), (_walk.SEQUENTIAL, _walk.AC, _walk.AC_REFINEMENT)
+_WITH_DC, _WITH_AC = (
+    (_scan_walk.SEQUENTIAL, _scan_walk.DC),
+    (_scan_walk.SEQUENTIAL, _scan_walk.AC, _scan_walk.AC_REFINEMENT),
+)
 
 _Codes = dict[int, bytes]  # by class (0x00, 0x10) and number: BITS and HUFFVAL of a DHT segment
 
 
 def check_scans_complete(jpeg: bytes) -> None:
-    """Raise `UndecodableImage` where a scan ends before its picture does, or the scans before the last bits of it.
+    """Raise `UndecodableImage` where a scan lacks data, or a progressive file lacks its last scans.
 
-    Bytes too many are no matter, before a marker or after the end. Costs about what decoding costs, 1 to 4 ms a
-    megapixel and 2 to 10 for a progressive file. Data of arithmetic coding is not looked at: its encoders
-    may leave out zeros at the end, so nothing tells that it was cut. Is no judge of headers, which decoders check.
+    Surplus bytes before a marker or after the end are ignored. The check takes about as long as decoding: 1 to 4 ms
+    per megapixel, 2 to 10 for a progressive file. Arithmetic-coded data is not checked: its encoders may leave out
+    zeros at the end, so a cut cannot be noticed. Headers are left to the decoder.
     """
     codes: _Codes = {}
     frame: _Frame | None = None
@@ -51,19 +54,19 @@ def check_scans_complete(jpeg: bytes) -> None:
 
 
 class _Part(NamedTuple):
-    """A component, in a picture of so many blocks (samples, if it is lossless) when it stands alone."""
+    """Component of a frame: sampling factors, and its size in blocks (samples if lossless) in a scan of its own."""
 
     across: int
     down: int
     columns: int
     rows: int
-    low_bits: NDArray[np.int64]  # [64]: how many of each level are still to come
-    nonzero: NDArray[np.int64]  # [blocks]: which levels are nonzero so far, a bit each
+    low_bits: NDArray[np.int64]  # [64]: bits of each level that no scan has brought yet
+    nonzero: NDArray[np.int64]  # [blocks]: a bit for each level that is nonzero so far
 
 
 @final
 class _Frame:
-    """What the scans of a picture have brought so far."""
+    """Frame of a JPEG, and the parts of its coefficients that its scans have brought so far."""
 
     def __init__(self, marker: int, body: bytes) -> None:
         self._is_progressive = marker in _PROGRESSIVE
@@ -84,7 +87,7 @@ class _Frame:
             self._parts[name] = _Part(across, down, columns, rows, np.full(64, _UNSENT), np.zeros(kept, np.int64))
 
     def check_scan(self, header: bytes, data: memoryview, codes: _Codes, interval: int) -> None:
-        """Raise `UndecodableImage` unless `data` holds the scan that `header` tells of."""
+        """Raise `UndecodableImage` unless `data` holds the whole scan that `header` describes."""
         if len(header) < 6 or len(header) != 4 + 2 * header[0]:
             raise _damaged("a scan header is")
         chosen = [(name, books >> 4, books & 15) for name, books in zip(header[1:-3:2], header[2:-3:2], strict=True)]
@@ -92,11 +95,17 @@ class _Frame:
         if any(name not in self._parts for name, _, _ in chosen):
             raise _damaged("a scan header is")
         parts = [self._parts[name] for name, _, _ in chosen]
-        kind = _walk.DC if self._is_lossless else _walk.SEQUENTIAL
+        kind = _scan_walk.DC if self._is_lossless else _scan_walk.SEQUENTIAL
         if self._is_progressive:
             if not (first <= last <= 63 and (first == last == 0 or (first > 0 and len(parts) == 1))):
                 raise _damaged("a scan header is")
-            kind = (_walk.AC_REFINEMENT if high else _walk.AC) if first else _walk.DC_REFINEMENT if high else _walk.DC
+            kind = (
+                (_scan_walk.AC_REFINEMENT if high else _scan_walk.AC)
+                if first
+                else _scan_walk.DC_REFINEMENT
+                if high
+                else _scan_walk.DC
+            )
             for part in parts:
                 part.low_bits[first : last + 1] = low
         if self._is_arithmetic:
@@ -104,7 +113,7 @@ class _Frame:
         units = [1 if len(parts) == 1 else part.across * part.down for part in parts]
         dc_tables, dc_of = _tables(codes, [dc for _, dc, _ in chosen], kind)
         ac_tables, ac_of = _tables(codes, [0x10 | ac for _, _, ac in chosen], kind)
-        if not _walk.suffices(
+        if not _scan_walk.is_complete(
             *_pieces(data),
             kind,
             (first, last),
@@ -119,13 +128,13 @@ class _Frame:
             raise UndecodableImage("the JPEG is truncated or damaged: the data of a scan ends before its picture does")
 
     def check_precision(self) -> None:
-        """Raise `UndecodableImage` where scans that a progressive picture needs have not come."""
+        """Raise `UndecodableImage` where a progressive picture lacks scans."""
         if self._is_progressive and any(part.low_bits.any() for part in self._parts.values()):
             raise UndecodableImage("the JPEG is truncated: it is progressive, and its last scans are missing")
 
 
 def _with_data(jpeg: bytes) -> Iterator[tuple[bitstream.Segment, int]]:
-    """The segments, and where what follows each of them ends."""
+    """Segments, each with the end of the data that follows it."""
     before: bitstream.Segment | None = None
     for segment in bitstream.segments(jpeg, len(jpeg)):
         if before is not None:
@@ -140,17 +149,17 @@ def _damaged(what: str) -> UndecodableImage:
 
 
 def _pieces(data: memoryview) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]:
-    """What the walk reads: bits, where each piece between restarts ends, and the restarts' numbers."""
+    """Scan data without stuffing: its bits, the end of each piece between restarts, and the restarts' numbers."""
     raw = np.frombuffer(data, np.uint8)
     most = int(np.count_nonzero((raw[:-1] == 0xFF) & (raw[1:] & 0xF8 == 0xD0)))
-    bits = np.zeros(len(raw) + _walk.PADDING_BYTES, np.uint8)
+    bits = np.zeros(len(raw) + _scan_walk.PADDING_BYTES, np.uint8)
     ends, marks = np.zeros(most + 1, np.int64), np.zeros(most, np.uint8)
-    found = _walk.split(raw, bits, ends, marks)
+    found = _scan_walk.split(raw, bits, ends, marks)
     return bits, ends[: found + 1], marks[:found]
 
 
 def _codes_in(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """The codes of a DHT segment."""
+    """Huffman codes of a DHT segment, by class and number."""
     while body:
         size = 17 + sum(body[1:17])
         if len(body) < size:
@@ -160,16 +169,16 @@ def _codes_in(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _tables(codes: _Codes, names: list[int], kind: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    """The tables of these codes, each once ([tables, 65536]), and which of them each component uses."""
+    """Lookup tables of these codes, each once ([tables, 65536]), and the index of each component's table."""
     if kind not in (_WITH_AC if names[0] & 0x10 else _WITH_DC):
         return np.zeros((1, 1), np.uint16), np.zeros(len(names), np.int64)
     once = list(dict.fromkeys(names))
-    in_steps = kind in (_walk.SEQUENTIAL, _walk.DC)
+    in_steps = kind in (_scan_walk.SEQUENTIAL, _scan_walk.DC)
     return np.stack([_table(codes, name, in_steps) for name in once]), np.array([once.index(it) for it in names])
 
 
 def _table(codes: _Codes, name: int, in_steps: bool) -> NDArray[np.uint16]:
-    """What follows, by the next 16 bits ([65536]): a step's bits and places, or a code's bits and symbol."""
+    """Lookup table by the next 16 bits ([65536]): bits and levels of a step, or length and symbol of a code."""
     code = codes.get(name) or _standard_codes().get(name)
     if code is None:
         raise _damaged("a Huffman table is missing or")
@@ -179,12 +188,12 @@ def _table(codes: _Codes, name: int, in_steps: bool) -> NDArray[np.uint16]:
     if spans.sum() > 1 << 16:
         raise _damaged("a Huffman table is")
     if not in_steps:
-        values, none = lengths | symbols << _walk.STEP_BITS, 0
+        values, none = lengths | symbols << _scan_walk.STEP_BITS, 0
     else:
         zeros, sizes = symbols >> 4, symbols & 15
         in_ac = np.where((sizes > 0) | (zeros == 15), zeros + 1, 64)  # 64: the block ends
-        places = in_ac if name & 0x10 else np.ones_like(symbols)
-        values, none = lengths + sizes | places << _walk.STEP_BITS, _walk.NO_CODE << _walk.STEP_BITS
+        advance = in_ac if name & 0x10 else np.ones_like(symbols)
+        values, none = lengths + sizes | advance << _scan_walk.STEP_BITS, _scan_walk.NO_CODE << _scan_walk.STEP_BITS
     table = np.full(1 << 16, none, np.uint16)
     table[: spans.sum()] = np.repeat(values, spans)
     return table
@@ -192,7 +201,7 @@ def _table(codes: _Codes, name: int, in_steps: bool) -> NDArray[np.uint16]:
 
 @cache
 def _standard_codes() -> _Codes:
-    """Those of Annex K, which frames of Motion JPEG leave out: they stand in any file that is not optimised."""
+    """Huffman codes of Annex K, which Motion JPEG frames leave out; Pillow writes them without `optimize`."""
     file = io.BytesIO()
     Image.new("RGB", (1, 1)).save(file, "JPEG", optimize=False)
     stream = file.getvalue()

@@ -1,15 +1,11 @@
-"""The constant tables of JPEG, and the quantisation tables made from them."""
+"""Quantisation tables of JPEG's Annex K, and those derived from them."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Natural index of the i-th coefficient in zig-zag order.
-ZIGZAG: NDArray[np.int64] = np.array(
-    sorted(range(64), key=lambda i: (i // 8 + i % 8, i % 8 if (i // 8 + i % 8) % 2 == 0 else i // 8)),
-    np.int64,
-)
+from virtual_codec.bitstream import ZIGZAG
 
 # ITU-T T.81, Annex K.1: the tables most encoders scale.
 ANNEX_K_LUMA: NDArray[np.float64] = np.array(
@@ -30,7 +26,7 @@ ANNEX_K_CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], 
 
 
 def scaled_table(base: NDArray[np.float64], exponent: float, mean: float, dc: float = 1) -> NDArray[np.uint8]:
-    """`base` to the power `exponent`, DC times `dc`, scaled to `mean`, rounded to 1..255: [8, 8] -> [8, 8]."""
+    """Quantisation table [8, 8]: `base` to the power `exponent`, DC times `dc`, scaled to `mean`, in 1 to 255."""
     shape = base**exponent
     shape[0, 0] *= dc
     table: NDArray[np.uint8] = np.clip(np.rint(shape * (mean / shape.mean())), 1, 255).astype(np.uint8)
@@ -38,7 +34,7 @@ def scaled_table(base: NDArray[np.float64], exponent: float, mean: float, dc: fl
 
 
 def ijg_luma_table(quality: int) -> NDArray[np.int64]:
-    """Libjpeg's luma table of a quality (1 to 100), zig-zag order: [64], 1 to 255."""
+    """Luma table of libjpeg for a quality (1 to 100), zig-zag order: [64], 1 to 255."""
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     table: NDArray[np.int64] = np.clip((ANNEX_K_LUMA.ravel()[ZIGZAG] * percent + 50) // 100, 1, 255).astype(np.int64)
     return table

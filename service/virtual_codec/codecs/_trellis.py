@@ -1,4 +1,4 @@
-"""Quantisation that weighs squared error against bits."""
+"""Trellis quantisation: levels of least squared error plus Lagrange multiplier times bits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOWEST_DC, _HIGHEST_DC = -1024, 1023
 def block_weights(
     luma: NDArray[np.float32], is_padding: NDArray[np.bool_], luma_per_mcu: int, masking: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What a squared error in each luma block ([blocks]) and in each chroma block ([MCUs]) counts for.
+    """Weights of squared errors in each luma block ([blocks]) and each chroma block ([MCUs]).
 
-    Errors are seen less where there is more to see: the weight is the block's AC energy to the power `-masking`,
-    1 in the geometric mean over the picture and 0 for padding. A chroma block has the mean of its MCU.
+    Texture masks errors: the weight is the block's AC energy to the power `-masking`, with a geometric mean of 1 over
+    the picture, and 0 for padding. A chroma block has the mean weight of its MCU.
     """
     energy = np.einsum("ij,ij->i", luma[:, 1:], luma[:, 1:]).astype(np.float64) + _SSIM_ENERGY
     log_weight = -masking * np.log(energy)
@@ -38,9 +38,9 @@ def round_blocks(
     levels: NDArray[np.int16],
     last: NDArray[np.int64],
 ) -> None:
-    """Divide by the table ([64], zig-zag) and round: 0.5 to the nearest, less for a dead zone around zero.
+    """Quantise by the table ([64], zig-zag): `rounding` is 0.5 for the nearest level, less for a dead zone.
 
-    `levels` ([blocks, 64]) and `last` ([blocks], place of the last nonzero AC level or 0) are written.
+    `levels` ([blocks, 64]) and `last` ([blocks], index of the last nonzero AC level or 0) are written.
     """
     inverse = np.float32(1) / table
     offset = np.float32(rounding)
@@ -71,22 +71,22 @@ def quantise_ac(
     levels: NDArray[np.int16],
     last: NDArray[np.int64],
 ) -> None:
-    """The AC levels of least weighted squared error plus cost, per block.
+    """AC levels of least weighted squared error plus cost, per block.
 
-    `weight_of` ([blocks]) is what a squared error counts for, 0 for padding; `cost_of` ([256]) is the price of a
-    run/size symbol with its magnitude bits, in squared error. A path through the block's places is a choice of
-    places that stay nonzero; a place keeps its nearest level or takes the greatest one of the next smaller size, for
-    only a smaller size saves bits.
+    `weight_of` ([blocks]) is the weight of a squared error, 0 for padding; `cost_of` ([256]) is the cost of a
+    run/size symbol with its magnitude bits, in squared error. A path through the block is a choice of the coefficients
+    that stay nonzero. Each keeps its nearest level or takes the greatest one of the next smaller size, since only a
+    smaller size saves bits.
     """
     inverse = np.float32(1) / table
     half = np.float32(0.5)
     zero_run, end_of_block = cost_of[0xF0], cost_of[0]
-    dearest = np.float32(0)
+    highest_cost = np.float32(0)
     for symbol in range(256):
-        dearest = max(dearest, cost_of[symbol])
-    # Dropping a coefficient saves its own code and what the next one's may lose.
-    never_dropped = 2 * dearest
-    place = np.zeros(64, np.int64)
+        highest_cost = max(highest_cost, cost_of[symbol])
+    # Dropping a coefficient saves its own code and what the next one's code may lose.
+    never_dropped = 2 * highest_cost
+    position = np.zeros(64, np.int64)
     level_of = np.zeros((2, 64), np.int64)
     size_of = np.zeros(64, np.int64)
     error_of = np.zeros((2, 64), np.float32)
@@ -99,30 +99,30 @@ def quantise_ac(
             levels[block, k] = 0
         last[block] = 0
         weight = weight_of[block]
-        places = 0
+        count_nonzero = 0
         for k in range(1, 64):
             value = abs(blocks[block, k])
             scaled = value * inverse[k] + half
             if scaled < np.float32(1):
                 continue
-            places += 1
+            count_nonzero += 1
             level = min(int(scaled), _HIGHEST_AC)
             size = bit_size(level)
             smaller = (1 << (size - 1)) - 1
-            place[places] = k
-            size_of[places] = size
-            level_of[0, places], level_of[1, places] = level, smaller
-            error_of[0, places] = weight * (value - np.float32(level) * table[k]) ** 2
-            error_of[1, places] = weight * (value - np.float32(smaller) * table[k]) ** 2
-            dropped_error[places] = weight * value * value
-        if places == 0:
+            position[count_nonzero] = k
+            size_of[count_nonzero] = size
+            level_of[0, count_nonzero], level_of[1, count_nonzero] = level, smaller
+            error_of[0, count_nonzero] = weight * (value - np.float32(level) * table[k]) ** 2
+            error_of[1, count_nonzero] = weight * (value - np.float32(smaller) * table[k]) ** 2
+            dropped_error[count_nonzero] = weight * value * value
+        if count_nonzero == 0:
             continue
-        for i in range(1, places + 1):
-            k, size = place[i], size_of[i]
+        for i in range(1, count_nonzero + 1):
+            k, size = position[i], size_of[i]
             least, origin, pick = np.float32(np.inf), 0, 0
             dropped = np.float32(0)
             for j in range(i - 1, -1, -1):
-                run = k - place[j] - 1
+                run = k - position[j] - 1
                 symbol = ((run & 15) << 4) | size
                 path = best[j] + dropped + np.float32(run >> 4) * zero_run
                 total = path + cost_of[symbol] + error_of[0, i]
@@ -138,18 +138,18 @@ def quantise_ac(
             best[i], came_from[i], choice[i] = least, origin, pick
         least, end = np.float32(np.inf), 0
         dropped = np.float32(0)
-        for i in range(places, -1, -1):
+        for i in range(count_nonzero, -1, -1):
             total = best[i] + dropped
-            if place[i] < 63:
+            if position[i] < 63:
                 total += end_of_block
             if total < least:
                 least, end = total, i
             dropped += dropped_error[i]
             if dropped_error[i] > never_dropped:
                 break
-        last[block] = place[end]
+        last[block] = position[end]
         while end:
-            k = place[end]
+            k = position[end]
             level = level_of[choice[end], end]
             levels[block, k] = level if blocks[block, k] > 0 else -level
             end = came_from[end]
@@ -163,10 +163,10 @@ def quantise_dc(
     cost_of: NDArray[np.float32],
     levels: NDArray[np.int16],
 ) -> None:
-    """The DC levels of least weighted squared error plus cost, over all blocks of a component.
+    """DC levels of least weighted squared error plus cost, over all blocks of a component.
 
-    Each block takes its nearest level or one beside it; `cost_of` ([256]) is the price of a difference's size
-    with its magnitude bits, in squared error. Padding, of weight 0, goes for what is cheapest.
+    Each block takes its nearest level or one beside it; `cost_of` ([256]) is the cost of a difference's size with its
+    magnitude bits, in squared error. Padding, of weight 0, takes the cheapest level.
     """
     count = len(blocks)
     centre = np.zeros(count, np.int64)

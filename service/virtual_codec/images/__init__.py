@@ -1,21 +1,23 @@
-"""Bytes and pixels: limits, orientation, colour, alpha.
+"""Image files to and from pixels: limits, orientation, colour, alpha.
 
-To read one more format: a row in `_sniff`, a function that finds its essence, and a row in `_decode`.
+To add an input format: a row in `_sniff`, a function that strips its files, and a row in `_decode`.
 """
 
-from virtual_codec.images._decode import decode, decode_as_coded, decode_luma, probe, upright
+from virtual_codec.images._decode import decode, probe
+from virtual_codec.images._decoded_jpeg import DecodedJpeg, ParsedJpeg, decode_jpeg, parse_jpeg
 from virtual_codec.images._encode import MEDIA_TYPES, encode
 from virtual_codec.images._limits import ImageLimits
 from virtual_codec.images._sniff import sniff
 
 __all__ = [
     "MEDIA_TYPES",
+    "DecodedJpeg",
     "ImageLimits",
+    "ParsedJpeg",
     "decode",
-    "decode_as_coded",
-    "decode_luma",
+    "decode_jpeg",
     "encode",
+    "parse_jpeg",
     "probe",
     "sniff",
-    "upright",
 ]

@@ -1,4 +1,4 @@
-"""Any of Pillow's modes to 8-bit sRGB or grey."""
+"""Colour conversion: any of Pillow's modes to 8-bit sRGB or grey."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from PIL import Image, ImageCms
 
 from virtual_codec.errors import UndecodableImage
 
+WHITE = (255, 255, 255)
+
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0
 
-# What a profile of that colour space is made for; another one does not belong to the picture.
+# Colour spaces of profiles by the mode that they apply to. Any other profile does not belong to the picture.
 _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, background: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A loaded picture's pixels: [H, W] where its mode is grey, else [H, W, 3]. Raises `UndecodableImage`."""
+    """Convert a loaded picture: [H, W] where its mode is grey, else [H, W, 3] sRGB. Raises `UndecodableImage`."""
     colour, alpha = _split(image)
     if profile is not None:
         colour = _apply_profile(colour, profile)
@@ -33,7 +35,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, background: tuple[int, in
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The colours, in a mode that a profile could be for or that converts well, and the alpha if any."""
+    """Colours, in a mode that a profile can apply to, and the alpha if any."""
     mode = image.mode
     if mode == "F":
         raise UndecodableImage("the image has floating-point samples; save it with 8 or 16 bits")
@@ -52,7 +54,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _narrow(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """16-bit grey to 8, rounded; 12 bits of a TIFF too. Wider samples count as 16 bits, and are clipped."""
+    """Grey of 16 bits, or 12 in a TIFF, rounded to 8, and its alpha. Wider samples are clipped to 16 bits."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
     most = (1 << bits) - 1 if bits in (12, 16) else 65_535
@@ -69,7 +71,7 @@ def _narrow(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _flatten(colour: Image.Image, alpha: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """Straight alpha over the background, in sRGB as every viewer does it, rounded."""
+    """Composite with straight alpha over the background, in sRGB as viewers do, rounded."""
     if colour.mode == "L":
         if len(set(background)) == 1:
             canvas = Image.new("L", colour.size, background[0])
@@ -82,7 +84,7 @@ def _flatten(colour: Image.Image, alpha: Image.Image, background: tuple[int, int
 
 
 def _apply_profile(colour: Image.Image, profile: bytes) -> Image.Image:
-    """The colours as sRGB; unchanged where the profile is broken, of another kind, or sRGB itself."""
+    """Colours as sRGB; unchanged where the profile is broken, of another colour space, or sRGB itself."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space != _PROFILE_SPACES.get(colour.mode):
@@ -103,7 +105,7 @@ def _apply_grey(grey: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Im
 
 
 def _is_srgb(source: ImageCms.ImageCmsProfile) -> bool:
-    """Whether the profile changes no colour by more than one level: names of profiles tell little."""
+    """True if the profile changes no colour by more than one level: profile names are unreliable."""
     steps = np.linspace(0, 255, 16).astype(np.uint8)
     lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(256, 16, 3)
     converted = np.asarray(_apply(Image.fromarray(lattice), source))

@@ -1,4 +1,4 @@
-"""Pixels to bytes, without loss."""
+"""Lossless encoding of pixels as PNG, WebP or BMP."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WEBP_MAX_SIDE = 16_383
 
 
 def encode(pixels: NDArray[np.uint8], output: OutputFormat) -> bytes:
-    """Write [H, W, 3] sRGB or [H, W] grey, uint8, as it is; grey stays grey, except in WebP, which has none.
+    """Encode [H, W, 3] sRGB or [H, W] grey, uint8, without loss; grey stays grey, except in WebP, which has no grey.
 
-    Raises `NotAcceptable` for what the format cannot hold.
+    Raises `NotAcceptable` for a picture that the format cannot hold.
     """
     is_shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     if pixels.dtype != np.uint8 or not is_shaped or not pixels.size:

@@ -1,10 +1,10 @@
-"""BMP, WebP and AVIF: what is checked of their headers before the decoder sees them."""
+"""BMP, WebP and AVIF files, checked by their headers and stripped for the decoder."""
 
 from __future__ import annotations
 
 from virtual_codec.errors import AnimatedImage, UndecodableImage
-from virtual_codec.images._essence import Essence
 from virtual_codec.images._limits import ImageLimits, too_many
+from virtual_codec.images._stripped import StrippedFile
 from virtual_codec.images._tiff import exif_orientation
 
 # Run lengths are decoded in Python: half a second a MiB, and a second for 8 million pixels of short lines.
@@ -12,8 +12,8 @@ _MAX_RUN_LENGTH_BYTES, _MAX_RUN_LENGTH_PIXELS = 1 << 20, 8_000_000
 _WEBP_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"})
 
 
-def bmp(file: bytes, limits: ImageLimits) -> Essence:
-    """The whole BMP, after its sides and the cost of its run lengths were checked."""
+def strip_bmp(file: bytes, limits: ImageLimits) -> StrippedFile:
+    """Check a BMP's sides and the cost of its run lengths; the file stays whole."""
     if len(file) < 26:
         raise UndecodableImage("the BMP is truncated")
     is_old = _u32(file, 14) == 12
@@ -22,11 +22,11 @@ def bmp(file: bytes, limits: ImageLimits) -> Essence:
     is_large = len(file) > _MAX_RUN_LENGTH_BYTES or width * height > _MAX_RUN_LENGTH_PIXELS
     if is_large and not is_old and _u32(file, 30) in (1, 2):
         raise UndecodableImage("the BMP is run-length coded and large; save it uncompressed")
-    return Essence(file=file, size=(width, height))
+    return StrippedFile(file=file, size=(width, height))
 
 
-def webp(file: bytes, limits: ImageLimits) -> Essence:
-    """The chunks that make pixels, after the sides of the canvas were checked."""
+def strip_webp(file: bytes, limits: ImageLimits) -> StrippedFile:
+    """Strip a WebP to the chunks that make pixels, after checking the sides of the canvas."""
     size = _webp_sides(file)
     limits.check(*size)
     end = 8 + _u32(file, 4)
@@ -39,7 +39,7 @@ def webp(file: bytes, limits: ImageLimits) -> Essence:
         if position + 8 > end:
             body = b"WEBP" + b"".join(kept)
             riff = b"RIFF" + len(body).to_bytes(4, "little") + body
-            return Essence(file=riff, size=size, orientation=orientation or 1)
+            return StrippedFile(file=riff, size=size, orientation=orientation or 1)
         name, end_of_body = file[position : position + 4], position + 8 + _u32(file, position + 4)
         if end_of_body > end:
             raise UndecodableImage("the WebP is truncated")
@@ -57,8 +57,8 @@ def webp(file: bytes, limits: ImageLimits) -> Essence:
     raise too_many("chunks", limits.max_segments)
 
 
-def avif(file: bytes, _: ImageLimits) -> Essence:
-    """The whole AVIF, its EXIF made unfindable: an AVIF is turned by its own boxes, whatever EXIF says."""
+def strip_avif(file: bytes, _: ImageLimits) -> StrippedFile:
+    """Hide an AVIF's EXIF from the decoder: an AVIF is turned by its own boxes, whatever EXIF says."""
     position = 0
     while position + 8 <= len(file):
         size = int.from_bytes(file[position : position + 4], "big")
@@ -69,7 +69,7 @@ def avif(file: bytes, _: ImageLimits) -> Essence:
         if size < 8:  # the rest of the file, or 64-bit sizes: no metadata follows that would be short
             break
         position += size
-    return Essence(file=file, size=None)
+    return StrippedFile(file=file, size=None)
 
 
 def _webp_sides(file: bytes) -> tuple[int, int]:
@@ -87,13 +87,13 @@ def _webp_sides(file: bytes) -> tuple[int, int]:
             raise UndecodableImage("the WebP is damaged: it does not begin with a picture")
 
 
-def _u16(file: bytes, place: int) -> int:
-    return int.from_bytes(file[place : place + 2], "little")
+def _u16(file: bytes, offset: int) -> int:
+    return int.from_bytes(file[offset : offset + 2], "little")
 
 
-def _u32(file: bytes, place: int) -> int:
-    return int.from_bytes(file[place : place + 4], "little")
+def _u32(file: bytes, offset: int) -> int:
+    return int.from_bytes(file[offset : offset + 4], "little")
 
 
-def _signed(file: bytes, place: int) -> int:
-    return int.from_bytes(file[place : place + 4], "little", signed=True)
+def _signed(file: bytes, offset: int) -> int:
+    return int.from_bytes(file[offset : offset + 4], "little", signed=True)

@@ -1,4 +1,4 @@
-"""JPEG, and the MPO of a phone, of which the first picture is read."""
+"""JPEG files, and MPO files of phones, of which the first picture is read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from PIL import Image
 
 from virtual_codec import bitstream
 from virtual_codec.errors import UndecodableImage
-from virtual_codec.images._essence import Essence
 from virtual_codec.images._limits import ImageLimits
+from virtual_codec.images._stripped import StrippedFile
 from virtual_codec.images._tiff import exif_orientation
 
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
@@ -17,8 +17,13 @@ _PROFILE = b"ICC_PROFILE\0"
 _LEAST_BITS_A_BLOCK = {"baseline": 2, "extended": 2, "progressive": 1}
 
 
-def essence(file: bytes, limits: ImageLimits) -> Essence:
-    """Only the segments that make pixels, before the first scan. Counts scans before any is decoded."""
+def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
+    """Strip a JPEG as `strip_with_layout` does."""
+    return strip_with_layout(file, limits)[0]
+
+
+def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, bitstream.JpegLayout]:
+    """Strip a JPEG to the segments that make pixels. Scans are counted before any is decoded."""
     found = bitstream.layout(file, max_scans=limits.max_scans, max_segments=limits.max_segments)
     limits.check(found.width, found.height)
     if found.precision != 8:
@@ -45,20 +50,21 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
     while b"\xff\xff" in scans:
         scans = scans.replace(b"\xff\xff", b"\xff")
     kept.append(scans)
-    return Essence(file=b"".join(kept), size=(found.width, found.height), orientation=orientation or 1)
+    size = found.width, found.height
+    return StrippedFile(file=b"".join(kept), size=size, orientation=orientation or 1), found
 
 
-def check_whole(essence: Essence, _loaded: Image.Image) -> None:
-    """Raise `UndecodableImage` where a scan ends before the picture does, or scans are missing: the decoder goes on."""
+def check_whole(stripped: StrippedFile, _loaded: Image.Image) -> None:
+    """Raise `UndecodableImage` where a scan lacks data or scans are missing, which decoders accept."""
     from virtual_codec.codecs import check_scans_complete  # compiled loops, which the API process does without
 
-    check_scans_complete(essence.file)
+    check_scans_complete(stripped.file)
 
 
 def _check_room(found: bitstream.JpegLayout) -> None:
-    """Raise `UndecodableImage` where the data is too little for its blocks, even if each took its fewest bits.
+    """Raise `UndecodableImage` where there is less data than the fewest bits of all blocks.
 
-    Decoders fill up what is missing with grey, and are at it for as long as if it were there.
+    Decoders fill the missing blocks with grey, which takes as long as decoding them.
     """
     widest, highest = (max(factors) for factors in zip(*found.sampling, strict=True))
     blocks = 0

@@ -1,4 +1,4 @@
-"""How large a picture may be, and how complicated its file."""
+"""Limits on the size of pictures and the number of parts of their files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PILLOW_MAX_PIXELS = 1 << 29
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLimits:
-    """What is decoded at most, as the file tells before it is decoded.
+    """Limits on image files, checked by their headers before anything is decoded.
 
     `max_segments` counts segments of a JPEG, chunks of a WebP and tags of a TIFF's directory; `max_chunks` those of a
-    PNG, where 64 MiB in pieces of 512 bytes are still honest; `max_blocks` the sub-blocks of a GIF, of up to 255 bytes.
-    `max_profile_bytes` is for an ICC profile, decompressed: the largest of printers have 2 MiB.
+    PNG, where 64 MiB in pieces of 512 bytes must pass; `max_blocks` the sub-blocks of a GIF, of up to 255 bytes.
+    `max_profile_bytes` is for an ICC profile, decompressed: the largest printer profiles have 2 MiB.
     """
 
     max_pixels: int = 50_000_000
@@ -52,7 +52,7 @@ class ImageLimits:
             )
 
     def check_profile(self, size_bytes: int) -> None:
-        """Raise `ProfileTooLarge` for an ICC profile of so many bytes or more."""
+        """Raise `ProfileTooLarge` for an ICC profile of `size_bytes` or more."""
         if size_bytes > self.max_profile_bytes:
             raise ProfileTooLarge(
                 f"the image's colour profile has {size_bytes} bytes or more; at most {self.max_profile_bytes} are read",
@@ -61,8 +61,11 @@ class ImageLimits:
             )
 
 
+DEFAULT_LIMITS = ImageLimits()
+
+
 def too_many(pieces: str, limit: int, actual: int | None = None) -> TooManySegments:
-    """The error of a file of more pieces than `limit`, named in the plural; `actual` is None where counting stopped."""
+    """Error for a file of more pieces than `limit`, named in the plural; `actual` is None where counting stopped."""
     return TooManySegments(
         f"the file has more than {limit} {pieces}; save it anew", limit=limit, actual=actual or limit + 1
     )

@@ -1,4 +1,4 @@
-"""PNG: which chunks are read."""
+"""PNG files, stripped to the chunks that make pixels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from virtual_codec.errors import AnimatedImage, UndecodableImage
-from virtual_codec.images._essence import Essence
 from virtual_codec.images._limits import ImageLimits, too_many
+from virtual_codec.images._stripped import StrippedFile
 from virtual_codec.images._tiff import exif_orientation
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -21,8 +21,8 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 
-def essence(file: bytes, limits: ImageLimits) -> Essence:
-    """Only the chunks that make pixels."""
+def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
+    """Strip a PNG to the chunks that make pixels."""
     if file[12:16] != b"IHDR" or len(file) < 33:
         raise UndecodableImage("the PNG is damaged or truncated: it does not begin with its header")
     size = int.from_bytes(file[16:20], "big"), int.from_bytes(file[20:24], "big")
@@ -50,11 +50,11 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
             profile = _inflate_profile(file[body], limits)
         position = end
         if name == b"IEND":
-            return Essence(file=b"".join(kept), size=size, orientation=orientation or 1, profile=profile)
+            return StrippedFile(file=b"".join(kept), size=size, orientation=orientation or 1, profile=profile)
     raise too_many("chunks", limits.max_chunks)
 
 
-def check_whole(essence: Essence, loaded: Image.Image) -> None:
+def check_whole(stripped: StrippedFile, loaded: Image.Image) -> None:
     """Raise `UndecodableImage` where rows are missing: the decoder leaves them black if the deflate stream ends early.
 
     Inflating once more costs as much as decoding, so only a picture is counted that ends in a black row: one of the
@@ -64,7 +64,7 @@ def check_whole(essence: Essence, loaded: Image.Image) -> None:
     last = np.asarray(loaded.crop((0, max(0, height - 2), width, height)))
     if all(row.any() for row in last):
         return
-    depth, kind, is_interlaced = essence.file[24], essence.file[25], essence.file[28]
+    depth, kind, is_interlaced = stripped.file[24], stripped.file[25], stripped.file[28]
     passes = _ADAM7 if is_interlaced else ((0, 0, 1, 1),)
     bits = depth * _SAMPLES.get(kind, 1)
     due = 0
@@ -72,7 +72,7 @@ def check_whole(essence: Essence, loaded: Image.Image) -> None:
         columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
         if columns > 0 and rows > 0:
             due += rows * (1 + (columns * bits + 7) // 8)
-    if _inflated_bytes(essence.file, due) < due:
+    if _inflated_bytes(stripped.file, due) < due:
         raise UndecodableImage("the PNG is truncated: its last rows are missing")
 
 
@@ -83,7 +83,7 @@ def header(width: int, height: int, kind: int) -> bytes:
 
 
 def trailer(deflated: bytes) -> bytes:
-    """The compressed rows, and the end of the PNG."""
+    """Compressed rows and end of a PNG."""
     return _chunk(b"IDAT", deflated) + _chunk(b"IEND", b"")
 
 
@@ -93,7 +93,7 @@ def _chunk(name: bytes, body: bytes) -> bytes:
 
 
 def _inflated_bytes(file: bytes, most: int) -> int:
-    """How many bytes the pixels' deflate stream holds, counted up to `most`."""
+    """Size of the pixels' inflated data in bytes, counted up to `most`."""
     stream = zlib.decompressobj()
     position, total = len(SIGNATURE), 0
     try:
@@ -110,7 +110,7 @@ def _inflated_bytes(file: bytes, most: int) -> int:
 
 
 def _in_pixel_values(transparent: bytes, depth: int, kind: int) -> bytes:
-    """The transparent colour as the decoder's pixels will have it: it widens 2 and 4 bits, and halves 16."""
+    """Transparent colour in the decoder's samples: it widens 2 and 4 bits, and narrows 16 bits to 8."""
     if kind == GREY and depth in (2, 4) and len(transparent) >= 2:
         grey = int.from_bytes(transparent[:2], "big") & ((1 << depth) - 1)
         return (grey * 255 // ((1 << depth) - 1)).to_bytes(2, "big")
@@ -120,7 +120,7 @@ def _in_pixel_values(transparent: bytes, depth: int, kind: int) -> bytes:
 
 
 def _inflate_profile(body: bytes, limits: ImageLimits) -> bytes | None:
-    """The ICC profile; None for what is none: a bad profile is no reason to refuse a picture. A bomb is."""
+    """ICC profile of an iCCP chunk, or None for an invalid one. Raises `ProfileTooLarge` for a decompression bomb."""
     _, _, deflated = body.partition(b"\0")
     stream = zlib.decompressobj()
     try:

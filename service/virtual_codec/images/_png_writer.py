@@ -1,4 +1,4 @@
-"""Writing PNG several times faster than the usual libraries, as small as their fastest level."""
+"""PNG writer several times faster than the usual libraries, with files as small as their fastest level."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from virtual_codec.images import _png
 
-_BLOCK_SAMPLES = 1 << 15  # what is filtered at a time: the temporaries stay in the cache
+_BLOCK_SAMPLES = 1 << 15  # filtered at a time, so that the temporaries stay in the cache
 _PAETH = 4
 
 
 class Deflate(Protocol):
-    """A zlib stream being written."""
+    """Compressor of a zlib stream."""
 
     def compress(self, rows: memoryview, /) -> bytes: ...
 
@@ -24,7 +24,7 @@ class Deflate(Protocol):
 
 
 def stdlib_deflate() -> Deflate:
-    """The one that is always there."""
+    """Compressor of the standard library, which is always available."""
     return zlib.compressobj(1)
 
 
@@ -40,7 +40,7 @@ FASTEST_DEFLATE = _fastest_deflate()
 
 
 def write_png(pixels: NDArray[np.uint8], deflate: Callable[[], Deflate] = FASTEST_DEFLATE) -> bytes:
-    """A PNG of [H, W, 3] sRGB or [H, W] grey, filtered by Paeth throughout: choosing costs more."""
+    """Write a PNG of [H, W, 3] sRGB or [H, W] grey, Paeth-filtered throughout: choosing filters costs more."""
     stream = deflate()
     deflated = [stream.compress(rows.data) for rows in _filtered(pixels)]
     deflated.append(stream.flush())
@@ -50,9 +50,9 @@ def write_png(pixels: NDArray[np.uint8], deflate: Callable[[], Deflate] = FASTES
 
 
 def _filtered(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    """The rows as PNG wants them, [rows, 1 + samples], some at a time in one buffer that is used again.
+    """Filtered rows, [rows, 1 + samples], some at a time in one buffer that is used again.
 
-    Paeth's predictor is the one of left (a), up (b) and up-left (c) that a + b - c is nearest to.
+    Paeth's predictor is the one of left (a), up (b) and up-left (c) that is nearest to a + b - c.
     """
     height = len(pixels)
     samples = pixels.reshape(height, -1)
@@ -86,7 +86,7 @@ def _filtered(pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 def _choose(
     one: NDArray[np.uint8], other: NDArray[np.uint8], mask: NDArray[np.uint8], *, out: NDArray[np.uint8]
 ) -> None:
-    """`one` where `mask` is 1, `other` where it is 0, by bits: five times faster than `np.where`."""
+    """Select `one` where `mask` is 1, `other` where it is 0, bitwise: five times faster than `np.where`."""
     np.negative(mask, out=mask)
     np.bitwise_xor(one, other, out=out)
     np.bitwise_and(out, mask, out=out)

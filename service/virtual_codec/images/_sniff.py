@@ -1,4 +1,4 @@
-"""What kind of file the bytes are, whatever anybody says of them."""
+"""Image format of a file by its first bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIXES = {
 
 
 def sniff(image: bytes) -> str:
-    """The name of the format by its first bytes: png, jpeg, webp, tiff, bmp, gif or avif.
+    """Name of a file's format by its first bytes: png, jpeg, webp, tiff, bmp, gif or avif.
 
     Raises `EmptyInput` for no bytes and `UnsupportedFormat` for any other format.
     """
@@ -31,6 +31,6 @@ def sniff(image: bytes) -> str:
         return "webp"
     if image[4:8] == b"ftyp":
         brands = image[8 : min(int.from_bytes(image[:4], "big"), 256)]
-        if any(brands[place : place + 4] in (b"avif", b"avis") for place in range(0, len(brands), 4)):
+        if any(brands[offset : offset + 4] in (b"avif", b"avis") for offset in range(0, len(brands), 4)):
             return "avif"
     raise UnsupportedFormat("these are not the bytes of a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image")

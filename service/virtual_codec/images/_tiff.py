@@ -1,4 +1,4 @@
-"""TIFF, and the TIFF that EXIF is: directories of tags."""
+"""TIFF files, stripped to the tags that make pixels, and the orientation in EXIF, which is TIFF too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, final
 
 from virtual_codec import bitstream
 from virtual_codec.errors import AnimatedImage, TooManySegments, UndecodableImage
-from virtual_codec.images._essence import Essence
-from virtual_codec.images._limits import ImageLimits, too_many
+from virtual_codec.images._limits import DEFAULT_LIMITS, ImageLimits, too_many
+from virtual_codec.images._stripped import StrippedFile
 
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION, _ORIENTATION = 254, 256, 257, 259, 274
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
@@ -19,7 +19,7 @@ _RAW, _JPEG = 1, 7
 # Fax, LZW, JPEG, Deflate (twice), PackBits, Zstandard. Not LZMA and old JPEG: more danger than use.
 _COMPRESSIONS = frozenset({_RAW, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 50000})
 
-# The tags that make pixels, and how many values of each are read.
+# Tags that make pixels, with the greatest number of values of each.
 _MOST_STRIPS = 1 << 17
 _TAGS = {
     _WIDTH: 1,
@@ -70,11 +70,10 @@ _SIZES = {
 }
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _MAX_DIRECTORIES = 16
-_EXIF_LIMITS = ImageLimits()
 
 
-def essence(file: bytes, limits: ImageLimits) -> Essence:
-    """The file with only those tags that make pixels in its first directory, and no second one."""
+def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
+    """Strip a TIFF to its first directory and the tags in it that make pixels."""
     reader = _Reader(file, limits)
     start = reader.first
     entries, following = reader.directory(start)
@@ -93,7 +92,7 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
         limits.check(*(_first(reader, entries, tag) for tag in _TILE_SIDES))
     _check_data(file, reader, entries, limits)
     orientation = _first(reader, entries, _ORIENTATION)
-    return Essence(
+    return StrippedFile(
         file=reader.with_directory(start, [entries[tag] for tag in sorted(entries) if tag in _TAGS or tag == _PROFILE]),
         size=size,
         orientation=orientation if 1 <= orientation <= 8 else 1,
@@ -101,9 +100,9 @@ def essence(file: bytes, limits: ImageLimits) -> Essence:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation that EXIF data tells, 1-8; 1 where it does not, or is damaged."""
+    """Orientation in EXIF data, 1-8; 1 where there is none or it is damaged."""
     try:
-        reader = _Reader(exif, _EXIF_LIMITS)
+        reader = _Reader(exif, DEFAULT_LIMITS)
         orientation = _first(reader, reader.directory(reader.first)[0], _ORIENTATION)
     except (TooManySegments, UndecodableImage):
         return 1
@@ -113,13 +112,13 @@ def exif_orientation(exif: bytes) -> int:
 class _Entry(NamedTuple):
     kind: int
     values: int  # how many
-    place: int  # of the values
+    offset: int  # of the values
     raw: bytes  # the entry as it stands in the directory
 
 
 @final
 class _Reader:
-    """Directories of a TIFF or BigTIFF. Raises `UndecodableImage` for what lies outside the file."""
+    """Directories of a TIFF or BigTIFF. Raises `UndecodableImage` for offsets outside the file."""
 
     def __init__(self, file: bytes, limits: ImageLimits) -> None:
         self._file = file
@@ -131,24 +130,24 @@ class _Reader:
         self._word = 8 if self._is_big else 4  # of offsets and counts
         self.first = self.integer(8, 8) if self._is_big else self.integer(4, 4)
 
-    def integer(self, place: int, size: int) -> int:
-        if place + size > len(self._file):
+    def integer(self, offset: int, size: int) -> int:
+        if offset + size > len(self._file):
             raise UndecodableImage("the TIFF is truncated")
-        return int.from_bytes(self._file[place : place + size], self._order)
+        return int.from_bytes(self._file[offset : offset + size], self._order)
 
-    def directory(self, place: int) -> tuple[dict[int, _Entry], int]:
-        """The entries of a directory by tag, and where the next directory is (0: nowhere)."""
+    def directory(self, offset: int) -> tuple[dict[int, _Entry], int]:
+        """Entries of a directory by tag, and the offset of the next directory (0: none)."""
         count_bytes = 8 if self._is_big else 2
         entry_bytes = 4 + 2 * self._word
-        count = self.integer(place, count_bytes)
+        count = self.integer(offset, count_bytes)
         if count < 1:
             raise UndecodableImage("the TIFF is damaged: a directory has no tags")
         if count > self._max_tags:
             raise too_many("tags", self._max_tags, count)
-        end = place + count_bytes + count * entry_bytes
+        end = offset + count_bytes + count * entry_bytes
         following = self.integer(end, self._word)
         entries: dict[int, _Entry] = {}
-        for start in range(place + count_bytes, end, entry_bytes):
+        for start in range(offset + count_bytes, end, entry_bytes):
             kind, values = self.integer(start + 2, 2), self.integer(start + 4, self._word)
             inside = start + 4 + self._word
             is_short = _SIZES.get(kind, 1) * values <= self._word
@@ -161,29 +160,29 @@ class _Reader:
         return entries, following
 
     def values(self, entry: _Entry) -> tuple[int, ...]:
-        """The whole numbers of an entry; none where it holds something else."""
+        """Integers of an entry; none where it holds another type."""
         if entry.kind not in _INTEGERS:
             return ()
-        if entry.place + _SIZES[entry.kind] * entry.values > len(self._file):
+        if entry.offset + _SIZES[entry.kind] * entry.values > len(self._file):
             raise UndecodableImage("the TIFF is truncated")
         form = f"{'<' if self._order == 'little' else '>'}{entry.values}{_INTEGERS[entry.kind]}"
-        return struct.unpack_from(form, self._file, entry.place)
+        return struct.unpack_from(form, self._file, entry.offset)
 
-    def with_directory(self, place: int, entries: list[_Entry]) -> bytes:
-        """The file with this directory in place of the one at `place`, which is not shorter, and no other."""
+    def with_directory(self, offset: int, entries: list[_Entry]) -> bytes:
+        """File with this directory instead of the one at `offset`, which is not shorter, and no other."""
         count = len(entries).to_bytes(8 if self._is_big else 2, self._order)
         directory = count + b"".join(entry.raw for entry in entries) + bytes(self._word)
-        return self._file[:place] + directory + self._file[place + len(directory) :]
+        return self._file[:offset] + directory + self._file[offset + len(directory) :]
 
 
 def _first(reader: _Reader, entries: dict[int, _Entry], tag: int) -> int:
-    """The first value of a tag; 0 where there is none."""
+    """First value of a tag; 0 where there is none."""
     entry = entries.get(tag)
     return next(iter(reader.values(entry._replace(values=min(entry.values, 1)))), 0) if entry else 0
 
 
 def _check_data(file: bytes, reader: _Reader, entries: dict[int, _Entry], limits: ImageLimits) -> None:
-    """That reading the pixels reads every byte about once, and no JPEG among the strips is a bomb."""
+    """Raise an error unless reading the pixels reads every byte about once, and no JPEG strip has too many scans."""
     for tag, most in _TAGS.items():
         if tag in entries and entries[tag].values > most:
             raise UndecodableImage(f"the TIFF is damaged: tag {tag} has {entries[tag].values} values")
@@ -198,7 +197,7 @@ def _check_data(file: bytes, reader: _Reader, entries: dict[int, _Entry], limits
         if offset_tag not in entries:
             continue
         if count_tag not in entries:
-            raise UndecodableImage("the TIFF is damaged: it does not tell how long its data is")
+            raise UndecodableImage("the TIFF is damaged: it does not state how long its data is")
         offsets, counts = reader.values(entries[offset_tag]), reader.values(entries[count_tag])
         if sum(counts) > len(file):
             raise UndecodableImage("the TIFF is damaged or truncated: its data is longer than the file")

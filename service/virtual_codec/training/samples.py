@@ -17,7 +17,7 @@ from torch import Tensor
 
 from virtual_codec import bitstream
 from virtual_codec.codecs import JpegSettings
-from virtual_codec.codecs._jpeg import DEFAULT_TRELLIS, decode, encode
+from virtual_codec.codecs.jpeg import DEFAULT_TRELLIS, decode, encode
 from virtual_codec.networks.condition import condition
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures

@@ -1,4 +1,4 @@
-"""A JPEG encoder whose quantiser knows what a bit is worth; decoding is libjpeg's."""
+"""JPEG encoder with rate-distortion optimised quantisation; decoding is libjpeg's."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from virtual_codec.bitstream import ZIGZAG
 from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of
 from virtual_codec.codecs._entropy import counts_ac, counts_dc, file_of
 from virtual_codec.codecs._huffman import price
-from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ZIGZAG, scaled_table
+from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, scaled_table
 from virtual_codec.codecs._trellis import block_weights, quantise_ac, quantise_dc, round_blocks
 from virtual_codec.errors import UndecodableImage
 
@@ -31,13 +32,14 @@ DEFAULT_MASKING = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class JpegSettings:
-    """How strongly to quantise, and how.
+    """Quantisation settings of the JPEG encoder.
 
     `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, luma's with its DC entry
-    times `luma_dc`, chroma's with a mean of `step * chroma_ratio`. A bit is worth `trellis * mean(luma table)^2` of
-    squared error in luma and `chroma_trellis` times that in chroma; 0 rounds to the nearest level. `masking` moves
-    bits from busy blocks to calm ones: an error counts by its block's energy to the power `-masking`. `passes` is how
-    often the quantiser runs, each time on the symbol statistics of the time before.
+    times `luma_dc`, chroma's with a mean of `step * chroma_ratio`. The Lagrange multiplier, in squared error per
+    bit, is `trellis * mean(luma table)^2` in luma and `chroma_trellis` times that in chroma; 0 rounds to the nearest
+    level. `masking` moves bits from textured blocks to smooth ones: a squared error is weighted by its block's energy
+    to the power `-masking`. `passes` is the number of quantiser runs, each with the symbol statistics of the previous
+    one.
     """
 
     step: float
@@ -65,7 +67,7 @@ class JpegSettings:
 
 
 def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Luma's and chroma's tables ([8, 8], natural order, 1 to 255)."""
+    """Quantisation tables of luma and chroma ([8, 8], natural order, 1 to 255)."""
     return (
         scaled_table(ANNEX_K_LUMA, settings.luma_exponent, settings.step, settings.luma_dc),
         scaled_table(ANNEX_K_CHROMA, settings.chroma_exponent, settings.step * settings.chroma_ratio),
@@ -73,7 +75,7 @@ def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDAr
 
 
 def encode(pixels: Pixels, settings: JpegSettings) -> bytes:
-    """Code [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG; `polish` may shorten it.
+    """Encode [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG; `polish` may shorten it.
 
     Floats are taken unrounded. The same pixels give the same bytes on one machine.
     """
@@ -81,7 +83,7 @@ def encode(pixels: Pixels, settings: JpegSettings) -> bytes:
 
 
 def analyse(pixels: Pixels, subsampling: Literal["420", "444"] = "420") -> Blocks:
-    """What `encode` computes once for all settings of one `subsampling`."""
+    """Coefficients that `encode` computes once for all settings of one `subsampling`."""
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise ValueError(f"pixels must be [h, w, 3] or [h, w], got {list(pixels.shape)}")
     if pixels.dtype not in (np.uint8, np.float32):
@@ -92,7 +94,7 @@ def analyse(pixels: Pixels, subsampling: Literal["420", "444"] = "420") -> Block
 
 
 def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
-    """Code what `analyse` made; `settings.subsampling` is not looked at."""
+    """Encode the coefficients of `analyse`; `settings.subsampling` is ignored."""
     tables = quantisation_tables(settings)
     levels, last = quantised(blocks, settings)
     return file_of(
@@ -106,21 +108,21 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
 
 
 def quantised(blocks: Blocks, settings: JpegSettings) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:
-    """The levels `encode_blocks` codes: per component [blocks, 64], and each block's last nonzero place."""
+    """Quantised levels per component ([blocks, 64], zig-zag), and the index of each block's last nonzero level."""
     luma_table, chroma_table = quantisation_tables(settings)
-    bit_worth = settings.trellis * float(luma_table.mean()) ** 2
+    multiplier = settings.trellis * float(luma_table.mean()) ** 2
     luma, *chroma = blocks.components
     no_padding = np.zeros(len(chroma[0]) if chroma else 0, np.bool_)
     luma_weight, chroma_weight = block_weights(luma, blocks.is_padding, blocks.luma_per_mcu, settings.masking)
-    results = _quantised([luma], blocks.is_padding, luma_weight, luma_table, bit_worth, settings.passes)
+    results = _quantised([luma], blocks.is_padding, luma_weight, luma_table, multiplier, settings.passes)
     results += _quantised(
-        chroma, no_padding, chroma_weight, chroma_table, bit_worth * settings.chroma_trellis, settings.passes
+        chroma, no_padding, chroma_weight, chroma_table, multiplier * settings.chroma_trellis, settings.passes
     )
     return [levels for levels, _ in results], [last for _, last in results]
 
 
 def decode(stream: bytes) -> NDArray[np.uint8]:
-    """The picture libjpeg makes of a stream: [h, w, 3], or [h, w] if grey. Raises `UndecodableImage`."""
+    """Decode a stream with libjpeg: [h, w, 3], or [h, w] if grey. Raises `UndecodableImage`."""
     try:
         with Image.open(io.BytesIO(stream), formats=["JPEG"]) as image:
             return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
@@ -129,7 +131,7 @@ def decode(stream: bytes) -> NDArray[np.uint8]:
 
 
 def polish(stream: bytes) -> bytes:
-    """The same picture in fewer bytes where a progressive file with the best scans has fewer; else unchanged.
+    """Recode a stream without loss as a progressive one with the best scans; unchanged where that is not smaller.
 
     Without the package mozjpeg-lossless-optimization it is always unchanged.
     """
@@ -138,29 +140,29 @@ def polish(stream: bytes) -> bytes:
     except ImportError:
         return stream
     optimised: bytes = mozjpeg_lossless_optimization.optimize(stream)
-    if optimised[2:4] == b"\xff\xe0":  # a JFIF segment that says nothing
+    if optimised[2:4] == b"\xff\xe0":  # a JFIF segment without content
         optimised = optimised[:2] + optimised[4 + int.from_bytes(optimised[4:6], "big") :]
     return min(stream, optimised, key=len)
 
 
 @final
 class Jpeg:
-    """The JPEG of this module as a row of `CODECS`."""
+    """JPEG codec of this module, a row of `CODECS`."""
 
     name = "jpeg"
     media_type = "image/jpeg"
     longest_side = LONGEST_SIDE
 
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
-        """See the module's `encode`."""
+        """Encode as the module's `encode` does."""
         return encode(pixels, settings)
 
     def polish(self, stream: bytes) -> bytes:
-        """See the module's `polish`."""
+        """Recode as the module's `polish` does."""
         return polish(stream)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
-        """See the module's `decode`."""
+        """Decode as the module's `decode` does."""
         return decode(stream)
 
 
@@ -169,18 +171,18 @@ def _quantised(
     is_padding: NDArray[np.bool_],
     weight_of: NDArray[np.float32],
     table: NDArray[np.uint8],
-    bit_worth: float,
+    multiplier: float,
     passes: int,
 ) -> list[tuple[NDArray[np.int16], NDArray[np.int64]]]:
-    """Levels and ends of components that share their tables."""
+    """Quantised levels and end indices of components that share their tables."""
     steps = table.ravel()[ZIGZAG].astype(np.float32)
     levels = [np.empty(blocks.shape, np.int16) for blocks in components]
     last = [np.empty(len(blocks), np.int64) for blocks in components]
     for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
         round_blocks(blocks, steps, is_padding, 0.5, own_levels, own_last)
-    for _ in range(passes if bit_worth > 0 else 0):
-        dc_price = (price(counts_dc(levels)) * bit_worth).astype(np.float32)
-        ac_price = (price(counts_ac(levels, last)) * bit_worth).astype(np.float32)
+    for _ in range(passes if multiplier > 0 else 0):
+        dc_price = (price(counts_dc(levels)) * multiplier).astype(np.float32)
+        ac_price = (price(counts_ac(levels, last)) * multiplier).astype(np.float32)
         for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
             quantise_ac(blocks, steps, weight_of, ac_price, own_levels, own_last)
             quantise_dc(blocks, float(steps[0]), weight_of, dc_price, own_levels)

@@ -1,4 +1,4 @@
-"""What of a file its decoder needs."""
+"""Image file reduced to the parts that its decoder needs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Essence:
-    """A file without what its pixels do not need: metadata, thumbnails, further pictures.
+class StrippedFile:
+    """Image file without metadata, thumbnails and further pictures, and the metadata that decoding needs.
 
     Decoders read metadata in Python, and a few megabytes of it can cost minutes and gigabytes (a directory of
-    65,000 tags that all point at one block, a million empty chunks). What they do not get costs nothing.
+    65,000 tags that all point at one block, a million empty chunks), so they get none.
     `size` is (width, height) as coded, None where only the decoder knows; `orientation` is EXIF's, 1-8;
     `profile` an ICC profile where it does not travel inside the file.
     """

@@ -1,6 +1,6 @@
-"""Walking a scan's Huffman codes to see whether they suffice. No level is kept, no pixel made.
+"""Completeness check of a scan: its Huffman codes are read to the end, without keeping levels or pixels.
 
-A code's table is looked up by the next 16 bits, and the only state is the bit that comes next.
+A code is looked up by the next 16 bits. The only state is the index of the next bit.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ SEQUENTIAL, DC, DC_REFINEMENT, AC, AC_REFINEMENT = range(5)
 
 PADDING_BYTES: Final = 512  # a block takes at most 64 codes of 31 bits, and is read to its end before it is judged
 STEP_BITS: Final = 5  # of a table's entry, for a number of bits
-NO_CODE: Final = 192  # more places than any codes of one block pass over, all together
+NO_CODE: Final = 192  # more levels than the codes of one block skip, all together
 
 
 @compiled
 def split(data: NDArray[np.uint8], bits: NDArray[np.uint8], ends: NDArray[np.int64], marks: NDArray[np.uint8]) -> int:
-    """Write a scan's `data` to `bits` without stuffing, cut at restart markers; how many of those there are.
+    """Copy a scan's `data` to `bits` without stuffing, cut at restart markers; return the number of those.
 
-    Piece i ends before bit `ends[i]`, with restart marker number `marks[i]`; the last one with the data, or before
-    any other marker.
+    Piece i ends before bit `ends[i]`, with restart marker number `marks[i]`. The last piece ends with the data, or
+    before any other marker.
     """
     size = found = 0
     at = 0
@@ -49,7 +49,7 @@ def split(data: NDArray[np.uint8], bits: NDArray[np.uint8], ends: NDArray[np.int
 
 
 @compiled
-def suffices(
+def is_complete(
     bits: NDArray[np.uint8],
     ends: NDArray[np.int64],
     marks: NDArray[np.uint8],
@@ -63,12 +63,12 @@ def suffices(
     interval: int,
     nonzero: NDArray[np.int64],
 ) -> bool:
-    """Whether all MCUs of a scan stand in what `split` made of it, in codes that exist.
+    """True if the output of `split` holds all MCUs of a scan, in codes that exist.
 
-    `dc` and `ac` hold tables ([tables, 65536]: what follows by the next 16 bits), `dc_of` and `ac_of` which of them
-    each block of an MCU uses; progressive AC scans have one, whose entries are symbols, all others hold steps.
-    `interval` is in MCUs, 0 for no restarts. `nonzero` tells of each block which levels are nonzero so far, a bit
-    each, and is carried from one scan of bands to the next.
+    `dc` and `ac` are lookup tables by the next 16 bits ([tables, 65536]); `dc_of` and `ac_of` are the indices of the
+    tables that each block of an MCU uses. Progressive AC scans have one table, whose entries are symbols; all other
+    entries are steps. `interval` is in MCUs, 0 for no restarts. `nonzero` has a bit per block for each level that is
+    nonzero so far; it is carried from one scan of bands to the next.
     """
     at = piece = restarts = run = 0
     for mcu in range(mcus):
@@ -98,10 +98,10 @@ def suffices(
 
 @compiled
 def _after_restart(marks: NDArray[np.uint8], piece: int, expected: int) -> int:
-    """The piece after the restart marker expected at the end of `piece`; -1 where that marker, or its data, is lost.
+    """Piece after the restart marker expected at the end of `piece`, or -1 where that marker or its data is lost.
 
-    A marker of a wrong number is taken as libjpeg takes it: one of the next two says that the expected one is lost,
-    one of the last two is passed over, any other is the expected one.
+    A marker of a wrong number is treated as in libjpeg: one of the next two means that the expected one is lost, one
+    of the last two is skipped, any other is taken for the expected one.
     """
     while piece < len(marks):
         ahead = (marks[piece] - expected) & 7
@@ -117,7 +117,7 @@ def _after_restart(marks: NDArray[np.uint8], piece: int, expected: int) -> int:
 def _block(
     bits: NDArray[np.uint8], at: int, dc: NDArray[np.uint16], dc_table: int, ac: NDArray[np.uint16], ac_table: int
 ) -> int:
-    """The bit after a sequential block; -1 after a code that does not exist."""
+    """Bit index after a sequential block, or -1 after a code that does not exist."""
     step = dc[dc_table, _next_16(bits, at)]
     at += step & 31
     k = step >> STEP_BITS
@@ -143,7 +143,7 @@ def _band(
     nonzero: NDArray[np.int64],
     block: int,
 ) -> tuple[int, int]:
-    """The bit after a block's band, and how many blocks from here have nothing in theirs."""
+    """Bit index after a block's band, and the number of blocks from here on whose bands are empty."""
     k, run, mask = band[0], 0, nonzero[block]
     while k <= band[1]:
         code = codes[0, _next_16(bits, at)]
@@ -176,7 +176,7 @@ def _refinement(
     nonzero: NDArray[np.int64],
     block: int,
 ) -> tuple[int, int]:
-    """As `_band`, of one more bit of the levels: each nonzero one that is passed over has its own bit there."""
+    """Bit index and run as from `_band`, for a refinement scan: each nonzero level passed over has a bit of its own."""
     k, mask = band[0], nonzero[block]
     while run == 0 and k <= band[1]:
         code = codes[0, _next_16(bits, at)]

@@ -1,0 +1,159 @@
+"""Primary quantisation table of a double-compressed JPEG, estimated from its histograms of levels.
+
+A decoded JPEG has coefficients on the grid of that file's steps. Compressed again on the same blocks, it keeps that
+grid: some levels receive two of its lines, some one, some none, with a period that reveals the primary step. A picture
+compressed once has smooth histograms. (J. Lukas and J. Fridrich, "Estimation of primary quantization matrix in double
+compressed JPEG images", DFRWS 2003.) The histogram without that grid is estimated from the same picture cut into
+other blocks: in two ways, since one of them may lie on the grid of a JPEG that this picture is a crop of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from virtual_codec.codecs import ijg_luma_table
+
+Floats = NDArray[np.floating]
+Levels = NDArray[np.int32]
+
+LARGEST: Final = 1024  # greatest magnitude of a coefficient of 8-bit samples
+
+_FREQUENCIES: Final = 36  # in zig-zag order: nearly all levels above them are 0
+_MAX_LEVELS: Final = 60  # magnitudes of a frequency's levels that are counted
+_MIN_COUNT: Final = 8  # nonzero levels of a frequency below which it is left out
+_OUTLIER_SHARE: Final = 0.03  # of the levels, which may have any value: blocks that were clipped, or drawn upon
+_NOISE_SCALE: Final = 0.23  # of the logistic noise that rounding to samples adds to a coefficient (deviation 0.4)
+
+# Thresholds that pictures compressed once, or twice on different grids, hardly ever reach: docs/recompressed.md counts.
+_MIN_LOG_LIKELIHOOD: Final = 30.0  # natural logarithm, for libjpeg's table of one quality
+_MIN_LOG_LIKELIHOOD_PER_LEVEL: Final = 0.002
+_MIN_FREE_LOG_LIKELIHOOD: Final = 300.0  # for independent steps of all frequencies
+_MIN_FREE_LOG_LIKELIHOOD_PER_LEVEL: Final = 0.05
+_SELECTION_PENALTY: Final = 6.0  # expected log-likelihood gain from taking the best of 508 steps
+_CONFIDENT: Final = 12.0  # log-likelihood above which a single frequency's step is accepted
+
+# Integer steps, and those of a picture whose samples were then mapped from 0..255 to 16..235, as in video.
+_VIDEO: Final = 219 / 255
+_WHOLE: Final = np.arange(2, 256)
+_STEPS: Final = np.concatenate([_WHOLE, _WHOLE * _VIDEO])
+
+
+def primary_steps(levels: Levels, elsewhere: Sequence[Levels], steps: NDArray[np.int64]) -> Floats | None:
+    """Primary steps [64] in zig-zag order, 0 where unknown, or None where no double compression is detected.
+
+    `levels` [blocks, 64] are a stream's quantised levels in zig-zag order, `steps` [64] its quantisation steps.
+    `elsewhere` holds the levels of the same picture on other block grids, [blocks, 64] each.
+    """
+    levels = _distinct(levels)
+    elsewhere = [_distinct(each) for each in elsewhere]
+    likelihoods = np.zeros((_FREQUENCIES, len(_STEPS)))
+    counts = np.zeros(_FREQUENCIES)
+    for index in range(_FREQUENCIES):
+        shares = _expected_shares(int(steps[index]))
+        seen, *usual = (_histogram(each[:, index], shares.shape[1]) for each in (levels, *elsewhere))
+        if min(seen.sum(), *(each.sum() for each in usual)) < _MIN_COUNT:
+            continue
+        counts[index] = seen.sum()
+        likelihoods[index] = np.min([_likelihoods(shares, each) @ seen for each in usual], axis=0)
+    count = max(1.0, counts.sum())
+
+    best = likelihoods.max(axis=1)
+    free = np.maximum(0, best - _SELECTION_PENALTY).sum()
+    of_table, table = max(((_of_table(likelihoods, counts, each), each) for each in _tables()), key=lambda it: it[0])
+    is_usual = of_table > max(_MIN_LOG_LIKELIHOOD, _MIN_LOG_LIKELIHOOD_PER_LEVEL * count)
+    if is_usual and of_table > 0.8 * free:
+        return table.steps
+    confident = best > _CONFIDENT
+    is_any = free > max(_MIN_FREE_LOG_LIKELIHOOD, _MIN_FREE_LOG_LIKELIHOOD_PER_LEVEL * count)
+    if is_any and confident.sum() >= max(4, np.count_nonzero(counts) / 3):
+        found = np.zeros(64)
+        found[:_FREQUENCIES] = np.where(confident, _STEPS[np.argmax(likelihoods, axis=1)], 0)
+        return found
+    return table.steps if is_usual else None
+
+
+def expected_coefficients(step: int, primary_step: float) -> Floats:
+    """Expected primary coefficient of each level from 0 up: [LARGEST // step + 1]."""
+    levels = np.arange(LARGEST // step + 1)
+    low, high = (levels - 0.5) * step, (levels + 0.5) * step
+    lines = np.floor((low - 3) / primary_step)[:, None] + np.arange(int((step + 6) / primary_step) + 2)
+    positions = lines * primary_step
+    shares = _below(high[:, None] - positions) - _below(low[:, None] - positions)
+    known = shares.sum(axis=1)
+    outliers = _OUTLIER_SHARE * step / primary_step
+    mean = ((shares * positions).sum(axis=1) + outliers * levels * step) / (known + outliers)
+    result: Floats = np.clip(mean, low, high)  # rounding to samples may have moved it across the edge
+    result[0] = 0
+    return result
+
+
+def _distinct(levels: Levels) -> Levels:
+    """Distinct blocks: repeated ones, as in a drawing, are not independent evidence."""
+    return np.unique(levels[:, :_FREQUENCIES], axis=0) if len(levels) else levels
+
+
+def _histogram(levels: Levels, count: int) -> Floats:
+    """Counts of the magnitudes from 1 to `count`."""
+    return np.bincount(np.minimum(np.abs(levels), count + 1), minlength=count + 2)[1 : count + 1].astype(np.float64)
+
+
+@lru_cache(maxsize=256)
+def _expected_shares(step: int) -> Floats:
+    """Lines of each primary grid that fall on each level from 1 up: [_STEPS, levels]."""
+    edges = (np.arange(1, max(2, min(_MAX_LEVELS, LARGEST // step)) + 2) - 0.5) * step
+    below = edges / _STEPS[:, None]
+    line = np.floor(below)
+    offset = (below - line) * _STEPS[:, None]
+    passed = line + _below(offset) - _below(_STEPS[:, None] - offset)  # the nearest line on each side may be passed
+    shares: Floats = np.diff(passed, axis=1)
+    shares.flags.writeable = False
+    return shares
+
+
+def _likelihoods(shares: Floats, usual: Floats) -> Floats:
+    """Log-likelihood ratio of each primary step for one occurrence of each level: [_STEPS, levels]."""
+    usual = (usual + 1e-3) / (usual + 1e-3).sum()
+    result: Floats = np.log(
+        (1 - _OUTLIER_SHARE) * shares / np.maximum(shares @ usual, _OUTLIER_SHARE)[:, None] + _OUTLIER_SHARE
+    )
+    return result
+
+
+def _below(distance: Floats) -> Floats:
+    """Cumulative distribution of the rounding noise at `distance`."""
+    shares: Floats = 1 / (1 + np.exp(-np.clip(distance / _NOISE_SCALE, -40, 40)))
+    return shares
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Table:
+    """Candidate primary table: steps [64], 0 where unknown, and their rows in `_STEPS` [_FREQUENCIES], -1 for none."""
+
+    steps: Floats
+    rows: NDArray[np.int64]
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[_Table, ...]:
+    """Luma tables of libjpeg for qualities 1 to 99, for the full range and for the range of video."""
+    tables = []
+    for quality in range(1, 100):
+        table = ijg_luma_table(quality)
+        rows = np.where(table[:_FREQUENCIES] > 1, table[:_FREQUENCIES] - 2, -1)
+        tables.append(_Table(steps=table.astype(np.float64), rows=rows))
+        scaled, rows = table * _VIDEO, np.where(rows >= 0, rows + len(_WHOLE), -1)
+        scaled[0], rows[0] = 0, -1  # the mean was shifted too
+        tables.append(_Table(steps=scaled, rows=rows))
+    return tuple(tables)
+
+
+def _of_table(likelihoods: Floats, counts: Floats, table: _Table) -> float:
+    """Log-likelihood of a candidate table."""
+    found = np.where(table.rows < 0, 0, likelihoods[np.arange(_FREQUENCIES), table.rows])
+    return float(np.maximum(found, -counts / 2).sum())

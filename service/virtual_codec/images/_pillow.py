@@ -1,0 +1,62 @@
+"""Pillow behind limits: an explicit format, no more pixels than allowed, every failure an error of this package."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+from PIL import Image
+
+from virtual_codec.errors import AnimatedImage, TooManyPixels, UndecodableImage, VirtualCodecError
+from virtual_codec.images._limits import PILLOW_MAX_PIXELS, ImageLimits
+
+_DECODER_BYTES_PER_PIXEL = 12  # at most, roughly: 4 of the picture, 6 of a progressive JPEG's levels
+
+
+@contextmanager
+def opened(file: bytes, title: str, formats: tuple[str, ...], limits: ImageLimits) -> Iterator[Image.Image]:
+    """Open a file as one of Pillow's `formats`. Raises `TooManyPixels`, `SideTooLong` and `AnimatedImage`."""
+    with Image.open(io.BytesIO(file), formats=formats) as image:
+        limits.check(*image.size)
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            raise AnimatedImage(f"the {title} is animated; send one frame of it", limit=1, actual=frames)
+        yield image
+
+
+def load(image: Image.Image) -> None:
+    """Decode the pixels. Raises `MemoryError` where memory may have run out: decoders report that as damage too."""
+    try:
+        image.load()
+    except Exception:
+        np.empty((*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8)  # for a moment, and no page of it is touched
+        raise
+
+
+@contextmanager
+def foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
+    """Turn whatever Pillow raises on bad bytes, which is nearly everything, into `UndecodableImage`."""
+    guard_pillow()
+    try:
+        yield
+    except (VirtualCodecError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels(f"the {title} has too many pixels", limit=limits.max_pixels) from error
+    except Exception as error:  # OSError, SyntaxError, struct.error, KeyError, ...
+        message = f"the {title} cannot be decoded: it is damaged, truncated or of an unusual variant"
+        raise UndecodableImage(message) from error
+
+
+@cache
+def guard_pillow() -> None:
+    """Set Pillow's process-wide limit once, above that of `ImageLimits`, which can differ by call and by thread.
+
+    Pillow's remains for the pixels that a decoder finds inside a file.
+    """
+    Image.MAX_IMAGE_PIXELS = PILLOW_MAX_PIXELS
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
