@@ -1,4 +1,4 @@
-"""What each effort gains and costs: streams of one model at a few qualities, against default effort.
+"""Gain and cost of each effort: streams of one model at a few qualities, against default effort.
 
 python -m benchmarks.effort PICTURES --report docs/effort.md
 """
@@ -38,7 +38,7 @@ WHAT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An effort's mean BD-rates in percent against default effort, by `METRICS`, and its time over that one's."""
+    """Figures of an effort: mean BD-rates in percent by `METRICS`, and time, both against default effort."""
 
     effort: int
     savings: tuple[float, ...]
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def _curves(codec: VirtualCodec, subjects: list[Pixels], effort: int) -> tuple[list[Curve], float]:
-    """Each picture's curve, and the processor time that compressing took."""
+    """Measure each picture's curve, and the processor time of compressing."""
     curves, seconds = [], 0.0
     for pixels in subjects:
         source, points = images.encode(pixels, "png"), []
@@ -92,7 +92,7 @@ def _line(row: Row) -> str:
 def _report(rows: list[Row], count: int, name: str) -> str:
     assert len(WHAT) == len(EFFORTS)
     table = "\n".join(f"| {_line(row)} |" for row in rows)
-    return f"""# What an effort gains and costs
+    return f"""# Gain and cost of each effort
 
 BD-rate in percent against default effort (4), and processor time of compressing as a multiple of that one's: the mean
 of {count} pictures (the middle 512 x 384 pixels of some of `{name}`) at qualities {", ".join(map(str, QUALITIES))}, \

@@ -1,4 +1,4 @@
-"""What each setting of the JPEG encoder is worth without a network, against libjpeg-turbo at the same quality.
+"""Search of the JPEG encoder's settings: the gain of each, without a network, against libjpeg-turbo.
 
     python -m benchmarks.encoder_search ../shared/data/train --report docs/encoder.md
 
@@ -47,7 +47,7 @@ SEARCH: dict[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A picture with what is computed once for all settings."""
+    """Picture with its DCT blocks and anchor curve, computed once for all settings."""
 
     picture: Pixels
     blocks: Blocks
@@ -155,7 +155,7 @@ def _report(rows: list[Row], count: int) -> str:
     default = JpegSettings(step=STEPS[0])
     values = ", ".join(f"`{name}` {getattr(default, name):g}" for name in SEARCH)
     table = "\n".join(f"| {_line(row)} |" for row in rows)
-    return f"""# What the encoder's settings are worth
+    return f"""# Gain of each setting of the encoder
 
 BD-rate in percent against libjpeg-turbo (4:2:0, baseline, optimised Huffman codes) from {RATES_BPP[0]:g} to \
 {RATES_BPP[1]:g} bits per

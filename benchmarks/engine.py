@@ -1,4 +1,4 @@
-"""The pool and its runner against what they promise, on this machine.
+"""Benchmark of the worker pool and its runner against their targets, on this machine.
 
     python -m benchmarks.engine
 

@@ -1,4 +1,4 @@
-"""Pictures and curves that the benchmarks of compression share."""
+"""Rate-distortion curves and pictures for the compression benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEGs of pictures that had been JPEGs: how many are seen to be, how many wrongly, and what comes of it.
+"""Double-compressed JPEGs: detection rate, false alarms, and the gain in the restored pictures.
 
 python -m benchmarks.recompressed PICTURES --report docs/recompressed.md
 """
@@ -38,7 +38,7 @@ GAINS_OF = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """How a file is made: libjpeg's tables of a quality, or flatter ones of our own encoder's kind."""
+    """Recipe of a file: libjpeg's tables of a quality, or flatter ones of our own encoder's kind."""
 
     quality: int
     subsampling: int
@@ -85,7 +85,7 @@ def draw(random: np.random.Generator, low: int, high: int) -> Saving:
 
 
 def count(folder: Path, every: int, trials: int) -> list[str]:
-    """The table of what is seen."""
+    """Table of the detection rates."""
     random = np.random.default_rng(1)
     seen: dict[tuple[str, str], list[bool]] = defaultdict(list)
     wrong: dict[str, list[int]] = defaultdict(list)
@@ -130,7 +130,7 @@ def mean_table(stream: bytes) -> float:
 
 
 def gains(folder: Path) -> list[str]:
-    """The table of what it does to the pictures."""
+    """Table of the gain in the restored pictures."""
     store = ModelStore(default_model_store())
     model = LoadedModel(store, store.default, DirectRunner())
     paths = sorted(folder.iterdir())

@@ -1,4 +1,4 @@
-"""This service beside others: one model, one machine, one run.
+"""Comparison of this service with other servers: one model, one machine, one run.
 
     python -m benchmarks.serving_comparison
 
@@ -212,7 +212,7 @@ def serving(contender: Contender, variant: Variant | None, **more: Any) -> Itera
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on, without names."""
+    """Describe the machine, without names."""
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -221,7 +221,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """What was measured, where there is a checkout."""
+    """Commit that was measured, if there is a checkout."""
     words = ["git", "rev-parse", "--short", "HEAD"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 

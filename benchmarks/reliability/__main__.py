@@ -1,4 +1,4 @@
-"""`python -m benchmarks.reliability`: play the scenarios, write docs/reliability.json and docs/reliability.md."""
+"""`python -m benchmarks.reliability`: run the scenarios, write docs/reliability.json and docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from benchmarks.reliability._faults import Facts
 from benchmarks.reliability._report import failures, markdown
-from benchmarks.reliability._run import measure_capacity, play
+from benchmarks.reliability._run import measure_capacity, run_scenario
 from benchmarks.reliability._scenarios import SCENARIOS
 from benchmarks.reliability._soak import repeat, soak
 
-DAYS = (*SCENARIOS, "repeat", "soak")
+SCENARIO_NAMES = (*SCENARIOS, "repeat", "soak")
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 
 def main() -> int:
-    """Play what was asked for. Exit status 1 when a request was lost, a worker died by itself, or memory grew."""
+    """Run the scenarios. Exit status 1 when a request was lost, a worker died by itself, or memory grew."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="DAY", help=f"of {', '.join(DAYS)}; none: all")
+    parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIO_NAMES)}; none: all")
     parser.add_argument("--soak", type=float, default=900.0, metavar="S", help="seconds of mixed sizes; 0: none")
     parser.add_argument("--repeat", type=int, default=10_000, metavar="N", help="same requests in turn; 0: none")
     parser.add_argument("--repeat-limit", type=float, default=600.0, metavar="S", help="and no longer than this")
@@ -32,8 +32,8 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, metavar="X", help="of each scenario's time (default 1)")
     parser.add_argument("--out", type=Path, default=DOCS / "reliability.json", help="results of before are kept")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(DAYS):
-        parser.error(f"no day {', '.join(sorted(unknown))}; have {', '.join(DAYS)}")
+    if unknown := set(arguments.names) - set(SCENARIO_NAMES):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}; have {', '.join(SCENARIO_NAMES)}")
     found: Facts = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
 
     def keep(name: str, result: Facts) -> None:
@@ -45,9 +45,9 @@ def main() -> int:
         arguments.out.with_suffix(".md").write_text(markdown(found))
         print(f"{name}: {json.dumps(result)}", file=sys.stderr, flush=True)
 
-    days = arguments.names or DAYS
+    names = arguments.names or SCENARIO_NAMES
     capacity_per_s = 0.0
-    if scenarios := [name for name in days if name in SCENARIOS]:
+    if scenarios := [name for name in names if name in SCENARIOS]:
         capacity = measure_capacity(15.0) if arguments.capacity is None else {"images_per_s": arguments.capacity}
         capacity_per_s = float(str(capacity["images_per_s"]))
         print(f"capacity: {capacity}", file=sys.stderr, flush=True)
@@ -56,13 +56,13 @@ def main() -> int:
     for name in scenarios:
         try:
             scenario = SCENARIOS[name]
-            result = play(replace(scenario, seconds=arguments.share * scenario.seconds), capacity_per_s)
+            result = run_scenario(replace(scenario, seconds=arguments.share * scenario.seconds), capacity_per_s)
         except OSError as error:
-            result = {"story": SCENARIOS[name].story, "skipped": str(error)}
+            result = {"description": SCENARIOS[name].description, "skipped": str(error)}
         keep(name, result)
-    if arguments.repeat and "repeat" in days:
+    if arguments.repeat and "repeat" in names:
         keep("repeat", repeat(arguments.repeat, arguments.repeat_limit))
-    if arguments.soak and "soak" in days:
+    if arguments.soak and "soak" in names:
         keep("soak", soak(arguments.soak))
     wrong = failures(found)
     print("\n".join(wrong) or "nothing lost", file=sys.stderr)

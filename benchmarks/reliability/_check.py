@@ -1,4 +1,4 @@
-"""Every answer looked at: is it the right one, an honest refusal, or is the request lost?"""
+"""Verdict on every answer: right, an allowed refusal, or a lost request."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Final, final
 from virtual_codec.load_test import Answer, Request, Sender
 
 OK: Final = "200"
-FULL: Final = "503 overloaded"
-LATE: Final = "504 deadline_exceeded"
+OVERLOADED: Final = "503 overloaded"
+TOO_LATE: Final = "504 deadline_exceeded"
 POISON: Final = "422 poison_input"
 NO_MEMORY: Final = "503 unavailable"
 _MEMBERS: Final = ("type", "title", "status", "detail", "instance", "code", "request_id")
@@ -22,45 +22,45 @@ _SHOWN: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Honest:
-    """Which outcomes are right for which kind of request; `others` for kinds not named."""
+class AllowedOutcomes:
+    """Allowed outcomes by kind of request; `others` holds for kinds not named."""
 
     others: frozenset[str] = frozenset({OK})
     by_label: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def allows(self, label: str, outcome: str) -> bool:
-        """Whether a request of that kind may end so."""
+        """True if a request of that kind may have that outcome."""
         return outcome in self.by_label.get(label, self.others)
 
 
 @final
 class Checker:
-    """A sender that knows the answers: those that a calm server gave."""
+    """Sender that compares each answer with the one that the server gave without faults."""
 
-    def __init__(self, sender: Sender, honest: Honest) -> None:
+    def __init__(self, sender: Sender, allowed: AllowedOutcomes) -> None:
         self._sender = sender
-        self._honest = honest
+        self._allowed = allowed
         self._right: dict[tuple[str, bytes], bytes] = {}
         self._lock = threading.Lock()
         self.outcomes: Counter[str] = Counter()
         self.lost: list[str] = []
 
     def learn(self, requests: Sequence[Request]) -> None:
-        """Ask each once; what comes back is right from now on. Raises `RuntimeError` when it is no 200."""
+        """Send each request once and take its answer as the right one. Raises `RuntimeError` if it is no 200."""
         for request in requests:
             answer = self._sender.send(request)
             if answer.status != OK:
                 raise RuntimeError(f"{request.label}: {answer.status} {answer.content[:300]!r}")
             self._right[_key(request)] = _digest(answer.content)
 
-    def afresh(self, honest: Honest) -> Checker:
-        """One that knows the same answers and has counted nothing yet."""
-        other = Checker(self._sender, honest)
+    def fresh_copy(self, allowed: AllowedOutcomes) -> Checker:
+        """Checker with the same right answers and no counts."""
+        other = Checker(self._sender, allowed)
         other._right = dict(self._right)
         return other
 
     def send(self, request: Request) -> Answer:
-        """Send it and judge what comes back."""
+        """Send a request, and count the verdict on its answer."""
         answer = self._sender.send(request)
         outcome, fault = self._judge(request, answer)
         with self._lock:
@@ -70,7 +70,7 @@ class Checker:
         return answer
 
     def summary(self) -> dict[str, object]:
-        """What came of all requests, and of the first that were lost."""
+        """Counts of all outcomes, and the first lost requests."""
         return {
             "requests": sum(self.outcomes.values()),
             "outcomes": dict(sorted(self.outcomes.items())),
@@ -82,8 +82,8 @@ class Checker:
         if answer.status == OK:
             right = self._right.get(_key(request))
             if right is not None and right != _digest(answer.content):
-                return OK, "other bytes than on a calm server"
-            return OK, "" if self._honest.allows(request.label, OK) else "it should have been refused"
+                return OK, "other bytes than without faults"
+            return OK, "" if self._allowed.allows(request.label, OK) else "it should have been refused"
         try:
             problem = json.loads(answer.content)
             outcome = f"{answer.status} {problem['code']}"
@@ -93,7 +93,7 @@ class Checker:
             return outcome, "a problem without all its members"
         if answer.status in ("429", "503") and not answer.headers.get("retry-after", "").isdigit():
             return outcome, "no time to come back at"
-        return outcome, "" if self._honest.allows(request.label, outcome) else str(problem["detail"])[:200]
+        return outcome, "" if self._allowed.allows(request.label, outcome) else str(problem["detail"])[:200]
 
 
 def _key(request: Request) -> tuple[str, bytes]:

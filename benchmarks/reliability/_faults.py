@@ -1,4 +1,4 @@
-"""What is done to the server while it is under load. Each runs until `stop` and returns what it did."""
+"""Faults that are injected while the server is under load. Each runs until `stop` and returns its facts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.reliability._rude import crawl, vanish
-from benchmarks.reliability._subject import Subject
+from benchmarks.reliability._misbehaving_clients import disconnect_early, open_slow_connections
+from benchmarks.reliability._server import ServerUnderTest
 from virtual_codec.load_test import Request
 
 Facts = dict[str, object]
@@ -22,13 +22,13 @@ _FAKETIME: Final = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/local/lib/fa
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """What a fault works with: the server, what callers send at which rate, a folder, and when to stop.
+class FaultContext:
+    """Context of a fault: the server, the callers' requests and rate, a folder, and the event that stops it.
 
     `deaths_caused` counts the workers that the fault itself ended.
     """
 
-    subject: Subject
+    subject: ServerUnderTest
     requests: Sequence[Request]
     rate_per_s: float
     folder: Path
@@ -36,58 +36,58 @@ class Scene:
     deaths_caused: list[int] = field(default_factory=list)
 
 
-Fault = Callable[[Scene], Facts]
+Fault = Callable[[FaultContext], Facts]
 
 
-def nothing(scene: Scene) -> Facts:
-    """The load itself is the fault. Meanwhile health is asked for, which must never wait."""
+def no_fault(context: FaultContext) -> Facts:
+    """No fault but the load. Health is asked for meanwhile, which must never wait."""
     times_ms: list[float] = []
-    while not scene.stop.wait(0.2):
+    while not context.stop.wait(0.2):
         start = time.monotonic()
-        scene.subject.get("/healthz")
+        context.subject.get("/healthz")
         times_ms.append(1000 * (time.monotonic() - start))
     times_ms.sort()
     return {"healthz_p50_ms": round(times_ms[len(times_ms) // 2], 1), "healthz_slowest_ms": round(times_ms[-1], 1)}
 
 
-def kill_9(scene: Scene) -> Facts:
+def kill_9(context: FaultContext) -> Facts:
     """SIGKILL to a warm worker every three seconds, whatever it does, but never to the last that is warm."""
-    return {"workers killed": _signal_workers(scene, signal.SIGKILL, every_s=3.0)}
+    return {"workers killed": _signal_workers(context, signal.SIGKILL, every_s=3.0)}
 
 
-def freeze(scene: Scene) -> Facts:
+def freeze(context: FaultContext) -> Facts:
     """SIGSTOP to a worker every ten seconds: it neither works nor dies."""
-    return {"workers stopped": _signal_workers(scene, signal.SIGSTOP, every_s=10.0)}
+    return {"workers stopped": _signal_workers(context, signal.SIGSTOP, every_s=10.0)}
 
 
-def jump_clock(scene: Scene) -> Facts:
+def jump_clock(context: FaultContext) -> Facts:
     """Set the clock an hour on, a day back, and right again."""
-    dates = [scene.subject.date()]
-    file = scene.folder / "clock"
+    dates = [context.subject.date()]
+    file = context.folder / "clock"
     for shift in ("+1h", "-1d", "+0"):
         part = file.with_suffix(".part")
         part.write_text(f"{shift}\n")
         part.replace(file)
-        if not scene.stop.wait(_SEEN_S):
-            dates.append(scene.subject.date())
-    scene.stop.wait()
+        if not context.stop.wait(_SEEN_S):
+            dates.append(context.subject.date())
+    context.stop.wait()
     return {"the server's clock": [date.removesuffix(" GMT") for date in dates]}
 
 
-def hang_up(scene: Scene) -> Facts:
-    """As many callers again as there are, and none of these waits for its answer."""
-    done = vanish(scene.subject, scene.requests, scene.rate_per_s, scene.stop)
+def disconnecting_clients(context: FaultContext) -> Facts:
+    """Disconnecting clients: as many again as there are others, and none waits for its answer."""
+    done = disconnect_early(context.subject, context.requests, context.rate_per_s, context.stop)
     return {"hung up": dict(sorted(done.items())), "vanished": sum(done.values())}
 
 
-def dawdle(scene: Scene) -> Facts:
-    """Ninety connections that send or read a byte at a time."""
-    largest = max(scene.requests, key=lambda request: len(request.content))
-    return {"how they ended": dict(sorted(crawl(scene.subject, largest, 90, scene.stop).items()))}
+def slow_connections(context: FaultContext) -> Facts:
+    """Slow connections: ninety that send or read a byte at a time."""
+    largest = max(context.requests, key=lambda request: len(request.content))
+    return {"how they ended": dict(sorted(open_slow_connections(context.subject, largest, 90, context.stop).items()))}
 
 
 def faketime_environment(folder: Path) -> Mapping[str, str]:
-    """What makes a process ask libfaketime for the time of day. Raises `OSError` where that is not installed.
+    """Environment that makes a process ask libfaketime for the time of day. Raises `OSError` if it is not installed.
 
     Only the time of day jumps: no administrator and no NTP moves the monotonic clock.
     """
@@ -104,12 +104,12 @@ def faketime_environment(folder: Path) -> Mapping[str, str]:
     }
 
 
-def _signal_workers(scene: Scene, number: signal.Signals, *, every_s: float) -> int:
+def _signal_workers(context: FaultContext, number: signal.Signals, *, every_s: float) -> int:
     generator = random.Random(0)  # noqa: S311 - which worker, not secrets
-    while not scene.stop.wait(every_s):
-        workers = scene.subject.warm_workers()
+    while not context.stop.wait(every_s):
+        workers = context.subject.warm_workers()
         if len(workers) > 1:
             victim = generator.choice(workers)
             os.kill(victim, number)
-            scene.deaths_caused.append(victim)
-    return len(scene.deaths_caused)
+            context.deaths_caused.append(victim)
+    return len(context.deaths_caused)

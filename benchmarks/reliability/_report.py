@@ -1,4 +1,4 @@
-"""The page that is written from what was found."""
+"""Page written from the results of fault injection."""
 
 from __future__ import annotations
 
@@ -11,36 +11,44 @@ MEMORY_PERCENT_AN_HOUR: Final = 1.0
 _FEW: Final = 1000
 _MORE_DESCRIPTORS: Final = 5  # connections that are about to close
 
-_HEAD: Final = """# Heavy days
+_HEAD: Final = """# Fault injection
 
-What becomes of requests while things go wrong. Written by `python -m benchmarks.reliability` from `reliability.json`;
-`--soak 3600` makes the last part an hour long.
+Outcomes of requests while faults are injected into a running server. Written by `python -m benchmarks.reliability` from
+`reliability.json`; `--soak 3600` makes the last part an hour long.
 
-A real server (`vcodec serve`, two workers and a spare on the CPU, the model that comes along) is loaded by callers
-that arrive when they like (open loop, Poisson). **Every answer is looked at.** A request is lost when it ends in
-anything but a correct final answer: 200 with the very bytes that the server gave for it on a calm day, or a refusal
-that is honest in that place (given below) and complete: a problem with all its members, and a time to come back at
-where it says "not now". Afterwards the server must be calm again, with every worker warm and nothing in progress, and
-answer with the same bytes as before. A day counts only if what should go wrong did (something was refused for want of
-room, a worker was killed, the clock jumped, slow heads and bodies were cut off).
+A real server (`vcodec serve`, two workers and a spare on the CPU, the bundled model) is under load from independent
+callers (open loop, Poisson arrivals). **Every answer is checked.** A request is lost when it ends in anything but a
+correct final answer. Correct are 200 with the bytes that the server gave for the same request without faults, and a
+refusal that the scenario allows (given below), complete: a problem with all its members, and `Retry-After` where its
+status wants one. After a scenario the server must be idle again, with every worker warm and nothing in progress, and
+give the same bytes as before. A scenario counts only if its fault happened (a request was refused by the full queue, a
+worker was killed, the clock jumped, slow heads and bodies were cut off).
 
-Times are of right answers, from the moment that each request was due. Deaths are unexplained beyond those that the day
-itself causes: one for each kill, up to three for an input that crashes its worker.
+Times are those of right answers, from the moment that each request was due. A worker's death is unexplained if the
+scenario did not cause it: a kill causes one, an input that crashes its worker up to three.
 """
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """The page."""
+    """Write the page as Markdown."""
     scenarios = found["scenarios"]
     parts = [_HEAD, f"Measured on {found['machine']}, which did other work besides: times are for orders of magnitude."]
     if "capacity" in found:
         parts.append(
-            f"Capacity on that day, 64x64 to 160x160 pixels, compress and decompress in turn: "
+            "Capacity, 64x64 to 160x160 pixels, compress and decompress in turn: "
             f"{found['capacity']['images_per_s']} answers/s.\n"
         )
     faults = {name: it for name, it in scenarios.items() if name not in ("repeat", "soak")}
-    heads = ("day", "requests", "200", "refused", "**lost**", "worker deaths, unexplained", "200s: p50 / slowest ms")
-    parts.append(f"| {' | '.join(heads)} | calm after |")
+    heads = (
+        "scenario",
+        "requests",
+        "200",
+        "refused",
+        "**lost**",
+        "worker deaths, unexplained",
+        "200s: p50 / slowest ms",
+    )
+    parts.append(f"| {' | '.join(heads)} | recovery |")
     parts.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
     parts += [_row(name, it) for name, it in faults.items()]
     parts.append("")
@@ -54,13 +62,13 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def failures(found: Mapping[str, Any]) -> list[str]:
-    """What is not as it should be, in words; empty when all is well."""
+    """List the failures as sentences; empty if there are none."""
     wrong = []
     for name, it in found["scenarios"].items():
         if "skipped" in it:
             continue
-        if name in SCENARIOS and not SCENARIOS[name].took_place(it):
-            wrong.append(f"{name}: what should have gone wrong did not: {it['outcomes']} {it['facts']}")
+        if name in SCENARIOS and not SCENARIOS[name].fault_happened(it):
+            wrong.append(f"{name}: the fault did not happen: {it['outcomes']} {it['facts']}")
         if it.get("lost_afterwards"):
             wrong.append(f"{name}: afterwards {it['lost_afterwards']} answers were others than before")
         if "before" in it:
@@ -81,7 +89,7 @@ def failures(found: Mapping[str, Any]) -> list[str]:
 
 
 def is_flat(slope: Mapping[str, float]) -> bool:
-    """Whether growth is below the goal, its error included: a measurement that wavers shows nothing."""
+    """True if growth plus its error is below the goal: a noisy measurement shows nothing."""
     return slope["percent_an_hour"] + slope["plus_minus"] < MEMORY_PERCENT_AN_HOUR
 
 
@@ -94,14 +102,14 @@ def _row(name: str, it: Mapping[str, Any]) -> str:
     refused = it["requests"] - ok - it["lost"]
     return (
         f"| {_words(name)} | {it['requests']} | {ok} | {refused} | **{it['lost']}** | {deaths} | {times} | "
-        f"{it['calm_again_after_s']} s |"
+        f"{it['recovery_s']} s |"
     )
 
 
 def _section(name: str, it: Mapping[str, Any]) -> list[str]:
     if "skipped" in it:
         return []
-    lines = [f"**{_words(name)}**: {it['story']}. {it['offered_per_s']} requests/s for {it['seconds']:g} s."]
+    lines = [f"**{_words(name)}**: {it['description']}. {it['offered_per_s']} requests/s for {it['seconds']:g} s."]
     outcomes = ", ".join(f"{outcome} {count}" for outcome, count in it["outcomes"].items())
     lines.append(f"Outcomes: {outcomes}.")
     if "refusal_p50_ms" in it:
@@ -118,7 +126,7 @@ def _section(name: str, it: Mapping[str, Any]) -> list[str]:
 
 def _repeat(it: Mapping[str, Any]) -> list[str]:
     return [
-        "## The same answer every time",
+        "## Repeated requests",
         "",
         (
             f"{it['requests']} requests one after the other in {it['seconds']} s, a picture to compress and its stream "

@@ -1,4 +1,4 @@
-"""One scenario from its calm start to its calm end."""
+"""Run of one scenario, from an idle server to an idle server."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.reliability._check import Checker, Honest
-from benchmarks.reliability._faults import Facts, Scene
-from benchmarks.reliability._scenarios import Scenario, everyday_requests
-from benchmarks.reliability._subject import Subject, full_disk
+from benchmarks.reliability._check import AllowedOutcomes, Checker
+from benchmarks.reliability._faults import Facts, FaultContext
+from benchmarks.reliability._scenarios import Scenario, ordinary_requests
+from benchmarks.reliability._server import ServerUnderTest, full_disk
 from virtual_codec.load_test import HttpSender, LoadProfile, Request, run_load_test, temporary_server
 
 WORKERS: Final = 2
@@ -28,46 +28,46 @@ _ENVIRONMENT: Final = {
 
 
 def measure_capacity(seconds: float) -> dict[str, object]:
-    """How many everyday requests a second the server answers at most, on this machine and now."""
-    with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
+    """Capacity of the server on this machine: ordinary requests answered per second."""
+    with tempfile.TemporaryDirectory() as name, running(Scenario(description=""), Path(name)) as subject:
         sender = HttpSender(subject.url)
-        report = run_load_test(LoadProfile(requests=_everyday(sender), clients=8, seconds=seconds), sender)
+        report = run_load_test(LoadProfile(requests=_ordinary(sender), clients=8, seconds=seconds), sender)
         sender.close()
     return {"images_per_s": round(report.images_per_s, 2), "p50_ms": round(report.latency_ms(50), 1)}
 
 
-def play(scenario: Scenario, capacity_per_s: float) -> Facts:
-    """Play a scenario; what came of it. Raises `OSError` when this machine cannot do that to a server."""
+def run_scenario(scenario: Scenario, capacity_per_s: float) -> Facts:
+    """Run a scenario and return its results. Raises `OSError` if this machine cannot inject the fault."""
     with tempfile.TemporaryDirectory() as name, running(scenario, Path(name)) as subject:
         sender = HttpSender(subject.url, headers={"Request-Timeout-Ms": str(scenario.timeout_ms)}, timeout_s=700)
         rate_per_s = min(scenario.most_per_s, scenario.rate * capacity_per_s)
-        everyday = _everyday(sender)
-        requests = scenario.mix(everyday, round(scenario.seconds * rate_per_s * 1.5) + 1)
-        checker = Checker(sender, scenario.honest)
-        checker.learn([*everyday, *{it.content: it for it in requests if it.label != "poison"}.values()])
-        subject.wait_until_calm()
+        ordinary = _ordinary(sender)
+        requests = scenario.mix(ordinary, round(scenario.seconds * rate_per_s * 1.5) + 1)
+        checker = Checker(sender, scenario.allowed)
+        checker.learn([*ordinary, *{it.content: it for it in requests if it.label != "poison"}.values()])
+        subject.wait_until_idle()
         before = _state(subject)
-        scene = Scene(
-            subject=subject, requests=everyday, rate_per_s=rate_per_s, folder=Path(name), stop=threading.Event()
+        context = FaultContext(
+            subject=subject, requests=ordinary, rate_per_s=rate_per_s, folder=Path(name), stop=threading.Event()
         )
         load = LoadProfile(requests=requests, clients=400, seconds=scenario.seconds, rate_per_s=rate_per_s)
         facts: Facts = {}
-        with _meanwhile(scenario, scene, facts):
+        with _fault_running(scenario, context, facts):
             report = run_load_test(load, checker)
-        calm_s = subject.wait_until_calm()
+        recovery_s = subject.wait_until_idle()
         sender.close()
         after = _state(subject)
-        afterwards = checker.afresh(Honest())
-        for request in everyday:
+        afterwards = checker.fresh_copy(AllowedOutcomes())
+        for request in ordinary:
             afterwards.send(request)
         sender.close()
         sent_by_label = {label: sum(it.label == label for it in report.samples) for label in scenario.deaths_by_request}
-        caused = len(scene.deaths_caused) + sum(
+        caused = len(context.deaths_caused) + sum(
             sent * scenario.deaths_by_request[label] for label, sent in sent_by_label.items()
         )
         deaths = subject.deaths()
         return {
-            "story": scenario.story,
+            "description": scenario.description,
             "offered_per_s": round(rate_per_s, 1),
             "seconds": scenario.seconds,
             **checker.summary(),
@@ -77,7 +77,7 @@ def play(scenario: Scenario, capacity_per_s: float) -> Facts:
             **({"refusal_p50_ms": round(report.refusal_ms(50))} if any(it.is_refusal for it in report.samples) else {}),
             "worker_deaths": deaths,
             "worker_deaths_not_caused": max(0, deaths - caused),
-            "calm_again_after_s": round(calm_s, 1),
+            "recovery_s": round(recovery_s, 1),
             "before": before,
             "after": after,
             "facts": facts,
@@ -85,8 +85,8 @@ def play(scenario: Scenario, capacity_per_s: float) -> Facts:
 
 
 @contextlib.contextmanager
-def running(scenario: Scenario, folder: Path) -> Iterator[Subject]:
-    """The scenario's server, every worker warm."""
+def running(scenario: Scenario, folder: Path) -> Iterator[ServerUnderTest]:
+    """Start the scenario's server and wait until every worker is warm."""
     with contextlib.ExitStack() as stack:
         environment = {**_ENVIRONMENT, **scenario.environment}
         command = [sys.executable, "-m", *scenario.module]
@@ -99,13 +99,13 @@ def running(scenario: Scenario, folder: Path) -> Iterator[Subject]:
             log = disk / "log"
         command = ["/bin/sh", "-c", f'exec "$0" "$@" 2>>{log}', *command]
         url, pid = stack.enter_context(temporary_server(command, ready="/healthz", environment=environment))
-        subject = Subject(url=url, pid=pid, log=log, workers_wanted=WORKERS + 1)
-        subject.wait_until_calm()
+        subject = ServerUnderTest(url=url, pid=pid, log=log, workers_wanted=WORKERS + 1)
+        subject.wait_until_idle()
         yield subject
 
 
-def _everyday(sender: HttpSender) -> list[Request]:
-    pictures = everyday_requests()
+def _ordinary(sender: HttpSender) -> list[Request]:
+    pictures = ordinary_requests()
     streams = [
         Request(path="/decompress", content=sender.send(picture).content, label="decompress") for picture in pictures
     ]
@@ -113,12 +113,12 @@ def _everyday(sender: HttpSender) -> list[Request]:
 
 
 @contextlib.contextmanager
-def _meanwhile(scenario: Scenario, scene: Scene, facts: Facts) -> Iterator[None]:
+def _fault_running(scenario: Scenario, context: FaultContext, facts: Facts) -> Iterator[None]:
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            facts.update(scenario.fault(scene))
+            facts.update(scenario.fault(context))
         except BaseException as error:  # raised again below
             failures.append(error)
 
@@ -127,11 +127,11 @@ def _meanwhile(scenario: Scenario, scene: Scene, facts: Facts) -> Iterator[None]
     try:
         yield
     finally:
-        scene.stop.set()
+        context.stop.set()
         thread.join()
     if failures:
         raise failures[0]
 
 
-def _state(subject: Subject) -> dict[str, object]:
+def _state(subject: ServerUnderTest) -> dict[str, object]:
     return {"resident_bytes": subject.resident_bytes(), "descriptors": subject.descriptors()}

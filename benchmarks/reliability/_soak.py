@@ -1,4 +1,4 @@
-"""Days of ordinary work in small: memory and descriptors over time, and the same answer every time."""
+"""Soak test: memory and descriptors over time under ordinary load, and equal answers to repeated requests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.reliability._check import Checker, Honest
+from benchmarks.reliability._check import AllowedOutcomes, Checker
 from benchmarks.reliability._faults import Facts
 from benchmarks.reliability._run import running
 from benchmarks.reliability._scenarios import Scenario
-from benchmarks.reliability._subject import Subject
+from benchmarks.reliability._server import ServerUnderTest
 from virtual_codec.load_test import MIXED, HttpSender, LoadProfile, Request, parse_sizes, run_load_test, synthetic_png
 
 _SAMPLE_S: Final = 5.0
@@ -24,8 +24,8 @@ _TIME: Final = {"Request-Timeout-Ms": "600000"}
 
 
 def soak(seconds: float) -> Facts:
-    """Mixed sizes for so long, a few callers in turn; the slopes of memory and descriptors after the warm-up."""
-    with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
+    """Soak test with mixed sizes: the slopes of memory and descriptors after the warm-up."""
+    with tempfile.TemporaryDirectory() as name, running(Scenario(description=""), Path(name)) as subject:
         sender = HttpSender(subject.url, headers=_TIME, timeout_s=700)
         pictures = [
             Request(path="/compress", content=synthetic_png(*size, seed=size[0]), label="compress")
@@ -33,7 +33,7 @@ def soak(seconds: float) -> Facts:
         ]
         streams = [Request(path="/decompress", content=sender.send(it).content, label="decompress") for it in pictures]
         requests = [request for pair in zip(pictures, streams, strict=True) for request in pair]
-        checker = Checker(sender, Honest())
+        checker = Checker(sender, AllowedOutcomes())
         checker.learn(requests)
         samples: list[tuple[float, dict[str, int], dict[str, int]]] = []
         stop = threading.Event()
@@ -65,12 +65,12 @@ def soak(seconds: float) -> Facts:
 
 
 def repeat(count: int, limit_s: float) -> Facts:
-    """The same small requests one after the other, each answer against the first, as many as the time allows."""
-    with tempfile.TemporaryDirectory() as name, running(Scenario(story=""), Path(name)) as subject:
+    """Repeat two small requests, as often as the time allows, and compare each answer with the first."""
+    with tempfile.TemporaryDirectory() as name, running(Scenario(description=""), Path(name)) as subject:
         sender = HttpSender(subject.url, headers=_TIME, timeout_s=700)
         picture = Request(path="/compress?quality=40&effort=0", content=synthetic_png(48, 48), label="compress")
         stream = Request(path="/decompress", content=sender.send(picture).content, label="decompress")
-        checker = Checker(sender, Honest())
+        checker = Checker(sender, AllowedOutcomes())
         checker.learn([picture, stream])
         start = time.monotonic()
         done = 0
@@ -87,7 +87,7 @@ def repeat(count: int, limit_s: float) -> Facts:
 
 
 def slope(hours: Sequence[float], values: Sequence[float]) -> dict[str, float]:
-    """A straight line by least squares: its mean, and its slope in percent of that an hour, with two standard errors.
+    """Fit a line by least squares: mean, and slope in percent of it an hour, with two standard errors.
 
     Samples that follow each other are alike, so the error takes runs of a minute as one sample each.
     """
@@ -112,7 +112,7 @@ def slope(hours: Sequence[float], values: Sequence[float]) -> dict[str, float]:
 
 
 def _sample(
-    subject: Subject, samples: list[tuple[float, dict[str, int], dict[str, int]]], stop: threading.Event
+    subject: ServerUnderTest, samples: list[tuple[float, dict[str, int], dict[str, int]]], stop: threading.Event
 ) -> None:
     start = time.monotonic()
     while not stop.wait(_SAMPLE_S):

@@ -1,4 +1,4 @@
-"""The server with trap-doors: pictures that bear a mark crash, hang or exhaust the worker that decodes them.
+"""Server with injected faults: pictures with a mark crash, hang or exhaust the worker that decodes them.
 
     python -m benchmarks.reliability.faulty --port 8000
 
@@ -25,14 +25,14 @@ _HEADROOM_BYTES: Final = 64 * 2**20
 
 
 def marked(png: bytes, mark: bytes, number: int) -> bytes:
-    """The picture with a mark in a text chunk, and a number that makes it unlike all others."""
+    """Add a mark to a PNG in a text chunk, with a number that makes the file unique."""
     text = b"Comment\0" + mark + b" %d" % number
     chunk = struct.pack(">I", len(text)) + b"tEXt" + text + struct.pack(">I", zlib.crc32(b"tEXt" + text))
     return png[:33] + chunk + png[33:]  # behind signature and IHDR
 
 
 @final
-class TrapDoors:
+class FaultyHandler:
     """A `JobRunner` around the real one."""
 
     def __init__(self, codec: JobRunner) -> None:
@@ -43,7 +43,7 @@ class TrapDoors:
         return getattr(self._codec, name)
 
     def run(self, job: Job) -> Result:
-        """Do the job, or what its mark says."""
+        """Run the job, or inject the fault that its mark names."""
         if CRASH in job.data:
             os.kill(os.getpid(), signal.SIGSEGV)
         if HANG in job.data:
@@ -53,9 +53,9 @@ class TrapDoors:
         return self._codec.run(job)
 
 
-def open_faulty(**arguments: object) -> TrapDoors:
-    """What a worker opens."""
-    return TrapDoors(load("virtual_codec.codec:open_codec")(**arguments))
+def open_faulty(**arguments: object) -> FaultyHandler:
+    """Open the handler in a worker."""
+    return FaultyHandler(load("virtual_codec.codec:open_codec")(**arguments))
 
 
 def _exhaust_memory() -> None:
@@ -68,7 +68,7 @@ def _exhaust_memory() -> None:
 
 
 def main() -> None:
-    """Serve as `vcodec serve` does, from workers with trap-doors."""
+    """Serve as `vcodec serve` does, with workers that inject faults."""
     from virtual_codec.api.server import run
     from virtual_codec.images import ImageLimits
     from virtual_codec.settings import Settings

@@ -1,1 +1,1 @@
-"""The same job behind several servers: restore (or compress) one picture a request, bytes in, bytes out."""
+"""Servers of the comparison: each restores or compresses one picture a request, bytes in, bytes out."""

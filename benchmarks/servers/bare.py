@@ -1,4 +1,4 @@
-"""The limit: the same codec in loops, without any server."""
+"""Upper limit of the comparison: the same codec in loops, without a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from virtual_codec.load_test import LoadProfile, Report, Request, Sample
 
 
 class Bare:
-    """Processes that wait to be told to work."""
+    """Processes that hold a codec and wait for work."""
 
     def __init__(self, pipes: Sequence[Connection], threads: int) -> None:
         self._pipes = pipes
@@ -58,7 +58,7 @@ def bare(variant: Variant, *, task: str = "decompress") -> Iterator[Bare]:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a process is told to do: the pictures in turn, in so many threads, until the time is over."""
+    """Work of one process: the pictures in turn, in some threads, until the time is over."""
 
     requests: Sequence[Request]
     contents: Sequence[bytes]

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, and how many processes and threads it may have."""
+"""Table of the compared servers: the command of each, and its numbers of processes and threads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _START_LIMIT_S = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """So many processes that do jobs, with so many torch threads each."""
+    """Numbers of worker processes and of torch threads in each."""
 
     processes: int
     threads: int
@@ -51,7 +51,7 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """A server that runs."""
+    """Running server of the comparison."""
 
     contender: Contender
     url: str

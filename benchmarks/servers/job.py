@@ -1,4 +1,4 @@
-"""What every contender does with a request, and how it says which process does it."""
+"""Job of every compared server, and the record of the process that did it."""
 
 from __future__ import annotations
 

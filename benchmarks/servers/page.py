@@ -1,4 +1,4 @@
-"""docs/serving-benchmark.md, made of the results."""
+"""Writer of docs/serving-benchmark.md from the results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.servers.trials import LIMIT_S
 
 _RIVALS = ("LitServe", "Ray Serve")
 _HEAD = """\
-# This service beside others
+# Comparison with other servers
 
 LitServe, Ray Serve and plain FastAPI doing the same job as this service: restore one picture a request. All call the
 same `VirtualCodec` with the same model and send the same pictures in the same multipart form; what differs is what is

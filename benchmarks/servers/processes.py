@@ -1,4 +1,4 @@
-"""The processes of a server, by /proc: who they are, what they cost, which of them works."""
+"""Processes of a server, read from /proc: their ids and processor times."""
 
 from __future__ import annotations
 

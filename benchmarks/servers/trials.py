@@ -1,4 +1,4 @@
-"""What is done to the servers: load, four times too much of it, an input that cannot be decoded, killed workers."""
+"""Trials of the comparison: load, fourfold overload, undecodable inputs, killed workers."""
 
 from __future__ import annotations
 

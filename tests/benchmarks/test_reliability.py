@@ -1,4 +1,4 @@
-"""What judges the heavy days can itself be trusted: it takes no wrong answer for a right one."""
+"""Tests of the checker of fault injection: it takes no wrong answer for a right one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final, final
 import pytest
 from PIL import Image
 
-from benchmarks.reliability._check import FULL, OK, POISON, Checker, Honest
+from benchmarks.reliability._check import OK, OVERLOADED, POISON, AllowedOutcomes, Checker
 from benchmarks.reliability._report import failures, markdown
-from benchmarks.reliability._scenarios import SCENARIOS, as_they_are, one_in_a_hundred
+from benchmarks.reliability._scenarios import SCENARIOS, in_turn, with_poison
 from benchmarks.reliability._soak import slope
 from benchmarks.reliability.faulty import CRASH, marked
 from tests.conftest import ROOT
@@ -23,7 +23,7 @@ PICTURE: Final = Request(path="/compress", content=b"picture", label="compress")
 
 @final
 class Scripted:
-    """A sender whose answers are written down beforehand."""
+    """Sender with prepared answers."""
 
     def __init__(self, *answers: Answer) -> None:
         self._answers = list(answers)
@@ -38,17 +38,17 @@ def refusal(status: str, code: str, *, without: str = "", **headers: str) -> Ans
     return Answer(status=status, content=json.dumps(members).encode(), headers={"retry-after": "1"} | headers)
 
 
-def judged(answer: Answer, honest: Honest) -> list[str]:
-    checker = Checker(Scripted(Answer(status=OK, content=b"right"), answer), honest)
+def judged(answer: Answer, allowed: AllowedOutcomes) -> list[str]:
+    checker = Checker(Scripted(Answer(status=OK, content=b"right"), answer), allowed)
     checker.learn([PICTURE])
     checker.send(PICTURE)
     return checker.lost
 
 
-def test_the_right_bytes_and_honest_refusals_are_not_lost() -> None:
-    honest = Honest(others=frozenset({OK, FULL}))
-    assert judged(Answer(status=OK, content=b"right"), honest) == []
-    assert judged(refusal("503", "overloaded"), honest) == []
+def test_right_bytes_and_allowed_refusals_are_not_lost() -> None:
+    allowed = AllowedOutcomes(others=frozenset({OK, OVERLOADED}))
+    assert judged(Answer(status=OK, content=b"right"), allowed) == []
+    assert judged(refusal("503", "overloaded"), allowed) == []
 
 
 @pytest.mark.parametrize(
@@ -65,26 +65,26 @@ def test_the_right_bytes_and_honest_refusals_are_not_lost() -> None:
     ],
 )
 def test_everything_else_is_lost(answer: Answer) -> None:
-    assert len(judged(answer, Honest(others=frozenset({OK, FULL})))) == 1
+    assert len(judged(answer, AllowedOutcomes(others=frozenset({OK, OVERLOADED})))) == 1
 
 
 def test_what_should_be_refused_is_lost_when_it_is_answered() -> None:
-    honest = Honest(by_label={"compress": frozenset({POISON})})
-    assert judged(Answer(status=OK, content=b"right"), honest) != []
-    assert judged(refusal("422", "poison_input"), honest) == []
+    allowed = AllowedOutcomes(by_label={"compress": frozenset({POISON})})
+    assert judged(Answer(status=OK, content=b"right"), allowed) != []
+    assert judged(refusal("422", "poison_input"), allowed) == []
 
 
-def test_a_calm_server_that_refuses_is_no_reference() -> None:
+def test_a_refusal_is_no_right_answer_to_learn() -> None:
     with pytest.raises(RuntimeError, match="503"):
-        Checker(Scripted(refusal("503", "overloaded")), Honest()).learn([PICTURE])
+        Checker(Scripted(refusal("503", "overloaded")), AllowedOutcomes()).learn([PICTURE])
 
 
-def test_one_in_a_hundred_is_marked_and_no_two_are_alike() -> None:
-    requests = one_in_a_hundred(CRASH)([PICTURE], 400)
+def test_every_hundredth_request_is_a_poison_of_its_own() -> None:
+    requests = with_poison(CRASH)([PICTURE], 400)
     poison = [it.content for it in requests if it.label == "poison"]
     assert len(poison) == len(set(poison)) == 4
     assert all(CRASH in content for content in poison)
-    assert as_they_are([PICTURE], 3) == [PICTURE] * 3
+    assert in_turn([PICTURE], 3) == [PICTURE] * 3
 
 
 def test_a_marked_picture_is_the_same_picture() -> None:
@@ -106,29 +106,31 @@ def test_a_slope_is_in_percent_an_hour_with_its_error() -> None:
 
 
 def test_answers_afterwards_are_compared_with_those_of_before() -> None:
-    checker = Checker(Scripted(*(Answer(status=OK, content=it) for it in (b"right", b"right", b"other"))), Honest())
+    checker = Checker(
+        Scripted(*(Answer(status=OK, content=it) for it in (b"right", b"right", b"other"))), AllowedOutcomes()
+    )
     checker.learn([PICTURE])
-    afterwards = checker.afresh(Honest())
+    afterwards = checker.fresh_copy(AllowedOutcomes())
     for _ in range(2):
         afterwards.send(PICTURE)
     assert len(afterwards.lost) == 1
     assert checker.lost == []
 
 
-def a_day(**changes: object) -> dict[str, object]:
+def result_of_scenario(**changes: object) -> dict[str, object]:
     state = {"descriptors": {"server": 11, "workers": 12}}
-    day = {"requests": 9, "lost": 0, "outcomes": {"compress: 200": 9}, "facts": {}, "before": state, "after": state}
-    return day | changes
+    result = {"requests": 9, "lost": 0, "outcomes": {"compress: 200": 9}, "facts": {}, "before": state, "after": state}
+    return result | changes
 
 
 def wrong_with(name: str, **changes: object) -> list[str]:
-    return failures({"scenarios": {name: a_day(**changes)}})
+    return failures({"scenarios": {name: result_of_scenario(**changes)}})
 
 
-def test_a_day_on_which_nothing_happened_proves_nothing() -> None:
-    heavy: dict[str, dict[str, object]] = {
-        "overload_2x": {"outcomes": {f"compress: {FULL}": 1}},
-        "overload_10x": {"outcomes": {f"compress: {FULL}": 1}},
+def test_a_scenario_whose_fault_did_not_happen_fails() -> None:
+    happened: dict[str, dict[str, object]] = {
+        "overload_2x": {"outcomes": {f"compress: {OVERLOADED}": 1}},
+        "overload_10x": {"outcomes": {f"compress: {OVERLOADED}": 1}},
         "poison": {"outcomes": {f"poison: {POISON}": 1}},
         "kill_9": {"facts": {"workers killed": 1}},
         "freeze": {"facts": {"workers stopped": 1}},
@@ -137,17 +139,17 @@ def test_a_day_on_which_nothing_happened_proves_nothing() -> None:
         "vanishing_clients": {"facts": {"vanished": 8}},
         "slow_clients": {"facts": {"how they ended": {"a head: 408": 3, "a body: 408": 3, "reading: 200": 1}}},
     }
-    light: dict[str, dict[str, object]] = {
+    absent: dict[str, dict[str, object]] = {
         "kill_9": {"facts": {"workers killed": 0}},
         "freeze": {"facts": {"workers stopped": 0}},
         "clock_jump": {"facts": {"the server's clock": ["Sun, 22 Nov 2026 19:09:18", "Sun, 22 Nov 2026 19:09:29"]}},
         "vanishing_clients": {"facts": {"vanished": 0}},
         "slow_clients": {"facts": {"how they ended": {"a head: 408": 3, "a body: sent": 3}}},
     }
-    assert set(heavy) == set(SCENARIOS) - {"full_disk"}
-    for name, day in heavy.items():
-        assert wrong_with(name, **day) == []
-        assert len(wrong_with(name, **light.get(name, {}))) == 1, name
+    assert set(happened) == set(SCENARIOS) - {"full_disk"}
+    for name, result in happened.items():
+        assert wrong_with(name, **result) == []
+        assert len(wrong_with(name, **absent.get(name, {}))) == 1, name
 
 
 def test_what_is_left_behind_is_wrong() -> None:
@@ -158,7 +160,7 @@ def test_what_is_left_behind_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(("percent", "plus_minus", "is_wrong"), [(0.1, 0.2, False), (3, 0.5, True), (0, 20, True)])
-def test_a_measurement_that_wavers_shows_no_flat_memory(percent: float, plus_minus: float, is_wrong: bool) -> None:
+def test_a_noisy_measurement_shows_no_flat_memory(percent: float, plus_minus: float, is_wrong: bool) -> None:
     memory = {"server": {"percent_an_hour": percent, "plus_minus": plus_minus}}
     assert bool(wrong_with("soak", memory=memory)) is is_wrong
 

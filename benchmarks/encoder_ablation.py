@@ -1,6 +1,6 @@
-"""What each lever of the codec gains, alone and together, against ordinary JPEG.
+"""Ablation of the encoder: BD-rate of each part, alone and together, against ordinary JPEG.
 
-python -m benchmarks.levers PICTURES --report docs/levers.md
+python -m benchmarks.encoder_ablation PICTURES --report docs/encoder-ablation.md
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from virtual_codec.codec.model import LoadedModel, plain_description, plain_rest
 from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
-from virtual_codec.codecs.jpeg import encode
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore
@@ -37,8 +36,8 @@ Row = Callable[[Pixels], Curve]
 _HALF, _FULL, _FULL_CHROMA = MODES
 
 
-class Levers:
-    """The rows of the table, each a curve of one picture."""
+class EncoderAblation:
+    """Ablation rows: named functions from a picture to its rate-distortion curve."""
 
     def __init__(self, store: Path) -> None:
         opened = ModelStore(store)
@@ -46,7 +45,7 @@ class Levers:
         self._codec = open_codec(store)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        """Names and what measures them."""
+        """Names of the rows, with the functions that measure them."""
         yield "our tables", self._plain(_FULL, {"trellis": 0.0, "masking": 0.0})
         yield "our tables, trellis", self._plain(_FULL, {"masking": 0.0})
         yield "our tables, trellis, masking: the encoder alone", self._plain(_FULL, {})
@@ -65,7 +64,7 @@ class Levers:
             points = []
             for step in STEPS:
                 settings = replace(JpegSettings(step=step, subsampling=mode.subsampling), **changed)  # type: ignore[arg-type]
-                coded = encode(plain_description(picture, mode.scale), settings)
+                coded = CODECS["jpeg"].encode(plain_description(picture, mode.scale), settings)
                 decoded = plain_restore(CODECS["jpeg"].decode(coded), mode.scale)
                 points.append(point(picture, decoded[: picture.shape[0], : picture.shape[1]], len(coded)))
             return np.array(points)
@@ -115,7 +114,7 @@ def main() -> int:
     subjects = list(pictures(given.folder, given.pictures))
     anchors = [ordinary_jpeg(picture, ANCHOR_QUALITIES) for picture in subjects]
     lines = []
-    for name, row in Levers(given.model_store).rows():
+    for name, row in EncoderAblation(given.model_store).rows():
         curves = [row(picture) for picture in subjects]
         found = [savings(anchors, curves, *rates) for rates in RANGES_BPP]
         lines.append(" | ".join([name, *(f"{each:+.1f}" for each in (*found[0], *found[1]))]))
@@ -135,9 +134,10 @@ def _opened(codec: VirtualCodec, stream: bytes) -> Pixels:
 def _report(lines: list[str], count: int, name: str) -> str:
     table = "\n".join(f"| {line} |" for line in lines)
     header = " | ".join(f"{metric}, {low:g}-{high:g} bpp" for low, high in RANGES_BPP for metric in METRICS)
-    return f"""# What each lever gains
+    return f"""# Ablation of the encoder
 
-BD-rate in percent against ordinary JPEG (libjpeg-turbo 4:2:0, optimised Huffman codes): the mean of {count} pictures
+The gain of each part of the encoder, alone and together, as BD-rate in percent against ordinary JPEG (libjpeg-turbo
+4:2:0, optimised Huffman codes): the mean of {count} pictures
 (the middle 512 x 384 pixels of some of `{name}`), with the default model. Rows of one mode keep that mode at every
 rate, far outside of where it would be chosen too; the last two are whole streams of `quality`, `scale=auto`.
 
@@ -145,8 +145,8 @@ rate, far outside of where it would be chosen too; the last two are whole stream
 |---|{"--:|" * (2 * len(METRICS))}
 {table}
 
-Made by `python -m benchmarks.levers FOLDER --report docs/levers.md`. What the encoder's single settings are worth
-stands in [encoder.md](encoder.md), what each effort adds in [effort.md](effort.md).
+Made by `python -m benchmarks.encoder_ablation FOLDER --report docs/encoder-ablation.md`. The gains of
+the encoder's single settings are in [encoder.md](encoder.md), those of each effort in [effort.md](effort.md).
 """
 
 

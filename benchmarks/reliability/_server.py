@@ -1,4 +1,4 @@
-"""The server under test, seen from the operating system."""
+"""Server under test, as the operating system and its metrics show it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_CALM_S: Final = 900.0
+_IDLE_TIMEOUT_S: Final = 900.0
 _DEATHS: Final = re.compile(r'^vcodec_worker_restarts_total\{reason="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
 _READY: Final = re.compile(r"event=worker_ready .*\bpid=(\d+)")
 _UP: Final = re.compile(r"^vcodec_worker_up\{.*\} 1\.0$", re.MULTILINE)
@@ -22,8 +22,8 @@ _BUSY: Final = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """A running server: where it answers, its process, its log, and how many warm workers it should have."""
+class ServerUnderTest:
+    """Running server: its URL, process id, log file, and number of warm workers it should have."""
 
     url: str
     pid: int
@@ -31,7 +31,7 @@ class Subject:
     workers_wanted: int
 
     def workers(self) -> list[int]:
-        """The ids of its worker processes, in the order of their start."""
+        """Process ids of the workers, in ascending order."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, IndexError, ValueError):
@@ -43,45 +43,45 @@ class Subject:
         return sorted(found)
 
     def warm_workers(self) -> list[int]:
-        """Those of them that take jobs."""
+        """Process ids of the workers that take jobs."""
         warm = {int(pid) for pid in _READY.findall(self.log.read_text(errors="replace"))}
         return [pid for pid in self.workers() if pid in warm]
 
     def resident_bytes(self) -> dict[str, int]:
-        """What server and workers hold in memory, shared pages included."""
+        """Resident memory of server and workers in bytes, shared pages included."""
         return {
             "server": _resident(self.pid),
             "workers": sum(_resident(pid) for pid in self.workers()),
         }
 
     def descriptors(self) -> dict[str, int]:
-        """How many files and sockets server and workers have open."""
+        """Numbers of open files and sockets of server and workers."""
         return {"server": _descriptors(self.pid), "workers": sum(_descriptors(pid) for pid in self.workers())}
 
     def deaths(self) -> int:
-        """How many workers have ended since the server began, as it counts them."""
+        """Number of workers that have ended since the server started, from its metrics."""
         counts = _DEATHS.findall(self.get("/metrics"))
         assert counts, "no metric tells of workers that ended"
         return int(sum(float(count) for _, count in counts))
 
-    def wait_until_calm(self) -> float:
-        """Wait until every worker is warm and nothing is being done; the seconds it took. Raises `TimeoutError`."""
+    def wait_until_idle(self) -> float:
+        """Wait until every worker is warm and none is busy; returns the seconds. Raises `TimeoutError`."""
         start = time.monotonic()
-        while time.monotonic() < start + _CALM_S:
+        while time.monotonic() < start + _IDLE_TIMEOUT_S:
             text = self.get("/metrics")
             busy = _BUSY.findall(text)
             assert busy, "no metric tells of what is being done"
             if len(_UP.findall(text)) >= self.workers_wanted and not any(map(float, busy)):
                 return time.monotonic() - start
             time.sleep(0.1)
-        raise TimeoutError(f"the server is not calm again after {_CALM_S:g} seconds")
+        raise TimeoutError(f"the server is not idle after {_IDLE_TIMEOUT_S:g} seconds")
 
     def get(self, path: str) -> str:
-        """What a GET answers."""
+        """Body of the answer to a GET."""
         return self._get(path)[1]
 
     def date(self) -> str:
-        """What time it thinks it is."""
+        """Date header of the server's answer."""
         return self._get("/healthz")[0]
 
     def _get(self, path: str) -> tuple[str, str]:
@@ -96,7 +96,7 @@ class Subject:
 
 @contextlib.contextmanager
 def full_disk(folder: Path) -> Iterator[Path]:
-    """A file system of one megabyte without a byte left, at `folder`. Raises `OSError` without the right to mount."""
+    """Mount a full file system of one megabyte at `folder`. Raises `OSError` without the right to mount."""
     folder.mkdir(parents=True, exist_ok=True)
     if os.system(f"mount -t tmpfs -o size=1m tmpfs '{folder}' 2>/dev/null") != 0:
         raise PermissionError(f"cannot mount a small file system at {folder}")

@@ -1,4 +1,4 @@
-"""Callers without manners: they hang up, or send and read a byte at a time."""
+"""Misbehaving clients: they disconnect early, or send and read a byte at a time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from benchmarks.reliability._subject import Subject
+from benchmarks.reliability._server import ServerUnderTest
 from virtual_codec.load_test import Request
 
 _LIMIT_S: Final = 60.0
 _APART_S: Final = 0.15  # between connections: their jobs should not be an overload as well
 
 
-def vanish(subject: Subject, requests: Sequence[Request], rate_per_s: float, stop: threading.Event) -> Counter[str]:
-    """Send requests and hang up: in the head, in the body, or while the answer is being made."""
-    generator = random.Random(0)  # noqa: S311 - manners, not secrets
+def disconnect_early(
+    subject: ServerUnderTest, requests: Sequence[Request], rate_per_s: float, stop: threading.Event
+) -> Counter[str]:
+    """Send requests and disconnect: in the head, in the body, or while the answer is being made."""
+    generator = random.Random(0)  # noqa: S311 - timing, not secrets
     done: Counter[str] = Counter()
     number = 0
     while not stop.wait(generator.expovariate(rate_per_s)):
@@ -41,14 +43,16 @@ def vanish(subject: Subject, requests: Sequence[Request], rate_per_s: float, sto
     return done
 
 
-def crawl(subject: Subject, request: Request, count: int, stop: threading.Event) -> Counter[str]:
-    """Many connections that send heads and bodies, or read answers, far too slowly; how each ended."""
+def open_slow_connections(
+    subject: ServerUnderTest, request: Request, count: int, stop: threading.Event
+) -> Counter[str]:
+    """Open connections that send heads and bodies, or read answers, far too slowly; returns how they ended."""
     ends: Counter[str] = Counter()
     lock = threading.Lock()
     ways: list[tuple[str, Callable[[socket.socket], str]]] = [
-        ("a head", lambda connection: _drip(connection, _head(request), stop)),
-        ("a body", lambda connection: _drip(connection, request.content, stop, before=_head(request))),
-        ("reading", lambda connection: _sip(connection, _head(request) + request.content, stop)),
+        ("a head", lambda connection: _send_slowly(connection, _head(request), stop)),
+        ("a body", lambda connection: _send_slowly(connection, request.content, stop, before=_head(request))),
+        ("reading", lambda connection: _read_slowly(connection, _head(request) + request.content, stop)),
     ]
 
     def one(number: int) -> None:
@@ -71,7 +75,7 @@ def crawl(subject: Subject, request: Request, count: int, stop: threading.Event)
     return ends
 
 
-def _drip(connection: socket.socket, content: bytes, stop: threading.Event, *, before: bytes = b"") -> str:
+def _send_slowly(connection: socket.socket, content: bytes, stop: threading.Event, *, before: bytes = b"") -> str:
     connection.sendall(before)
     connection.settimeout(0.01)
     for place in range(len(content)):
@@ -83,7 +87,7 @@ def _drip(connection: socket.socket, content: bytes, stop: threading.Event, *, b
     return "sent"
 
 
-def _sip(connection: socket.socket, content: bytes, stop: threading.Event) -> str:
+def _read_slowly(connection: socket.socket, content: bytes, stop: threading.Event) -> str:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.sendall(content)
     first = connection.recv(100)
@@ -97,7 +101,7 @@ def _status(answer: bytes) -> str:
     return answer.split(b" ")[1].decode() if answer.startswith(b"HTTP/1.1 ") else "hung up on"
 
 
-def _connect(subject: Subject) -> socket.socket:
+def _connect(subject: ServerUnderTest) -> socket.socket:
     address = urlsplit(subject.url)
     return socket.create_connection((str(address.hostname), address.port), timeout=_LIMIT_S)
 
