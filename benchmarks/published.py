@@ -1,4 +1,4 @@
-"""The default model beside published figures of networks on both sides of JPEG, on the images of theirs that are here.
+"""Comparison of the default model with published figures of networks on both sides of JPEG, on the same images.
 
     python -m benchmarks.published --test tests/ --report docs/published.md
     python -m benchmarks.published --test tests/ --report docs/published.md --runs runs/paper-jpeg-q10-small
@@ -26,8 +26,8 @@ from virtual_codec.cli._open import default_store_root
 from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.store import ModelStore
-from virtual_codec.training.alternating import Trio, describe, through_real_codec
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
+from virtual_codec.training.published_algorithm import PublishedNetworks, describe, through_real_codec
 from virtual_codec.training.recipes import RECIPES
 
 IMAGES = {
@@ -48,7 +48,7 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An image at one quality: JPEG, and ours in no more bytes."""
+    """Measurements of an image at one quality: JPEG, and the model in no more bytes."""
 
     image: str
     quality: int
@@ -78,13 +78,13 @@ def main() -> int:
 
 
 def grey(path: Path) -> Grey:
-    """An image's luma."""
+    """Luma of an image file."""
     with Image.open(path) as image:
         return np.asarray(image.convert("L"))
 
 
 def row_of(codec: VirtualCodec, name: str, picture: Grey, quality: int) -> Row:
-    """Compress an image to its JPEG's bytes."""
+    """Measure an image compressed to at most the bytes of its JPEG."""
     file, png = io.BytesIO(), io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality, optimize=True)
     Image.fromarray(picture).save(png, "PNG")
@@ -145,9 +145,9 @@ def _report(rows: Sequence[Row], model: str) -> str:
 def _of_run(run: Path, pictures: dict[str, Grey]) -> str:
     progress = read_progress(run / CHECKPOINT)
     config = RECIPES[progress.recipe]()
-    assert config.alternation is not None
-    codec, setting = config.alternation.codec, config.alternation.setting
-    network = Trio(width=config.channels)
+    assert config.schedule is not None
+    codec, setting = config.schedule.codec, config.schedule.setting
+    network = PublishedNetworks(width=config.channels)
     network.load_state_dict(load_average(run / CHECKPOINT))
     lines = [
         f"## `{progress.recipe}`, width {config.channels}, {progress.step} of {config.steps} steps",

@@ -18,13 +18,24 @@ RETIRED: Final[dict[str, tuple[str, ...]]] = {
     "cli": (r"CodecWish", r"_PATIENCE_S"),
     "codec": (r"\bfirst_steps\b", r"\bearlier_luma\b", r"_LIKELIHOOD_A_LEVEL", r"\b_SPREAD\b", r"\b_STRAY\b"),
     "codecs": (r"\bdearest\b", r"\bsuffices\(", r"\bbit_worth\b"),
-    "evaluation": (),
+    "evaluation": (r"evaluation\._(?:points|curves|pictures)\b",),
     "images": (r"\b[Ee]ssence\b", r"\bdecode_(?:as_coded|luma)\b"),
     "load_test": (r"\bown_server\b", r"\bmade_up\w*", r"\brun_load\b", r"\bsizes_of\b"),
     "networks": (),
     "runner": (),
     "serving": (),
-    "training": (),
+    "training": (
+        r"\bdiary\b",
+        r"\bDiary\b",
+        r"\bAlternation\b",
+        r"\bColourTrio\b",
+        r"\bTrio\b",
+        r"\blet_move\b",
+        r"\btake_over\b",
+        r"training\.(?:alternation|alternating|structure|diary|_stages)\b",
+        r"\blikeness\b",
+        r"_PLACE\b",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the description network is worth, and which parts of its training are: small networks, in a dozen ways.
+"""Ablation of the description network and of the parts of its training, on small networks in a dozen variants.
 
     python -m benchmarks.ablation --data photos/ --test tests/ --out docs/ablation --runs runs/ablation
 
@@ -19,7 +19,7 @@ from benchmarks.ablation.measuring import measure_all
 from benchmarks.ablation.report import write_report
 from benchmarks.ablation.training import train
 from benchmarks.ablation.variants import BASE, FULL_SIZE, VARIANTS, Budget, base_config
-from virtual_codec.evaluation._pictures import find_pictures
+from virtual_codec.evaluation.pictures import find_pictures
 from virtual_codec.training.data import Pictures
 
 

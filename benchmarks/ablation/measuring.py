@@ -1,4 +1,4 @@
-"""Sends the test pictures through a variant: a row of points.csv for each picture and step of the codec."""
+"""Measurement of the variants: a row of points.csv for each test picture and codec step."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.ablation.training import trio
+from benchmarks.ablation.training import networks_of
 from benchmarks.ablation.variants import FULL_SIZE, VARIANTS, reduced
 from virtual_codec.codecs import JpegSettings
-from virtual_codec.evaluation._pictures import Picture
-from virtual_codec.evaluation._points import Point, similarity
+from virtual_codec.evaluation.pictures import Picture
+from virtual_codec.evaluation.points import Point, similarity
 from virtual_codec.networks import shrink
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average
 from virtual_codec.training.joint import condition_of_settings
 from virtual_codec.training.recipes import RECIPES
 from virtual_codec.training.samples import through_codec
-from virtual_codec.training.virtual import ColourTrio
+from virtual_codec.training.virtual import VirtualCodecNetworks
 
 STEPS: Final = (9.0, 15.0, 25.0, 42.0, 70.0, 100.0, 140.0)  # means of the luma table
 PICTURED: Final = 42.0
@@ -33,34 +33,34 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A point, and how far its description is from the Lanczos thumbnail, in dB."""
+    """Point, and the PSNR of its description against the Lanczos thumbnail, in dB."""
 
     point: Point
     thumbnail_db: float
 
 
-def load(name: str, runs: Path, full_size: Path | None) -> ColourTrio:
-    """A trained variant; for one without training the plain filters; for one of `FULL_SIZE` a run's networks."""
+def load_networks(name: str, runs: Path, full_size: Path | None) -> VirtualCodecNetworks:
+    """Networks of a variant: trained ones, plain filters if it has no training, or a run's of `FULL_SIZE`."""
     variant = (VARIANTS | FULL_SIZE)[name]
     if variant.run:
         assert full_size is not None
         folder = full_size / variant.run
-        network = ColourTrio(RECIPES[variant.run](), variant.described())
+        network = VirtualCodecNetworks(RECIPES[variant.run](), variant.described())
         weights = load_average(folder / CHECKPOINT)
         if RECIPES[variant.run]().target == "postprocess":
             weights = {f"postprocess.{key}": value for key, value in weights.items()}
         own = network.state_dict()
         network.load_state_dict(own | {key: value for key, value in weights.items() if key in own})
     else:
-        network = trio(name, reduced(name))
+        network = networks_of(name, reduced(name))
         if variant.route != "none":
             network.load_state_dict(load_average(runs / name / CHECKPOINT))
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 @torch.no_grad()
-def describe(network: ColourTrio, pixels: Pixels, step: float) -> tuple[Pixels, Pixels]:
-    """The description of a picture [h, w, 3] and the Lanczos thumbnail, both of half its size, rounded."""
+def describe(network: VirtualCodecNetworks, pixels: Pixels, step: float) -> tuple[Pixels, Pixels]:
+    """Description of a picture [h, w, 3] and its Lanczos thumbnail, both at half size, rounded."""
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     height, width = pixels.shape[:2]
     image = torch.nn.functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
@@ -70,8 +70,8 @@ def describe(network: ColourTrio, pixels: Pixels, step: float) -> tuple[Pixels, 
 
 
 @torch.no_grad()
-def measure(network: ColourTrio, name: str, picture: Picture, pixels: Pixels, step: float) -> Measured:
-    """One picture through the real chain."""
+def measure(network: VirtualCodecNetworks, name: str, picture: Picture, pixels: Pixels, step: float) -> Measured:
+    """Measure one picture through the real chain."""
     described, thumbnail = describe(network, pixels, step)
     decoded, vector, size = through_codec(described, JpegSettings(step=step))
     shown = torch.from_numpy(np.array(decoded)).permute(2, 0, 1)[None].float() / 255
@@ -98,11 +98,11 @@ def measure(network: ColourTrio, name: str, picture: Picture, pixels: Pixels, st
 
 
 def measure_all(name: str, runs: Path, full_size: Path | None, pictures: Sequence[Picture], journal: Path) -> None:
-    """Measure a variant on all pictures; what the journal holds already is not measured again."""
+    """Measure a variant on all pictures except those that the journal holds already."""
     done = {(it.point.set, it.point.image, it.point.setting) for it in read(journal) if it.point.codec == name}
     if all((picture.set, picture.name, step) in done for picture in pictures for step in STEPS):
         return
-    network = load(name, runs, full_size)
+    network = load_networks(name, runs, full_size)
     for picture in pictures:
         missing = [step for step in STEPS if (picture.set, picture.name, step) not in done]
         if not missing:
@@ -114,7 +114,7 @@ def measure_all(name: str, runs: Path, full_size: Path | None, pictures: Sequenc
 
 
 def append(journal: Path, measured: Sequence[Measured]) -> None:
-    """Add rows to points.csv."""
+    """Append rows to points.csv."""
     new = not journal.exists()
     names = [field.name for field in fields(Point)]
     with journal.open("a", newline="") as file:
@@ -125,7 +125,7 @@ def append(journal: Path, measured: Sequence[Measured]) -> None:
 
 
 def read(journal: Path) -> list[Measured]:
-    """The rows of points.csv, if there is one."""
+    """Rows of points.csv, or none if there is no such file."""
     return list(_rows(journal)) if journal.exists() else []
 
 

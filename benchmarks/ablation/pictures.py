@@ -1,4 +1,4 @@
-"""The pictures of the report: gains over rate, learning curves, a sheet of descriptions."""
+"""Plots of the ablation: gains over rate, learning curves, a sheet of descriptions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from benchmarks.ablation.measuring import PICTURED, Pixels, describe, load
+from benchmarks.ablation.measuring import PICTURED, Pixels, describe, load_networks
 from benchmarks.ablation.variants import FULL_SIZE, VARIANTS
-from virtual_codec.evaluation._curves import METRICS, mean_curve
-from virtual_codec.evaluation._points import Point
+from virtual_codec.evaluation.curves import METRICS, mean_curve
+from virtual_codec.evaluation.points import Point
 
 _RATES_BPP: Final = tuple(float(rate) for rate in np.geomspace(0.08, 0.4, 25))
 _SAMPLES: Final = {"astronaut": (40, 170), "coffee": (90, 180), "chelsea": (60, 120), "rocket": (150, 250)}
@@ -22,7 +22,7 @@ _CROP: Final = 192
 
 
 def draw_gains(points: Mapping[str, Sequence[Point]], labels: Mapping[str, str], anchor: str, path: Path) -> None:
-    """For PSNR RGB and MS-SSIM: each variant's mean over pictures, less the anchor's, over the rate."""
+    """Draw each variant's mean PSNR RGB and MS-SSIM minus the anchor's, over the rate."""
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, metric in zip(figure.subplots(1, 2), ("psnr_rgb", "ms_ssim"), strict=True):
@@ -43,7 +43,7 @@ def draw_gains(points: Mapping[str, Sequence[Point]], labels: Mapping[str, str],
 
 
 def draw_learning(logs: Mapping[str, Sequence[Mapping[str, float]]], labels: Mapping[str, str], path: Path) -> None:
-    """Over a run's share done: bits, gain and fidelity at the codec's step 30."""
+    """Draw bits, gain and fidelity at codec step 30 over the share of each run that is done."""
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     panels: dict[str, Any] = {
@@ -67,7 +67,7 @@ def draw_learning(logs: Mapping[str, Sequence[Mapping[str, float]]], labels: Map
 
 
 def draw_sheet(runs: Path, full_size: Path | None, names: Sequence[str], path: Path) -> bool:
-    """Rows of variants, columns of scikit-image's sample pictures; False where there is nothing to draw."""
+    """Draw a sheet of variants (rows) and scikit-image's sample pictures (columns). False if there is no variant."""
     from skimage import data
 
     if not names:
@@ -79,7 +79,7 @@ def draw_sheet(runs: Path, full_size: Path | None, names: Sequence[str], path: P
     sheet = Image.new("RGB", (len(crops) * (half * 2 + 4), len(names) * (half * 2 + 20)), "white")
     draw = ImageDraw.Draw(sheet)
     for row, name in enumerate(names):
-        network = load(name, runs, full_size)
+        network = load_networks(name, runs, full_size)
         draw.text((2, row * (half * 2 + 20) + 4), (VARIANTS | FULL_SIZE)[name].label.replace("`", ""), fill="black")
         for column, crop in enumerate(crops):
             described, _ = describe(network, crop, PICTURED)

@@ -1,4 +1,4 @@
-"""README.md of an ablation: tables, curves, a sheet of descriptions; all of it from what was measured and logged."""
+"""Report of the ablation, README.md: tables, curves, and a sheet of descriptions, from measurements and logs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from benchmarks.ablation.measuring import Measured, read
 from benchmarks.ablation.pictures import draw_gains, draw_learning, draw_sheet
 from benchmarks.ablation.variants import ANCHOR, BASE, FULL_SIZE, VARIANTS, Budget, reduced
-from virtual_codec.evaluation._curves import compare_rates, curves, mean_curve
-from virtual_codec.evaluation._points import Point
+from virtual_codec.evaluation.curves import compare_rates, curves, mean_curve
+from virtual_codec.evaluation.points import Point
 from virtual_codec.training.checkpoint import CHECKPOINT, read_progress
-from virtual_codec.training.diary import LOG
+from virtual_codec.training.run_log import LOG
 
 RANGE_BPP: Final = (0.08, 0.4)
 RATES_BPP: Final = (0.1, 0.2, 0.3)
@@ -71,7 +71,7 @@ def _head(runs: Path, budget: Budget, measured: Sequence[Measured]) -> str:
         f"**Small networks.** Post-processing and virtual codec {config.channels} channels x {config.blocks} blocks, "
         f"description {config.description_channels} x {config.description_blocks}; crops of {config.crop} pixels, "
         f"{config.batch} a step. {budget.base} steps of post-processing behind Lanczos first, for all, "
-        f"then {budget.more} more in each, whatever else moves. One seed. Steps really made: {', '.join(steps)}."
+        f"then {budget.more} more in each, whatever else is trained. One seed. Steps really made: {', '.join(steps)}."
         if steps
         else "**Small networks.** Nothing is trained yet: the command above does that."
     )
@@ -110,7 +110,7 @@ What a viewer shows of the stream, before JPEG, at step 42. Pictures: scikit-ima
 
 
 def _by_name(measured: Sequence[Measured], table: Mapping[str, object]) -> dict[str, list[Measured]]:
-    """In the table's order, those that were measured on all pictures."""
+    """Measurements by variant, in the table's order, of those that were measured on all pictures."""
     found: dict[str, list[Measured]] = defaultdict(list)
     for it in measured:
         if it.point.codec in table:

@@ -1,6 +1,6 @@
-"""What is compared: one row a variant, all with the same post-processing network and as many of its steps.
+"""Variants of the ablation, all with the same post-processing network and number of its steps.
 
-VARIANTS  name -> how the description is made, which steps are run, which terms the loss has
+VARIANTS  name -> description, kinds of steps, terms of the loss
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from virtual_codec.networks import shrink
-from virtual_codec.training.alternation import Alternation, Move, Phase
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.recipes import RECIPES
+from virtual_codec.training.schedule import Phase, Schedule, StepKind
 
 Filter = Callable[[Tensor], Tensor]
 
@@ -30,7 +30,7 @@ BASE: Final = "base"  # what every trained variant starts from
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Steps of post-processing: in the base that all share, and in each variant after it."""
+    """Steps of post-processing: in the base that all variants share, and in each variant after it."""
 
     base: int
     more: int
@@ -38,7 +38,7 @@ class Budget:
 
 @final
 class FixedDescription(nn.Module):
-    """A plain downscale in the description network's place."""
+    """Plain downscale in place of the description network."""
 
     def __init__(self, filter_name: str) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class FixedDescription(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A row of the table. `share` is that of the description's gradient which comes through the virtual codec.
+    """Variant of the training. `share` is the share of the description's gradient through the virtual codec.
 
     With `run` nothing is trained: the networks are those of a finished run of that recipe.
     """
@@ -59,27 +59,27 @@ class Variant:
     label: str
     run: str | None = None
     filter: Literal["area", "bicubic", "lanczos"] | None = None
-    route: Literal["none", "post", "pair", "single pass"] = "pair"
+    route: Literal["none", "post", "joint", "single pass"] = "joint"
     share: float = 0.0
     rate_weight: float = 0.6
     pull_weight: float = 0.5
 
     def described(self) -> nn.Module | None:
-        """A fixed description, or None for a network."""
+        """Fixed description module, or None for a network."""
         return FixedDescription(self.filter) if self.filter else None
 
     def config(self, name: str, budget: Budget) -> TrainConfig | None:
-        """Its training, or None where there is none."""
+        """Training configuration of the variant, or None if it is not trained."""
         if self.route == "none" or self.run:
             return None
         opening, cycle, rounds = _schedule(self, budget.more)
-        alternation = Alternation(opening=opening, cycle=cycle, virtual_share=self.share)
+        schedule = Schedule(opening=opening, cycle=cycle, virtual_share=self.share)
         steps = sum(phase.steps for phase in opening) + rounds * sum(phase.steps for phase in cycle)
         return replace(
             reduced(name),
             steps=steps,
             learning_rate=5e-4,
-            alternation=alternation,
+            schedule=schedule,
             rate_weight=self.rate_weight,
             pull_weight=self.pull_weight,
             validate_every=max(1, steps // 5),
@@ -113,14 +113,14 @@ FULL_SIZE: Final[dict[str, Variant]] = {
 
 
 def base_config(budget: Budget) -> TrainConfig:
-    """Post-processing behind Lanczos, from fresh weights."""
-    alternation = Alternation(cycle=(Phase(move="postprocess", steps=1),))
+    """Configuration of the base: post-processing behind Lanczos, from random weights."""
+    schedule = Schedule(cycle=(Phase(kind="postprocess", steps=1),))
     every = max(1, budget.base // 4)
-    return replace(reduced(BASE), steps=budget.base, alternation=alternation, validate_every=every)
+    return replace(reduced(BASE), steps=budget.base, schedule=schedule, validate_every=every)
 
 
 def reduced(name: str) -> TrainConfig:
-    """`virtual-2` made small enough for a dozen trainings on one processor core."""
+    """Configuration of `virtual-2` reduced for a dozen runs on one processor core."""
     return replace(
         RECIPES["virtual-2"](),
         name=name,
@@ -137,10 +137,10 @@ def reduced(name: str) -> TrainConfig:
 
 
 def _schedule(variant: Variant, more: int) -> tuple[tuple[Phase, ...], tuple[Phase, ...], int]:
-    """Opening, cycle and rounds, in which post-processing moves `more` times."""
+    """Opening, cycle and number of rounds with `more` steps of post-processing in all."""
 
-    def phase(move: Move, steps: int) -> Phase:
-        return Phase(move=move, steps=steps)
+    def phase(kind: StepKind, steps: int) -> Phase:
+        return Phase(kind=kind, steps=steps)
 
     if variant.route == "post":
         return (), (phase("postprocess", 1),), more
@@ -148,5 +148,5 @@ def _schedule(variant: Variant, more: int) -> tuple[tuple[Phase, ...], tuple[Pha
         once = (phase("virtual_codec", more), phase("description", more))
         return once, (phase("postprocess", more),), 1
     if variant.share == 0:
-        return (), (phase("pair", 1),), more
-    return (phase("virtual_codec", max(1, more // 5)),), (phase("virtual_codec", 2), phase("pair", 1)), more
+        return (), (phase("joint", 1),), more
+    return (phase("virtual_codec", max(1, more // 5)),), (phase("virtual_codec", 2), phase("joint", 1)), more

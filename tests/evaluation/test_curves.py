@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from virtual_codec.evaluation._curves import MIN_SHARE, compare_rates, curves, mean_curve
-from virtual_codec.evaluation._points import Point
+from virtual_codec.evaluation.curves import MIN_SHARE, compare_rates, curves, mean_curve
+from virtual_codec.evaluation.points import Point
 
 
 def point(image: str, size_bytes: int, psnr: float, ms_ssim: float | None = None) -> Point:

@@ -7,7 +7,7 @@ import pytest
 from tests.models import make_store
 from virtual_codec.errors import BadOption
 from virtual_codec.evaluation import Summary, record
-from virtual_codec.evaluation._curves import BdRate
+from virtual_codec.evaluation.curves import BdRate
 from virtual_codec.store import ModelStore
 
 

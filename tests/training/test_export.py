@@ -11,7 +11,7 @@ from virtual_codec.codec.operating import OperatingTable
 from virtual_codec.errors import BadModel, BadOption
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.store import ModelStore
-from virtual_codec.training import TrainRequest, train
+from virtual_codec.training import RunOptions, TrainRequest, train
 from virtual_codec.training.export import ExportRequest, _card, export
 from virtual_codec.training.recipes import RECIPES
 
@@ -20,7 +20,8 @@ from virtual_codec.training.recipes import RECIPES
 def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> None:
     runs = (tmp_path / "one", tmp_path / "two")
     for run, recipe in zip(runs, ("postprocess-1", "joint-2"), strict=True):
-        train(TrainRequest(recipe=recipe, data=photographs, out=run, steps=1, show_progress=False))
+        options = RunOptions(out=run, show_progress=False)
+        train(TrainRequest(recipe=recipe, data=photographs, run=options, steps=1))
     request = ExportRequest(
         runs=runs, data=photographs, store=tmp_path / "store", name="first", show_progress=False, notes="Of nothing."
     )

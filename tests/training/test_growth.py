@@ -6,8 +6,8 @@ from virtual_codec.networks import DescriptionNet, PostprocessNet
 from virtual_codec.networks.condition import CONDITION_SIZE
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.growth import grown
-from virtual_codec.training.joint import Pair
-from virtual_codec.training.loop import take_over
+from virtual_codec.training.joint import JointNetworks
+from virtual_codec.training.loop import load_matching_weights
 from virtual_codec.training.recipes import joint_2
 
 
@@ -26,7 +26,7 @@ def test_a_grown_network_begins_as_the_one_it_grew_from() -> None:
         small = taught(PostprocessNet(scale=scale, channels=8, blocks=1))
         large = PostprocessNet(scale=scale, channels=12, blocks=3)
         untouched = large(picture, condition)
-        take_over(large, small.state_dict())
+        load_matching_weights(large, small.state_dict())
         assert torch.allclose(large(picture, condition), small(picture, condition), atol=1e-6)
         assert not torch.allclose(large(picture, condition), untouched, atol=1e-3)
 
@@ -35,7 +35,7 @@ def test_what_was_added_learns() -> None:
     torch.manual_seed(0)
     small = taught(DescriptionNet(channels=8, blocks=1))
     large = DescriptionNet(channels=12, blocks=2)
-    take_over(large, small.state_dict())
+    load_matching_weights(large, small.state_dict())
     before = {name: value.clone() for name, value in large.state_dict().items()}
     picture, condition = torch.rand(2, 3, 16, 16), torch.rand(2, CONDITION_SIZE)
     optimizer = torch.optim.SGD(large.parameters(), lr=0.1)
@@ -51,8 +51,8 @@ def test_what_was_added_learns() -> None:
 
 def test_a_pair_grows_in_both_its_networks() -> None:
     config: TrainConfig = joint_2()
-    small = {name: torch.rand(2) for name in ("elsewhere",)} | Pair(config).state_dict()
-    large = grown(Pair(config).state_dict(), small)
+    small = {name: torch.rand(2) for name in ("elsewhere",)} | JointNetworks(config).state_dict()
+    large = grown(JointNetworks(config).state_dict(), small)
     assert all(torch.equal(large[name], value) for name, value in small.items() if name != "elsewhere")
     assert "elsewhere" not in large
 

@@ -12,7 +12,7 @@ from virtual_codec.codecs.jpeg import decode, encode
 from virtual_codec.networks.differentiable import smooth_jpeg, soft_round, with_forward
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
-from virtual_codec.training.joint import JointLoss, Pair, joint_batches, tables_of
+from virtual_codec.training.joint import JointLoss, JointNetworks, joint_batches, tables_of
 from virtual_codec.training.recipes import joint_2
 
 
@@ -57,7 +57,7 @@ def test_a_value_may_come_from_elsewhere() -> None:
 def test_both_networks_of_a_pair_learn(photographs: Path) -> None:
     torch.manual_seed(0)
     config = small_pair()
-    pair, loss = Pair(config), JointLoss(config)
+    pair, loss = JointNetworks(config), JointLoss(config)
     with torch.no_grad():
         for network in (pair.description, pair.postprocess):
             network.tail.weight.normal_(std=0.01)
@@ -74,14 +74,14 @@ def test_a_fresh_description_costs_what_the_plain_one_costs(photographs: Path) -
     config = small_pair()
     batch = next(iter(joint_batches(Pictures(photographs, smallest=64), config, 0, 0)))
     with torch.no_grad():
-        value = float(JointLoss(config)(Pair(config), batch))
+        value = float(JointLoss(config)(JointNetworks(config), batch))
     assert abs(value - (1 + config.rate_weight)) < 0.02
 
 
 def test_a_frozen_description_stays_while_post_processing_learns(photographs: Path) -> None:
     torch.manual_seed(0)
     config = replace(small_pair(), frozen_description=True, loss="log-error")
-    pair, loss = Pair(config), JointLoss(config)
+    pair, loss = JointNetworks(config), JointLoss(config)
     batch = next(joint_batches(Pictures(photographs, smallest=64), config, 0, 0))
     before = {name: value.clone() for name, value in pair.state_dict().items()}
     optimizer = torch.optim.Adam([each for each in pair.parameters() if each.requires_grad], lr=1e-3)
@@ -101,8 +101,8 @@ def test_a_description_at_full_size_begins_as_the_image(photographs: Path) -> No
     config = replace(small_pair(), scale=1)
     batch = next(joint_batches(Pictures(photographs, smallest=64), config, 0, 0))
     with torch.no_grad():
-        described = Pair(config).description(batch.image, batch.condition)
-        value = float(JointLoss(config)(Pair(config), batch))
+        described = JointNetworks(config).description(batch.image, batch.condition)
+        value = float(JointLoss(config)(JointNetworks(config), batch))
     assert torch.equal(described, batch.image)
     assert abs(value - (1 + config.rate_weight)) < 0.02
 
@@ -112,7 +112,7 @@ def test_post_processing_alone_learns_from_plain_batches_between(photographs: Pa
     config = replace(small_pair(), scale=1, plain_every=2, foreign_share=1.0)
     source = joint_batches(Pictures(photographs, smallest=64), config, 0, 0)
     plain, joint = next(source), next(source)
-    pair, loss = Pair(config), JointLoss(config)
+    pair, loss = JointNetworks(config), JointLoss(config)
     for batch, moved in ((plain, {"postprocess"}), (joint, {"postprocess", "description"})):
         pair.zero_grad(set_to_none=True)
         loss(pair, batch).backward()

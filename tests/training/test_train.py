@@ -19,18 +19,27 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from virtual_codec.errors import BadModel, BadOption
 from virtual_codec.networks import PostprocessNet
-from virtual_codec.training import TrainReport, TrainRequest, train
+from virtual_codec.training import RunOptions, TrainReport, TrainRequest, train
 from virtual_codec.training.checkpoint import CHECKPOINT, Progress, load_average, read_progress, save_checkpoint
 from virtual_codec.training.data import Pictures
-from virtual_codec.training.joint import JointValidation, Pair
-from virtual_codec.training.loop import LOG, learning_rate, take_over
+from virtual_codec.training.joint import JointNetworks, JointValidation
+from virtual_codec.training.loop import learning_rate, load_matching_weights
 from virtual_codec.training.recipes import RECIPES, joint_2, smoke
-from virtual_codec.training.virtual import ColourTrio, VirtualValidation
+from virtual_codec.training.run_log import LOG
+from virtual_codec.training.virtual import VirtualCodecNetworks, VirtualValidation
 
 
-def request(data: Path, out: Path, **more: object) -> TrainRequest:
-    made = TrainRequest(recipe="smoke", data=data, out=out, show_progress=False, threads=1)
-    return replace(made, **more)  # type: ignore[arg-type]
+def request(
+    data: Path,
+    out: Path,
+    *,
+    recipe: str = "smoke",
+    steps: int | None = None,
+    start_from: Path | None = None,
+    **options: object,
+) -> TrainRequest:
+    run = replace(RunOptions(out=out, show_progress=False, threads=1), **options)  # type: ignore[arg-type]
+    return TrainRequest(recipe=recipe, data=data, run=run, steps=steps, start_from=start_from)
 
 
 def test_the_smoke_recipe_learns(photographs: Path, tmp_path: Path) -> None:
@@ -44,7 +53,7 @@ def test_the_smoke_recipe_learns(photographs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("time_limit_s", [0.0, 0.02])
-def test_a_run_that_stopped_goes_on_as_if_it_had_not(photographs: Path, tmp_path: Path, time_limit_s: float) -> None:
+def test_a_run_that_stopped_resumes_with_equal_weights(photographs: Path, tmp_path: Path, time_limit_s: float) -> None:
     train(request(photographs, tmp_path / "whole", steps=8))
     train(request(photographs, tmp_path / "parts", steps=8, time_limit_s=time_limit_s))
     stopped = read_progress(tmp_path / "parts" / CHECKPOINT).step
@@ -57,7 +66,7 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(photographs: Path, tmp_path
 
 @contextmanager
 def computed() -> Iterator[set[torch.dtype]]:
-    """What convolutions give in the time of the block."""
+    """Types of the results of convolutions during the block."""
     seen: set[torch.dtype] = set()
 
     def look(module: nn.Module, _: object, output: object) -> None:
@@ -81,12 +90,14 @@ def test_networks_learn_and_are_measured_in_the_precision_asked_for(
 
 
 @pytest.mark.parametrize(("bfloat16", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-@pytest.mark.parametrize(("make", "validation"), [(Pair, JointValidation), (ColourTrio, VirtualValidation)])
+@pytest.mark.parametrize(
+    ("make", "validation"), [(JointNetworks, JointValidation), (VirtualCodecNetworks, VirtualValidation)]
+)
 def test_several_networks_are_measured_in_the_precision_asked_for(
     photographs: Path,
     bfloat16: bool,
     dtype: torch.dtype,
-    make: type[Pair | ColourTrio],
+    make: type[JointNetworks | VirtualCodecNetworks],
     validation: type[JointValidation | VirtualValidation],
 ) -> None:
     config = replace(joint_2(), channels=8, blocks=1, description_channels=8, description_blocks=1, crop=32)
@@ -102,9 +113,9 @@ def test_several_networks_are_measured_in_the_precision_asked_for(
 def test_a_signal_ends_a_run_with_its_checkpoint_written(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     code = (
-        "from pathlib import Path\nfrom virtual_codec.training import TrainRequest, train\n"
-        f"train(TrainRequest(recipe='smoke', data=Path({str(photographs)!r}), out=Path({str(out)!r}), "
-        "steps=100_000, threads=1, show_progress=False))"
+        "from pathlib import Path\nfrom virtual_codec.training import RunOptions, TrainRequest, train\n"
+        f"train(TrainRequest(recipe='smoke', data=Path({str(photographs)!r}), steps=100_000, "
+        f"run=RunOptions(out=Path({str(out)!r}), threads=1, show_progress=False)))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(Path.cwd())})
     try:
@@ -167,9 +178,9 @@ def test_post_processing_starts_from_that_of_a_pair(photographs: Path, tmp_path:
     assert torch.allclose(found["tail.weight"], taught.tail.weight, atol=0.01)
 
 
-def test_weights_that_fit_are_taken_over_and_others_left() -> None:
+def test_matching_weights_are_loaded_and_others_left() -> None:
     network: Any = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 3))
     last = network[1].weight.clone()
-    take_over(network, {"0.weight": torch.ones(2, 2), "1.weight": torch.ones(5, 5), "other": torch.ones(1)})
+    load_matching_weights(network, {"0.weight": torch.ones(2, 2), "1.weight": torch.ones(5, 5), "other": torch.ones(1)})
     assert torch.equal(network[0].weight, torch.ones(2, 2))
     assert torch.equal(network[1].weight, last)

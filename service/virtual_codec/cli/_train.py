@@ -42,24 +42,26 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
-    from virtual_codec.training import TrainRequest, train
+    from virtual_codec.training import RunOptions, TrainRequest, train
 
     report = train(
         TrainRequest(
             recipe=arguments.recipe,
             data=arguments.data,
-            out=arguments.out,
-            seed=arguments.seed,
-            device=check_device(arguments.device or first_device()),
-            threads=arguments.threads,
-            resume=arguments.resume,
-            time_limit_s=arguments.time_limit,
             steps=arguments.steps,
             start_from=arguments.start_from,
-            show_progress=not arguments.quiet,
-            bfloat16=arguments.precision == "bfloat16",
-            compiled=arguments.compile,
-            tensorboard=arguments.tensorboard,
+            run=RunOptions(
+                out=arguments.out,
+                seed=arguments.seed,
+                device=check_device(arguments.device or first_device()),
+                threads=arguments.threads,
+                resume=arguments.resume,
+                time_limit_s=arguments.time_limit,
+                show_progress=not arguments.quiet,
+                bfloat16=arguments.precision == "bfloat16",
+                compiled=arguments.compile,
+                tensorboard=arguments.tensorboard,
+            ),
         )
     )
     status = interrupts.EXIT_STATUS if report.interrupted else 0

@@ -1,9 +1,9 @@
-"""The standard codecs everything is measured against, as Pillow has them, and a cache of their measurements.
+"""Anchors: standard codecs to compare with, as Pillow has them, and a cache of their measurements.
 
     ANCHORS  name -> format, fixed parameters, the parameter that sweeps the rate and its values
 
-Measuring them takes long (AVIF above all) and gives the same every time: what was measured lies in a folder,
-one small file for each picture and codec, under hashes of the samples and of the parameters.
+Measuring them takes long (AVIF above all) and is deterministic. The cache holds one small file for each picture and
+codec, named by hashes of the samples and of the parameters.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from PIL import Image, features
 
 from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.errors import BadOption
-from virtual_codec.evaluation._pictures import Picture, digest
-from virtual_codec.evaluation._points import Point, similarity
+from virtual_codec.evaluation.pictures import Picture, digest
+from virtual_codec.evaluation.points import Point, similarity
 from virtual_codec.jobs import check_deadline
 from virtual_codec.metrics import Pixels
 
@@ -48,7 +48,7 @@ class Anchor:
     grey: Mapping[str, object] = field(default_factory=dict)
 
     def is_available(self) -> bool:
-        """Whether this Pillow was built with it."""
+        """True if this Pillow was built with the codec."""
         return bool(features.check(self.feature))
 
     def encode(self, pixels: Pixels, setting: float) -> bytes:
@@ -60,7 +60,7 @@ class Anchor:
         return stream.getvalue()
 
     def key(self) -> str:
-        """The name of its files in the cache: changes with anything that its measurements depend on."""
+        """Name of the anchor's files in the cache, which changes with all that its measurements depend on."""
         version = features.version(self.feature)
         text = json.dumps([_MEASUREMENT, PIL.__version__, version, self.format, self.fixed, self.grey], sort_keys=True)
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -84,9 +84,9 @@ def measure_anchors(
     with_ssimulacra2: bool = False,
     progress: Callable[[str], None],
 ) -> list[Point]:
-    """Measure `sweeps` (names of anchors -> settings) on every picture, or take that from the cache.
+    """Measure `sweeps` (names of anchors -> settings) on every picture, or read the points from the cache.
 
-    May be interrupted at any time and goes on where it stopped. `progress` is told of each picture and codec.
+    An interrupted run can be repeated and continues from the cache. `progress` is called for each picture and codec.
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     points: list[Point] = []

@@ -1,4 +1,4 @@
-"""The whole evaluation: measure, compare, report.
+"""Evaluation of a codec: measure, compare, report.
 
 pictures ──► codec under test ──► points.csv  ──┐
     ├──────► standard codecs (cached) ──────────┼──► summary.json, results.md, rate_distortion.png
@@ -29,12 +29,12 @@ from virtual_codec.evaluation._foreign import (
     restore_foreign,
 )
 from virtual_codec.evaluation._journal import Journal
-from virtual_codec.evaluation._pictures import Picture, find_pictures
-from virtual_codec.evaluation._points import COLUMNS, Point
 from virtual_codec.evaluation._report import results_markdown
 from virtual_codec.evaluation._ssimulacra2 import MISSING, is_available
 from virtual_codec.evaluation._summary import Summary, summarise
 from virtual_codec.evaluation._sweep import TestedCodec, Variant, key_of, sweep
+from virtual_codec.evaluation.pictures import Picture, find_pictures
+from virtual_codec.evaluation.points import COLUMNS, Point
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was done last
 
@@ -51,14 +51,14 @@ _QUICK_PICTURES: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """What is measured, and where it goes. Raises `BadOption` for what cannot be measured.
+    """Configuration of an evaluation. Raises `BadOption` for values that cannot be measured.
 
     `data_dir` holds images, or folders of images, each a set. `quick` takes a few pictures of each set, a
-    few qualities and the fast standard codecs. `variants` are ways to use the codec under test, `anchors`
-    standard codecs; JPEG is always among them. `foreign_kinds` are kinds of other people's JPEGs to restore
-    (none: skip that). `cache_dir` keeps the standard codecs' measurements, by default in the user's cache.
-    With `resume` the rows that `out_dir` already has are not measured again: for an interrupted run of the
-    same model. `ssimulacra2` measures that as well, where its package is installed.
+    few qualities and the fast standard codecs. `variants` are options of the codec under test, `anchors`
+    standard codecs; JPEG is always among them. `foreign_kinds` are kinds of foreign JPEGs to restore (none:
+    skip that). `cache_dir` keeps the standard codecs' measurements, by default in the user's cache. With
+    `resume` the rows that `out_dir` already has are not measured again: for an interrupted run of the same
+    model. `ssimulacra2` adds that metric if its package is installed.
     """
 
     data_dir: Path
@@ -133,7 +133,7 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
 def evaluate_foreign(
     codec: TestedCodec, config: EvaluateConfig, *, progress: Progress | None = None
 ) -> list[ForeignRow]:
-    """Only restore other people's JPEGs, into foreign.csv of `config.out_dir`; return its means."""
+    """Restore foreign JPEGs only, into foreign.csv of `config.out_dir`; return its means."""
     config = _quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     config.out_dir.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def evaluate_foreign(
 
 
 def precompute_anchors(config: EvaluateConfig, *, progress: Progress | None = None) -> None:
-    """Only fill the cache of the standard codecs' measurements, which needs no codec under test."""
+    """Fill the cache of the anchors' measurements only, which needs no codec under test."""
     config = _quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     sweeps = {name: ANCHORS[name].settings for name in config.anchors if ANCHORS[name].is_available()}
@@ -152,13 +152,13 @@ def precompute_anchors(config: EvaluateConfig, *, progress: Progress | None = No
 
 
 def default_cache_dir() -> Path:
-    """Where the standard codecs' measurements are kept."""
+    """Default folder of the anchors' measurements."""
     return Path.home() / ".cache" / "virtual-codec" / "anchors"
 
 
 @final
 class _Counter:
-    """Counts steps of several threads and tells of each."""
+    """Thread-safe counter of steps that reports each to the progress callback."""
 
     def __init__(self, steps: int, progress: Progress | None) -> None:
         self._steps = steps

@@ -1,4 +1,4 @@
-"""Other people's JPEGs, restored: what it gives at each quality, in colour and in grey."""
+"""Foreign JPEGs: gain of restoring them at each quality, in colour and in grey."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from PIL import Image
 
 from virtual_codec import images
 from virtual_codec.cancellable_threads import cancellable_threads
-from virtual_codec.evaluation._pictures import Picture
-from virtual_codec.evaluation._points import Similarity, similarity
 from virtual_codec.evaluation._sweep import TestedCodec
+from virtual_codec.evaluation.pictures import Picture
+from virtual_codec.evaluation.points import Similarity, similarity
 from virtual_codec.metrics import Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignPoint:
-    """An ordinary JPEG and what was restored from it, both measured on the original: a row of foreign.csv.
+    """Measurements of an ordinary JPEG and its restored picture against the original: a row of foreign.csv.
 
     `kind` is a key of `KINDS`. The psnr_rgb of grey pictures is that of their one channel.
     """
@@ -45,7 +45,7 @@ class ForeignPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignRow:
-    """The means of a set at one quality, PSNR in dB; `worse` is the share of images made worse."""
+    """Means of a set at one quality, PSNR in dB; `worse` is the share of images made worse, 0 to 1."""
 
     set: str
     kind: str
@@ -74,7 +74,7 @@ ForeignKey = tuple[str, str, str, int]
 
 
 def key_of_foreign(point: ForeignPoint) -> ForeignKey:
-    """What a point is the measurement of."""
+    """Key of a point: set, image, kind and quality."""
     return (point.set, point.image, point.kind, point.quality)
 
 
@@ -101,7 +101,7 @@ def restore_foreign(
 
 
 def foreign_rows(points: Iterable[ForeignPoint]) -> list[ForeignRow]:
-    """The means over each set, kind and quality."""
+    """Means over each set, kind and quality."""
     groups: dict[tuple[str, str, int], list[ForeignPoint]] = defaultdict(list)
     for point in points:
         groups[point.set, point.kind, point.quality].append(point)

@@ -1,4 +1,4 @@
-"""A CSV file of measurements that an interrupted run can go on with."""
+"""Journal of measurements: a CSV file from which an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Row = TypeVar("Row")
 
 @final
 class Journal(Generic[Row]):
-    """Rows of one frozen dataclass (of str, int, float, float | None), in a file as soon as they are known.
+    """Journal of rows of one frozen dataclass (of str, int, float, float | None), written as they are added.
 
     `columns` are names of its fields and properties. With `resume`, `rows` begins with those already in the
-    file, but for a last one that an interruption cut short.
+    file, except a last one that an interruption cut short.
     """
 
     def __init__(self, path: Path, kind: type[Row], columns: Iterable[str], *, resume: bool = False) -> None:
@@ -27,13 +27,13 @@ class Journal(Generic[Row]):
         self._write()
 
     def add(self, row: Row) -> None:
-        """Append a row, to the list and to the file."""
+        """Append a row to the list and to the file."""
         self.rows.append(row)
         with self._path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(self._cells(row))
 
     def finish(self, order: Callable[[Row], Any]) -> None:
-        """Write the file anew in `order`, whole or not at all."""
+        """Rewrite the file atomically, sorted by `order`."""
         self.rows.sort(key=order)
         self._write()
 

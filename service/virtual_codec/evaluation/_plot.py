@@ -1,4 +1,4 @@
-"""The picture of a summary: mean rate-distortion curves of one set, for the top of a README."""
+"""Plot of a summary: mean rate-distortion curves of one set, for the top of a README."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from virtual_codec.evaluation._curves import METRICS, mean_curve
-from virtual_codec.evaluation._points import Point
 from virtual_codec.evaluation._report import label_of
 from virtual_codec.evaluation._summary import by_set_and_codec
+from virtual_codec.evaluation.curves import METRICS, mean_curve
+from virtual_codec.evaluation.points import Point
 
 _PANELS: Final = {"psnr_rgb": "PSNR RGB, dB", "psnr_y": "PSNR Y, dB", "ms_ssim": "MS-SSIM"}
 _RATES_BPP: Final = tuple(float(rate) for rate in np.geomspace(0.05, 1.0, 61))
@@ -38,7 +38,7 @@ _STYLE: Final[dict[Any, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class _End:
-    """Where a curve ends on the right, and what is written there."""
+    """Right end of a curve and its label."""
 
     value: float
     rate_bpp: float
@@ -137,8 +137,11 @@ def _label(axes: Any, end: _End, place: float, **where: object) -> None:
 
 
 def _spread(rising: Sequence[float], apart: float) -> list[float]:
-    """Move rising places as little as it takes (in squares) to be `apart`, by pooling those that touch."""
-    pools: list[tuple[float, int]] = []  # mean of what the places are off an even row, and how many they are
+    """Rising positions moved to be at least `apart`, at the least sum of squared shifts.
+
+    Pool adjacent violators: neighbours that would touch are moved together.
+    """
+    pools: list[tuple[float, int]] = []  # mean offset from an even row, and number of positions
     for index, place in enumerate(rising):
         mean, count = place - index * apart, 1
         while pools and pools[-1][0] > mean:

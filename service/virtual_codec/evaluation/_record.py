@@ -1,4 +1,4 @@
-"""The figures of an evaluation, written into the model that was measured: its manifest and its card."""
+"""Record of an evaluation's figures in the manifest and the card of the measured model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _HEADING: Final = "\n## Results\n"
 
 
 def record(summary: Summary, store: ModelStore, root: Path, *, codec: str) -> None:
-    """Write the BD-rates of `codec`, a variant that was measured, into the model that made its streams.
+    """Write the BD-rates of `codec`, a measured variant, into the model that made its streams.
 
-    `root` is the store's folder. The model's id does not change. Raises `BadOption` when it was not one model.
+    `root` is the store's folder. The model's id does not change. Raises `BadOption` if several models were measured.
     """
     if len(summary.models) != 1:
         raise BadOption(f"figures of one model can be recorded, these are of {len(summary.models)}")

@@ -1,24 +1,24 @@
-"""The tables of a summary for people: results.md."""
+"""Report of a summary as Markdown tables: results.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from virtual_codec.evaluation._anchors import ANCHORS
-from virtual_codec.evaluation._curves import METRICS, BdRate
 from virtual_codec.evaluation._foreign import KINDS
 from virtual_codec.evaluation._summary import BD_RANGES_BPP, MEAN_RATES_BPP, Summary
+from virtual_codec.evaluation.curves import METRICS, BdRate
 
 
 def results_markdown(summary: Summary, *, plot: str | None = None) -> str:
-    """The text of results.md. `plot` is the file name of the picture on top."""
+    """Text of results.md. `plot` is the file name of the picture on top."""
     sections = [_title(summary, plot), _bd_section(summary), _means_section(summary)]
     sections += [_quality_section(summary), _foreign_section(summary), _times_section(summary)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def label_of(codec: str) -> str:
-    """How a codec is called in tables and plots."""
+    """Label of a codec in tables and plots."""
     return ANCHORS[codec].label if codec in ANCHORS else codec
 
 

@@ -1,4 +1,4 @@
-"""SSIMULACRA2, by the package of that name where it is installed: slow, and so only measured where it is asked for."""
+"""SSIMULACRA2 by the optional package of that name. It is slow, and measured only on request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MISSING: Final = "SSIMULACRA2 is missing: pip install 'virtual-codec[ssimulacra2
 
 
 def is_available() -> bool:
-    """Whether the package is installed."""
+    """True if the package is installed."""
     return importlib.util.find_spec("ssimulacra2") is not None
 
 
 def ssimulacra2(original: Pixels, restored: Pixels) -> float | None:
-    """100 for equal pictures, about 90, 70, 50 and 30 for very high, high, medium and low quality, and below 0.
+    """SSIMULACRA2 score: 100 for equal pictures, about 90, 70, 50 and 30 for very high to low quality, or below 0.
 
     Both [H, W, 3] or both [H, W]. None for a side under 8 pixels.
     """

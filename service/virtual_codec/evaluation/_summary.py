@@ -1,4 +1,4 @@
-"""What the measurements amount to: summary.json.
+"""Summary of the measurements: summary.json.
 
 points ──► BD-rates against JPEG · means at equal rates · each quality against JPEG's · times
 """
@@ -13,19 +13,19 @@ from typing import Final
 
 import numpy as np
 
-from virtual_codec.evaluation._curves import METRICS, BdRate, at_rates, compare_rates, curves, mean_curve
 from virtual_codec.evaluation._foreign import ForeignRow
-from virtual_codec.evaluation._points import Point
+from virtual_codec.evaluation.curves import METRICS, BdRate, at_rates, compare_rates, curves, mean_curve
+from virtual_codec.evaluation.points import Point
 
 BD_RANGES_BPP: Final = ((0.1, 0.4), (0.05, 1.0), (0.1, 1.0))
 MEAN_RATES_BPP: Final = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
-CONTRACT_QUALITIES: Final = range(5, 96)  # where the option `quality` makes a promise
+CONTRACT_QUALITIES: Final = range(5, 96)  # for which the contract of the option `quality` holds
 CONTRACT_BYTES_UP_TO: Final = ((50, 0.7), (100, 1.0))  # quality -> most of JPEG's bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetRow:
-    """A set of test images."""
+    """Size of a set of test images."""
 
     set: str
     images: int
@@ -34,7 +34,7 @@ class SetRow:
 
 @dataclass(frozen=True, kw_only=True)
 class MeanRow:
-    """The mean metric of a set at some rates; None where fewer than nine tenths of the images reach one."""
+    """Mean metric of a set at some rates; None where fewer than nine tenths of the images reach the rate."""
 
     set: str
     codec: str
@@ -45,11 +45,11 @@ class MeanRow:
 
 @dataclass(frozen=True, kw_only=True)
 class QualityRow:
-    """One quality of the codec under test against JPEG of the same quality, means over a set.
+    """Quality of the codec under test against JPEG of the same quality, means over a set.
 
     `byte_ratio` is all its bytes over all of JPEG's. `gain_at_equal_bytes` is in dB of RGB PSNR, over the
-    `gain_images` whose size JPEG reaches at all. `scales` are shares of images. `promise` says whether the
-    contract of `quality` was kept, None where it says nothing.
+    `gain_images` whose size JPEG reaches at all. `scales` are shares of images, 0 to 1. `promise` is True if the
+    contract of `quality` was kept, None where it does not apply.
     """
 
     set: str
@@ -69,7 +69,7 @@ class QualityRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeRow:
-    """Mean seconds of wall clock, per image and per megapixel, with whatever else the machine did."""
+    """Mean seconds of wall-clock time per image and per megapixel, on a machine that may do other work."""
 
     set: str
     codec: str
@@ -81,7 +81,7 @@ class TimeRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Everything that is reported, as tables. `models` are the ids of the models that made the streams."""
+    """Tables of an evaluation. `models` are the ids of the models that made the streams."""
 
     models: tuple[str, ...]
     versions: Mapping[str, str]
@@ -94,11 +94,11 @@ class Summary:
     foreign: tuple[ForeignRow, ...]
 
     def to_json(self) -> str:
-        """The text of summary.json."""
+        """Text of summary.json."""
         return json.dumps(asdict(self), indent=1, allow_nan=False) + "\n"
 
     def bd_rate(self, set_name: str, codec: str, metric: str, low_bpp: float, high_bpp: float) -> BdRate | None:
-        """One entry of `bd_rates`, or None where it was not measured."""
+        """Entry of `bd_rates`, or None if it was not measured."""
         wanted = (set_name, codec, metric, low_bpp, high_bpp)
         keys = {(row.set, row.codec, row.metric, row.low_bpp, row.high_bpp): row for row in self.bd_rates}
         return keys.get(wanted)
@@ -112,7 +112,7 @@ def summarise(
     versions: Mapping[str, str],
     notes: Sequence[str],
 ) -> Summary:
-    """Make the tables. `points` hold those of the anchor named jpeg; `variants` are the codecs under test."""
+    """Compute the tables. `points` include those of the anchor named jpeg; `variants` are the codecs under test."""
     groups = by_set_and_codec(points)
     return Summary(
         models=tuple(sorted({point.model for point in points if point.model})),
@@ -131,7 +131,7 @@ Groups = dict[tuple[str, str], list[Point]]
 
 
 def by_set_and_codec(points: Iterable[Point]) -> Groups:
-    """Points by (set, codec): sets by name, codecs in the order in which they first appear."""
+    """Points grouped by (set, codec): sets by name, codecs in order of appearance."""
     groups: Groups = {}
     for point in points:
         groups.setdefault((point.set, point.codec), []).append(point)
@@ -139,7 +139,7 @@ def by_set_and_codec(points: Iterable[Point]) -> Groups:
 
 
 def _measured(points: Iterable[Point]) -> list[str]:
-    """The metrics without those that are optional and that no point has."""
+    """Metrics except optional ones that no point has."""
     points = list(points)
     return [
         name

@@ -1,4 +1,4 @@
-"""The codec under test, over all pictures and qualities, through the interface its users have."""
+"""Sweep of the codec under test over all pictures and qualities, through its public interface."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from PIL import Image
 
 from virtual_codec import images
 from virtual_codec.cancellable_threads import cancellable_threads
-from virtual_codec.evaluation._pictures import Picture
-from virtual_codec.evaluation._points import Point, similarity
+from virtual_codec.evaluation.pictures import Picture
+from virtual_codec.evaluation.points import Point, similarity
 from virtual_codec.jobs import CompressOptions, CompressResult, RestoreResult
 from virtual_codec.metrics import Pixels
 
 
 class TestedCodec(Protocol):
-    """What is evaluated: the two calls of `VirtualCodec` with default restoring options."""
+    """Codec under test: the two calls of `VirtualCodec` with default restoring options."""
 
     def compress(self, data: bytes, options: CompressOptions) -> CompressResult:
         """Compress an image file."""
@@ -30,7 +30,7 @@ class TestedCodec(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A named way to use the codec: its options without the quality, which is swept."""
+    """Named options of the codec, without the quality, which is swept."""
 
     name: str
     options: CompressOptions = field(default_factory=CompressOptions)
@@ -40,7 +40,7 @@ PointKey = tuple[str, str, str, float]
 
 
 def key_of(point: Point) -> PointKey:
-    """What a point is the measurement of."""
+    """Key of a point: set, image, codec and setting."""
     return (point.set, point.image, point.codec, point.setting)
 
 
@@ -55,7 +55,7 @@ def sweep(
     done: Collection[PointKey] = (),
     found: Callable[[Point], None],
 ) -> None:
-    """Measure every variant and quality on every picture but those in `done`; hand each point to `found`."""
+    """Measure every variant and quality on every picture except those in `done`; pass each point to `found`."""
     with cancellable_threads(
         workers
     ) as threads:  # the codec is one object, used from several threads as in the service
@@ -72,7 +72,7 @@ def sweep(
 
 
 def as_png(pixels: Pixels) -> bytes:
-    """A PNG of exactly these samples, quickly written."""
+    """PNG file of given samples, written fast."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Measures, for a finished model, what each quality stands for: the tables of `virtual_codec.codec.operating`.
+"""Calibration of a model: the tables of `virtual_codec.codec.operating`, measured on held-out photographs.
 
 images × modes × steps ─► squared error and bits ─► for each exchange rate: steps, shares, mean PSNR, bytes
 images × JPEG qualities ─► mean PSNR and bytes   ─► for each quality: an exchange rate within its promise
@@ -26,15 +26,16 @@ from virtual_codec.codecs import CODECS
 _STEPS: Final = np.exp(np.linspace(np.log(1.0), np.log(180.0), 15))
 _RATES: Final = np.exp(np.linspace(np.log(0.02), np.log(4000.0), 160))  # squared error that one bit is worth
 
-# How far a quality lies from JPEG's PSNR to the bytes allowed, on a log scale: sets of photographs differ.
-_PLACE: Final = 0.6
+# Target size of a quality between that at JPEG's PSNR (0) and the bytes allowed (1), on a log scale. A margin on both
+# sides is needed because sets of photographs differ.
+_SIZE_TARGET: Final = 0.6
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Hull:
-    """The best of all modes at each of `_RATES`: [rates, modes] steps and shares, [rates] mean PSNR and bytes."""
+    """Best mode at each of `_RATES`: [rates, modes] steps and shares, [rates] mean PSNR and bytes."""
 
     steps: Floats
     shares: Floats
@@ -45,7 +46,7 @@ class _Hull:
 def calibrate(
     model: LoadedModel, pictures: Sequence[NDArray[np.uint8]], *, show_progress: bool = True
 ) -> dict[str, list[float]]:
-    """The manifest's tables, measured on [H, W, 3] photographs that no network was trained on."""
+    """Tables of a manifest, measured on [H, W, 3] photographs that no network was trained on."""
     hull = _hull(pictures, *_measured(model, pictures, show_progress))
     rates = _log_worth_of_qualities(hull, *_jpegs(pictures))
     at = np.log(_RATES)
@@ -57,14 +58,14 @@ def calibrate(
 
 
 def _log_worth_of_qualities(hull: _Hull, jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
-    """The log exchange rate of each quality, [100], falling."""
+    """Log exchange rate of each quality, [100], falling."""
     rates, qualities = np.log(_RATES), np.arange(1, 101)
     psnr_db, size = np.minimum.accumulate(hull.psnr_db), np.log(np.minimum.accumulate(hull.size_bytes))
     equal = np.interp(-np.maximum.accumulate(jpeg_psnr_db), -psnr_db, rates)  # interp wants rising abscissas
     equal_size = np.interp(equal, rates, size)
     places, shares = np.array(ALLOWED_BYTES).T
     allowed = np.log(np.interp(qualities, places, shares) * jpeg_bytes)
-    wanted = equal_size + _PLACE * np.maximum(0, allowed - equal_size)
+    wanted = equal_size + _SIZE_TARGET * np.maximum(0, allowed - equal_size)
     worth: Floats = np.minimum.accumulate(np.interp(-wanted, -size, rates))
     below = qualities < LOWEST_PROMISED  # down to the coarsest there is, where nothing is promised
     worth[below] = np.interp(qualities[below], [1, LOWEST_PROMISED], [rates[-1], worth[LOWEST_PROMISED - 1]])

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on as if it had not stopped, in one safetensors file."""
+"""Checkpoints of a run: weights, averages, optimiser state and progress in one safetensors file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CHECKPOINT: Final = "checkpoint.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands. `seconds` counts the time spent training, over all its sittings.
+    """Progress of a run. `seconds` is the time spent training over all its sessions.
 
-    `loss_total` and `loss_count` are of the steps since the last validation.
+    `loss_total` and `loss_count` belong to the steps since the last validation.
     """
 
     recipe: str
@@ -56,7 +56,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, network: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Adam
 ) -> Progress:
-    """Put a checkpoint's state into all three, in place. Raises `BadModel` when it is not of this recipe's shape."""
+    """Load a checkpoint into network, average and optimiser, in place. Raises `BadModel` if its shape differs."""
     try:
         with safe_open(path, framework="pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
@@ -64,7 +64,7 @@ def load_checkpoint(
         network.load_state_dict(under("network.", tensors))
         average.update(under("average.", tensors))
         for name, parameter in network.named_parameters():
-            if f"adam.step.{name}" not in tensors:  # an optimiser has no state of what never moved
+            if f"adam.step.{name}" not in tensors:  # an optimiser has no state of parameters without a gradient
                 continue
             state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
             optimizer.state[parameter] = {
@@ -76,7 +76,7 @@ def load_checkpoint(
 
 
 def load_average(path: Path) -> dict[str, Tensor]:
-    """The averaged weights of a checkpoint: what is exported, and what another recipe starts from."""
+    """Averaged weights of a checkpoint, which are exported and which other recipes start from."""
     try:
         with safe_open(path, framework="pt") as file:
             return under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
@@ -85,7 +85,7 @@ def load_average(path: Path) -> dict[str, Tensor]:
 
 
 def read_progress(path: Path) -> Progress:
-    """Where the run of a checkpoint stands."""
+    """Progress of the run that wrote a checkpoint. Raises `BadModel` if the file is not one."""
     try:
         with safe_open(path, framework="pt") as file:
             return Progress(**json.loads(file.metadata()["progress"]))
@@ -94,5 +94,5 @@ def read_progress(path: Path) -> Progress:
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, without it."""
+    """Tensors whose names begin with a prefix, without that prefix."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

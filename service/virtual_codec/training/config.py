@@ -1,16 +1,16 @@
-"""What a training run is told: networks, data, schedule."""
+"""Configuration of a training run: networks, data, loss weights, schedule."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from virtual_codec.training.alternation import Alternation
+from virtual_codec.training.schedule import Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run. Sizes are in pixels of the image, codec steps are means of the luma quantisation table."""
+    """Configuration of one run. Sizes are in pixels of the image, codec steps are means of the luma table."""
 
     name: str
     target: Literal["postprocess", "joint", "paper", "virtual"]
@@ -33,13 +33,13 @@ class TrainConfig:
     description_channels: int = 32
     description_blocks: int = 3
     loss: Literal["charbonnier", "log-error"] = "charbonnier"  # of post-processing alone
-    views: int = 1  # that the finished post-processing takes the mean of; training sees one
-    frozen_description: bool = False  # of a joint run: only post-processing learns, behind the description as it is
-    plain_every: int = 0  # of a joint run: so often a batch of plain descriptions and other encoders' JPEGs; 0: never
+    views: int = 1  # mirrored views that the exported post-processing averages; training uses one
+    frozen_description: bool = False  # of a joint run: only post-processing learns
+    plain_every: int = 0  # of a joint run: every nth batch holds plain descriptions and foreign JPEGs; 0: none does
     decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
-    scale_jitter: float = 1.0  # crops are taken up to so many times larger, and reduced
-    enlargement: float = 1.0  # crops are taken up to so many times smaller, and enlarged
-    alternation: Alternation | None = None  # of the targets paper and virtual
+    scale_jitter: float = 1.0  # largest factor by which crops are taken larger, and reduced
+    enlargement: float = 1.0  # largest factor by which crops are taken smaller, and enlarged
+    schedule: Schedule | None = None  # of the targets paper and virtual
 
     def __post_init__(self) -> None:
         if self.crop % 32:
@@ -50,5 +50,5 @@ class TrainConfig:
             raise ValueError(f"scale must be 1 or 2, got {self.scale}")
         if self.scale_jitter < 1:
             raise ValueError(f"scale_jitter must be at least 1, got {self.scale_jitter}")
-        if (self.alternation is None) != (self.target in ("postprocess", "joint")):
-            raise ValueError(f"target {self.target} goes with {'no' if self.alternation else 'an'} alternation")
+        if (self.schedule is None) != (self.target in ("postprocess", "joint")):
+            raise ValueError(f"target {self.target} goes with {'no' if self.schedule else 'a'} schedule")

@@ -18,7 +18,7 @@ from virtual_codec.training.dataset_manifest import DatasetEntry, read_manifests
 _SUFFIXES: Final = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
 _HELD_OUT_EVERY: Final = 16
 
-# Mean of the luma table -> how many times to reduce: libjpeg's qualities 95, 90, 82, 70 and below.
+# Mean of the luma table -> reduction factor: libjpeg's qualities 95, 90, 82, 70 and below.
 _REDUCTIONS: Final = ((6.0, 1.5), (12.0, 2.0), (21.5, 2.5), (35.0, 3.0), (float("inf"), 4.0))
 
 
@@ -64,10 +64,10 @@ class Pictures:
     def crop(
         self, random: np.random.Generator, size: int, *, scale_jitter: float = 1.0, enlargement: float = 1.0
     ) -> NDArray[np.uint8]:
-        """A random square of the training images, flipped and turned at random: [size, size, 3].
+        """Random square of the training images, flipped and turned at random: [size, size, 3].
 
-        With `scale_jitter` above 1 half of the squares are up to so many times larger and reduced to `size`; with
-        `enlargement` above 1 half are up to so many times smaller and enlarged: softer, as many photographs are.
+        With `scale_jitter` above 1, half of the squares are larger by a factor up to it and reduced to `size`. With
+        `enlargement` above 1, half are smaller by a factor up to it and enlarged: softer, as many photographs are.
         """
         picture = self.train[random.integers(len(self.train))]
         if enlargement > 1 and random.random() < 0.5:
@@ -77,11 +77,11 @@ class Pictures:
         if scale_jitter > 1 and random.random() < 0.5:
             largest = min(*picture.shape[:2], round(size * scale_jitter))
             side = int(random.integers(size, largest + 1))
-            return shrunk(_square(random, picture, side), side / size)
+            return downscaled(_square(random, picture, side), side / size)
         return _square(random, picture, size)
 
     def held_out_crops(self, size: int, most: int) -> list[NDArray[np.uint8]]:
-        """The middles of the held-out images: at most `most` squares [size, size, 3], always the same."""
+        """Middles of the held-out images: at most `most` squares [size, size, 3], always the same."""
         crops = []
         for picture in self.held_out[:most]:
             top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
@@ -90,9 +90,9 @@ class Pictures:
 
 
 def reduction_of(source: bytes) -> float:
-    """How many times to reduce an image file so that what its compression did is hidden; 1 where nothing was lost.
+    """Factor by which to reduce an image so that compression artefacts vanish; 1 if it was coded without losses.
 
-    JPEGs are judged by their luma tables, as libjpeg's quality would be; WebP and AVIF say too little of themselves.
+    The luma table of a JPEG tells its quality. Lossy WebP and AVIF, whose files tell too little, get 2.
     """
     if source[:2] == b"\xff\xd8":
         tables = bitstream.layout(source).tables
@@ -104,8 +104,8 @@ def reduction_of(source: bytes) -> float:
     return 2.0 if is_lossy_webp or is_avif else 1.0
 
 
-def shrunk(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """An image so many times smaller, by Lanczos."""
+def downscaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    """Image reduced by a factor, by Lanczos."""
     height, width = (max(1, round(side / factor)) for side in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
@@ -145,7 +145,7 @@ class _Reader:
             return None
         if factor > 1:
             self._reduced += 1
-            pixels = shrunk(pixels, factor)
+            pixels = downscaled(pixels, factor)
         if min(pixels.shape[:2]) < self._smallest:
             self._small += 1
             return None

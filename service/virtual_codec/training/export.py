@@ -1,4 +1,4 @@
-"""A finished training as a model folder: weights, manifest with measured tables, card; whole or not at all."""
+"""Export of finished runs as a model folder: weights, manifest with calibrated tables, card; written atomically."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from virtual_codec.training.calibration import calibrate
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, under
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
-from virtual_codec.training.recipes import RECIPES, account_of
+from virtual_codec.training.recipes import RECIPES, documentation_of
 
 _CALIBRATION_CROP: Final = 192
 _CALIBRATION_IMAGES: Final = 28
@@ -36,7 +36,7 @@ _CALIBRATION_IMAGES: Final = 28
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """What `vcodec export` was asked for. `runs` are folders of finished trainings, one a network."""
+    """Arguments of `vcodec export`. `runs` are folders of finished runs, one for each scale."""
 
     runs: tuple[Path, ...]
     data: Path
@@ -78,7 +78,7 @@ def export(request: ExportRequest) -> Manifest:
 
 
 def read_recipe(run: Path) -> TrainConfig:
-    """The recipe a run was made with, from its folder's checkpoint, with the steps that were really made."""
+    """Recipe of a run, read from its checkpoint, with the steps that were made. Raises `BadOption` or `BadModel`."""
     progress = read_progress(run / CHECKPOINT)
     if progress.recipe not in RECIPES:
         raise BadOption(
@@ -94,7 +94,7 @@ def read_recipe(run: Path) -> TrainConfig:
 
 
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:
-    """The network of a run, or both of a joint one."""
+    """Manifest entries of a run's networks, whose weights are written into `folder`."""
     body: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
     postprocess = body | {"scale": config.scale} | ({"views": config.views} if config.views > 1 else {})
     if config.target == "postprocess":
@@ -125,7 +125,7 @@ def _write(
 
 
 def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[str, NetworkEntry]) -> Manifest:
-    """The manifest with its tables, measured by running the model as it will be served."""
+    """Manifest with its tables, measured by running the model as it will be served."""
     draft = Manifest(
         name=request.name,
         id=model_id(entries),
@@ -144,9 +144,9 @@ def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[s
 
 
 def _held_out(data: Path) -> list[NDArray[np.uint8]]:
-    """Held-out crops, and the middle of each enlarged by two.
+    """Held-out crops, and the middle of each enlarged by two, which is softer.
 
-    Training folders hold sharp, busy pictures, or pictures reduced to be so; what people compress is softer.
+    Training folders hold sharp pictures, or pictures reduced until they are; photographs of users are softer.
     """
     pictures = Pictures(data, smallest=_CALIBRATION_CROP, only_held_out=True)
     crops = pictures.held_out_crops(_CALIBRATION_CROP, most=_CALIBRATION_IMAGES)
@@ -162,7 +162,7 @@ def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]
         for key, entry in manifest.networks.items()
     )
     runs = "\n".join(
-        f"- `{config.name}`, {config.steps} steps: {account_of(RECIPES[config.name])}" for config in configs
+        f"- `{config.name}`, {config.steps} steps: {documentation_of(RECIPES[config.name])}" for config in configs
     )
     return (
         f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}.\n\n{request.notes}\n\n## Networks\n\n"

@@ -1,7 +1,7 @@
-"""Starting a network from a smaller one: the larger begins as the same function and learns from there.
+"""Growth of a network from a smaller one: the larger one begins as the same function.
 
 After Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer" (arXiv 1511.05641), for
-residual bodies: what is new writes nothing at first that what is old reads.
+residual bodies: new channels and blocks at first write nothing that the old ones read.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _HEAD = "head.weight"
 
 
 def grown(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`own`, a network's fresh state, with what `weights` has of it: taken over, or grown into.
+    """State of a network, `own`, in which the tensors that `weights` can provide are replaced.
 
-    A tensor of the same name and shape is taken over. A conditioned body of more channels or blocks, with its head and
-    tail, takes the smaller one into its first channels and blocks. What fits neither way stays as it is.
+    A tensor of the same name and shape is copied. A conditioned body of more channels or blocks, with its head and
+    tail, holds the smaller one in its first channels and blocks. Other tensors stay as they are.
     """
     result = dict(own)
     result |= {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
@@ -41,13 +41,13 @@ def _grow(result: dict[str, Tensor], own: Mapping[str, Tensor], weights: Mapping
             result[name] = torch.zeros_like(own[name])
     for kind in ("weight", "bias"):
         name = f"{prefix}body.embed.2.{kind}"
-        film = torch.zeros_like(own[name]).unflatten(0, (blocks, 2, channels))  # what is new begins unconditioned
+        film = torch.zeros_like(own[name]).unflatten(0, (blocks, 2, channels))  # new channels begin unconditioned
         film[:old_blocks, :, :old_channels] = weights[name].unflatten(0, (old_blocks, 2, old_channels))
         result[name] = film.flatten(0, 2)
 
 
 def _padded(fresh: Tensor, old: Tensor) -> Tensor:
-    """`old` in the first places of `fresh`; its rows read nothing of the new columns, new rows stay fresh."""
+    """Copy of `fresh` with `old` in its first rows and columns; old rows have zeros in the new columns."""
     if fresh.shape[2:] != old.shape[2:] or any(new < given for new, given in zip(fresh.shape, old.shape, strict=True)):
         return fresh
     result = fresh.clone()

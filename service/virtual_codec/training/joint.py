@@ -1,4 +1,4 @@
-"""Description and post-processing trained together, each for the other, through the real codec."""
+"""Joint training of description and post-processing, through the real codec."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from virtual_codec.networks.differentiable import smooth_jpeg, with_forward
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import LOSSES, mean_psnr
-from virtual_codec.training.samples import Batch, draw_settings, made_ahead, plain_batch, through_codec, to_tensor
+from virtual_codec.training.samples import Batch, draw_settings, plain_batch, prefetched, through_codec, to_tensor
 
 
 @final
-class Pair(nn.Module):
-    """The two networks of one scale, as one thing to train."""
+class JointNetworks(nn.Module):
+    """Description and post-processing networks of one scale."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Pair(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class JointBatch(Batch):
-    """Originals and the settings each is to be coded with; `decoded` is of the plain description."""
+    """Batch of originals with encoder settings and bits [B] of the plain descriptions; `decoded` belongs to those."""
 
     settings: tuple[JpegSettings, ...]
     plain_bits: Tensor
@@ -44,13 +44,13 @@ class JointBatch(Batch):
 
 @final
 class JointLoss:
-    """The rate-distortion cost of a pair, against that of a plain description coded the same way.
+    """Rate-distortion cost of both networks, relative to a plain description coded with the same settings.
 
-    D / D0 + rate_weight * R / R0 + pull_weight * P / D0, each picture relative to its own plain description's
-    squared error D0 after post-processing and size R0, so that every quality counts alike. The pull P, the squared
+    D / D0 + rate_weight * R / R0 + pull_weight * P / D0, where D is a picture's squared error, R its bits, and D0, R0
+    those of its plain description after post-processing, so that all qualities weigh alike. The pull P, the squared
     distance to the plain description, keeps the description a picture of the image.
 
-    On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's own loss.
+    On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's loss.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -58,8 +58,8 @@ class JointLoss:
         self.figures: dict[str, float] = {}  # of the last batch
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The loss of a `Pair` on a batch."""
-        assert isinstance(network, Pair)
+        """Loss of `JointNetworks` on a batch."""
+        assert isinstance(network, JointNetworks)
         if not isinstance(batch, JointBatch):
             return self._restoring(network, batch.decoded, batch)
         if self._config.frozen_description:
@@ -69,7 +69,7 @@ class JointLoss:
             plain_error = (plain.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
         described: Tensor = network.description(batch.image, batch.condition).float()
         described = with_forward(described, described.clamp(0, 1))
-        real, bits = coded(described, batch.settings)
+        real, bits = code_descriptions(described, batch.settings)
         with torch.autocast(described.device.type, enabled=False):
             smooth, rate = smooth_jpeg(described, tables_of(batch.settings).to(described.device))
         decoded = with_forward(smooth, real.to(described.device))
@@ -81,26 +81,26 @@ class JointLoss:
         cost = (error + self._config.pull_weight * pull) / plain_error
         return (cost + self._config.rate_weight * rate / batch.plain_bits.to(rate.device)).mean()
 
-    def _postprocess_alone(self, network: Pair, batch: JointBatch) -> Tensor:
+    def _postprocess_alone(self, network: JointNetworks, batch: JointBatch) -> Tensor:
         with torch.no_grad():
             described: Tensor = network.description(batch.image, batch.condition).float().clamp(0, 1)
-            decoded, _ = coded(described, batch.settings)
+            decoded, _ = code_descriptions(described, batch.settings)
         return self._restoring(network, decoded.to(batch.image.device), batch)
 
-    def _restoring(self, network: Pair, decoded: Tensor, batch: Batch) -> Tensor:
+    def _restoring(self, network: JointNetworks, decoded: Tensor, batch: Batch) -> Tensor:
         restored: Tensor = network.postprocess(decoded, batch.condition)
         return LOSSES[self._config.loss](restored.float(), batch.image)
 
 
-def coded(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
-    """Send descriptions through the real codec: [B, 3, h, w] in [0, 1] -> decoded, and bits [B]."""
+def code_descriptions(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
+    """Decoded pictures and bits [B] of descriptions [B, 3, h, w] in [0, 1], by the real codec. No gradient."""
     pictures = (described.detach().float() * 255).permute(0, 2, 3, 1).cpu().numpy()
     results = [through_codec(np.ascontiguousarray(p), s) for p, s in zip(pictures, settings, strict=True)]
     return to_tensor([decoded for decoded, _, _ in results]), torch.tensor([8.0 * size for _, _, size in results])
 
 
 def tables_of(settings: tuple[JpegSettings, ...]) -> Tensor:
-    """The quantisation tables, [B, 2, 8, 8]."""
+    """Quantisation tables of settings, luma's and chroma's: [B, 2, 8, 8]."""
     return torch.from_numpy(np.stack([np.stack(quantisation_tables(each)) for each in settings])).float()
 
 
@@ -117,12 +117,12 @@ def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int
         ]
         return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images], scale=config.scale)
 
-    return made_ahead(make, start, config.steps)
+    return prefetched(make, start, config.steps)
 
 
 def joint_batch(images: Tensor, settings: list[JpegSettings], *, scale: int = 2) -> JointBatch:
-    """A batch of originals with their plain descriptions coded."""
-    decoded, bits = coded(plain_description(images, scale).clamp(0, 1), tuple(settings))
+    """Batch of originals with their coded plain descriptions."""
+    decoded, bits = code_descriptions(plain_description(images, scale).clamp(0, 1), tuple(settings))
     return JointBatch(
         decoded=decoded,
         image=images,
@@ -133,16 +133,16 @@ def joint_batch(images: Tensor, settings: list[JpegSettings], *, scale: int = 2)
 
 
 def condition_of_settings(settings: JpegSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """What a stream coded with these settings will say of itself: [CONDITION_SIZE]."""
+    """Condition vector [CONDITION_SIZE] of a stream coded with given settings."""
     luma, chroma = (table.astype(np.uint16) for table in quantisation_tables(settings))
     return condition([luma, chroma, chroma], subsampled=settings.subsampling == "420", own=True)
 
 
 @final
 class JointValidation:
-    """On held-out crops at three steps: what the pair adds in PSNR, and how its streams' sizes compare.
+    """PSNR and relative size of held-out crops at three codec steps, with the learned and the plain description.
 
-    `bfloat16` is for what the networks compute.
+    `bfloat16` is the networks' precision.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class JointValidation:
         }
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """PSNR with the plain and the learned description, and the learned one's bits over the plain one's."""
+        """PSNR in dB with either description, and bits of the learned one over those of the plain one."""
         measured = {}
         for step, batch in self.batches.items():
             described, _, restored, bits = self.chain(network, batch)
@@ -173,17 +173,17 @@ class JointValidation:
         return measured
 
     def rows(self, network: nn.Module) -> list[Tensor]:
-        """What a sample sheet shows: originals, then description, decoded and restored at the coarsest step."""
+        """Rows of a sample sheet at the coarsest step: originals, descriptions, decoded, restored."""
         batch = self.batches[60.0]
         return [batch.image, *self.chain(network, batch)[:3]]
 
     def chain(self, network: nn.Module, batch: JointBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The description (on the device), what the decoder shows, what post-processing makes of it, and bits."""
+        """Description (on the device), decoded picture, restored picture and bits of a batch."""
         vector = batch.condition.to(self._device)
         with torch.autocast(torch.device(self._device).type, torch.bfloat16, enabled=self._bfloat16):
             described: Tensor = network.get_submodule("description")(batch.image.to(self._device), vector)
         described = described.float().clamp(0, 1)
-        decoded, bits = coded(described, batch.settings)
+        decoded, bits = code_descriptions(described, batch.settings)
         return described, decoded, self._restored(network, decoded, batch), bits
 
     def _restored(self, network: nn.Module, decoded: Tensor, batch: JointBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Losses of post-processing, and the PSNR of its validation."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from torch import Tensor
 
 
 def charbonnier(restored: Tensor, image: Tensor) -> Tensor:
-    """A smooth absolute error (Charbonnier et al. 1994): no quality's large errors drown another's small ones."""
+    """Charbonnier loss, a smooth absolute error (Charbonnier et al. 1994), mean over all samples.
+
+    Large errors of coarse qualities outweigh small errors of fine ones less than in a squared error.
+    """
     return torch.sqrt((restored - image).square() + 1e-6).mean()
 
 
 def log_error(restored: Tensor, image: Tensor) -> Tensor:
-    """The mean over a batch of the logarithm of each picture's squared error: what the mean PSNR measures.
+    """Logarithm of each picture's squared error, mean over the batch: the mean PSNR up to a factor.
 
-    Errors are counted up to 50 dB only; beyond it a picture is good enough to leave the others the gradient.
+    A constant of 1e-5 bounds it at 50 dB, so that nearly exact pictures do not dominate the gradient.
     """
     return ((restored - image).square().mean(dim=(1, 2, 3)) + 1e-5).log().mean()
 
 
 def mean_psnr(restored: Tensor, image: Tensor) -> float:
-    """The mean over a batch of each picture's PSNR in dB, after clipping to [0, 1]."""
+    """PSNR of each picture in dB after clipping to [0, 1], mean over the batch."""
     errors = (restored.clamp(0, 1) - image).square().mean(dim=(1, 2, 3)).clamp_min(1e-10)
     return float((-10 * torch.log10(errors)).mean())
 

@@ -1,12 +1,12 @@
-"""Recipes of the published networks and algorithm, at full width and reduced to what two processor cores can do."""
+"""Recipes of the published networks and algorithm, at full width and reduced for two processor cores."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
 
-from virtual_codec.training.alternation import Alternation, Phase
 from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.schedule import Phase, Schedule
 
 _ROUNDS: Final = 4
 _IMAGE_WEIGHT: Final = 0.01  # of the SSIM term that keeps the published description an image
@@ -28,12 +28,12 @@ def paper_jpeg_q20() -> TrainConfig:
 
 
 def paper_jpeg2000_r20() -> TrainConfig:
-    """The same around JPEG 2000 at a twentieth of the description's bytes, 0.1 bits per pixel of the image."""
+    """The published networks around JPEG 2000 at a ratio of 20, 0.1 bits per pixel of the image, grey."""
     return _published("paper-jpeg2000-r20", "jpeg2000", 20)
 
 
 def paper_jpeg2000_r40() -> TrainConfig:
-    """The same around JPEG 2000 at a fortieth of the description's bytes, 0.05 bits per pixel of the image."""
+    """The published networks around JPEG 2000 at a ratio of 40, 0.05 bits per pixel of the image, grey."""
     return _published("paper-jpeg2000-r40", "jpeg2000", 40)
 
 
@@ -48,7 +48,7 @@ def paper_jpeg2000_r20_small() -> TrainConfig:
 
 
 def _published(name: str, codec: str, setting: int) -> TrainConfig:
-    """Width, crops and learning rate as that line of work has them; rounds and their lengths are our choice."""
+    """Recipe with the width, crops and learning rate of that line of work; rounds and lengths are our choice."""
     plain = TrainConfig(
         name=name,
         target="paper",
@@ -62,7 +62,7 @@ def _published(name: str, codec: str, setting: int) -> TrainConfig:
         warmup_steps=1,
         decay="none",
         ema_decay=0.0,
-        alternation=Alternation(cycle=(Phase(move="start", steps=1),), codec=codec, setting=setting),
+        schedule=Schedule(cycle=(Phase(kind="start", steps=1),), codec=codec, setting=setting),
     )
     return _rounds(plain, start=1000, postprocess=2000, virtual_codec=1000, description=1000)
 
@@ -73,18 +73,18 @@ def _reduced(published: TrainConfig) -> TrainConfig:
 
 
 def _rounds(config: TrainConfig, *, start: int, postprocess: int, virtual_codec: int, description: int) -> TrainConfig:
-    """`_ROUNDS` rounds of steps (b), (c) and (d), and (b) once more, for the last description."""
-    assert config.alternation is not None
+    """Recipe of `_ROUNDS` rounds of steps (b), (c) and (d), and (b) once more, for the last description."""
+    assert config.schedule is not None
     cycle = (
-        Phase(move="postprocess", steps=postprocess),
-        Phase(move="virtual_codec", steps=virtual_codec),
-        Phase(move="description", steps=description),
+        Phase(kind="postprocess", steps=postprocess),
+        Phase(kind="virtual_codec", steps=virtual_codec),
+        Phase(kind="description", steps=description),
     )
-    alternation = replace(
-        config.alternation,
-        opening=(Phase(move="start", steps=start),),
+    schedule = replace(
+        config.schedule,
+        opening=(Phase(kind="start", steps=start),),
         cycle=cycle,
         image_weight=_IMAGE_WEIGHT,
     )
     steps = start + _ROUNDS * sum(phase.steps for phase in cycle) + postprocess
-    return replace(config, steps=steps, validate_every=start, alternation=alternation)
+    return replace(config, steps=steps, validate_every=start, schedule=schedule)

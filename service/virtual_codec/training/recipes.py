@@ -1,6 +1,6 @@
-"""Recipes: what is trained, on what, for how long. A recipe is a function; `RECIPES` is the table of them.
+"""Recipes of training runs: networks, samples, schedule. A recipe is a function; `RECIPES` is the table of them.
 
-Numbers that measurements chose say so; the rest is the custom of the field.
+A comment marks numbers that measurements chose; the others are customary.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
-from virtual_codec.training.alternation import Alternation, Phase
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.published_recipes import (
     paper_jpeg2000_r20,
@@ -20,6 +19,7 @@ from virtual_codec.training.published_recipes import (
     paper_jpeg_q10_small,
     paper_jpeg_q20,
 )
+from virtual_codec.training.schedule import Phase, Schedule
 
 
 def postprocess_1() -> TrainConfig:
@@ -59,12 +59,12 @@ def joint_2() -> TrainConfig:
 
 
 def softer_1() -> TrainConfig:
-    """`postprocess-1` taught soft pictures too, every PSNR counting alike; start it from `postprocess-1`."""
+    """Post-processing of `postprocess-1` trained on soft pictures too, by log error; start it from `postprocess-1`."""
     return replace(postprocess_1(), name="softer-1", steps=3000, learning_rate=4e-4, loss="log-error", enlargement=2.2)
 
 
 def softer_2() -> TrainConfig:
-    """The post-processing of `joint-2` taught soft pictures too, behind its description; start it from `joint-2`."""
+    """Post-processing of `joint-2` trained on soft pictures too, behind its description; start it from `joint-2`."""
     return replace(
         joint_2(),
         name="softer-2",
@@ -80,7 +80,7 @@ def softer_2() -> TrainConfig:
 def joint_1() -> TrainConfig:
     """Description and post-processing at full size together; start it from a finished `softer-1`.
 
-    Every fourth batch holds plain descriptions and other people's JPEGs, so that they are restored as well as before.
+    Every fourth batch holds plain descriptions and foreign JPEGs, so that they are restored as well as before.
     """
     return TrainConfig(
         name="joint-1",
@@ -103,7 +103,7 @@ def joint_1() -> TrainConfig:
 
 
 def wider_2() -> TrainConfig:
-    """`joint-2` with a wider description, less held to the plain one, soft pictures too; start from `softer-2`."""
+    """Networks of `joint-2` with a wider description, a weaker pull, soft pictures too; start it from `softer-2`."""
     return replace(
         joint_2(),
         name="wider-2",
@@ -150,7 +150,7 @@ def best_joint_2() -> TrainConfig:
 
 def virtual_2() -> TrainConfig:
     """Description and post-processing at scale 2 together, the gradient through a virtual codec; start as `joint-2`."""
-    virtual_codec, pair = Phase(move="virtual_codec", steps=2), Phase(move="pair", steps=1)
+    virtual_codec, joint = Phase(kind="virtual_codec", steps=2), Phase(kind="joint", steps=1)
     return TrainConfig(
         name="virtual-2",
         target="virtual",
@@ -163,12 +163,12 @@ def virtual_2() -> TrainConfig:
         step_range=(4.0, 100.0),
         full_chroma_share=0.0,
         validate_every=300,
-        alternation=Alternation(opening=(Phase(move="virtual_codec", steps=200),), cycle=(virtual_codec, pair)),
+        schedule=Schedule(opening=(Phase(kind="virtual_codec", steps=200),), cycle=(virtual_codec, joint)),
     )
 
 
 def smoke() -> TrainConfig:
-    """A run of seconds, to see that training works on a machine."""
+    """Test run of some seconds, to see that training works on a machine."""
     return TrainConfig(
         name="smoke",
         target="postprocess",
@@ -187,12 +187,12 @@ def smoke() -> TrainConfig:
 
 
 def summary_of(recipe: Callable[[], TrainConfig]) -> str:
-    """What a recipe makes, as one line."""
+    """First line of a recipe's docstring."""
     return (inspect.getdoc(recipe) or "").partition("\n")[0]
 
 
-def account_of(recipe: Callable[[], TrainConfig]) -> str:
-    """All that a recipe says of itself, as one paragraph."""
+def documentation_of(recipe: Callable[[], TrainConfig]) -> str:
+    """Docstring of a recipe as one paragraph."""
     return " ".join((inspect.getdoc(recipe) or "").split())
 
 

@@ -1,4 +1,4 @@
-"""Training samples: a crop sent through the real codec, with what the stream tells of itself."""
+"""Training samples: crops coded by the real codec, with the condition vectors of their streams."""
 
 from __future__ import annotations
 
@@ -16,30 +16,27 @@ from PIL import Image
 from torch import Tensor
 
 from virtual_codec import bitstream
-from virtual_codec.codecs import JpegSettings
-from virtual_codec.codecs.jpeg import DEFAULT_TRELLIS, decode, encode
+from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.networks.condition import condition
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 
 _AHEAD: Final = 3  # batches made while the device works
+_JPEG: Final = CODECS["jpeg"]
 
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Pictures [B, 3, h, w] in [0, 1] and what their streams say [B, CONDITION_SIZE].
-
-    `decoded` is what the decoder returned (`description` size), `image` the original.
-    """
+    """Batch of decoded descriptions and originals, [B, 3, h, w] in [0, 1], and conditions [B, CONDITION_SIZE]."""
 
     decoded: Tensor
     image: Tensor
     condition: Tensor
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """Copy of the batch on a device."""
         if device.type == "cpu":
             return self
         return replace(
@@ -51,21 +48,21 @@ class Batch:
 
 
 def batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
-    """Batches from step `start` to the recipe's end, made ahead in threads; each depends on seed and step alone."""
+    """Batches from step `start` to the recipe's end, prefetched; each depends on seed and step alone."""
 
     def make(step: int) -> Batch:
         return plain_batch(np.random.default_rng((seed, step)), pictures, config)
 
-    yield from made_ahead(make, start, config.steps, threads=2)
+    yield from prefetched(make, start, config.steps, threads=2)
 
 
 def plain_batch(random: np.random.Generator, pictures: Pictures, config: TrainConfig) -> Batch:
-    """Crops whose plain descriptions went through our codec or another encoder."""
+    """Batch of crops whose plain descriptions were coded by our encoder or another one."""
     return collate([_sample(random, pictures, config) for _ in range(config.batch)])
 
 
-def made_ahead(make: Callable[[int], Made], start: int, stop: int, *, threads: int = 1) -> Iterator[Made]:
-    """`make(step)` of each step from `start` to before `stop`, in order; some are made while the device works."""
+def prefetched(make: Callable[[int], Made], start: int, stop: int, *, threads: int = 1) -> Iterator[Made]:
+    """Results of `make(step)` for the steps from `start` to before `stop`, in order, computed ahead by threads."""
     with ThreadPoolExecutor(max_workers=threads) as pool:
         waiting = deque(pool.submit(make, step) for step in range(start, min(stop, start + _AHEAD)))
         for step in range(start, stop):
@@ -77,13 +74,13 @@ def made_ahead(make: Callable[[int], Made], start: int, stop: int, *, threads: i
 def through_codec(
     description: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettings
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
-    """Send a picture through our encoder and the ordinary decoder: decoded pixels, condition, and bytes."""
-    stream = encode(description, settings)
-    return decode(stream), _stream_condition(stream, own=True), len(stream)
+    """Decoded pixels, condition vector and size in bytes of a picture coded by our encoder."""
+    stream = _JPEG.encode(description, settings)
+    return _JPEG.decode(stream), _stream_condition(stream, own=True), len(stream)
 
 
 def shrink_pixels(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """The plain description of an image: Lanczos at 1/scale size."""
+    """Plain description of an image [H, W, 3]: Lanczos at 1/scale size."""
     if scale == 1:
         return image
     size = (image.shape[1] // scale, image.shape[0] // scale)
@@ -91,7 +88,7 @@ def shrink_pixels(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
 
 
 def collate(samples: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]]) -> Batch:
-    """Stack (decoded, image, condition) triples."""
+    """Batch of (decoded, image, condition) triples."""
     return Batch(
         decoded=to_tensor([decoded for decoded, _, _ in samples]),
         image=to_tensor([image for _, image, _ in samples]),
@@ -100,16 +97,17 @@ def collate(samples: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArra
 
 
 def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """[h, w, 3] bytes -> [B, 3, h, w] in [0, 1], channels last in memory."""
+    """Tensor [B, 3, h, w] in [0, 1] of byte pictures [h, w, 3], channels last in memory."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(255)
 
 
 def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSettings:
-    """Settings of our encoder around its defaults; coarse steps, where there is most to restore, come more often."""
+    """Random settings of our encoder around its defaults; coarse steps are more frequent than fine ones."""
     low, high = np.log(config.step_range)
+    defaults = JpegSettings(step=1.0)
     return JpegSettings(
         step=float(np.exp(low + (high - low) * np.sqrt(random.random()))),
-        trellis=DEFAULT_TRELLIS * float(np.exp(random.uniform(-0.5, 0.5))),
+        trellis=defaults.trellis * float(np.exp(random.uniform(-0.5, 0.5))),
         luma_exponent=float(random.uniform(0.05, 0.6)),
         chroma_ratio=float(random.uniform(0.6, 1.1)),
         masking=float(random.uniform(0.0, 0.4)),
@@ -138,11 +136,11 @@ def _sample(
 def _through_foreign(
     random: np.random.Generator, description: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Another encoder's JPEG: libjpeg-turbo at qualities 5 to 100, now and then compressed twice."""
+    """Decoded pixels and condition of a foreign JPEG: libjpeg-turbo at qualities 5 to 100, a fifth coded twice."""
     stream = _foreign(random, description)
     if random.random() < 0.2:
-        stream = _foreign(random, decode(stream))
-    return decode(stream), _stream_condition(stream, own=False)
+        stream = _foreign(random, _JPEG.decode(stream))
+    return _JPEG.decode(stream), _stream_condition(stream, own=False)
 
 
 def _foreign(random: np.random.Generator, picture: NDArray[np.uint8]) -> bytes:

@@ -1,11 +1,11 @@
-"""The modern virtual codec: colour, every quality, kept fresh, with the real codec going forward and a rate to pay.
+"""Virtual codec for colour and all qualities: values from the real codec, derivatives from the virtual one.
 
-    description ─┬─► real codec ─► decoded ─► post-processing ─► restored       the values
-                 ├─► virtual codec, told of the tables ─► restored              the derivative, or a share of it
-                 └─► smooth model of JPEG ─► bits, scaled to the real size      the rate's derivative
+    description ─┬─► real codec ─► decoded ─► post-processing ─► restored       values
+                 ├─► virtual codec, told of the tables ─► restored              derivative, or a share of it
+                 └─► smooth model of JPEG ─► bits, scaled to the real size      derivative of the rate
 
-The loss is `virtual_codec.training.joint`'s. The virtual codec moves in steps of its own, several to each step of the
-pair, so that it has seen the descriptions that it is asked about.
+The loss is that of `virtual_codec.training.joint`. The virtual codec is trained in steps of its own, several to each
+joint step, so that it stays close to the chain that it imitates.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from torch import Tensor, nn
 
 from virtual_codec.networks import DescriptionNet, PostprocessNet, shrink
 from virtual_codec.networks.differentiable import smooth_jpeg, with_forward
-from virtual_codec.training.alternating import let_move
-from virtual_codec.training.alternation import Move
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
-from virtual_codec.training.joint import JointBatch, JointValidation, coded, joint_batch, tables_of
+from virtual_codec.training.joint import JointBatch, JointValidation, code_descriptions, joint_batch, tables_of
 from virtual_codec.training.losses import mean_psnr
-from virtual_codec.training.samples import Batch, draw_settings, made_ahead, to_tensor
+from virtual_codec.training.published_algorithm import freeze_other_networks
+from virtual_codec.training.samples import Batch, draw_settings, prefetched, to_tensor
+from virtual_codec.training.schedule import StepKind
 
 
 @final
-class ColourTrio(nn.Module):
-    """The networks of scale 2; the virtual codec has the post-processing network's shape and weights of its own.
+class VirtualCodecNetworks(nn.Module):
+    """Networks of scale 2; the virtual codec has the shape of the post-processing network and its own weights.
 
-    `described` may be another way to half size, without weights: what a learned description is measured against.
+    `described` may be another module that halves the size, such as a fixed filter to compare with.
     """
 
     def __init__(self, config: TrainConfig, described: nn.Module | None = None) -> None:
@@ -47,56 +47,56 @@ class ColourTrio(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualBatch(JointBatch):
-    """A joint batch and the step of the algorithm it is for."""
+    """Joint batch and the kind of step that it is made for."""
 
-    move: Move
+    step_kind: StepKind
 
 
 @final
 class VirtualLoss:
-    """The loss of whichever step a batch is for; only that step's networks get gradients."""
+    """Loss of the step kind of a batch; only the networks that the step trains get gradients."""
 
     def __init__(self, config: TrainConfig) -> None:
-        assert config.alternation is not None
+        assert config.schedule is not None
         self._rate_weight = config.rate_weight
         self._pull_weight = config.pull_weight
-        self._share = config.alternation.virtual_share
-        self.figures: dict[str, float] = {}  # of the last step that sent a description through the codec
+        self._share = config.schedule.virtual_share
+        self.figures: dict[str, float] = {}  # of the last step that coded a description
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
-        """The loss of a `ColourTrio` on a `VirtualBatch`."""
-        assert isinstance(network, ColourTrio)
+        """Loss of `VirtualCodecNetworks` on a `VirtualBatch`."""
+        assert isinstance(network, VirtualCodecNetworks)
         assert isinstance(batch, VirtualBatch)
-        let_move(network, batch.move)
-        if batch.move == "virtual_codec":
+        freeze_other_networks(network, batch.step_kind)
+        if batch.step_kind == "virtual_codec":
             return self._imitation(network, batch)
         with torch.no_grad():
             plain: Tensor = network.postprocess(batch.decoded, batch.condition)
             plain_error = (plain.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
-        if batch.move == "postprocess":
+        if batch.step_kind == "postprocess":
             return self._restoration(network, batch, plain_error)
         return self._description(network, batch, plain_error)
 
-    def _imitation(self, network: ColourTrio, batch: VirtualBatch) -> Tensor:
+    def _imitation(self, network: VirtualCodecNetworks, batch: VirtualBatch) -> Tensor:
         with torch.no_grad():
             described = _described(network, batch)
-            decoded, _ = coded(described, batch.settings)
+            decoded, _ = code_descriptions(described, batch.settings)
             restored: Tensor = network.postprocess(decoded.to(described.device), batch.condition)
             error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
         imitated: Tensor = network.virtual_codec(described, batch.condition)
         missed = (imitated.float() - restored.float()).square().mean(dim=(1, 2, 3))
         return (missed / error).mean()
 
-    def _restoration(self, network: ColourTrio, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
+    def _restoration(self, network: VirtualCodecNetworks, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
         with torch.no_grad():
             described = _described(network, batch)
-            decoded, _ = coded(described, batch.settings)
+            decoded, _ = code_descriptions(described, batch.settings)
         restored: Tensor = network.postprocess(decoded.to(described.device), batch.condition)
         return ((restored.float() - batch.image).square().mean(dim=(1, 2, 3)) / plain_error).mean()
 
-    def _description(self, network: ColourTrio, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
+    def _description(self, network: VirtualCodecNetworks, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
         described = _described(network, batch)
-        real, bits = coded(described, batch.settings)
+        real, bits = code_descriptions(described, batch.settings)
         with torch.autocast(described.device.type, enabled=False):
             smooth, rate = smooth_jpeg(described, tables_of(batch.settings).to(described.device))
         rate = rate * (bits.to(rate.device) / rate).detach()
@@ -117,8 +117,8 @@ class VirtualLoss:
 
 def virtual_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
     """Batches from step `start` on; each depends on seed and step alone."""
-    alternation = config.alternation
-    assert alternation is not None
+    schedule = config.schedule
+    assert schedule is not None
 
     def make(step: int) -> VirtualBatch:
         random = np.random.default_rng((seed, step))
@@ -128,14 +128,14 @@ def virtual_batches(pictures: Pictures, config: TrainConfig, seed: int, start: i
         ]
         made = joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images])
         parts = {field.name: getattr(made, field.name) for field in fields(made)}
-        return VirtualBatch(**parts, move=alternation.move_at(step))
+        return VirtualBatch(**parts, step_kind=schedule.step_kind_at(step))
 
-    return made_ahead(make, start, config.steps)
+    return prefetched(make, start, config.steps)
 
 
 @final
 class VirtualValidation:
-    """What `JointValidation` measures, and how near the virtual codec comes to the chain that it imitates."""
+    """Figures of `JointValidation`, and the fidelity of the virtual codec to the chain that it imitates."""
 
     def __init__(
         self, pictures: Pictures, config: TrainConfig, device: str, *, most: int = 48, bfloat16: bool = True
@@ -143,8 +143,8 @@ class VirtualValidation:
         self._joint = JointValidation(pictures, config, device, most=most, bfloat16=bfloat16)
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """PSNRs in dB; `fidelity` is the virtual codec's, of what post-processing really made."""
-        assert isinstance(network, ColourTrio)
+        """PSNRs in dB; `fidelity` is that of the virtual codec against the restored picture."""
+        assert isinstance(network, VirtualCodecNetworks)
         measured = self._joint(network)
         for step, batch in self._joint.batches.items():
             described, _, restored, _ = self._joint.chain(network, batch)
@@ -153,10 +153,10 @@ class VirtualValidation:
         return measured
 
     def rows(self, network: nn.Module) -> list[Tensor]:
-        """What a sample sheet shows."""
+        """Rows of a sample sheet, as those of `JointValidation`."""
         return self._joint.rows(network)
 
 
-def _described(network: ColourTrio, batch: VirtualBatch) -> Tensor:
+def _described(network: VirtualCodecNetworks, batch: VirtualBatch) -> Tensor:
     described: Tensor = network.description(batch.image, batch.condition).float()
     return with_forward(described, described.clamp(0, 1))

@@ -1,4 +1,4 @@
-"""The test pictures of a folder, by set."""
+"""Test pictures of a folder, by set."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SUFFIXES: Final = frozenset({".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg", 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A test picture: the set it belongs to, its name there, and where it lies."""
+    """Test picture: its set, its name in the set, and its file."""
 
     set: str
     name: str
     path: Path
 
     def pixels(self) -> Pixels:
-        """Decode it: [H, W, 3], or [H, W] where red, green and blue are the same everywhere.
+        """Decode the file: [H, W, 3], or [H, W] if red, green and blue are equal everywhere.
 
         Raises `BadTrainingData` that names a file which cannot be decoded.
         """
@@ -38,9 +38,9 @@ class Picture:
 
 
 def find_pictures(data_dir: Path, *, per_set: int | None = None) -> list[Picture]:
-    """The pictures of every folder in `data_dir`, each a set, and those directly in it, a set of its name.
+    """List the pictures of every folder in `data_dir`, each a set, and those directly in it, a set of its name.
 
-    With `per_set` that many of each set, evenly spread. Raises `BadTrainingData` where there is none at all.
+    `per_set` limits the pictures of each set, evenly spread. Raises `BadTrainingData` if there is none at all.
     """
     if not data_dir.is_dir():
         raise BadTrainingData(f"{data_dir} is not a folder of pictures")
@@ -52,7 +52,7 @@ def find_pictures(data_dir: Path, *, per_set: int | None = None) -> list[Picture
 
 
 def digest(pixels: Pixels) -> str:
-    """What a picture's measurements are kept under: a hash of its shape and samples."""
+    """Hash of a picture's shape and samples, by which its measurements are cached."""
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 

@@ -1,6 +1,6 @@
-"""Rate-distortion curves: one for each picture, their mean, and what one codec saves against another.
+"""Rate-distortion curves: one for each picture, their mean, and the rate difference between codecs.
 
-METRICS  column of points.csv -> how it is named and on which scale it is interpolated
+METRICS  column of points.csv -> its label and the scale on which it is interpolated
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec import metrics
-from virtual_codec.evaluation._points import Point
+from virtual_codec.evaluation.points import Point
 from virtual_codec.metrics import Curve
 
 MIN_SHARE: Final = 0.9  # of the pictures must reach a rate for their mean to be given there
@@ -22,7 +22,7 @@ MIN_SHARE: Final = 0.9  # of the pictures must reach a rate for their mean to be
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A column of points.csv. Similarities are interpolated as -10 log10(1 - x), and averaged as they are.
+    """Metric of points.csv. Similarities are interpolated as -10 log10(1 - x), and averaged unscaled.
 
     An optional one is left out of reports on points that lack it.
     """
@@ -32,11 +32,11 @@ class Metric:
     is_optional: bool = False
 
     def scaled(self, value: float) -> float:
-        """From a column's value to the scale of curves."""
+        """Convert a column's value to the scale of curves."""
         return metrics.similarity_db(value) if self.is_similarity else value
 
     def unscaled(self, scaled: Curve) -> Curve:
-        """From the scale of curves back to a column's values."""
+        """Convert values on the scale of curves back to those of the column."""
         return np.asarray(1 - 10 ** (-scaled / 10) if self.is_similarity else scaled)
 
 
@@ -51,9 +51,10 @@ METRICS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class BdRate:
-    """The mean over a set's pictures of the rate difference against JPEG, in percent.
+    """Rate difference against JPEG in percent, mean over a set's pictures.
 
-    `images` took part; `without_overlap` reach no common quality with JPEG in that range, or have no curve.
+    `images` is the number of pictures in the mean; `without_overlap` that of pictures without a common quality with
+    JPEG in that range, or without a curve.
     """
 
     set: str
@@ -67,7 +68,7 @@ class BdRate:
 
 
 def curves(points: Iterable[Point], metric: str) -> dict[str, Curve]:
-    """The curve of each image of one set and codec, [N, 2]: bits per pixel and scaled metric."""
+    """Curve of each image of one set and codec, [N, 2]: bits per pixel and scaled metric."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for point in points:
         value: float | None = getattr(point, metric)
@@ -79,10 +80,10 @@ def curves(points: Iterable[Point], metric: str) -> dict[str, Curve]:
 def mean_curve(
     points: Iterable[Point], metric: str, at_bpp: Sequence[float], *, continues: bool = False
 ) -> list[float | None]:
-    """The mean metric over the images at each rate, or None where fewer than `MIN_SHARE` of them reach it.
+    """Mean metric over the images at each rate, or None where fewer than `MIN_SHARE` of them reach it.
 
-    It is the mean of the images that reach the rate. With `continues`, the others are taken along in parallel
-    to those from where they end, so that a drawn curve has no step where an image leaves it.
+    The mean is over the images that reach the rate. With `continues`, the other curves are extrapolated in parallel
+    to those, so that a drawn curve has no step where an image's curve ends.
     """
     of_images = curves(points, metric)
     at = np.log(np.asarray(at_bpp, dtype=np.float64))
@@ -112,7 +113,7 @@ def compare_rates(
 
 
 def at_rates(curve: Curve, rates_bpp: Sequence[float]) -> Curve:
-    """The scaled metric of one image's curve at some rates; NaN where it does not reach."""
+    """Scaled metric of one image's curve at given rates; NaN outside of the curve."""
     return _interpolated(curve, np.log(np.asarray(rates_bpp, dtype=np.float64)))
 
 

@@ -1,8 +1,8 @@
-"""Several processes that train one network: `torchrun --nproc-per-node N`, one process a device.
+"""Data-parallel training of one network: `torchrun --nproc-per-node N`, one process a device.
 
-Each makes its share of every batch; gradients are averaged after each step, so that all hold the same weights and the
-batch is the recipe's whatever the number of processes. That is all there is to data parallelism here: gradients of
-networks that a step does not move stay absent, which wrappers around modules do not like.
+Each process makes its share of every batch. Gradients are averaged after each step, so that all processes hold the
+same weights and the batch is the recipe's whatever their number. DistributedDataParallel is not used: it does not
+accept that networks which a step freezes have no gradients.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from virtual_codec.errors import BadOption
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Team:
-    """The processes of a run; a run of one process is a team of one."""
+class ProcessGroup:
+    """Processes of a run: this process's rank, and their number."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes the checkpoints and logs."""
+        """True if this process writes the checkpoints and logs."""
         return self.rank == 0
 
     def share(self, batch: int) -> int:
-        """How many samples of a batch this process makes. Raises `BadOption` where it cannot be shared evenly."""
+        """Number of samples of a batch that this process makes. Raises `BadOption` if it cannot be shared evenly."""
         if batch % self.size:
             raise BadOption(f"a batch of {batch} cannot be shared by {self.size} processes; use a divisor of {batch}")
         return batch // self.size
 
     def seed(self, seed: int) -> int:
-        """The seed of this process's samples."""
+        """Seed of this process's samples."""
         return seed + self.rank * 1_000_003
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace all gradients there are by their means over the team."""
+        """Replace the gradients of parameters that have one by their means over the processes."""
         if self.size == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -54,32 +54,32 @@ class Team:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient) / self.size)
             start += gradient.numel()
 
-    def any_of(self, wish: bool, device: torch.device) -> bool:
-        """Whether any process wishes it: all get the same answer."""
+    def any_of(self, flag: bool, device: torch.device) -> bool:
+        """True if the flag is set in any process; all processes get the same answer."""
         if self.size == 1:
-            return wish
-        votes = torch.tensor(float(wish), device=device)
+            return flag
+        votes = torch.tensor(float(flag), device=device)
         distributed.all_reduce(votes)
         return bool(votes > 0)
 
-    def as_first(self, tensors: Iterable[Tensor]) -> None:
-        """Copy the first process's values into all others'."""
+    def broadcast_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the first process's values into those of all others."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
 
 @contextmanager
-def team(device: str) -> Iterator[tuple[Team, str]]:
-    """The team that torchrun's environment names, and this process's device: `cuda` becomes one of its own."""
+def process_group(device: str) -> Iterator[tuple[ProcessGroup, str]]:
+    """Process group that torchrun's environment names, and this process's device: `cuda` becomes one of its own."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Team(), device
+        yield ProcessGroup(), device
         return
     kind = torch.device(device).type
     own = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if kind == "cuda" else device
     distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        yield Team(rank=distributed.get_rank(), size=size), own
+        yield ProcessGroup(rank=distributed.get_rank(), size=size), own
     finally:
         distributed.destroy_process_group()

@@ -1,14 +1,17 @@
-"""The published learning algorithm: three grey networks, a standard codec at one setting, one network moved at a time.
+"""Published learning algorithm: three grey networks around a standard codec at one setting, trained alternately.
 
     (a) image ──► description ──► real codec ──► decoded                    `describe`, `through_real_codec`
     (b) decoded ──► post-processing ──► towards the image                   `postprocess_step`
-    (c) description ──► virtual codec ──► towards what (b)'s network made   `virtual_codec_step`
+    (c) description ──► virtual codec ──► towards the restored picture of (b)   `virtual_codec_step`
     (d) image ──► description ──► frozen virtual codec ──► towards the image, and the description a picture
                                                                             `description_step`
 
-and round again. Quantisation has no derivative; the virtual codec of (c) stands for codec and post-processing
-together, and (d) goes back through it. (a) is done afresh for each batch: the description network does not move
-during (b) and (c), so that is the same as describing all images once a round, with more crops.
+and again from (a). Quantisation has no derivative: the virtual codec of (c) imitates codec and post-processing
+together, and (d) takes its gradient through it. (a) is repeated for each batch. As the description network is frozen
+during (b) and (c), that equals describing all images once a round, with more crops.
+
+Zhao, Bai, Wang, Zhao, "Learning a Virtual Codec Based on Deep Convolutional Neural Network to Compress Image"
+(arXiv 1712.05969).
 """
 
 from __future__ import annotations
@@ -25,18 +28,18 @@ from torch.nn import functional
 
 from virtual_codec.networks import PaperDescriptionNet, PaperRestorationNet
 from virtual_codec.networks.differentiable import with_forward
-from virtual_codec.training.alternation import MOVES, Alternation, Move
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import mean_psnr
 from virtual_codec.training.plain_codecs import through_plain
-from virtual_codec.training.samples import made_ahead
-from virtual_codec.training.structure import structural_similarity
+from virtual_codec.training.samples import prefetched
+from virtual_codec.training.schedule import TRAINED_NETWORKS, Schedule, StepKind
+from virtual_codec.training.ssim import ssim
 
 
 @final
-class Trio(nn.Module):
-    """The three networks of one codec setting, as one thing to train."""
+class PublishedNetworks(nn.Module):
+    """Three networks of one codec setting."""
 
     def __init__(self, *, width: int) -> None:
         super().__init__()
@@ -47,91 +50,91 @@ class Trio(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class GreyBatch:
-    """Originals [B, 1, h, w] in [0, 1], and the step of the algorithm they are for."""
+    """Batch of originals [B, 1, h, w] in [0, 1], and the kind of step that it is made for."""
 
     image: Tensor
-    move: Move
+    step_kind: StepKind
 
     def to(self, device: torch.device) -> GreyBatch:
-        """The same on a device."""
-        return GreyBatch(image=self.image.to(device, non_blocking=True), move=self.move)
+        """Copy of the batch on a device."""
+        return GreyBatch(image=self.image.to(device, non_blocking=True), step_kind=self.step_kind)
 
 
 @final
 class AlternatingLoss:
-    """The loss of whichever step a batch is for; only that step's network gets gradients."""
+    """Loss of the step kind of a batch; only the network that the step trains gets gradients."""
 
-    def __init__(self, alternation: Alternation) -> None:
-        self._alternation = alternation
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
 
     def __call__(self, network: nn.Module, batch: GreyBatch) -> Tensor:
-        """The loss of a `Trio`."""
-        assert isinstance(network, Trio)
-        let_move(network, batch.move)
-        return _STEPS[batch.move](network, batch.image, self._alternation)
+        """Loss of `PublishedNetworks` on a batch."""
+        assert isinstance(network, PublishedNetworks)
+        freeze_other_networks(network, batch.step_kind)
+        return _STEPS[batch.step_kind](network, batch.image, self._schedule)
 
 
-def let_move(network: nn.Module, move: Move) -> None:
-    """Freeze all networks but those that a step of the algorithm moves."""
+def freeze_other_networks(network: nn.Module, kind: StepKind) -> None:
+    """Freeze all networks but those that a step of a kind trains."""
     for name, part in network.named_children():
-        part.requires_grad_(name in MOVES[move])
+        part.requires_grad_(name in TRAINED_NETWORKS[kind])
 
 
-def describe(network: Trio, image: Tensor) -> Tensor:
-    """(a) The description, clipped to [0, 1]; the clipping lets gradients pass, so that nothing stays stuck outside."""
+def describe(network: PublishedNetworks, image: Tensor) -> Tensor:
+    """Step (a): description clipped to [0, 1]; gradients pass the clipping, so that samples outside can return."""
     described: Tensor = network.description(image).float()
     return with_forward(described, described.clamp(0, 1))
 
 
 def through_real_codec(description: Tensor, codec: str, setting: int) -> tuple[Tensor, Tensor]:
-    """(a) Each description through the real codec: [B, 1, h, w] -> the same decoded, and bits [B]. No gradient."""
+    """Step (a): decoded pictures [B, 1, h, w] and bits [B] of descriptions, by the real codec. No gradient."""
     pictures = (description.detach().float() * 255).round().clamp(0, 255).byte().cpu().numpy()[:, 0]
     results = [through_plain(codec, setting, np.ascontiguousarray(picture)) for picture in pictures]
     decoded = torch.from_numpy(np.stack([shown for shown, _ in results]))[:, None].float() / 255
     return decoded.to(description.device), torch.tensor([8.0 * size for _, size in results])
 
 
-def plain_description(image: Tensor) -> Tensor:
-    """The picture that a description is held to: bicubic at half size, antialiased."""
+def bicubic_half(image: Tensor) -> Tensor:
+    """Image at half size, bicubic and antialiased: the plain description of the published algorithm."""
     return functional.interpolate(image, scale_factor=0.5, mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def start_step(network: Trio, image: Tensor, _alternation: Alternation) -> Tensor:
-    """Before the first round: the description network learns to be a plain downscale."""
-    return functional.mse_loss(describe(network, image), plain_description(image))
+def start_step(network: PublishedNetworks, image: Tensor, _schedule: Schedule) -> Tensor:
+    """Loss before the first round: the description network learns a plain downscale."""
+    return functional.mse_loss(describe(network, image), bicubic_half(image))
 
 
-def postprocess_step(network: Trio, image: Tensor, alternation: Alternation) -> Tensor:
-    """(b) From the decoded picture back to the image."""
+def postprocess_step(network: PublishedNetworks, image: Tensor, schedule: Schedule) -> Tensor:
+    """Loss of step (b): post-processing of the decoded picture against the image."""
     with torch.no_grad():
         described = describe(network, image)
-    decoded, _ = through_real_codec(described, alternation.codec, alternation.setting)
+    decoded, _ = through_real_codec(described, schedule.codec, schedule.setting)
     restored: Tensor = network.postprocess(decoded)
     return functional.mse_loss(restored.float(), image)
 
 
-def virtual_codec_step(network: Trio, image: Tensor, alternation: Alternation) -> Tensor:
-    """(c) From the description straight to what post-processing makes of it once it is coded."""
+def virtual_codec_step(network: PublishedNetworks, image: Tensor, schedule: Schedule) -> Tensor:
+    """Loss of step (c): virtual codec on the description against the restored picture."""
     with torch.no_grad():
         described = describe(network, image)
-        decoded, _ = through_real_codec(described, alternation.codec, alternation.setting)
+        decoded, _ = through_real_codec(described, schedule.codec, schedule.setting)
         restored: Tensor = network.postprocess(decoded)
     imitated: Tensor = network.virtual_codec(described)
     return functional.mse_loss(imitated.float(), restored.float())
 
 
-def description_step(network: Trio, image: Tensor, alternation: Alternation) -> Tensor:
-    """(d) Through the frozen virtual codec to the image; the SSIM term keeps the description a picture of it."""
+def description_step(network: PublishedNetworks, image: Tensor, schedule: Schedule) -> Tensor:
+    """Loss of step (d): frozen virtual codec against the image; the SSIM term keeps the description a picture."""
     described = describe(network, image)
     imitated: Tensor = network.virtual_codec(described)
-    likeness = structural_similarity(described, plain_description(image))
-    return functional.mse_loss(imitated.float(), image) + alternation.image_weight * (1 - likeness)
+    similarity = ssim(described, bicubic_half(image))
+    return functional.mse_loss(imitated.float(), image) + schedule.image_weight * (1 - similarity)
 
 
 def grey_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[GreyBatch]:
     """Batches from step `start` on; each depends on seed and step alone."""
-    alternation = config.alternation
-    assert alternation is not None
+    schedule = config.schedule
+    assert schedule is not None
 
     def make(step: int) -> GreyBatch:
         random = np.random.default_rng((seed, step))
@@ -139,33 +142,33 @@ def grey_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int)
             pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
             for _ in range(config.batch)
         ]
-        return GreyBatch(image=grey_tensor(crops), move=alternation.move_at(step))
+        return GreyBatch(image=grey_tensor(crops), step_kind=schedule.step_kind_at(step))
 
-    return made_ahead(make, start, config.steps)
+    return prefetched(make, start, config.steps)
 
 
 def grey_tensor(crops: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]) -> Tensor:
-    """[h, w, 3] bytes -> luma [B, 1, h, w] in [0, 1]."""
+    """Luma [B, 1, h, w] in [0, 1] of byte pictures [h, w, 3]."""
     luma = np.stack([np.asarray(Image.fromarray(crop).convert("L")) for crop in crops])
     return torch.from_numpy(luma)[:, None].float() / 255
 
 
 @final
 class AlternatingValidation:
-    """On held-out crops: the real chain, the plain one, and how well the virtual codec imitates."""
+    """PSNR of held-out crops through the real chain, the plain one and the virtual codec."""
 
     def __init__(self, pictures: Pictures, config: TrainConfig, device: str) -> None:
-        assert config.alternation is not None
-        self._codec, self._setting = config.alternation.codec, config.alternation.setting
+        assert config.schedule is not None
+        self._codec, self._setting = config.schedule.codec, config.schedule.setting
         self._device = device
         self._image = grey_tensor(pictures.held_out_crops(config.crop, most=48))
-        decoded, bits = through_real_codec(plain_description(self._image), self._codec, self._setting)
+        decoded, bits = through_real_codec(bicubic_half(self._image), self._codec, self._setting)
         enlarged = functional.interpolate(decoded, scale_factor=2, mode="bicubic", align_corners=False)
         self._plain_psnr, self._plain_bits = mean_psnr(enlarged, self._image), bits
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """PSNR in dB, bits over those of the plain downscale, likeness (SSIM) of the description to that."""
-        assert isinstance(network, Trio)
+        """PSNR in dB, bits over those of the plain downscale, SSIM of the description against that."""
+        assert isinstance(network, PublishedNetworks)
         described, _, bits, restored = self._chain(network)
         imitated = network.virtual_codec(described.to(self._device)).float().cpu()
         return {
@@ -174,25 +177,25 @@ class AlternatingValidation:
             "imitated": mean_psnr(imitated, self._image),
             "fidelity": mean_psnr(imitated, restored.clamp(0, 1)),
             "bits": float((bits / self._plain_bits).log().mean().exp()),
-            "likeness": float(structural_similarity(described, plain_description(self._image))),
+            "ssim": float(ssim(described, bicubic_half(self._image))),
         }
 
     def rows(self, network: nn.Module) -> list[Tensor]:
-        """What a sample sheet shows: originals, descriptions, what the decoder shows, restored pictures."""
-        assert isinstance(network, Trio)
+        """Rows of a sample sheet: originals, descriptions, decoded, restored."""
+        assert isinstance(network, PublishedNetworks)
         described, decoded, _, restored = self._chain(network)
         return [self._image, described, decoded, restored]
 
-    def _chain(self, network: Trio) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _chain(self, network: PublishedNetworks) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         described = describe(network, self._image.to(self._device)).cpu()
         decoded, bits = through_real_codec(described, self._codec, self._setting)
         restored = network.postprocess(decoded.to(self._device)).float().cpu()
         return described, decoded, bits, restored
 
 
-_Step = Callable[[Trio, Tensor, Alternation], Tensor]
+_Step = Callable[[PublishedNetworks, Tensor, Schedule], Tensor]
 
-_STEPS: Final[Mapping[Move, _Step]] = {
+_STEPS: Final[Mapping[StepKind, _Step]] = {
     "start": start_step,
     "postprocess": postprocess_step,
     "virtual_codec": virtual_codec_step,

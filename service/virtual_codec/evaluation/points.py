@@ -1,4 +1,4 @@
-"""What is measured of one picture at one setting: a row of points.csv."""
+"""Points: the measurements of one picture at one setting, a row of points.csv."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EQUAL_DB: Final = 100.0  # stands for the infinite PSNR of equal pictures, so th
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity:
-    """How near a restored picture is to its original; PSNR in dB. None where it is too small, or not asked for."""
+    """Similarity of a restored picture to its original, PSNR in dB. None: too small a picture, or not requested."""
 
     psnr_rgb: float
     psnr_y: float
@@ -24,7 +24,7 @@ class Similarity:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One picture through one codec at one setting. `model` is empty for standard codecs."""
+    """Measurements of one picture through one codec at one setting. `model` is empty for standard codecs."""
 
     set: str
     image: str
@@ -56,7 +56,7 @@ COLUMNS: Final = (
 
 
 def similarity(original: metrics.Pixels, restored: metrics.Pixels, *, with_ssimulacra2: bool = False) -> Similarity:
-    """Measure a restored picture. Both [H, W, 3] or both [H, W]."""
+    """Measure the similarity of two pictures, both [H, W, 3] or both [H, W]."""
     side = min(original.shape[:2])
     return Similarity(
         psnr_rgb=min(metrics.psnr(original, restored), EQUAL_DB),

@@ -1,4 +1,4 @@
-"""Structural similarity as something to train with."""
+"""Structural similarity (SSIM) as a differentiable loss term."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ _C1: Final = 0.01**2
 _C2: Final = 0.03**2
 
 
-def structural_similarity(first: Tensor, second: Tensor) -> Tensor:
-    """The mean SSIM of pictures [B, C, h, w] in [0, 1] with sides of at least 11, differentiable: one number."""
+def ssim(first: Tensor, second: Tensor) -> Tensor:
+    """Mean SSIM of pictures [B, C, h, w] in [0, 1] with sides of at least 11, differentiable: a scalar.
+
+    Wang, Bovik, Sheikh, Simoncelli 2004, with an 11x11 Gaussian window of sigma 1.5.
+    """
     first, second = first.float(), second.float()
     channels = first.shape[1]
-    place = torch.arange(_SIDE, device=first.device) - _SIDE // 2
-    taps = torch.exp(-place.square() / (2 * _SIGMA**2))
+    offsets = torch.arange(_SIDE, device=first.device) - _SIDE // 2
+    taps = torch.exp(-offsets.square() / (2 * _SIGMA**2))
     window = torch.outer(taps, taps).div(taps.sum() ** 2).expand(channels, 1, _SIDE, _SIDE)
 
     def blurred(picture: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""What a run leaves to read: log.csv, TensorBoard events where asked for, sample pictures.
+"""Log of a training run: log.csv, sample sheets, and TensorBoard events on request.
 
-OUT/log.csv                    a row a validation: step, seconds, loss, what was measured
+OUT/log.csv                    a row a validation: step, seconds, loss, measured figures
 OUT/events/                    the same for TensorBoard
-OUT/samples/step-000500.png    columns of held-out crops: the original, and what each stage makes of it
+OUT/samples/step-000500.png    columns of held-out crops: the original, then the result of each stage
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _COLUMNS: Final = 6
 
 
 @runtime_checkable
-class TellsFigures(Protocol):
-    """A loss that tells figures of its last batch, such as its rate, for the progress bar."""
+class ReportsFigures(Protocol):
+    """Loss with figures of its last batch, such as its rate, for the progress bar."""
 
     figures: Mapping[str, float]
 
 
 @runtime_checkable
-class ShowsRows(Protocol):
-    """A validation that has pictures to show: rows [B, 1 or 3, h, w] of one set of crops, in any sizes."""
+class ProvidesSamples(Protocol):
+    """Validation with sample pictures: rows [B, 1 or 3, h, w] of one set of crops, in any sizes."""
 
     def rows(self, network: nn.Module) -> Sequence[Tensor]:
-        """One row a stage."""
+        """Rows of the sheet, one a stage."""
 
 
-def figures_of(loss: object) -> Mapping[str, float]:
-    """The figures that a loss tells, if it does."""
-    return loss.figures if isinstance(loss, TellsFigures) else {}
+def reported_figures(loss: object) -> Mapping[str, float]:
+    """Figures that a loss reports; empty if it reports none."""
+    return loss.figures if isinstance(loss, ReportsFigures) else {}
 
 
 @final
-class Diary:
-    """Writes a run's records; `step` is where the run goes on, and rows after it, of a killed sitting, are dropped."""
+class RunLog:
+    """Writer of a run's log. Rows after `step`, at which the run resumes, are dropped: a killed session left them."""
 
     def __init__(self, out: Path, *, step: int = 0, tensorboard: bool = False) -> None:
         self._out = out
@@ -53,8 +53,8 @@ class Diary:
         self._events: Any = _event_writer(out / "events", step) if tensorboard else None
         _cut(self._log, step)
 
-    def measured(self, step: int, seconds: float, loss: float, figures: Mapping[str, float]) -> None:
-        """Add a validation."""
+    def add_validation(self, step: int, seconds: float, loss: float, figures: Mapping[str, float]) -> None:
+        """Append the figures of a validation."""
         new = not self._log.exists() or not self._log.stat().st_size
         with self._log.open("a", newline="") as file:
             writer = csv.writer(file)
@@ -66,9 +66,9 @@ class Diary:
                 self._events.add_scalar(name, value, step)
             self._events.flush()
 
-    def showed(self, step: int, validate: object, network: nn.Module) -> None:
-        """Add a sheet of sample pictures, where the validation has some."""
-        if not isinstance(validate, ShowsRows):
+    def add_samples(self, step: int, validate: object, network: nn.Module) -> None:
+        """Write a sheet of sample pictures, if the validation has some."""
+        if not isinstance(validate, ProvidesSamples):
             return
         sheet = sample_sheet(validate.rows(network))
         folder = self._out / "samples"
@@ -78,13 +78,13 @@ class Diary:
             self._events.add_image("samples", sheet, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the TensorBoard writer."""
         if self._events is not None:
             self._events.close()
 
 
 def sample_sheet(rows: Sequence[Tensor]) -> Tensor:
-    """Rows of pictures in [0, 1], enlarged to the first row's size by repetition, as one [H, W, 3] byte picture."""
+    """Sheet of rows of pictures in [0, 1], each enlarged to the first row's size by repetition: [H, W, 3] bytes."""
     size = rows[0].shape[-2:]
     bands = []
     for row in rows:
@@ -104,7 +104,7 @@ def _event_writer(folder: Path, step: int) -> Any:
 
 
 def _cut(log: Path, step: int) -> None:
-    """Drop the rows of a log that lie after a step."""
+    """Drop the rows of a log after a step."""
     if not log.exists():
         return
     with log.open(newline="") as file:

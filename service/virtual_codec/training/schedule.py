@@ -1,4 +1,4 @@
-"""The schedule of an alternating run, as data of its recipe: which step of the algorithm runs when, around which codec.
+"""Schedule of an alternating recipe: the kind of each optimiser step, and the standard codec that it runs around.
 
 opening, once ──► cycle ──► cycle ──► ... until the recipe's steps are made
 """
@@ -8,23 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Move = Literal["start", "postprocess", "virtual_codec", "description", "pair"]
+StepKind = Literal["start", "postprocess", "virtual_codec", "description", "joint"]
 
-# Which networks each step of the algorithm moves; all others stay as they are.
-MOVES: Final[dict[Move, frozenset[str]]] = {
+# Networks that a step of each kind trains; all others are frozen.
+TRAINED_NETWORKS: Final[dict[StepKind, frozenset[str]]] = {
     "start": frozenset({"description"}),  # towards the plain downscale
     "postprocess": frozenset({"postprocess"}),
     "virtual_codec": frozenset({"virtual_codec"}),
     "description": frozenset({"description"}),
-    "pair": frozenset({"description", "postprocess"}),  # joint fine-tuning
+    "joint": frozenset({"description", "postprocess"}),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """So many optimiser steps of one kind in a row."""
+    """A number of consecutive optimiser steps of one kind."""
 
-    move: Move
+    kind: StepKind
     steps: int
 
     def __post_init__(self) -> None:
@@ -33,13 +33,13 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alternation:
-    """What an alternating recipe has beside its networks.
+class Schedule:
+    """Phases of an alternating recipe, and what its loss needs beside the networks.
 
     `codec` and `setting` are a row of `virtual_codec.training.plain_codecs` and its quality, or compression ratio; the
-    colour version, which is told of its codec's tables, uses neither. `image_weight` is that of the term which keeps
-    the published description an image. `virtual_share` is how much of the colour description's gradient comes through
-    the virtual codec; the rest comes through the smooth model of JPEG.
+    colour version, which is told of its codec's tables, uses neither. `image_weight` is the weight of the SSIM term
+    that keeps the published description an image. `virtual_share` is the share of the colour description's gradient
+    that comes through the virtual codec, 0 to 1; the rest comes through the smooth model of JPEG.
     """
 
     opening: tuple[Phase, ...] = ()
@@ -55,15 +55,15 @@ class Alternation:
         if not 0 <= self.virtual_share <= 1:
             raise ValueError(f"virtual_share must be 0 to 1, got {self.virtual_share}")
 
-    def move_at(self, step: int) -> Move:
-        """The kind of the run's `step`, counted from 0."""
+    def step_kind_at(self, step: int) -> StepKind:
+        """Kind of a step of the run, counted from 0."""
         for phase in self.opening:
             if step < phase.steps:
-                return phase.move
+                return phase.kind
             step -= phase.steps
         step %= sum(phase.steps for phase in self.cycle)
         for phase in self.cycle:
             if step < phase.steps:
-                return phase.move
+                return phase.kind
             step -= phase.steps
         raise AssertionError("a step lies in the cycle")

@@ -11,41 +11,41 @@ from torch import nn
 
 from virtual_codec.errors import BadOption
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
-from virtual_codec.training.diary import LOG
-from virtual_codec.training.parallel import Team, team
+from virtual_codec.training.process_group import ProcessGroup, process_group
+from virtual_codec.training.run_log import LOG
 
-TEAM_OF_TWO = """
+GROUP_OF_TWO = """
 import sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
-from virtual_codec.training.parallel import team
+from virtual_codec.training.process_group import process_group
 torch.set_num_threads(1)
-with team("cpu") as (two, device):
+with process_group("cpu") as (two, device):
     layer, other = nn.Linear(2, 1), nn.Linear(1, 1)
-    two.as_first(layer.state_dict().values())
+    two.broadcast_from_first(layer.state_dict().values())
     layer(torch.full((1, 2), float(two.rank))).sum().backward()
     two.average_gradients([*layer.parameters(), *other.parameters()])
     found = {"grad": layer.weight.grad, "weight": layer.weight.detach().clone()}
-    place = torch.device(device)
-    found["asked"] = torch.tensor([two.any_of(two.rank == 1, place), two.any_of(False, place)])
+    own_device = torch.device(device)
+    found["asked"] = torch.tensor([two.any_of(two.rank == 1, own_device), two.any_of(False, own_device)])
     assert other.weight.grad is None
     save_file(found, Path(sys.argv[1]) / f"{two.rank}.safetensors")
 """
 
 
 def torchrun(*command: str) -> None:
-    """Run a command in two processes that know of each other."""
+    """Run a command in two processes of one group."""
     environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     done = subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_a_team_of_one_changes_nothing() -> None:
+def test_a_group_of_one_process_changes_nothing() -> None:
     layer = nn.Linear(2, 1)
     layer(torch.ones(1, 2)).sum().backward()
-    with team("cpu") as (alone, device):
+    with process_group("cpu") as (alone, device):
         alone.average_gradients(layer.parameters())
         assert (alone.share(7), alone.seed(5), device) == (7, 5, "cpu")
         assert alone.any_of(True, torch.device("cpu"))
@@ -54,17 +54,17 @@ def test_a_team_of_one_changes_nothing() -> None:
 
 
 def test_a_batch_is_shared_evenly_or_not_at_all() -> None:
-    assert Team(rank=1, size=4).share(12) == 3
+    assert ProcessGroup(rank=1, size=4).share(12) == 3
     with pytest.raises(BadOption, match="a divisor of 12"):
-        Team(rank=0, size=5).share(12)
-    assert len({Team(rank=rank, size=4).seed(0) for rank in range(4)}) == 4
+        ProcessGroup(rank=0, size=5).share(12)
+    assert len({ProcessGroup(rank=rank, size=4).seed(0) for rank in range(4)}) == 4
 
 
 def test_two_processes_hold_equal_weights_and_the_mean_of_their_gradients(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     script = tmp_path / "two.py"
-    script.write_text(TEAM_OF_TWO)
+    script.write_text(GROUP_OF_TWO)
     torchrun(str(script), str(tmp_path))
     first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in (0, 1))
     assert torch.equal(first["weight"], second["weight"])

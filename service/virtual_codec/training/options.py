@@ -1,0 +1,50 @@
+"""Options of a training run: values that the command line fills in, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Device, limits and output of a training run, whatever it trains.
+
+    `time_limit_s` bounds this session, not the whole run. `bfloat16` is the networks' precision under autocast;
+    weights and losses are float32. `compiled` wraps the networks in torch.compile. `tensorboard` writes events beside
+    log.csv.
+    """
+
+    out: Path
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    resume: bool = False
+    time_limit_s: float | None = None
+    show_progress: bool = True
+    save_every_s: float = 120.0
+    bfloat16: bool = True
+    compiled: bool = False
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """Arguments of `vcodec train`: a recipe, its images, and how to run it. `steps` replaces the recipe's number."""
+
+    recipe: str
+    data: Path
+    run: RunOptions
+    steps: int | None = None
+    start_from: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """Progress of a run after a session; `interrupted` if a signal ended the session before the last step."""
+
+    recipe: str
+    step: int
+    steps: int
+    seconds: float
+    interrupted: bool = False

@@ -1,0 +1,141 @@
+"""Targets of recipes: the network, batches, loss and validation that each kind of recipe trains with.
+
+To add one: a function that makes its `TrainingTask`, and a row in `TARGETS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from virtual_codec.errors import BadOption
+from virtual_codec.networks import PostprocessNet
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, under
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.data import Pictures
+from virtual_codec.training.interrupt import Interrupt
+from virtual_codec.training.joint import JointLoss, JointNetworks, JointValidation, joint_batches
+from virtual_codec.training.loop import TrainingTask, run
+from virtual_codec.training.options import RunOptions, TrainReport, TrainRequest
+from virtual_codec.training.postprocess import PostprocessValidation, postprocess_loss
+from virtual_codec.training.process_group import ProcessGroup, process_group
+from virtual_codec.training.published_algorithm import (
+    AlternatingLoss,
+    AlternatingValidation,
+    PublishedNetworks,
+    grey_batches,
+)
+from virtual_codec.training.samples import batches
+from virtual_codec.training.virtual import VirtualCodecNetworks, VirtualLoss, VirtualValidation, virtual_batches
+
+
+def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
+    """Train the target of a recipe; several processes share its batch."""
+    pictures = Pictures(request.data, smallest=config.crop)
+    options = request.run
+    with process_group(options.device) as (processes, device):
+        torch.manual_seed(options.seed)
+        options = replace(options, device=device)
+        _prepare(options)
+        task = TARGETS[config.target](config, pictures, options, processes)
+        interrupt = Interrupt()
+        initial = _initial_weights(config, request)
+        progress = run(config, options, task, initial=initial, processes=processes, interrupt=interrupt)
+    return TrainReport(
+        recipe=config.name,
+        step=progress.step,
+        steps=config.steps,
+        seconds=progress.seconds,
+        interrupted=interrupt.requested and progress.step < config.steps,
+    )
+
+
+def _prepare(options: RunOptions) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
+    if (options.out / CHECKPOINT).exists() and not options.resume:
+        raise BadOption(f"{options.out} holds a checkpoint; go on with --resume, or choose another folder")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+
+
+# Batches are of the type that the task's loss takes: the table of targets cannot say so.
+Target = Callable[[TrainConfig, Pictures, RunOptions, ProcessGroup], TrainingTask[Any]]
+
+
+def _postprocess(
+    config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
+) -> TrainingTask[Any]:
+    return TrainingTask(
+        network=PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks),
+        batches=partial(batches, pictures, *_share(config, options, processes)),
+        loss=partial(postprocess_loss, loss=config.loss),
+        validate=PostprocessValidation(pictures, config, options.device, bfloat16=options.bfloat16),
+    )
+
+
+def _joint(config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup) -> TrainingTask[Any]:
+    return TrainingTask(
+        network=JointNetworks(config),
+        batches=partial(joint_batches, pictures, *_share(config, options, processes)),
+        loss=JointLoss(config),
+        validate=JointValidation(pictures, config, options.device, bfloat16=options.bfloat16),
+    )
+
+
+def _paper(config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup) -> TrainingTask[Any]:
+    assert config.schedule is not None
+    return TrainingTask(
+        network=PublishedNetworks(width=config.channels),
+        batches=partial(grey_batches, pictures, *_share(config, options, processes)),
+        loss=AlternatingLoss(config.schedule),
+        validate=AlternatingValidation(pictures, config, options.device),
+    )
+
+
+def _virtual(
+    config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
+) -> TrainingTask[Any]:
+    return TrainingTask(
+        network=VirtualCodecNetworks(config),
+        batches=partial(virtual_batches, pictures, *_share(config, options, processes)),
+        loss=VirtualLoss(config),
+        validate=VirtualValidation(pictures, config, options.device, bfloat16=options.bfloat16),
+    )
+
+
+TARGETS: Final[Mapping[str, Target]] = {
+    "postprocess": _postprocess,
+    "joint": _joint,
+    "paper": _paper,
+    "virtual": _virtual,
+}
+
+
+def _share(config: TrainConfig, options: RunOptions, processes: ProcessGroup) -> tuple[TrainConfig, int]:
+    """Recipe with this process's share of the batch, and this process's seed."""
+    return replace(config, batch=processes.share(config.batch)), processes.seed(options.seed)
+
+
+def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Tensor] | None:
+    """Weights of the run to start from, renamed for this target; None without `start_from`.
+
+    Post-processing weights become those of every network of that shape.
+    """
+    if request.start_from is None:
+        return None
+    path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
+    weights = load_average(path)
+    if config.target == "postprocess" and under("postprocess.", weights):
+        return under("postprocess.", weights)
+    if config.target == "joint" and not under("postprocess.", weights):
+        return {f"postprocess.{name}": value for name, value in weights.items()}
+    if config.target == "virtual" and not under("virtual_codec.", weights):
+        restoring = under("postprocess.", weights) or weights
+        weights = {name: value for name, value in weights.items() if name.startswith("description.")}
+        weights |= {f"{role}.{name}": v for role in ("postprocess", "virtual_codec") for name, v in restoring.items()}
+    return weights
