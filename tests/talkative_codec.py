@@ -24,10 +24,10 @@ def open_talkative(*, device: str, model: str = "") -> Talkative:
 class Talkative:
     """Width 30 and what is not named here: done. 31: slow. 32: undecodable. 33: what should never be."""
 
-    def load(self, model: str) -> None:
+    def warm_model(self, model: str) -> None:
         pass
 
-    def unload(self, model: str) -> None:
+    def forget_model(self, model: str) -> None:
         pass
 
     def run(self, job: Job) -> CompressResult | RestoreResult:

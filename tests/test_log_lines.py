@@ -25,7 +25,7 @@ from virtual_codec.api.server import run
 from virtual_codec.serving import PoolPolicy, open_pool
 from virtual_codec.settings import Settings
 policy = PoolPolicy(devices="cpu", threads=1, standby="off", stop_grace_s=1, hang_grace_s=1)
-pool = open_pool("local", {}, policy, codec="tests.talkative_codec:open_talkative")
+pool = open_pool("local", {}, policy, worker_factory="tests.talkative_codec:open_talkative")
 run(Settings.load(model_store=pathlib.Path(sys.argv[1]), port=0, drain_delay_s=0), pool)
 """
 PICTURE = saved(scene(20, 30))

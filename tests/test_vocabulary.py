@@ -23,7 +23,16 @@ RETIRED: Final[dict[str, tuple[str, ...]]] = {
     "load_test": (r"\bown_server\b", r"\bmade_up\w*", r"\brun_load\b", r"\bsizes_of\b"),
     "networks": (),
     "runner": (),
-    "serving": (),
+    "serving": (
+        r"\bSeat\b",
+        r"\bseats?\b",
+        r"\bKeeper\b",
+        r"\bTicket\b",
+        r"\bSecondChances\b",
+        r"_SURE\b",
+        r"\bJobRunner\b",
+        r"\b_is_fatal\b",
+    ),
     "training": (
         r"\bdiary\b",
         r"\bDiary\b",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from virtual_codec.jobs import Job
-from virtual_codec.serving import JobRunner, PoolPolicy, Result, load, open_pool
+from virtual_codec.serving import JobHandler, PoolPolicy, Result, import_from_string, open_pool
 
 CRASH, HANG, MEMORY = b"reliability:crash", b"reliability:hang", b"reliability:memory"
 _HEADROOM_BYTES: Final = 64 * 2**20
@@ -33,9 +33,9 @@ def marked(png: bytes, mark: bytes, number: int) -> bytes:
 
 @final
 class FaultyHandler:
-    """A `JobRunner` around the real one."""
+    """A `JobHandler` around the real one."""
 
-    def __init__(self, codec: JobRunner) -> None:
+    def __init__(self, codec: JobHandler) -> None:
         self._codec = codec
         self.notes = getattr(codec, "notes", {})
 
@@ -55,7 +55,7 @@ class FaultyHandler:
 
 def open_faulty(**arguments: object) -> FaultyHandler:
     """Open the handler in a worker."""
-    return FaultyHandler(load("virtual_codec.codec:open_codec")(**arguments))
+    return FaultyHandler(import_from_string("virtual_codec.codec:open_codec")(**arguments))
 
 
 def _exhaust_memory() -> None:
@@ -84,7 +84,7 @@ def main() -> None:
         hang_grace_s=settings.hang_grace_s,
     )
     arguments = {"store": settings.model_store, "limits": ImageLimits(), "threads": 1}
-    run(settings, open_pool("local", arguments, policy, codec=f"{__package__}.faulty:open_faulty"))
+    run(settings, open_pool("local", arguments, policy, worker_factory=f"{__package__}.faulty:open_faulty"))
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ class PretendPool:
         self.gate: asyncio.Event | None = None
         self.taken = asyncio.Semaphore(0)
         self.cancelled = 0
-        self.loaded: list[str] = []
-        self.unloaded: list[str] = []
+        self.warmed: list[str] = []
+        self.forgotten: list[str] = []
         self.bad_model: Exception | None = None
         self.now = READY
         self.measured: dict[str, float] = {}
@@ -63,13 +63,13 @@ class PretendPool:
             raise self.error
         return self._result(job)
 
-    async def load(self, model: str) -> None:
+    async def warm_model(self, model: str) -> None:
         if self.bad_model is not None:
             raise self.bad_model
-        self.loaded.append(model)
+        self.warmed.append(model)
 
-    def unload(self, model: str) -> None:
-        self.unloaded.append(model)
+    def forget_model(self, model: str) -> None:
+        self.forgotten.append(model)
 
     def state(self) -> PoolState:
         return self.now

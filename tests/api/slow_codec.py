@@ -35,8 +35,8 @@ class Slow:
             quality=50,
         )
 
-    def load(self, model: str) -> None:
+    def warm_model(self, model: str) -> None:
         pass
 
-    def unload(self, model: str) -> None:
+    def forget_model(self, model: str) -> None:
         pass

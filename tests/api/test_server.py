@@ -29,7 +29,7 @@ from virtual_codec.api.server import listen, run
 from virtual_codec.serving import PoolPolicy, open_pool
 from virtual_codec.settings import Settings
 policy = PoolPolicy(devices="cpu", threads=2, standby="off", stop_grace_s=5)
-pool = open_pool("local", {}, policy, codec=sys.argv[2])
+pool = open_pool("local", {}, policy, worker_factory=sys.argv[2])
 store, delay_s = pathlib.Path(sys.argv[1]), float(sys.argv[3])
 run(Settings.load(model_store=store, host=sys.argv[5], port=0, drain_delay_s=delay_s, log_format=sys.argv[4]), pool)
 """

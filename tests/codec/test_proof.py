@@ -73,17 +73,17 @@ def in_memory() -> set[LoadedModel]:
     return {it for it in gc.get_objects() if type(it) is LoadedModel}
 
 
-def test_another_model_is_loaded_beside_and_becomes_the_default(tmp_path: Path) -> None:
+def test_another_model_is_warmed_beside_the_default(tmp_path: Path) -> None:
     first = make_store(tmp_path, name="first").default
     codec = open_codec(tmp_path)
     old = codec.compress(saved(PICTURE))
     second = make_store(tmp_path, name="second", seed=1).default
-    codec.load("second")
-    assert codec.compress(saved(PICTURE)).model == second.id
-    assert codec.compress(saved(PICTURE), CompressOptions(model=first.id)).stream == old.stream
+    codec.warm_model("second")
+    assert codec.compress(saved(PICTURE)).stream == old.stream
+    assert codec.compress(saved(PICTURE), CompressOptions(model=second.id)).model == second.id
     assert codec.restore(old.stream).model == first.id
-    assert codec.restore(saved(PICTURE, "JPEG")).model == second.id
-    assert codec.restore(saved(PICTURE, "JPEG"), RestoreOptions(model="first")).model == first.id
+    assert codec.restore(saved(PICTURE, "JPEG")).model == first.id
+    assert codec.restore(saved(PICTURE, "JPEG"), RestoreOptions(model="second")).model == second.id
 
 
 @pytest.mark.parametrize("damage", ["weights", "missing", "unknown", "ruinous"])
@@ -97,48 +97,45 @@ def test_what_cannot_be_loaded_changes_nothing(tmp_path: Path, damage: str) -> N
     if damage == "missing":
         file.unlink()
     with pytest.raises(ModelNotFound if damage == "unknown" else BadModel):
-        codec.load("third" if damage == "unknown" else "second")
+        codec.warm_model("third" if damage == "unknown" else "second")
     assert codec.compress(saved(PICTURE)).model == first.id
 
 
-def test_an_unloaded_model_comes_back_when_a_stream_asks_for_it(tmp_path: Path) -> None:
+def test_a_forgotten_model_is_loaded_again_when_a_stream_names_it(tmp_path: Path) -> None:
     first = make_store(tmp_path, name="first").default
     codec = open_codec(tmp_path)
     stream = codec.compress(saved(PICTURE)).stream
     before = opened(codec.restore(stream).image)
     make_store(tmp_path, name="second", seed=1)
-    codec.load("second")
-    codec.unload(first.id)
+    codec.warm_model("second")
+    codec.forget_model(first.id)
     assert np.array_equal(opened(codec.restore(stream).image), before)
 
 
-def test_unloading_what_was_just_loaded_leaves_everything_as_it_was(tmp_path: Path) -> None:
+def test_a_forgotten_model_frees_its_memory(tmp_path: Path) -> None:
     first = make_store(tmp_path, name="first").default
     codec = open_codec(tmp_path)
     second = make_store(tmp_path, name="second", seed=1).default
     others = in_memory()
-    codec.load("second")
+    codec.warm_model("second")
     assert {model.manifest.id for model in in_memory() - others} == {second.id}
-    codec.unload(second.id)
+    codec.forget_model(second.id)
     assert codec.compress(saved(PICTURE)).model == first.id
     assert in_memory() == others
 
 
-def test_the_default_is_never_unloaded_and_a_vanished_model_serves_until_it_is(tmp_path: Path) -> None:
+def test_a_model_whose_folder_has_gone_serves_until_it_is_forgotten(tmp_path: Path) -> None:
     store = make_store(tmp_path, name="first")
     codec = VirtualCodec(store, DirectRunner())
     codec.warm()
     make_store(tmp_path, name="second", seed=1)
     (tmp_path / "first").rename(tmp_path / ".first")
-    codec.load("second")
+    codec.warm_model("second")
     options = CompressOptions(model=store.default.id)
     assert codec.compress(saved(PICTURE), options).model == store.default.id
-    codec.unload(store.default.id)
+    codec.forget_model(store.default.id)
     with pytest.raises(ModelNotFound):
         codec.compress(saved(PICTURE), options)
-    codec.unload(ModelStore(tmp_path).default.id)
-    (tmp_path / "second").rename(tmp_path / ".second")
-    assert codec.compress(saved(PICTURE)).model != store.default.id
 
 
 def test_one_that_was_changed_under_its_id_is_loaded_anew(tmp_path: Path) -> None:
@@ -149,5 +146,5 @@ def test_one_that_was_changed_under_its_id_is_loaded_anew(tmp_path: Path) -> Non
     tables |= {key: [2 * step for step in tables[key]] for key in tables if key.startswith("step-")}
     changed: Manifest = store.default.model_copy(update={"tables": tables})
     (tmp_path / "tiny" / "manifest.json").write_text(changed.model_dump_json())
-    codec.load("tiny")
+    codec.warm_model("tiny")
     assert codec.compress(saved(PICTURE), CompressOptions(quality=50)).stream != before

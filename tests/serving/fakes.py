@@ -1,4 +1,4 @@
-"""A codec for workers to open that does what the bytes of a job tell it: no images, no torch."""
+"""Fake job handler whose jobs are commands: no images, no torch."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ OPEN_SLOWLY = f"{__name__}:open_slowly"
 
 
 def open_obedient(*, device: str, scratch: Path, model: str = "") -> Obedient:
-    """A codec that leaves its traces in the folder `scratch`."""
+    """Handler that logs what it does to the folder `scratch`."""
     return Obedient(device, scratch, model)
 
 
 def open_slowly(*, device: str, scratch: Path, model: str = "") -> Obedient:
-    """As above, in a worker that takes its time to warm up."""
+    """Handler of a worker that takes half a second to open."""
     (scratch / f"{os.getpid()}.opening").touch()
     time.sleep(0.5)
     return Obedient(device, scratch, model)
 
 
 def open_broken(*, device: str, scratch: Path, model: str = "") -> Obedient:
-    """A codec that cannot be opened while the file `broken` is there."""
+    """Handler that cannot be opened while the file `broken` is there."""
     if (scratch / "broken").exists():
         raise BadModel("the model is damaged")
     return Obedient(device, scratch, model)
@@ -40,24 +40,24 @@ def open_broken(*, device: str, scratch: Path, model: str = "") -> Obedient:
 class Obedient:
     """`sleep 0.5`, `stages`, `hang`, `bad`, `surprise`, `memory`, `crash`, `crash 2 <name>` (only twice): one a job.
 
-    Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be loaded, `bad-elsewhere`
-    by the first only; all others can, `slow` in half a second.
+    Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be warmed, `bad-elsewhere`
+    by the first worker only; all others can, `slow` in half a second. The `model` of a result lists the warm ones.
     """
 
     def __init__(self, device: str, scratch: Path, model: str) -> None:
         self.counts = RunnerCounts(bisections=7)
         self.notes = {"speed": f"none at all on {device}"}
         self._scratch = scratch
-        self._model = self._before = model or "0badf00d"
+        self._warm = {model or "0badf00d"}
 
-    def load(self, model: str) -> None:
+    def warm_model(self, model: str) -> None:
         with (self._scratch / "models").open("a") as models:
-            models.write(f"load {model} {os.getpid()}\n")
+            models.write(f"warm {model} {os.getpid()}\n")
         match model:
             case "bad":
                 raise BadModel("as told")
             case "bad-elsewhere":
-                if (self._scratch / "models").read_text().count("load bad-elsewhere") > 1:
+                if (self._scratch / "models").read_text().count("warm bad-elsewhere") > 1:
                     raise BadModel("as told")
             case "slow":
                 time.sleep(0.5)
@@ -72,13 +72,12 @@ class Obedient:
             case "crash-once" if not (self._scratch / "crashed").exists():
                 (self._scratch / "crashed").touch()
                 os._exit(3)
-        self._before, self._model = self._model, model
+        self._warm.add(model)
 
-    def unload(self, model: str) -> None:
-        if model == self._model:
-            self._model = self._before
+    def forget_model(self, model: str) -> None:
+        self._warm.discard(model)
         with (self._scratch / "models").open("a") as models:
-            models.write(f"unload {model} {os.getpid()}\n")
+            models.write(f"forget {model} {os.getpid()}\n")
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
         command, *words = job.data.decode().split()
@@ -130,7 +129,7 @@ class Obedient:
             return RestoreResult(
                 image=job.data,
                 media_type="image/png",
-                model=self._model,
+                model=" ".join(sorted(self._warm)),
                 scale=2,
                 width=6,
                 height=4,
@@ -140,7 +139,7 @@ class Obedient:
         return CompressResult(
             stream=job.data,
             media_type="image/jpeg",
-            model=self._model,
+            model=" ".join(sorted(self._warm)),
             scale=2,
             width=6,
             height=4,

@@ -40,14 +40,14 @@ def states(catalogue: Catalogue) -> dict[str, str]:
     return {model.name: catalogue.state_of(model) for model in catalogue.models()}
 
 
-async def test_another_model_becomes_the_default_and_the_old_one_is_unloaded(
+async def test_another_model_becomes_the_default_and_the_old_one_is_forgotten(
     catalogue: Catalogue, pool: PretendPool
 ) -> None:
     first = catalogue.store.default
     assert states(catalogue) == {"first": "active", "second": "stored", "old": "stored"}
     second = await catalogue.activate("second")
     assert catalogue.store.default == second
-    assert (pool.loaded, pool.unloaded) == ([second.id], [first.id])
+    assert (pool.warmed, pool.forgotten) == ([second.id], [first.id])
     assert states(catalogue) == {"first": "stored", "second": "active", "old": "stored"}
     assert catalogue.swaps == {"success": 1, "failure": 0}
 
@@ -59,8 +59,8 @@ async def test_a_job_keeps_the_model_it_was_promised(catalogue: Catalogue, pool:
             assert (promised.name, later.name) == ("first", "second")
         assert states(catalogue)["first"] == "draining"
         assert catalogue.jobs(promised) == 1
-        assert not pool.unloaded
-    assert pool.unloaded == [promised.id]
+        assert not pool.forgotten
+    assert pool.forgotten == [promised.id]
     assert states(catalogue)["first"] == "stored"
 
 
@@ -69,7 +69,7 @@ async def test_one_that_comes_back_while_it_drains_stays(catalogue: Catalogue, p
         second = await catalogue.activate("second")
         await catalogue.activate("first")
     assert states(catalogue)["first"] == "active"
-    assert pool.unloaded == [second.id]
+    assert pool.forgotten == [second.id]
     assert promised == catalogue.store.default
 
 
@@ -102,7 +102,7 @@ async def test_what_is_damaged_on_disk_is_refused_before_any_worker_hears_of_it(
     with pytest.raises(error):
         await catalogue.activate("second")
     assert catalogue.store.default.name == "first"
-    assert not pool.loaded
+    assert not pool.warmed
     assert catalogue.swaps == {"success": 0, "failure": 1}
 
 
@@ -127,7 +127,7 @@ async def test_without_memory_for_two_the_old_one_stays(root: Path, pool: Preten
     catalogue = Catalogue(ModelStore(root), pool, available_bytes=lambda: 2**20)
     with pytest.raises(Unavailable, match="model second needs 64 MiB beside the other, and 1 are free"):
         await catalogue.activate("second")
-    assert not pool.loaded
+    assert not pool.warmed
 
 
 async def test_a_retired_model_serves_nobody_new(catalogue: Catalogue) -> None:
@@ -148,13 +148,13 @@ async def test_reload_takes_what_current_names_and_what_is_new(
     with pytest.raises(BadModel, match="CURRENT"):
         await catalogue.reload()
     assert catalogue.store.default.name == "third"
-    assert len(pool.loaded) == 3
+    assert len(pool.warmed) == 3
 
 
 async def test_two_at_a_time_take_turns(catalogue: Catalogue, pool: PretendPool) -> None:
     both = await asyncio.gather(catalogue.activate("second"), catalogue.activate("first"))
     assert [model.name for model in both] == ["second", "first"]
-    assert pool.loaded == [both[0].id, both[1].id]
+    assert pool.warmed == [both[0].id, both[1].id]
     assert catalogue.store.default == both[1]
 
 
@@ -166,4 +166,4 @@ async def test_a_model_whose_folder_has_gone_is_told_of_while_jobs_have_it(
         await catalogue.activate("second")
         assert states(catalogue) == {"old": "stored", "second": "active", "first": "draining"}
     assert states(catalogue) == {"old": "stored", "second": "active"}
-    assert pool.unloaded == [promised.id]
+    assert pool.forgotten == [promised.id]

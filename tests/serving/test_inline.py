@@ -23,9 +23,9 @@ from virtual_codec.serving import Pool, PoolPolicy, open_pool
 
 
 @contextlib.asynccontextmanager
-async def running(scratch: Path, *, codec: str = OPEN, queue_limit_s: float = 60) -> AsyncIterator[Pool]:
+async def running(scratch: Path, *, worker_factory: str = OPEN, queue_limit_s: float = 60) -> AsyncIterator[Pool]:
     policy = PoolPolicy(devices="cpu", threads=1, queue_limit_s=queue_limit_s)
-    pool = open_pool("inline", {"scratch": scratch}, policy, codec=codec)
+    pool = open_pool("inline", {"scratch": scratch}, policy, worker_factory=worker_factory)
     await pool.start()
     try:
         yield pool
@@ -66,7 +66,7 @@ async def test_a_deadline_is_kept_and_a_full_queue_refuses(tmp_path: Path) -> No
 
 async def test_a_codec_that_cannot_be_opened_is_no_worker(tmp_path: Path) -> None:
     (tmp_path / "broken").touch()
-    async with running(tmp_path, codec=OPEN_BROKEN) as pool:
+    async with running(tmp_path, worker_factory=OPEN_BROKEN) as pool:
         with pytest.raises(NoWorker, match="the model is damaged"):
             await pool.submit(job("echo"), pixels=100)
         assert not pool.state().is_ready

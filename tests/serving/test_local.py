@@ -58,7 +58,7 @@ def traces(tmp_path: Path) -> Traces:
 async def running(
     scratch: Path,
     *,
-    codec: str = OPEN,
+    worker_factory: str = OPEN,
     workers: int = 1,
     threads: int = 1,
     standby: bool = False,
@@ -75,7 +75,7 @@ async def running(
         hang_grace_s=hang_grace_s,
         stop_grace_s=stop_grace_s,
     )
-    pool = open_pool("local", {"scratch": scratch}, policy, codec=codec)
+    pool = open_pool("local", {"scratch": scratch}, policy, worker_factory=worker_factory)
     await pool.start()
     try:
         yield pool
@@ -108,7 +108,7 @@ async def test_a_job_goes_to_a_worker_and_its_result_comes_back(tmp_path: Path) 
 
 
 async def test_ready_means_warm_and_says_what_was_replaced(tmp_path: Path) -> None:
-    async with running(tmp_path, codec=OPEN_SLOWLY) as pool:
+    async with running(tmp_path, worker_factory=OPEN_SLOWLY) as pool:
         await until(pool, lambda state: state.workers)
         assert not pool.state().is_ready
         assert pool.state().reasons == ("worker cpu/0: starting",)
@@ -243,7 +243,7 @@ async def test_an_input_whose_solo_run_killed_one_worker_only_is_done(tmp_path: 
 
 
 async def test_a_warm_spare_takes_over_at_once(tmp_path: Path, traces: Traces) -> None:
-    async with running(tmp_path, codec=OPEN_SLOWLY, standby=True) as pool:
+    async with running(tmp_path, worker_factory=OPEN_SLOWLY, standby=True) as pool:
         await all_ready(pool, 2)
         assert isinstance(await pool.submit(job("crash 1 once"), pixels=SMALL), CompressResult)
         assert sum(it.is_ready for it in pool.state().workers) == 1, "nobody waited for a worker to warm up"
@@ -364,7 +364,7 @@ async def test_jobs_go_to_the_worker_with_the_fewest_pixels(tmp_path: Path, trac
 
 async def test_a_codec_that_cannot_be_opened_is_no_worker_until_it_can(tmp_path: Path) -> None:
     (tmp_path / "broken").touch()
-    async with running(tmp_path, codec=OPEN_BROKEN) as pool:
+    async with running(tmp_path, worker_factory=OPEN_BROKEN) as pool:
         await until(pool, lambda state: state.restarts["start"] >= 1)
         with pytest.raises(NoWorker, match="the model is damaged") as caught:
             await pool.submit(job("echo"), pixels=SMALL)
@@ -378,7 +378,7 @@ async def test_a_codec_that_cannot_be_opened_is_no_worker_until_it_can(tmp_path:
 async def test_a_worker_killed_while_it_starts_is_replaced_and_jobs_wait_for_the_next(
     tmp_path: Path, traces: Traces
 ) -> None:
-    async with running(tmp_path, codec=OPEN_SLOWLY) as pool:
+    async with running(tmp_path, worker_factory=OPEN_SLOWLY) as pool:
         waiting = asyncio.create_task(pool.submit(job("echo"), pixels=SMALL))
         await until(pool, lambda _: traces.opening())
         os.kill(traces.opening(), signal.SIGKILL)
@@ -414,7 +414,7 @@ async def test_workers_end_with_their_parent(tmp_path: Path, traces: Traces) -> 
 
 
 async def test_nothing_is_taken_before_the_start(tmp_path: Path) -> None:
-    pool = open_pool("local", {"scratch": tmp_path}, PoolPolicy(devices="cpu"), codec=OPEN)
+    pool = open_pool("local", {"scratch": tmp_path}, PoolPolicy(devices="cpu"), worker_factory=OPEN)
     with pytest.raises(NoWorker, match="not started"):
         await pool.submit(job("echo"), pixels=SMALL)
 

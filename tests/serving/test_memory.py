@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.models import make_store
-from tests.serving import straitened
+from tests.serving import limited_memory
 from tests.serving.test_local import SMALL, all_ready
 from virtual_codec.errors import Unavailable
 from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions, RestoreResult
@@ -38,7 +38,7 @@ async def running(scratch: Path) -> AsyncIterator[Pool]:
     make_store(scratch / "store")
     arguments = {"store": scratch / "store", "scratch": scratch}
     policy = PoolPolicy(devices="cpu", workers_per_device=1, threads=2, standby="off", stop_grace_s=0.2)
-    pool = open_pool("local", arguments, policy, codec=straitened.OPEN)
+    pool = open_pool("local", arguments, policy, worker_factory=limited_memory.OPEN)
     await pool.start()
     try:
         await all_ready(pool)
@@ -59,7 +59,7 @@ def compressing(request_id: str) -> Job:
 @LIMITED
 async def test_its_caller_may_come_again_and_the_worker_lives_on(tmp_path: Path) -> None:
     async with running(tmp_path) as pool:
-        for stage in straitened.STAGES:
+        for stage in limited_memory.STAGES:
             outcomes = await asyncio.gather(
                 pool.submit(restoring(f"{stage} 2"), pixels=PIXELS),
                 *(pool.submit(compressing(f"beside {stage} {it}"), pixels=SMALL) for it in range(3)),
@@ -82,7 +82,7 @@ async def test_an_image_that_fits_alone_is_done_to_the_same_bytes(tmp_path: Path
     async with running(tmp_path) as pool:
         calm = await pool.submit(restoring("calm 0"), pixels=PIXELS)
         assert isinstance(calm, RestoreResult)
-        for count, stage in enumerate(straitened.STAGES, 1):
+        for count, stage in enumerate(limited_memory.STAGES, 1):
             tight = await pool.submit(restoring(f"{stage} 1"), pixels=PIXELS)
             assert isinstance(tight, RestoreResult)
             assert tight.image == calm.image

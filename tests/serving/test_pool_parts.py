@@ -1,4 +1,4 @@
-"""The parts of a pool by themselves: what work costs, who is next, who is refused, which devices are."""
+"""Parts of a pool: estimates, the job queue, the quarantine, devices."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import pytest
 from tests.serving.fakes import job, open_obedient
 from virtual_codec.errors import Overloaded, PoisonInput
 from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions
-from virtual_codec.serving import POOLS, PoolPolicy, load
+from virtual_codec.serving import POOLS, PoolPolicy, import_from_string
 from virtual_codec.serving._backlog import Throughput, kind_of, refuse_above
 from virtual_codec.serving._devices import cgroup_bytes, default_threads, find_devices
+from virtual_codec.serving._job_queue import JobQueue, QueuedJob
 from virtual_codec.serving._messages import Failed, Message
 from virtual_codec.serving._quarantine import Quarantine
-from virtual_codec.serving._ticket import Line, Ticket
-from virtual_codec.serving._worker import _Jobs, _work
+from virtual_codec.serving._worker import ReceivedJobs, run_jobs
 
 
 @dataclass
-class Desk:
-    """A place for `Line` to fill."""
+class FakeSlot:
+    """Worker slot as the queue sees it."""
 
     threads: int = 1
-    running: dict[int, Ticket] = field(default_factory=dict)
+    running: dict[int, QueuedJob] = field(default_factory=dict)
 
 
-def ticket(number: int, *, pixels: int = 1000, alone: bool = False) -> Ticket:
-    return Ticket(
+def queued(number: int, *, pixels: int = 1000, alone: bool = False) -> QueuedJob:
+    return QueuedJob(
         number=number,
         job=Job(data=b"", options=CompressOptions()),
         pixels=pixels,
@@ -43,80 +43,80 @@ def ticket(number: int, *, pixels: int = 1000, alone: bool = False) -> Ticket:
     )
 
 
-def assign(line: Line, desks: list[Desk]) -> list[int]:
+def assign(job_queue: JobQueue, slots: list[FakeSlot]) -> list[int]:
     taken = []
-    for it, desk in line.assign(desks):
-        desk.running[it.number] = it
+    for it, slot in job_queue.assign(slots):
+        slot.running[it.number] = it
         taken.append(it.number)
     return taken
 
 
 async def test_first_come_is_first_served() -> None:
-    line, desks = Line(), [Desk(threads=2)]
+    job_queue, slots = JobQueue(), [FakeSlot(threads=2)]
     for number in (1, 2, 3):
-        line.add(ticket(number))
-    assert assign(line, desks) == [1, 2]
-    assert len(line) == 1
-    desks[0].running.pop(1)
-    assert assign(line, desks) == [3]
+        job_queue.add(queued(number))
+    assert assign(job_queue, slots) == [1, 2]
+    assert len(job_queue) == 1
+    slots[0].running.pop(1)
+    assert assign(job_queue, slots) == [3]
 
 
 async def test_a_job_that_must_be_alone_gets_an_empty_worker_before_all_others() -> None:
-    line, desks = Line(), [Desk(threads=2), Desk(threads=2)]
+    job_queue, slots = JobQueue(), [FakeSlot(threads=2), FakeSlot(threads=2)]
     for number in (1, 2, 3, 4):
-        line.add(ticket(number))
-    assert assign(line, desks) == [1, 2, 3, 4]
-    line.add(ticket(5))
-    line.add(ticket(6, alone=True))
-    desks[0].running.clear()
-    assert assign(line, desks) == [6]
-    assert list(desks[0].running) == [6]
-    desks[1].running.popitem()
-    assert assign(line, desks) == [5]
-    assert list(desks[0].running) == [6], "nobody joins it"
+        job_queue.add(queued(number))
+    assert assign(job_queue, slots) == [1, 2, 3, 4]
+    job_queue.add(queued(5))
+    job_queue.add(queued(6, alone=True))
+    slots[0].running.clear()
+    assert assign(job_queue, slots) == [6]
+    assert list(slots[0].running) == [6]
+    slots[1].running.popitem()
+    assert assign(job_queue, slots) == [5]
+    assert list(slots[0].running) == [6], "nobody joins it"
 
 
 async def test_a_worker_is_emptied_for_a_job_that_must_be_alone() -> None:
-    line, desks = Line(), [Desk(threads=2)]
-    line.add(ticket(1))
-    assert assign(line, desks) == [1]
-    line.add(ticket(2, alone=True))
-    line.add(ticket(3))
-    assert assign(line, desks) == []
-    desks[0].running.clear()
-    assert assign(line, desks) == [2]
+    job_queue, slots = JobQueue(), [FakeSlot(threads=2)]
+    job_queue.add(queued(1))
+    assert assign(job_queue, slots) == [1]
+    job_queue.add(queued(2, alone=True))
+    job_queue.add(queued(3))
+    assert assign(job_queue, slots) == []
+    slots[0].running.clear()
+    assert assign(job_queue, slots) == [2]
 
 
 async def test_large_images_are_overtaken_only_at_the_last_place() -> None:
-    line, desks = Line(), [Desk(threads=3)]
+    job_queue, slots = JobQueue(), [FakeSlot(threads=3)]
     for number in (1, 2, 3):
-        line.add(ticket(number, pixels=10_000_000))
-    line.add(ticket(4))
-    assert assign(line, desks) == [1, 2, 4]
-    only = Line(), [Desk(threads=1)]
-    only[0].add(ticket(1, pixels=10_000_000))
+        job_queue.add(queued(number, pixels=10_000_000))
+    job_queue.add(queued(4))
+    assert assign(job_queue, slots) == [1, 2, 4]
+    only = JobQueue(), [FakeSlot(threads=1)]
+    only[0].add(queued(1, pixels=10_000_000))
     assert assign(*only) == [1]
 
 
 async def test_short_jobs_overtake_long_ones_that_came_within_the_time_these_take() -> None:
-    line, desk = Line(), Desk(threads=1)
+    job_queue, slot = JobQueue(), FakeSlot(threads=1)
     for number, estimate_s, queued_at in ((1, 30.0, 0.0), (2, 1.0, 10.0), (3, 1.0, 40.0)):
-        waiting = ticket(number)
+        waiting = queued(number)
         waiting.estimate_s, waiting.queued_at = estimate_s, queued_at
-        line.add(waiting)
+        job_queue.add(waiting)
     order = []
-    while called := assign(line, [desk]):
+    while called := assign(job_queue, [slot]):
         order += called
-        desk.running.clear()
+        slot.running.clear()
     assert order == [2, 1, 3]
 
 
-async def test_who_leaves_the_line_is_not_called() -> None:
-    line, gone = Line(), ticket(1)
-    line.add(gone)
-    assert line.remove(gone)
-    assert not line.remove(gone)
-    assert assign(line, [Desk()]) == []
+async def test_a_removed_job_is_not_assigned() -> None:
+    job_queue, gone = JobQueue(), queued(1)
+    job_queue.add(gone)
+    assert job_queue.remove(gone)
+    assert not job_queue.remove(gone)
+    assert assign(job_queue, [FakeSlot()]) == []
 
 
 def test_estimates_follow_what_was_measured() -> None:
@@ -194,8 +194,8 @@ def test_the_quarantine_forgets_the_oldest() -> None:
     assert [quarantine.is_suspect(digest) for digest in (b"a", b"b", b"c")] == [False, True, True]
 
 
-def test_a_job_may_come_again_as_soon_as_its_outcome_is_told(tmp_path: Path) -> None:
-    jobs, outcomes = _Jobs(), queue.SimpleQueue[Message]()
+def test_a_job_may_be_sent_again_as_soon_as_its_answer_is_sent(tmp_path: Path) -> None:
+    jobs, outcomes = ReceivedJobs(), queue.SimpleQueue[Message]()
     again = [job("bad")]
 
     def send(outcome: Message) -> None:
@@ -205,7 +205,7 @@ def test_a_job_may_come_again_as_soon_as_its_outcome_is_told(tmp_path: Path) -> 
 
     jobs.put(1, job("bad"))
     codec = open_obedient(device="cpu", scratch=tmp_path)
-    threading.Thread(target=_work, args=(codec, jobs, send), daemon=True).start()
+    threading.Thread(target=run_jobs, args=(codec, jobs, send), daemon=True).start()
     assert [type(outcomes.get(timeout=20)), type(outcomes.get(timeout=20))] == [Failed, Failed]
 
 
@@ -236,7 +236,7 @@ def test_a_containers_limit_is_respected(names: tuple[str, str], tmp_path: Path)
 
 @pytest.mark.parametrize("name", list(POOLS))
 def test_every_pool_in_the_table_is_there(name: str) -> None:
-    assert callable(load(POOLS[name]))
+    assert callable(import_from_string(POOLS[name]))
 
 
 @pytest.mark.parametrize("wrong", [{"queue_limit_s": 0}, {"workers_per_device": 0}, {"threads": 0}])

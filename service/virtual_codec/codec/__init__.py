@@ -84,12 +84,12 @@ class VirtualCodec:
         limits: ImageLimits | None = None,
         max_effort: int = 9,
     ) -> None:
-        self._store = store
+        self._store = store  # as it was last read
+        self._initial_store = store
         self._runner = runner
         self._limits = limits or ImageLimits()
         self._max_effort = max_effort
         self._models: dict[str, LoadedModel] = {}
-        self._before: ModelStore | None = None  # what `load` replaced, until its default is unloaded
         self._lock = threading.Lock()
 
     @property
@@ -156,7 +156,7 @@ class VirtualCodec:
             raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
         header = bitstream.find(data, max_segments=self._limits.max_segments)
         if header is None:
-            model, scale = self._model(options.model or self._store.default.id), 1
+            model, scale = self._model(options.model or self._initial_store.default.id), 1
             restored = restored_foreign(data, model, self._limits, stopwatch)
         else:
             model, scale = self._model_of_stream(header), header.scale
@@ -180,8 +180,8 @@ class VirtualCodec:
         """End its runner, after the tiles that run; jobs in other threads are abandoned at their next tile."""
         self._runner.close()
 
-    def load(self, model: str) -> None:
-        """Read the store anew and make a model the default, beside whatever runs: loaded, warm and proven.
+    def warm_model(self, model: str) -> None:
+        """Read the store anew, load a model beside whatever runs, and check that it works. The default stays.
 
         `model` is a name or id. Raises `BadModel` or `ModelNotFound`, and then nothing has changed.
         """
@@ -190,29 +190,21 @@ class VirtualCodec:
         beside.warm()
         manifests = {manifest.id: manifest for manifest in store.models()}
         with self._lock:
-            # One whose folder has gone stays, for the jobs that were promised it.
+            # A model whose folder has gone stays, for the jobs that name it.
             kept = {key: it for key, it in self._models.items() if manifests.get(key, it.manifest) == it.manifest}
-            self._before, self._store, self._models = self._store, store, kept | beside._models
+            self._store, self._models = store, kept | beside._models
 
-    def unload(self, model: str) -> None:
-        """Forget the model of that id until a job asks for it again. Jobs that have it go on.
-
-        The default is forgotten too while the one before it is not: then that is the default again, as it was.
-        """
+    def forget_model(self, model: str) -> None:
+        """Free the memory of the model of that id. Jobs that use it go on; a later job loads it again."""
         with self._lock:
-            if self._before is not None and self._before.default.id == model:
-                self._before = None
-            if self._before is not None and self._store.default.id == model:
-                self._store, self._before = self._before, None
-            if self._store.default.id != model:
-                self._models.pop(model, None)
+            self._models.pop(model, None)
 
     def warm(self) -> None:
         """Load the default model, let it do whole jobs and keep its promise: the first request waits for nothing.
 
         Raises `BadModel` for a model that should serve nobody.
         """
-        model = self._model(self._store.default.id)
+        model = self._model(self._initial_store.default.id)
         model.warm()
         prove(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
@@ -227,7 +219,7 @@ class VirtualCodec:
             raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
         if options.codec not in CODECS:
             raise BadOption(f"codec must be one of {', '.join(sorted(CODECS))}, got {options.codec[:40]!r}")
-        model = self._model(options.model or self._store.default.id)
+        model = self._model(options.model or self._initial_store.default.id)
         manifest = model.manifest
         if manifest.retired:
             raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")

@@ -26,7 +26,7 @@ what would be right, and is safe to show to callers.
 
 from __future__ import annotations
 
-from virtual_codec.errors._base import VirtualCodecError, is_out_of_memory
+from virtual_codec.errors._base import VirtualCodecError, is_device_lost, is_out_of_memory
 from virtual_codec.errors._input import (
     AnimatedImage,
     BadInput,
@@ -110,5 +110,6 @@ __all__ = [
     "UnsupportedFormat",
     "UnsupportedMediaType",
     "VirtualCodecError",
+    "is_device_lost",
     "is_out_of_memory",
 ]

@@ -41,6 +41,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def is_device_lost(error: BaseException) -> bool:
+    """True if every later call to the device in this process will fail too: a CUDA error other than "out of memory"."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+
+
 def _rebuild(
     kind: type[VirtualCodecError],
     detail: str,

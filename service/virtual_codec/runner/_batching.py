@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from virtual_codec.counts import RunnerCounts
-from virtual_codec.errors import is_out_of_memory
+from virtual_codec.errors import is_device_lost, is_out_of_memory
 from virtual_codec.jobs import Abandoned, check_deadline
 from virtual_codec.runner._batcher import Batcher, Item
 from virtual_codec.runner._device import Device, Pixels, Task
@@ -200,11 +200,6 @@ class BatchingRunner:
         for item in batch:
             item.error = error
             item.done.set()
-
-
-def is_device_lost(error: BaseException) -> bool:
-    """Whether every later call in this process will fail too: a CUDA error other than "out of memory"."""
-    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def _awaited(ordered: _Ordered) -> Pixels:

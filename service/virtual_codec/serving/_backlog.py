@@ -1,4 +1,4 @@
-"""How long work takes, learnt from the work done."""
+"""Estimates of run times, learnt from finished jobs, and refusals based on them."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from virtual_codec.jobs import CompressOptions, Job
 # look like hours of work.
 _FIXED_PIXELS: Final = 100_000
 _FIRST_GUESS_S_PER_MEGAPIXEL: Final = 0.5
-_MEMORY_RETRY_S: Final = 10.0
-_MEMORY: Final = 0.9  # the weight that the past keeps at each new job
+_NO_MEMORY_RETRY_S: Final = 10.0
+_DECAY: Final = 0.9  # weight of the past at each new job
 
 
 @final
 class Throughput:
-    """Estimates the seconds a job takes in one place of a worker: a decaying mean of seconds per megapixel.
+    """Estimator of a job's run time in one thread of a worker: a decaying mean of seconds per megapixel.
 
-    It is kept by kind of job, since effort and targets change the cost by orders of magnitude. A kind that
-    was never seen is taken to cost what all kinds together do.
+    The mean is kept by kind of job, since effort and targets change the cost by orders of magnitude. A kind that
+    was never seen gets the mean of all kinds.
     """
 
     def __init__(self) -> None:
         self._done: dict[str, tuple[float, float]] = {}  # kind -> (megapixels, seconds), decaying
 
     def estimate_s(self, kind: str, pixels: int) -> float:
-        """Seconds that a job of this kind on so many pixels will take."""
+        """Estimate the seconds of a job of this kind on so many pixels."""
         megapixels, seconds = self._done.get(kind) or self._done.get("") or (1.0, _FIRST_GUESS_S_PER_MEGAPIXEL)
         return _megapixels(pixels) * seconds / megapixels
 
     def learn(self, kind: str, pixels: int, seconds: float) -> None:
-        """Take into account that such a job took so long."""
+        """Update the mean with a job that took so many seconds."""
         for key in (kind, ""):
             megapixels, spent = self._done.get(key, (0.0, 0.0))
-            self._done[key] = (megapixels * _MEMORY + _megapixels(pixels), spent * _MEMORY + seconds)
+            self._done[key] = (megapixels * _DECAY + _megapixels(pixels), spent * _DECAY + seconds)
 
 
 def kind_of(job: Job) -> str:
-    """The kind of a job, for its cost."""
+    """Kind of a job: jobs of one kind cost about the same per pixel."""
     options = job.options
     if not isinstance(options, CompressOptions):
         return "restore"
@@ -60,15 +60,15 @@ def refuse_above(limit_s: float, wait_s: float) -> None:
 
 
 def no_memory() -> Unavailable:
-    """For who sent an image that memory did not suffice for, even alone in a worker."""
+    """Error for an image that memory did not suffice for, even alone in a worker."""
     return Unavailable(
         "there is not enough memory for this image now; send it again in a while, or smaller",
-        retry_after_s=_MEMORY_RETRY_S,
+        retry_after_s=_NO_MEMORY_RETRY_S,
     )
 
 
 def retry_after_s(wait_s: float) -> float:
-    """When a refused caller should come back: when what waits now is done. Whole seconds, at least 1."""
+    """Seconds after which a refused caller should retry: the current wait, rounded up, at least 1."""
     return float(max(1, math.ceil(wait_s)))
 
 

@@ -1,4 +1,4 @@
-"""Which devices there are, what fits them, and how many jobs a worker does at a time."""
+"""Devices of this machine, its free memory, and the number of job threads that suits them."""
 
 from __future__ import annotations
 
@@ -22,38 +22,36 @@ _COUNT: Final = "import torch; print(torch.cuda.device_count() if torch.cuda.is_
 
 
 def find_devices(wanted: str) -> list[str]:
-    """The devices that "auto", or a list with commas, stands for. Takes seconds where there is a GPU."""
+    """Names of the devices that "auto", or a list with commas, stands for. Takes seconds where there is a GPU."""
     if wanted != "auto":
         return [name.strip() for name in wanted.split(",")]
     return [f"cuda:{index}" for index in range(_cuda_devices())] or ["cpu"]
 
 
 def default_threads(device: str, workers: int) -> int:
-    """How many jobs a worker on `device` does at a time, when there are `workers` on this machine.
+    """Number of job threads of a worker on `device`, one of so many `workers` on this machine.
 
-    Cores are those that this process may use, in a container with a quota as well.
-
-    At least two, so that a small image need not wait for a large one, and so that one image is decoded while
-    another is on the device.
+    It follows the cores that this process may use, in a container with a quota as well. It is at least two, so that a
+    small image need not wait for a large one, and so that one image is decoded while another is on the device.
     """
     share = usable_cores() // workers
     return min(16 if device.startswith("cuda") else 4, max(2, share))
 
 
 def has_memory_for_spares(count: int) -> bool:
-    """Whether so many more workers fit into memory with ease. False where that cannot be found out."""
+    """True if memory for so many more workers is free. False where that cannot be found out."""
     available = available_bytes()
     return available is not None and available >= count * _SPARE_BYTES
 
 
 def available_bytes() -> int | None:
-    """How much memory this machine, or this container, can give; None where that cannot be found out."""
+    """Free memory of this machine, or of this container, in bytes; None where that cannot be found out."""
     known = [amount for amount in (_available_bytes(), cgroup_bytes()) if amount is not None]
     return min(known, default=None)
 
 
 def cgroup_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """The bytes that this container, if it is one, may still take; None where nothing limits it."""
+    """Memory in bytes that this container may still take; None where nothing limits it."""
     for limit_name, used_name in _CGROUP_FILES:
         try:
             limit, used = ((root / name).read_text().strip() for name in (limit_name, used_name))

@@ -1,6 +1,6 @@
-"""The pool without processes: jobs run in threads of this process, for tests and small use.
+"""Pool without processes: jobs run in threads of this process, for tests and small use.
 
-It loads whatever the codec loads, torch too, into this process, and cannot end a job that hangs or crashes.
+It loads all that the job handler needs, torch too, into this process, and cannot end a job that hangs or crashes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, final
 from virtual_codec.errors import DeadlineExceeded, Draining, NoWorker, VirtualCodecError, is_out_of_memory
 from virtual_codec.jobs import Job, check_deadline, deadline_scope
 from virtual_codec.logs import Event, bound
-from virtual_codec.serving import JobRunner, PoolPolicy, PoolState, Result, WorkerState, load
+from virtual_codec.serving import JobHandler, PoolPolicy, PoolState, Result, WorkerState, import_from_string
 from virtual_codec.serving._backlog import Throughput, kind_of, no_memory, refuse_above
 from virtual_codec.serving._devices import default_threads, find_devices
 
@@ -26,26 +26,26 @@ _LOG: Final = logging.getLogger(__name__)
 
 @final
 class InlinePool:
-    """One `JobRunner` on the first device, and threads that call it; a `Pool`."""
+    """Pool of one `JobHandler` on the first device, called by threads of this process."""
 
-    def __init__(self, codec: str, arguments: Mapping[str, object], policy: PoolPolicy) -> None:
-        self._reference = codec
+    def __init__(self, worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> None:
+        self._worker_factory = worker_factory
         self._arguments = arguments
         self._policy = policy
         self._device = policy.devices
         self._threads = policy.threads or default_threads("cpu", 1)
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="job")
         self._throughput = Throughput()
-        self._opening: asyncio.Task[JobRunner] | None = None
+        self._opening: asyncio.Task[JobHandler] | None = None
         self._estimates_s: dict[asyncio.Future[Result], tuple[float, int]] = {}
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Open the codec in a thread; it warms up while this has returned."""
+        """Open the handler in a thread; it warms up after this has returned."""
         self._opening = asyncio.create_task(asyncio.to_thread(self._open))
 
     async def stop(self) -> None:
-        """Let what was taken finish, within the grace."""
+        """Let admitted jobs finish, within the grace."""
         self._is_stopping = True
         if self._estimates_s:
             await asyncio.wait(list(self._estimates_s), timeout=self._policy.stop_grace_s)
@@ -67,19 +67,19 @@ class InlinePool:
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         self.admit(job.deadline)
         assert self._opening is not None
-        await asyncio.wait([self._opening])
-        self.admit(job.deadline)
-        codec = self._opening.result()
+        handler = self._opening.result()
         kind, queued_at = kind_of(job), time.monotonic()
-        has_left = threading.Event()
+        is_cancelled = threading.Event()
 
         def run() -> Result:
             started_at = time.monotonic()
-            with deadline_scope(job.deadline, has_left.is_set), bound(**job.marks):
+            with deadline_scope(job.deadline, is_cancelled.is_set), bound(**job.marks):
                 check_deadline()
-                result = codec.run(job)
+                result = handler.run(job)
             self._throughput.learn(kind, pixels, time.monotonic() - started_at)
             stages_s = dict(result.stages_s)
             stages_s["queue"] = stages_s.get("queue", 0.0) + started_at - queued_at
@@ -104,25 +104,25 @@ class InlinePool:
             _LOG.exception(Event("job_broke", **job.marks))
             raise VirtualCodecError("an error of the service; it has been logged") from error
         finally:
-            has_left.set()
+            is_cancelled.set()
 
-    async def load(self, model: str) -> None:
-        """Have the codec load the model of that id; while there is none, it opens with it."""
+    async def warm_model(self, model: str) -> None:
+        """Have the handler warm the model of that id; one that is opened later opens with it."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
             if self._opening.exception() is None:
-                await asyncio.to_thread(self._opening.result().load, model)
+                await asyncio.to_thread(self._opening.result().warm_model, model)
         self._arguments = {**self._arguments, "model": model}
         if self._opening is not None and self._opening.exception() is not None:
             self._opening = asyncio.create_task(asyncio.to_thread(self._open))
 
-    def unload(self, model: str) -> None:
-        """Let the codec forget a model until a job asks for it again."""
+    def forget_model(self, model: str) -> None:
+        """Let the handler free a model's memory until a job names it again."""
         if self._opening is not None and self._opening.done() and not self._reason():
-            self._opening.result().unload(model)
+            self._opening.result().forget_model(model)
 
     def state(self) -> PoolState:
-        """The pool now."""
+        """Snapshot of the pool."""
         is_open = self._opening is not None and self._opening.done() and not self._reason()
         running = min(len(self._estimates_s), self._threads)
         notes = getattr(self._opening.result(), "notes", {}) if self._opening and is_open else {}
@@ -142,10 +142,10 @@ class InlinePool:
             reasons=(f"worker inline: {reason}",) if reason else (),
         )
 
-    def _open(self) -> JobRunner:
+    def _open(self) -> JobHandler:
         self._device = find_devices(self._policy.devices)[0]
-        codec: JobRunner = load(self._reference)(device=self._device, **self._arguments)
-        return codec
+        handler: JobHandler = import_from_string(self._worker_factory)(device=self._device, **self._arguments)
+        return handler
 
     def _reason(self) -> str:
         if self._opening is None or not self._opening.done():

@@ -1,4 +1,4 @@
-"""What a worker and its parent say to each other, besides jobs."""
+"""Messages between a worker and its parent, besides jobs."""
 
 from __future__ import annotations
 
@@ -12,52 +12,53 @@ from virtual_codec.serving import Result
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """The first message to a worker: what to open, how many jobs to do at a time."""
+    """First message to a worker: its factory (an import string), the arguments, and its number of job threads."""
 
-    codec: str
+    worker_factory: str
     arguments: Mapping[str, object]
     device: str
     threads: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
-    """To a worker: have the codec load a model and make it the default, beside the jobs."""
+class WarmModel:
+    """Order to a worker: have a model warm. Answered by `ModelWarmed` with the same number."""
 
+    number: int
     model: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unload:
-    """To a worker: have the codec forget a model."""
+class ForgetModel:
+    """Order to a worker: free the memory of a model."""
 
     model: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """To a worker: nobody waits for the job of that number any more."""
+    """Order to a worker: give up the job of that number, since its caller has left."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """It is warm and takes jobs."""
+    """Message of a worker that is warm and takes jobs."""
 
     notes: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CannotOpen:
-    """It could not open the codec, and ends."""
+    """Message of a worker that could not open its job handler, and ends."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A job's result, the seconds it took in the worker, and what the worker's runner has counted by now."""
+    """Result of a job, its seconds in the worker, and the counters of the worker's runner."""
 
     number: int
     result: Result = field(repr=False)
@@ -67,7 +68,7 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """What a job raised."""
+    """Error that a job raised."""
 
     number: int
     error: VirtualCodecError
@@ -75,7 +76,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """A job raised what it never should."""
+    """Traceback of an unexpected exception in a job."""
 
     number: int
     report: str
@@ -83,34 +84,35 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class NoMemory:
-    """Memory ran out over a job. What it had is free again, and the worker is none the worse."""
+    """Job that ran out of memory. What it held is free again, and the worker goes on."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Left:
-    """The job was given up, as `Cancel` asked."""
+    """Job that was given up, as `Cancel` asked."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
-    """The answer to `Load`: nothing, or what was wrong."""
+class ModelWarmed:
+    """Answer to the `WarmModel` of that number: None, or the error."""
 
-    model: str
+    number: int
     error: VirtualCodecError | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logged:
-    """A line for the log."""
+    """Log line of a worker."""
 
     logger: str
     level: int
     facts: Mapping[str, object]
 
 
-Message = Ready | CannotOpen | Done | Failed | Broken | NoMemory | Left | Loaded | Logged
-Order = Load | Unload | Cancel
+Answer = Done | Failed | Broken | NoMemory | Left
+Message = Ready | CannotOpen | Answer | ModelWarmed | Logged
+Order = WarmModel | ForgetModel | Cancel

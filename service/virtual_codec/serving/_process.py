@@ -1,4 +1,4 @@
-"""The parent's side of one worker process."""
+"""Worker process as its parent sees it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _BOOT: Final = (
 
 @final
 class WorkerProcess:
-    """A running worker, which opens what `opening` says. Raises `OSError` when the system refuses a process.
+    """Running worker process. Raises `OSError` or `RuntimeError` when the system refuses a process or a thread.
 
-    The pipe is read and written by a thread each: large images never hold up the event loop, and the death of
+    A thread each reads and writes the pipe: large images never hold up the event loop, and the death of
     the process is seen at once, as the end of the pipe.
     """
 
     def __init__(self, opening: Opening, loop: asyncio.AbstractEventLoop) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
@@ -44,44 +44,54 @@ class WorkerProcess:
                 stdout=subprocess.DEVNULL,
                 process_group=0,  # a Ctrl-C in the terminal is for the server, which then ends its workers
             )
-        self._connection: Connection[object, Message] = Connection(ours.detach())
+            self._connection: Connection[object, Message] = Connection(ours.detach())
         self._loop = loop
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._outbox: queue.SimpleQueue[Opening | Order | tuple[int, Job] | None] = queue.SimpleQueue()
         self._outbox.put(opening)
         name = f"worker-{self._process.pid}"
         self._writer = threading.Thread(target=self._write, name=f"{name}-writer", daemon=True)
-        self._writer.start()
-        threading.Thread(target=self._read, name=f"{name}-reader", daemon=True).start()
+        try:
+            self._writer.start()
+            threading.Thread(target=self._read, name=f"{name}-reader", daemon=True).start()
+        except BaseException:
+            self._process.kill()
+            self._process.wait()
+            self._outbox.put(None)
+            self._connection.close()
+            raise
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """Process id."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit status, or the negative number of the signal that ended it; None while it runs."""
+        """Exit status, or the negative number of the signal that ended it; None while it runs."""
         return self._process.returncode
 
     def send(self, number: int, job: Job) -> None:
-        """Give it a job, under a number that its answer will bear."""
+        """Send a job, under a number that its answer repeats."""
         self._outbox.put((number, job))
 
     def tell(self, order: Order) -> None:
-        """Give it an order about models, or about a job."""
+        """Send an order."""
         self._outbox.put(order)
 
     async def next(self) -> Message | None:
-        """Its next message; None when it has ended."""
-        return await self._inbox.get()
+        """Receive the next message; None when the process has ended, from then on."""
+        message = await self._inbox.get()
+        if message is None:
+            self._inbox.put_nowait(None)
+        return message
 
     def kill(self) -> None:
-        """End it at once. `next` gives None when it has."""
+        """Kill the process. `next` returns None when it has ended."""
         self._process.kill()
 
     async def end(self) -> None:
-        """End it at once, and wait until it has."""
+        """Kill the process, and wait until it has ended."""
         self.kill()
         while await self.next() is not None:
             pass

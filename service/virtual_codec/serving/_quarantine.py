@@ -1,4 +1,4 @@
-"""Inputs that were in a worker when it died, and those that are known to kill workers."""
+"""Quarantine of inputs that kill workers, and of those suspected of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _STRIKES: Final = 2
 
 @final
 class Quarantine:
-    """Remembers suspects by digest, the latest `capacity` of them.
+    """Suspect inputs by digest, the latest `capacity` of them.
 
-    An input that was in a dying worker is a suspect and runs alone from then on. A worker that dies of a lone
-    suspect is a strike; at two the input is refused. An input that gets through alone is a suspect no more.
+    An input that was in a dying worker is a suspect and runs alone from then on. The death of a worker that ran the
+    suspect alone is a strike; an input with two strikes is refused. A suspect that its worker survives is cleared.
     """
 
     def __init__(self, capacity: int = 10_000) -> None:
@@ -33,24 +33,24 @@ class Quarantine:
             )
 
     def is_suspect(self, digest: bytes) -> bool:
-        """Whether this input must run alone."""
+        """True if this input must run alone."""
         return digest in self._strikes
 
     def suspect(self, digest: bytes) -> None:
-        """The input was in a worker that died, among others perhaps."""
+        """Add an input that was in a worker when that died."""
         self._strikes.setdefault(digest, 0)
         self._strikes.move_to_end(digest)
         if len(self._strikes) > self._capacity:
             self._strikes.popitem(last=False)
 
     def strike(self, digest: bytes) -> None:
-        """The input was alone in a worker that died."""
+        """Count the death of a worker that ran the input alone."""
         self.suspect(digest)
         self._strikes[digest] += 1
         if self._strikes[digest] == _STRIKES:
             self.refused_inputs += 1
 
     def clear(self, digest: bytes) -> None:
-        """The input got through alone. One that is refused already stays so."""
+        """Remove an input that a worker survived while it ran alone. A refused input stays refused."""
         if self._strikes.get(digest, 0) < _STRIKES:
             self._strikes.pop(digest, None)

@@ -1,10 +1,10 @@
-"""The models being served: which one is the default, and how another becomes it without anybody noticing.
+"""Catalogue of the served models: the default model, and its replacement without a pause.
 
-    read the store ─► memory ─► every worker loads, warms, proves ─► switch ─► the old one's jobs finish ─► unload
+    read the store ─► check memory ─► every worker warms it ─► switch ─► the old model's jobs finish ─► forget it
                           any of these fails: nothing has changed
 
-The switch is one assignment on the event loop. A job is promised its model when it is taken and keeps it, however
-often the default changes while it waits.
+The switch is one assignment on the event loop. A job gets its model when it is submitted and keeps it, however
+often the default changes while it is queued.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _WORKING_BYTES: Final = 64 * 2**20
 
 @final
 class Catalogue:
-    """The model store as it was last read, and who uses which model of it.
+    """Model store as it was last read, with the number of jobs that use each model.
 
-    The pool's workers must open with the default of `store`. `available_bytes` says how much memory there is,
-    None where nobody knows.
+    The pool's workers must open with the default of `store`. `available_bytes` returns the free memory, None where it
+    is unknown.
     """
 
     def __init__(
@@ -55,33 +55,33 @@ class Catalogue:
 
     @property
     def store(self) -> ModelStore:
-        """The store as it was last read; its default is the active model."""
+        """Store as it was last read; its default is the active model."""
         return self._store
 
     @property
     def swaps(self) -> Mapping[str, int]:
-        """How often another model was to become the default, by result: success, failure."""
+        """Number of activations by result: success, failure."""
         return self._swaps
 
     @property
     def load_seconds(self) -> float:
-        """How long the last model that became the default had taken to load, in all workers."""
+        """Seconds that the last activated model took to load in all workers."""
         return self._load_seconds
 
     def warn_of_damage(self) -> None:
-        """Tell the log of every folder that was passed over."""
+        """Log every damaged folder of the store."""
         for folder, reason in self._store.damaged.items():
             _LOG.warning(Event("model_damaged", folder=folder, reason=reason))
 
     def models(self) -> list[Manifest]:
-        """All models: those of the store by name, then what is still used of it or about to be."""
+        """All models: those of the store by name, then those that are still used or being loaded."""
         models = self._store.models()
         known = {model.id for model in models}
         loading = [self._loading] if self._loading is not None else []
         return models + [it for it in (*loading, *self._draining.values()) if it.id not in known]
 
     def state_of(self, model: Manifest) -> ModelState:
-        """Whether new jobs get it, it is being loaded, jobs finish with it, or it only lies in the store."""
+        """State of a model: `active` for new jobs, `loading`, `draining` (its last jobs run), or only `stored`."""
         if self._loading is not None and model.id == self._loading.id:
             return "loading"
         if model.id in self._draining:
@@ -89,19 +89,19 @@ class Catalogue:
         return "active" if self.is_active(model) else "stored"
 
     def is_active(self, model: Manifest) -> bool:
-        """Whether jobs that name no model get this one."""
+        """True if jobs that name no model get this one."""
         try:
             return model.id == self._store.default.id
         except ModelNotFound:
             return False
 
     def jobs(self, model: Manifest) -> int:
-        """How many jobs have been promised it now."""
+        """Number of unfinished jobs that use the model."""
         return self._jobs[model.id]
 
     @contextmanager
     def use(self, name_or_id: str | None) -> Iterator[Manifest]:
-        """The model of that name or id, None for the active one, promised to a job until the context ends.
+        """Model of that name or id, None for the active one, in use by a job until the context ends.
 
         Raises `ModelNotFound` when there is none.
         """
@@ -111,10 +111,10 @@ class Catalogue:
             yield model
         finally:
             self._jobs[model.id] -= 1
-            self._unload_if_unused(model.id)
+            self._forget_if_unused(model.id)
 
     async def activate(self, name: str) -> Manifest:
-        """Make the model of that name or id the default, until the next `reload`. Read anew from the store.
+        """Make the model of that name or id the default, until the next `reload`. The store is read anew.
 
         Raises `BadModel`, `ModelNotFound` or `Unavailable`, and then everything is as it was.
         """
@@ -156,7 +156,7 @@ class Catalogue:
         _LOG.info(Event("model_loading", model=model.id, name=model.name))
         self._loading = model
         try:
-            await self._pool.load(model.id)
+            await self._pool.warm_model(model.id)
         finally:
             self._loading = None
 
@@ -172,15 +172,15 @@ class Catalogue:
         self.warn_of_damage()
         if before.models() and before.default.id != model.id:
             self._draining[before.default.id] = before.default
-            self._unload_if_unused(before.default.id)
+            self._forget_if_unused(before.default.id)
         return model
 
-    def _unload_if_unused(self, model: str) -> None:
+    def _forget_if_unused(self, model: str) -> None:
         if self._jobs[model] == 0:
             del self._jobs[model]
             is_loading = self._loading is not None and self._loading.id == model
             if self._draining.pop(model, None) is not None and not is_loading:
-                self._pool.unload(model)
+                self._pool.forget_model(model)
                 _LOG.info(Event("model_drained", model=model))
 
 

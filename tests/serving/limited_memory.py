@@ -16,31 +16,31 @@ from virtual_codec.runner import BatchingRunner, Pixels, Runner, Task, open_devi
 from virtual_codec.runner._network import Network
 from virtual_codec.store import Manifest, ModelStore
 
-OPEN: Final = f"{__name__}:open_straitened"
+OPEN: Final = f"{__name__}:open_limited"
 STAGES: Final = ("decode", "tile", "encode")
 
 
-def open_straitened(*, device: str, store: Path, scratch: Path) -> Straitened:
+def open_limited(*, device: str, store: Path, scratch: Path) -> Limited:
     """A codec for jobs named `<stage> <times>`, which that often have no memory from there on; others have enough."""
-    return Straitened(device, store, scratch)
+    return Limited(device, store, scratch)
 
 
 @final
-class Straitened:
-    """A `JobRunner` around the real one."""
+class Limited:
+    """A `JobHandler` around the real one."""
 
     def __init__(self, device: str, store: Path, scratch: Path) -> None:
         self._scratch = scratch
-        self._famine = Famine()
-        runner = StraitenedRunner(BatchingRunner(open_device(device, threads=1)), self._famine)
+        self._shortage = Shortage()
+        runner = LimitedRunner(BatchingRunner(open_device(device, threads=1)), self._shortage)
         self._codec = VirtualCodec(ModelStore(store), runner)
         self._codec.warm()
 
-    def load(self, model: str) -> None:
-        self._codec.load(model)
+    def warm_model(self, model: str) -> None:
+        self._codec.warm_model(model)
 
-    def unload(self, model: str) -> None:
-        self._codec.unload(model)
+    def forget_model(self, model: str) -> None:
+        self._codec.forget_model(model)
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
         line = f"{job.request_id} {os.getpid()}"
@@ -51,20 +51,20 @@ class Straitened:
         if stage not in STAGES or runs > int(times):
             return self._codec.run(job)
         try:
-            self._famine.begin_at(stage)
-            self._famine.reach("decode")
+            self._shortage.begin_at(stage)
+            self._shortage.reach("decode")
             return self._codec.run(job)
         finally:
-            self._famine.end()
+            self._shortage.end()
 
 
 @final
-class StraitenedRunner:
+class LimitedRunner:
     """A runner that tells when tiles begin and end."""
 
-    def __init__(self, runner: Runner, famine: Famine) -> None:
+    def __init__(self, runner: Runner, shortage: Shortage) -> None:
         self._runner = runner
-        self._famine = famine
+        self._shortage = shortage
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -78,16 +78,16 @@ class StraitenedRunner:
         return self._runner.prepare(store, manifest, key)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        self._famine.reach("tile")
+        self._shortage.reach("tile")
         yield from self._runner.run(tasks)
-        self._famine.reach("encode")
+        self._shortage.reach("encode")
 
     def close(self) -> None:
         self._runner.close()
 
 
 @final
-class Famine:
+class Shortage:
     """No more memory for this process, and what it could still reuse taken: begun and ended by one thread."""
 
     def __init__(self) -> None:

@@ -1,0 +1,133 @@
+"""Queue of jobs, ordered so that short ones are not stuck behind long ones."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar, final
+
+from virtual_codec.errors import VirtualCodecError
+from virtual_codec.jobs import Job
+from virtual_codec.serving import Result
+
+_LARGE_PIXELS: Final = 4_000_000
+
+
+@dataclass(eq=False, kw_only=True)
+class QueuedJob:
+    """Job in a pool, queued or running, with the future of its caller. Times on `time.monotonic`'s clock.
+
+    `estimate_s` is the estimated run time, `digest` the sha256 of the input. A job with `alone` set shares its worker
+    with no other job.
+    """
+
+    number: int
+    job: Job
+    pixels: int
+    kind: str
+    digest: bytes
+    estimate_s: float
+    future: asyncio.Future[Result]
+    alone: bool = False
+    was_retried: bool = False
+    queued_at: float = field(default_factory=time.monotonic)
+    started_at: float = 0.0
+
+    @property
+    def is_large(self) -> bool:
+        """True if small images must not have to wait for it."""
+        return self.pixels > _LARGE_PIXELS
+
+    def remaining_s(self, now: float) -> float:
+        """Estimated seconds of work left, while it runs."""
+        return max(0.0, self.estimate_s - (now - self.started_at))
+
+    def fail(self, error: VirtualCodecError) -> None:
+        """Raise the error in the caller, if it still waits."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Slot(Protocol):
+    """Worker as the queue sees it: its running jobs, and how many it can run at a time."""
+
+    @property
+    def running(self) -> Mapping[int, QueuedJob]: ...
+
+    @property
+    def threads(self) -> int: ...
+
+
+AnySlot = TypeVar("AnySlot", bound=Slot)
+
+
+@final
+class JobQueue:
+    """Queue ordered by arrival time plus estimated run time: short jobs overtake long ones.
+
+    A long job is overtaken only by jobs that arrive within its own run time, so it waits at most that much more than
+    first come, first served. Two more rules: a job that must run alone goes before all others and gets an empty
+    worker; large images never take the last free thread of all workers together, so that a small one finds it free.
+    """
+
+    def __init__(self) -> None:
+        self._shared: dict[int, QueuedJob] = {}
+        self._alone: dict[int, QueuedJob] = {}
+
+    def __len__(self) -> int:
+        return len(self._shared) + len(self._alone)
+
+    def __iter__(self) -> Iterator[QueuedJob]:
+        yield from self._alone.values()
+        yield from self._shared.values()
+
+    def add(self, job: QueuedJob) -> None:
+        """Queue a job."""
+        (self._alone if job.alone else self._shared)[job.number] = job
+
+    def remove(self, job: QueuedJob) -> bool:
+        """Take a job out; False if it was not queued."""
+        return self._alone.pop(job.number, None) is not None or self._shared.pop(job.number, None) is not None
+
+    def assign(self, slots: Sequence[AnySlot]) -> Iterator[tuple[QueuedJob, AnySlot]]:
+        """Take out the jobs that can start now, each with its slot.
+
+        The caller must start each job in its slot before it asks for the next.
+        """
+        for job in list(self._alone.values()):
+            empty = next((slot for slot in slots if not slot.running), None)
+            if empty is None:
+                break
+            del self._alone[job.number]
+            yield job, empty
+        open_slots = [slot for slot in slots if not any(it.alone for it in slot.running.values())]
+        if self._alone and open_slots:
+            open_slots.remove(min(open_slots, key=_running_pixels))  # drained for the job that must run alone
+        most_large = max(1, sum(slot.threads for slot in slots) - 1)
+        for job in sorted(self._shared.values(), key=lambda it: it.queued_at + it.estimate_s):
+            if job.is_large and _count_large(slots) >= most_large:
+                continue
+            free = [slot for slot in open_slots if len(slot.running) < slot.threads]
+            if not free:
+                break
+            del self._shared[job.number]
+            yield job, min(free, key=_running_pixels)
+
+    def estimated_wait_s(self, usable: Sequence[Slot], slots: Sequence[Slot]) -> float:
+        """Estimated wait of a new job for one of the usable slots, or for one of all slots where none is usable."""
+        count = sum(slot.threads for slot in usable or slots) or 1
+        if not self and sum(len(slot.running) for slot in usable) < count:
+            return 0.0
+        now = time.monotonic()
+        running_s = sum(job.remaining_s(now) for slot in usable for job in slot.running.values())
+        return (running_s + sum(job.estimate_s for job in self)) / count
+
+
+def _running_pixels(slot: Slot) -> int:
+    return sum(job.pixels for job in slot.running.values())
+
+
+def _count_large(slots: Sequence[Slot]) -> int:
+    return sum(job.is_large for slot in slots for job in slot.running.values())

@@ -1,0 +1,36 @@
+"""Limits and timeouts of a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolPolicy:
+    """Number of workers, their devices, and limits on waiting. Times in seconds.
+
+    `devices` is "auto" or names with commas between; `threads` None lets device and cores decide.
+    `queue_limit_s` bounds the estimated wait of a new job. A worker is killed when one of its jobs is
+    `hang_grace_s` past its deadline (a job without a deadline gets `job_timeout_s`), and when it takes more than
+    `start_timeout_s` to open. Raises `ValueError` for values out of range.
+    """
+
+    devices: str = "auto"
+    workers_per_device: int = 1
+    threads: int | None = None
+    standby: Literal["auto", "on", "off"] = "auto"
+    queue_limit_s: float = 60.0
+    job_timeout_s: float = 600.0
+    hang_grace_s: float = 20.0
+    start_timeout_s: float = 300.0
+    stop_grace_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("queue_limit_s", "job_timeout_s", "hang_grace_s", "start_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.workers_per_device < 1:
+            raise ValueError(f"workers_per_device must be at least 1, got {self.workers_per_device}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}")
