@@ -22,7 +22,7 @@ RETIRED: Final[dict[str, tuple[str, ...]]] = {
     "images": (r"\b[Ee]ssence\b", r"\bdecode_(?:as_coded|luma)\b"),
     "load_test": (r"\bown_server\b", r"\bmade_up\w*", r"\brun_load\b", r"\bsizes_of\b"),
     "networks": (),
-    "runner": (),
+    "runner": (r"\bBatchTally\b", r"\blonely\b", r"\bWanted\b", r"_WORTH\b"),
     "serving": (
         r"\bSeat\b",
         r"\bseats?\b",

@@ -1,4 +1,4 @@
-"""How many cores this process may really use: a container's quota and a mask say less than the machine has."""
+"""Number of cores that this process may use: a container's quota or an affinity mask allows fewer than there are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _CGROUPS: Final = "sys/fs/cgroup"
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """At least 1: the cores that the scheduler may run this process on, and no more than its cgroups pay for.
+    """Number of cores, at least 1: those of the affinity mask, and no more than the quotas of the cgroups.
 
-    Of a quota of one and a half cores, two can be used: half a core less would be worse than to be stopped at times.
+    A quota of one and a half cores counts as two: throttling at times costs less than half a core.
     `root` is where /proc and /sys are.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -22,12 +22,12 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def cgroup_cores(root: Path = Path("/")) -> float:
-    """How many cores' time the cgroup of this process, and those it lies in, may take; infinite without a limit."""
+    """Smallest CPU quota, in cores, of this process's cgroup and its parents; infinite without a limit."""
     return min((cores for folder in _folders(root) for cores in _limits(folder)), default=math.inf)
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Those that may hold a limit for this process, whatever the version, and whatever of them can be seen here."""
+    """Folders that may hold a limit for this process, in either version of cgroups."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -45,7 +45,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 
 def _limits(folder: Path) -> Iterator[float]:
-    """What a folder allows: version 2 has quota and period in one file, version 1 in two, in microseconds."""
+    """Quotas of a folder in cores: version 2 has quota and period in one file, version 1 in two, in microseconds."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             quota, period = (int(it) for name in names for it in (folder / name).read_text().split())

@@ -1,4 +1,4 @@
-"""What a runner counts, as plain values that cross process borders and can be added up."""
+"""Counters of a runner, as plain values that cross process borders and can be added up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 @final
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """How many values were at most each of `bounds`, the last of `counts` being those above all, and their sum."""
+    """Histogram: `counts[i]` values in (bounds[i-1], bounds[i]], the last one above all bounds; `total` is the sum."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...] = ()
@@ -25,7 +25,7 @@ class Distribution:
             object.__setattr__(self, "counts", (0,) * (len(self.bounds) + 1))
 
     def with_value(self, value: float) -> Self:
-        """One value more."""
+        """Copy with one more value."""
         place = bisect_left(self.bounds, value)
         counts = tuple(count + (index == place) for index, count in enumerate(self.counts))
         return type(self)(bounds=self.bounds, counts=counts, total=self.total + value)
@@ -38,7 +38,7 @@ class Distribution:
 @final
 @dataclass(frozen=True, kw_only=True)
 class RunnerCounts:
-    """Totals since a runner was opened: its batches by items, pixels and seconds, and what went wrong.
+    """Totals since a runner was opened: histograms of its batches by items, pixels and seconds, and failures.
 
     `waiting_items`, `waiting_pixels` and `budget_pixels` are as they were at that moment.
     """
@@ -58,5 +58,5 @@ class RunnerCounts:
 
     @property
     def batches(self) -> int:
-        """How many batches were run."""
+        """Number of batches."""
         return sum(self.items.counts)

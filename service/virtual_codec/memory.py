@@ -1,4 +1,4 @@
-"""What becomes of memory that is freed: kept by a process for its next tile, or given back after each request."""
+"""Settings of the C library for freed memory: kept for the next tile, or returned after each request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 
-_LARGEST_TILE_BYTES: Final = 128 * 2**20  # what is larger is a whole image's, and goes back to the system
+_LARGEST_TILE_BYTES: Final = 128 * 2**20  # larger blocks are whole images, and go back to the system
 _KEPT_BYTES: Final = 512 * 2**20
 _SMALL_BYTES: Final = 256 * 2**10  # larger ones are bodies and answers
 

@@ -1,4 +1,4 @@
-"""A device that obeys: it adds one to every pixel, and fails where it is told to."""
+"""Fake device: it adds one to every pixel, and fails where it is told to."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ POISON = 200
 
 @final
 class ObedientDevice:
-    """Remembers its batches. `gate` holds every batch until it is set; a tile of 200s makes its batch fail."""
+    """Device that records its batches. `gate` holds every batch until set; a tile of 200s fails its batch."""
 
-    def __init__(self, *, max_items: int = 4, slots: int = 1, memory_pixels: int = 10**9) -> None:
+    def __init__(self, *, max_items: int = 4, parallel_batches: int = 1, memory_pixels: int = 10**9) -> None:
         self.limits = BatchLimits(max_items=max_items, max_pixels=10**6)
-        self.slots = slots
+        self.parallel_batches = parallel_batches
         self.notes = {"device": "obedient"}
         self.batches: list[list[int]] = []
         self.memory_pixels = memory_pixels
@@ -38,7 +38,7 @@ class ObedientDevice:
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         raise AssertionError("these tests bring their network")
 
-    def run(self, batch: Sequence[Task], *, beside: int) -> list[Pixels]:
+    def run(self, batch: Sequence[Task], *, concurrent: int) -> list[Pixels]:
         pixels = sum(task.pixels.size // 3 for task in batch)
         with self._lock:
             self.batches.append([int(task.pixels[0, 0, 0]) for task in batch])

@@ -1,4 +1,4 @@
-"""What holds on any device with memory of its own; these tests give it the processor's."""
+"""Accelerator device, run here on the CPU except where a test is marked `gpu`."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_a_tile_has_the_same_bytes_in_every_batch(store: ModelStore, key: str, n
         Task(network=network, pixels=scene(32, 48, seed=seed), condition=VECTOR * seed, to_bytes=seed < 0)
         for seed in range(9)
     ]
-    alone = [device.run([task], beside=0)[0] for task in tasks]
+    alone = [device.run([task], concurrent=0)[0] for task in tasks]
     for count in (2, 3, 9, 5):
-        for one, other in zip(alone, device.run(tasks[:count], beside=0), strict=False):
+        for one, other in zip(alone, device.run(tasks[:count], concurrent=0), strict=False):
             assert (one == other).all()
 
 
@@ -58,7 +58,7 @@ def test_a_network_that_nobody_uses_any_more_is_not_kept(store: ModelStore) -> N
     device = Accelerator("cpu")
     network = device.prepare(store, store.default, "postprocess-1")
     task = Task(network=network, pixels=scene(16, 16), condition=VECTOR)
-    device.run([task, task], beside=0)
+    device.run([task, task], concurrent=0)
     kept = weakref.ref(network.module)
     del network, task
     gc.collect()
@@ -80,7 +80,7 @@ def told(wrong: Sequence[int] = (), slow: Sequence[int] = (), full: int = 100) -
         results: list[Pixels] = [np.full(3, 10 * tile + (count in wrong), np.uint8) for tile in tiles]
         return results, float(count if count in slow else 0.5 * count + 0.5)
 
-    sizes.of("kind", 3, attempt)
+    sizes.sizes_for("kind", 3, attempt)
     return sizes
 
 
@@ -88,7 +88,7 @@ def allowed(sizes: BatchSizes) -> tuple[int, ...]:
     def never(tiles: Sequence[int]) -> tuple[list[Pixels], float]:
         raise AssertionError("a kind is tried once")
 
-    return sizes.of("kind", 2, never).allowed
+    return sizes.sizes_for("kind", 2, never).allowed
 
 
 def test_only_sizes_that_keep_every_bit_and_save_time_are_used() -> None:
@@ -100,6 +100,6 @@ def test_only_sizes_that_keep_every_bit_and_save_time_are_used() -> None:
 
 
 def test_a_batch_is_cut_into_sizes_that_are_allowed() -> None:
-    sizes = told(wrong=[2, 16]).of("kind", 1, lambda tiles: ([], 0.0))
+    sizes = told(wrong=[2, 16]).sizes_for("kind", 1, lambda tiles: ([], 0.0))
     assert list(sizes.cuts(19)) == [(0, 8), (8, 16), (16, 19)]
     assert [sizes.at_least(count) for count in (1, 2, 4, 5)] == [1, 4, 4, 8]

@@ -1,4 +1,4 @@
-"""What the batcher promises, whatever comes in whatever order."""
+"""Batcher: a state machine test, and fairness."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Machine(RuleBasedStateMachine):
         batch = self.batcher.take(is_idle=is_idle)
         if not batch:
             assert not self.waiting or not is_idle, "a free slot and work, but nothing is taken"
-            first = min((item.turn for item in self.waiting), default=None)
-            assert not self.waiting or any(item.lonely for item in self.waiting if item.turn == first)
+            first = min((item.start_tag for item in self.waiting), default=None)
+            assert not self.waiting or any(item.exclusive for item in self.waiting if item.start_tag == first)
             return
         assert set(batch) <= set(self.waiting), "lost, or taken twice"
         assert len({item.key for item in batch}) == 1
         assert len(batch) <= LIMITS.max_items
         assert len(batch) == 1 or sum(item.pixels for item in batch) <= self.batcher.budget_pixels
-        assert not any(item.lonely for item in batch) or (len(batch) == 1 and is_idle)
+        assert not any(item.exclusive for item in batch) or (len(batch) == 1 and is_idle)
         self.waiting = [item for item in self.waiting if item not in batch]
         self.running.append(batch)
 
@@ -69,7 +69,7 @@ class Machine(RuleBasedStateMachine):
         before, pixels = self.batcher.budget_pixels, sum(item.pixels for item in batch)
         self.batcher.ran_out_of_memory(batch)
         assert self.batcher.budget_pixels <= max(1, min(before, pixels) // 2)
-        batch[0].lonely = len(batch) == 1
+        batch[0].exclusive = len(batch) == 1
         self.batcher.put_back(batch)
         self.waiting += batch
 
@@ -95,7 +95,7 @@ def item(owner: int, pixels: int = 50, key: str = "a") -> Item:
     return Item(key=key, pixels=pixels, owner=owner)
 
 
-def test_who_has_one_tile_waits_for_one_batch_of_who_has_a_thousand() -> None:
+def test_a_single_tile_waits_for_one_batch_of_an_owner_with_a_thousand() -> None:
     batcher = Batcher(BatchLimits(max_items=1))
     for _ in range(1000):
         batcher.add(item(0))
@@ -105,7 +105,7 @@ def test_who_has_one_tile_waits_for_one_batch_of_who_has_a_thousand() -> None:
     assert single in batcher.take() + batcher.take()
 
 
-def test_newcomers_that_never_end_do_not_starve_who_waits() -> None:
+def test_endless_newcomers_do_not_starve_an_earlier_owner() -> None:
     batcher = Batcher(BatchLimits(max_items=1))
     large = [item(-1, pixels=90) for _ in range(5)]
     for each in large:
@@ -117,7 +117,7 @@ def test_newcomers_that_never_end_do_not_starve_who_waits() -> None:
     assert all(each in taken for each in large)
 
 
-def test_who_is_done_leaves_nothing_behind() -> None:
+def test_a_forgotten_owner_leaves_nothing_behind() -> None:
     batcher = Batcher(LIMITS)
     for owner in range(100):
         batcher.add(item(owner))
@@ -126,7 +126,7 @@ def test_who_is_done_leaves_nothing_behind() -> None:
     assert batcher.owners == 0
 
 
-def test_turns_are_counted_in_pixels() -> None:
+def test_fair_shares_are_counted_in_pixels() -> None:
     batcher = Batcher(BatchLimits(max_items=1))
     for _ in range(3):
         batcher.add(item(0, pixels=90))

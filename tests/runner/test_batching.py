@@ -68,7 +68,7 @@ def test_jobs_that_are_over_leave_nothing_behind() -> None:
 
 
 def test_results_come_back_in_order_each_to_its_job() -> None:
-    device = ObedientDevice(slots=3)
+    device = ObedientDevice(parallel_batches=3)
     with opened(device) as runner, ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(values, runner, [tile(10 * job + it) for it in range(7)]) for job in range(8)]
         for job, future in enumerate(jobs):
@@ -78,7 +78,7 @@ def test_results_come_back_in_order_each_to_its_job() -> None:
     assert runner.counts.batches == len(device.batches)
 
 
-def test_tiles_of_several_jobs_meet_when_the_device_is_busy_and_never_wait_when_it_is_free() -> None:
+def test_tiles_of_several_jobs_share_batches_while_the_device_is_busy() -> None:
     device = ObedientDevice(max_items=4)
     with opened(device) as runner, ThreadPoolExecutor(8) as pool:
         jobs = submit_behind_a_batch(pool, runner, device, [tile(value) for value in range(6)])
@@ -86,7 +86,7 @@ def test_tiles_of_several_jobs_meet_when_the_device_is_busy_and_never_wait_when_
         assert device.batches == [[99], [0, 1, 2, 3], [4, 5]]
 
 
-def test_only_the_guilty_tile_fails() -> None:
+def test_only_the_faulty_tile_fails() -> None:
     device = ObedientDevice(max_items=8)
     with opened(device) as runner, ThreadPoolExecutor(8) as pool:
         jobs = submit_behind_a_batch(pool, runner, device, [tile(it) for it in (1, 2, POISON, 4, 5)])
@@ -119,7 +119,7 @@ def test_what_does_not_fit_into_memory_is_done_in_parts_and_nothing_is_lost() ->
 
 
 def test_a_tile_that_does_not_fit_beside_others_runs_alone() -> None:
-    device = ObedientDevice(slots=2, max_items=1, memory_pixels=100)
+    device = ObedientDevice(parallel_batches=2, max_items=1, memory_pixels=100)
     with opened(device) as runner, ThreadPoolExecutor(8) as pool:
         jobs = [pool.submit(values, runner, [tile(value, side=10)] * 3) for value in range(6)]
         assert [job.result() for job in jobs] == [[value + 1] * 3 for value in range(6)]

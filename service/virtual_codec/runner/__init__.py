@@ -1,4 +1,4 @@
-"""Networks on a device: whole pictures in and out, tile by tile.
+"""Runners: networks on a device, whole pictures in and out, tile by tile.
 
     picture ──► tiles ──► Runner (direct, or batching across threads) ──► Device ──► tiles ──► picture
 
@@ -17,7 +17,7 @@ from virtual_codec.counts import RunnerCounts
 from virtual_codec.runner._accelerator import Accelerator
 from virtual_codec.runner._batcher import BatchLimits
 from virtual_codec.runner._batching import BatchingRunner
-from virtual_codec.runner._device import Device, Pixels, Processor, Task, Wanted
+from virtual_codec.runner._device import Device, GradientTarget, Pixels, Processor, Task
 from virtual_codec.runner._direct import DirectRunner
 from virtual_codec.runner._network import Network
 from virtual_codec.store import Manifest, ModelStore
@@ -29,45 +29,45 @@ __all__ = [
     "BatchingRunner",
     "Device",
     "DirectRunner",
+    "GradientTarget",
     "Network",
     "Pixels",
     "Processor",
     "Runner",
     "Task",
-    "Wanted",
     "open_device",
     "run_error_gradient",
     "run_network",
     "run_network_to_bytes",
 ]
 
-_CORE: Final = 512  # pixels of a network's half-resolution input; larger tiles waste less on halos and gain no speed
+_CORE: Final = 512  # pixels of a network's half-resolution input; larger tiles gain no speed
 _GRADIENT_CORE: Final = 192  # a gradient needs what every layer made: some 200 MB for a tile of that
 
 
 class Runner(Protocol):
-    """Runs networks; may be called from several threads."""
+    """Executor of tiles; may be called from several threads."""
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """How this machine runs them, for people: device, precision."""
+        """Device and precision, for people."""
 
     @property
     def counts(self) -> RunnerCounts:
-        """What ran since it was opened."""
+        """Counters since it was opened."""
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network onto the device. Raises `BadModel`."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        """The results of tiles, in their order. Raises what `virtual_codec.jobs.check_deadline` does."""
+        """Run tiles and yield their results in order. Raises what `virtual_codec.jobs.check_deadline` does."""
 
     def close(self) -> None:
-        """End what it has begun; nothing can be run any more."""
+        """Stop its threads; nothing can be run any more."""
 
 
 def open_device(name: str, *, threads: int | None = None) -> Device:
-    """The device of that name: "cpu", "cuda:0". `threads` is how many cores "cpu" takes, None for all."""
+    """Open the device of that name: "cpu", "cuda:0". `threads` is the number of cores of "cpu", None for all."""
     kind = name.partition(":")[0]
     return DEVICES.get(kind, _accelerator)(name, threads)
 
@@ -97,7 +97,7 @@ def run_network_to_bytes(
     *,
     core: int = _CORE,
 ) -> NDArray[np.uint8]:
-    """As `run_network`, rounded to bytes tile by tile: a quarter of the memory."""
+    """Run a whole picture as `run_network` does, rounded to bytes tile by tile: a quarter of the memory."""
     output = np.empty((*_scaled(pixels.shape[:2], network.ratio), 3), np.uint8)
     _run(runner, network, pixels, condition, core, output)
     return output
@@ -108,16 +108,16 @@ def run_error_gradient(
     network: Network,
     pixels: NDArray[np.uint8],
     condition: NDArray[np.float32],
-    wanted: NDArray[np.uint8],
+    target: NDArray[np.uint8],
 ) -> NDArray[np.float32]:
-    """How the squared distance of a network's output to `wanted` moves with its input.
+    """Gradient of the squared error between a network's output and `target`, with respect to the input: [h, w, 3].
 
-    Both in 0 to 255, `pixels` [h, w, 3], `wanted` [ratio*h, ratio*w, 3]; the distance is summed over samples, its
-    derivative [h, w, 3]. By tiles, whose shares add up to the whole picture's.
+    Both in 0 to 255, `pixels` [h, w, 3], `target` [ratio*h, ratio*w, 3]; the error is summed over samples. It is
+    computed by tiles, whose shares add up to the whole picture's.
     """
     total = np.zeros(pixels.shape, np.float32)
     cut = _tiles_of(network, pixels, _GRADIENT_CORE)
-    tasks = (_task(network, pixels, tile, condition, wanted=_wanted(tile, network.ratio, wanted)) for tile in cut)
+    tasks = (_task(network, pixels, tile, condition, target=_target(tile, network.ratio, target)) for tile in cut)
     for tile, share in zip(cut, runner.run(tasks), strict=True):
         total[tile.top : tile.bottom, tile.left : tile.right] += share
     return total
@@ -145,15 +145,15 @@ def _task(
     condition: NDArray[np.float32],
     *,
     to_bytes: bool = False,
-    wanted: Wanted | None = None,
+    target: GradientTarget | None = None,
 ) -> Task:
     window = pixels[tile.top : tile.bottom, tile.left : tile.right].copy()  # PyTorch wants it writable
-    return Task(network=network, pixels=window, condition=condition, to_bytes=to_bytes, wanted=wanted)
+    return Task(network=network, pixels=window, condition=condition, to_bytes=to_bytes, target=target)
 
 
-def _wanted(tile: Tile, ratio: float, pixels: NDArray[np.uint8]) -> Wanted:
+def _target(tile: Tile, ratio: float, pixels: NDArray[np.uint8]) -> GradientTarget:
     rows, columns = _kept_of_result(tile, ratio)
-    return Wanted(rows=rows, columns=columns, pixels=pixels[_kept(tile, ratio)].copy())
+    return GradientTarget(rows=rows, columns=columns, pixels=pixels[_kept(tile, ratio)].copy())
 
 
 def _tiles_of(network: Network, pixels: NDArray[np.uint8], core: int) -> list[Tile]:

@@ -1,4 +1,4 @@
-"""GPUs: batches, and copies beside the work."""
+"""GPUs: batches, with copies in parallel to the computation."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from torch import Tensor
 
 from virtual_codec.networks import keep_unfolded
 from virtual_codec.runner._batcher import BatchLimits
-from virtual_codec.runner._device import Pixels, Task, finished, gradient
+from virtual_codec.runner._device import Pixels, Task, error_gradient, to_levels
 from virtual_codec.runner._network import Network, load_network
 from virtual_codec.runner._sizes import BatchSizes
 from virtual_codec.store import Manifest, ModelStore
 
 _LIMITS: Final = BatchLimits(max_items=16, max_pixels=8_000_000)
-_SLOTS: Final = 2  # one batch is copied while the other is computed
+_PARALLEL_BATCHES: Final = 2  # one batch is copied while the other is computed
 
 
 @final
 class Accelerator:
-    """A device with memory of its own: pinned copies on a stream for each slot, bfloat16 where it is computed.
+    """Device with memory of its own: pinned copies on a stream for each thread, bfloat16 where it is computed.
 
     A tile's bits must not depend on its batch, and which kernel a library takes does depend on the batch's size. So
-    the sizes that a batch may have are tried for each network and shape when a batch of these first comes: only those
-    that give every tile the bits it has alone, and that save time, are used.
+    batch sizes are tried for each network and shape when a batch of these first comes: only those that give every tile
+    the bits it has alone, and that save time, are used.
     """
 
     def __init__(self, name: str) -> None:
@@ -53,13 +53,13 @@ class Accelerator:
 
     @property
     def limits(self) -> BatchLimits:
-        """What is taken at once; how it is cut into batches that keep every bit is decided here."""
+        """Limits of one call of `run`, which splits it into batches that keep every bit."""
         return _LIMITS
 
     @property
-    def slots(self) -> int:
-        """Two where copies go beside the work."""
-        return _SLOTS if self._is_cuda else 1
+    def parallel_batches(self) -> int:
+        """Number of batches at a time: two where copies run in parallel to the computation."""
+        return _PARALLEL_BATCHES if self._is_cuda else 1
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network. Raises `BadModel`."""
@@ -69,16 +69,16 @@ class Accelerator:
             torch.cuda.synchronize(self._device)  # it was loaded on another stream than those that use it
         return network
 
-    def run(self, batch: Sequence[Task], *, beside: int) -> list[Pixels]:  # noqa: ARG002
+    def run(self, batch: Sequence[Task], *, concurrent: int) -> list[Pixels]:  # noqa: ARG002
         """Run tiles of one key, in batches of sizes that keep every bit."""
         with self._stream():
-            if batch[0].wanted is not None:
+            if batch[0].target is not None:
                 return [self._gradient(task) for task in batch]
             if len(batch) == 1:
                 return self._run(batch)
             network, *shape = batch[0].key
-            kind = (weakref.ref(network), *shape)  # a network that is unloaded is not kept for what is known of it
-            sizes = self._sizes.of(kind, len(batch), lambda tiles: self._timed([batch[tile] for tile in tiles]))
+            kind = (weakref.ref(network), *shape)  # this cache must not keep a network alive
+            sizes = self._sizes.sizes_for(kind, len(batch), lambda tiles: self._timed([batch[tile] for tile in tiles]))
             results: list[Pixels] = []
             for start, stop in sizes.cuts(len(batch)):
                 results += self._run(batch[start:stop], size=sizes.at_least(stop - start))
@@ -90,34 +90,34 @@ class Accelerator:
             torch.cuda.empty_cache()
 
     def _run(self, tasks: Sequence[Task], *, size: int = 1) -> list[Pixels]:
-        """One batch of `size`, filled up with its last tile."""
+        """Run one batch, padded to `size` with its last tile."""
         filled = [*tasks, *[tasks[-1]] * (size - len(tasks))]
         with torch.inference_mode():
-            pixels = self._copied(np.stack([task.pixels for task in filled]))
-            vectors = self._copied(np.stack([task.condition for task in filled]))
+            pixels = self._to_device(np.stack([task.pixels for task in filled]))
+            vectors = self._to_device(np.stack([task.condition for task in filled]))
             output: Tensor = tasks[0].network.module(pixels.permute(0, 3, 1, 2).float().div_(255), vectors)
-            result = self._fetched(finished(output, to_bytes=tasks[0].to_bytes))
+            result = self._to_host(to_levels(output, to_bytes=tasks[0].to_bytes))
         return list(result[: len(tasks)])
 
     def _gradient(self, task: Task) -> Pixels:
-        assert task.wanted is not None
-        picture = self._copied(task.pixels[None]).permute(0, 3, 1, 2).float().div_(255)
-        vector = self._copied(task.condition[None])
-        by_pixels: Pixels = self._fetched(gradient(task.network, picture, vector, task.wanted))[0]
+        assert task.target is not None
+        picture = self._to_device(task.pixels[None]).permute(0, 3, 1, 2).float().div_(255)
+        vector = self._to_device(task.condition[None])
+        by_pixels: Pixels = self._to_host(error_gradient(task.network, picture, vector, task.target))[0]
         return by_pixels
 
     def _timed(self, tasks: Sequence[Task]) -> tuple[list[Pixels], float]:
-        """The results of tiles as one batch, and the seconds it took the second time."""
+        """Results of tiles as one batch, and the seconds that its second run took."""
         self._run(tasks, size=len(tasks))
         started = time.perf_counter()
         results = self._run(tasks, size=len(tasks))
         return results, time.perf_counter() - started
 
-    def _copied(self, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.float32]]) -> Tensor:
+    def _to_device(self, array: np.ndarray[tuple[int, ...], np.dtype[np.uint8 | np.float32]]) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self._device, non_blocking=True) if self._is_cuda else tensor.to(self._device)
 
-    def _fetched(self, tensor: Tensor) -> Pixels:
+    def _to_host(self, tensor: Tensor) -> Pixels:
         if not self._is_cuda:
             return tensor.cpu().numpy()
         pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
@@ -126,7 +126,7 @@ class Accelerator:
         return pinned.numpy().copy()  # pinned memory is scarce
 
     def _stream(self) -> AbstractContextManager[object]:
-        """This thread's stream, as the one that everything inside goes to."""
+        """Context in which all work goes to this thread's stream."""
         if not self._is_cuda:
             return contextlib.nullcontext()
         if not hasattr(self._of_thread, "stream"):

@@ -1,6 +1,6 @@
-"""What runs next: tiles of one network and shape together, jobs in fair turns, within a budget of pixels.
+"""Batch formation: tiles of one network and shape together, fair queueing between jobs, a budget of pixels.
 
-Pure bookkeeping without threads or clocks; `virtual_codec.runner._batching` brings those.
+Pure bookkeeping without threads or clocks; `virtual_codec.runner._batching` has those.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _GROW_AFTER: Final = 16  # batches that went well since the budget last moved
 
 @dataclass(frozen=True, kw_only=True)
 class BatchLimits:
-    """How much runs as one batch: items, and pixels of them together. A lone item may have more pixels."""
+    """Limits of one batch: number of items, and their pixels together. A single item may have more pixels."""
 
     max_items: int = 1
     max_pixels: int = 16_000_000
@@ -28,32 +28,32 @@ class BatchLimits:
 
 @dataclass(eq=False, kw_only=True)
 class Item:
-    """A tile that waits. Those of one `key` can share a batch; `owner` is whose turn it is when it is taken.
+    """Tile that waits. Items of one `key` can share a batch; `owner` is the job that fair queueing counts it for.
 
-    A `lonely` item runs while nothing else does. `turn` is the batcher's.
+    An `exclusive` item runs while nothing else does. `start_tag` is set by the batcher.
     """
 
     key: Hashable
     pixels: int
     owner: Hashable
-    lonely: bool = False
-    turn: float = 0.0
+    exclusive: bool = False
+    start_tag: float = 0.0
 
 
 @final
 class Batcher:
-    """Waiting items, and the budget.
+    """Waiting items in fair order, and the budget of pixels.
 
-    Turns are fair queueing by start tags: an owner's next item comes after as many pixels of every other owner that
+    Start-time fair queueing: an owner's next item comes after as many pixels of every other owner that
     waits, so one with a thousand tiles delays one with a single tile by one batch, not by a thousand.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
         self.budget_pixels = limits.max_pixels
-        self._waiting: dict[Item, None] = {}  # in order of arrival, which decides between equal turns
-        self._next_turn: dict[Hashable, float] = {}
-        self._now = 0.0
+        self._waiting: dict[Item, None] = {}  # in order of arrival, which decides between equal tags
+        self._next_tags: dict[Hashable, float] = {}
+        self._virtual_time = 0.0
         self._successes = 0
 
     def __len__(self) -> int:
@@ -61,8 +61,8 @@ class Batcher:
 
     @property
     def owners(self) -> int:
-        """How many owners have had an item and are not done."""
-        return len(self._next_turn)
+        """Number of owners that have had an item and are not done."""
+        return len(self._next_tags)
 
     @property
     def waiting_pixels(self) -> int:
@@ -70,60 +70,60 @@ class Batcher:
         return sum(item.pixels for item in self._waiting)
 
     def add(self, item: Item) -> None:
-        """Let an item wait for its turn."""
-        item.turn = max(self._now, self._next_turn.get(item.owner, 0.0))
-        self._next_turn[item.owner] = item.turn + item.pixels
+        """Add an item."""
+        item.start_tag = max(self._virtual_time, self._next_tags.get(item.owner, 0.0))
+        self._next_tags[item.owner] = item.start_tag + item.pixels
         self._waiting[item] = None
 
     def put_back(self, items: list[Item]) -> None:
-        """Let items wait again that were taken but not done: their turn has come already."""
+        """Add items again that were taken but not done, before all others."""
         self._waiting = dict.fromkeys(items) | self._waiting
 
     def discard(self, item: Item) -> bool:
-        """Forget an item; False when it does not wait."""
+        """Remove an item; False if it does not wait."""
         return self._waiting.pop(item, self) is None
 
     def clear(self) -> list[Item]:
-        """Take out all that waits, never to run."""
+        """Remove and return all waiting items."""
         waiting, self._waiting = list(self._waiting), {}
         return waiting
 
     def take(self, *, is_idle: bool = True) -> list[Item]:
-        """Take out what runs next as one batch; nothing when nothing can. `is_idle`: no other batch runs now."""
+        """Remove and return the next batch, empty if nothing can run. `is_idle`: no other batch runs now."""
         if not self._waiting:
             return []
-        first = min(self._waiting, key=_turn)
-        if first.lonely and not is_idle:
+        first = min(self._waiting, key=_start_tag)
+        if first.exclusive and not is_idle:
             return []
-        batch = [first] if first.lonely else self._fill(first)
+        batch = [first] if first.exclusive else self._fill(first)
         owners = len({item.owner for item in self._waiting})
         for item in batch:
             del self._waiting[item]
-        # Time goes on by what each who waits has got, so that newcomers without end do not starve who came before.
-        self._now = max(first.turn, self._now + sum(item.pixels for item in batch) / owners)
+        # It advances by the share of each waiting owner, so that endless newcomers do not starve earlier owners.
+        self._virtual_time = max(first.start_tag, self._virtual_time + sum(item.pixels for item in batch) / owners)
         return batch
 
     def forget(self, owner: Hashable) -> None:
-        """An owner is done: it has nothing waiting, and comes no more."""
-        self._next_turn.pop(owner, None)
+        """Remove an owner that has nothing waiting and adds no more."""
+        self._next_tags.pop(owner, None)
 
     def succeeded(self) -> None:
-        """A batch went well: after some of them in a row a budget that was cut grows again."""
+        """Count a batch that fitted: after some of them in a row a reduced budget grows again."""
         self._successes += 1
         if self._successes >= _GROW_AFTER and self.budget_pixels < self.limits.max_pixels:
             self.budget_pixels = min(self.limits.max_pixels, int(self.budget_pixels * _GROWTH) + 1)
             self._successes = 0
 
     def ran_out_of_memory(self, batch: list[Item]) -> None:
-        """A batch did not fit into memory: allow half of it from now on."""
+        """Reduce the budget to half of a batch that did not fit into memory."""
         pixels = sum(item.pixels for item in batch)
         self.budget_pixels = max(1, min(self.budget_pixels, pixels) // 2)
         self._successes = 0
 
     def _fill(self, first: Item) -> list[Item]:
         batch, pixels = [first], first.pixels
-        alike = (item for item in self._waiting if item.key == first.key and item is not first and not item.lonely)
-        for item in sorted(alike, key=_turn):
+        alike = (item for item in self._waiting if item.key == first.key and item is not first and not item.exclusive)
+        for item in sorted(alike, key=_start_tag):
             if len(batch) == self.limits.max_items or pixels + item.pixels > self.budget_pixels:
                 break
             batch.append(item)
@@ -131,5 +131,5 @@ class Batcher:
         return batch
 
 
-def _turn(item: Item) -> float:
-    return item.turn
+def _start_tag(item: Item) -> float:
+    return item.start_tag

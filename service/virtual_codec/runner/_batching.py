@@ -1,7 +1,7 @@
-"""The runner whose tiles meet: several jobs in threads of their own, one device.
+"""Batching runner: tiles of several jobs, each in a thread of its own, share the batches of one device.
 
 job ──► tiles ─┐
-job ──► tiles ─┼─► batcher ──► slots (a thread each) ──► device ──► results, each to its job
+job ──► tiles ─┼─► batcher ──► batch threads ──► device ──► results, each to its job
 job ──► tiles ─┘
 """
 
@@ -18,18 +18,18 @@ from typing import Final, final
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import is_device_lost, is_out_of_memory
 from virtual_codec.jobs import Abandoned, check_deadline
+from virtual_codec.runner._batch_counter import BatchCounter
 from virtual_codec.runner._batcher import Batcher, Item
 from virtual_codec.runner._device import Device, Pixels, Task
 from virtual_codec.runner._network import Network
-from virtual_codec.runner._tally import BatchTally
 from virtual_codec.store import Manifest, ModelStore
 
-_LOOK_S: Final = 0.1  # how often a job that waits looks whether it is still wanted
+_POLL_S: Final = 0.1  # between checks of a waiting job for its deadline and cancellation
 
 
 @dataclass(eq=False, kw_only=True)
-class _Ordered(Item):
-    """A tile, and where its result or error will be."""
+class _PendingTile(Item):
+    """Tile with its result or error to come."""
 
     task: Task
     done: threading.Event = field(default_factory=threading.Event)
@@ -39,40 +39,41 @@ class _Ordered(Item):
 
 @final
 class BatchingRunner:
-    """Takes tiles from any number of threads and runs those that are alike together.
+    """Runner that takes tiles from any number of threads and batches those of one network and shape.
 
-    It never waits for company: a free slot takes what is there. A batch that does not fit into memory halves the
-    budget and is done again in parts; one that fails otherwise is split until only the guilty tile fails.
+    It never delays a tile to fill a batch: a free batch thread takes what waits. A batch that does not fit into memory
+    halves the budget and is done again in parts; one that fails otherwise is split until only the faulty tile fails.
     """
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._batcher = Batcher(device.limits)
-        self._tally = BatchTally()
+        self._counter = BatchCounter()
         self._changed = threading.Condition()
         self._owners = itertools.count()
         self._running = 0
         self._is_closed = False
-        self._ahead = 1 + device.limits.max_items  # tiles of one job that wait or run: memory is bounded by jobs
-        self._slots = [
-            threading.Thread(target=self._serve, name=f"slot-{index}", daemon=True) for index in range(device.slots)
+        self._max_ahead = 1 + device.limits.max_items  # tiles of one job that wait or run: bounds its memory
+        self._threads = [
+            threading.Thread(target=self._run_batches, name=f"batch-{index}", daemon=True)
+            for index in range(device.parallel_batches)
         ]
-        for slot in self._slots:
-            slot.start()
+        for thread in self._threads:
+            thread.start()
         # Python's end kills threads that are in PyTorch's C++ by unwinding it, which C++ answers with `terminate`.
         atexit.register(self.close)
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Those of the device, and the most tiles of a batch."""
+        """Notes of the device, and the largest number of tiles in a batch."""
         return {**self._device.notes, "batch": str(self._device.limits.max_items)}
 
     @property
     def counts(self) -> RunnerCounts:
-        """What ran since it was opened, and what waits."""
+        """Counters since it was opened, and what waits now."""
         with self._changed:
             return replace(
-                self._tally.counts,
+                self._counter.counts,
                 waiting_items=len(self._batcher),
                 waiting_pixels=self._batcher.waiting_pixels,
                 budget_pixels=self._batcher.budget_pixels,
@@ -80,13 +81,13 @@ class BatchingRunner:
 
     @property
     def owners(self) -> int:
-        """How many jobs have tiles here."""
+        """Number of jobs that have tiles here."""
         with self._changed:
             return self._batcher.owners
 
     @property
     def running(self) -> int:
-        """How many batches run now."""
+        """Number of batches that run now."""
         return self._running
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
@@ -94,76 +95,78 @@ class BatchingRunner:
         return self._device.prepare(store, manifest, key)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        """The results of tiles, in their order. A few run ahead of the one that is asked for.
+        """Run tiles and yield their results in order. A few run ahead of the one that is asked for.
 
         Raises `Abandoned` when the runner is closed.
         """
         owner = next(self._owners)
-        ahead: deque[_Ordered] = deque()
+        pending: deque[_PendingTile] = deque()
         try:
             for task in tasks:
                 check_deadline()
-                ahead.append(self._order(task, owner))
-                if len(ahead) > self._ahead:
-                    yield _awaited(ahead[0])
-                    ahead.popleft()
-            while ahead:
-                yield _awaited(ahead[0])
-                ahead.popleft()
+                pending.append(self._add(task, owner))
+                if len(pending) > self._max_ahead:
+                    yield _awaited(pending[0])
+                    pending.popleft()
+            while pending:
+                yield _awaited(pending[0])
+                pending.popleft()
         finally:
             with self._changed:
-                for ordered in ahead:
-                    self._batcher.discard(ordered)
+                for tile in pending:
+                    self._batcher.discard(tile)
                 self._batcher.forget(owner)
 
     def close(self) -> None:
-        """End the slots, after the batches that run. Tiles that wait, and those that come later, are abandoned.
+        """Stop the batch threads after the batches that run. Waiting and later tiles raise `Abandoned`.
 
-        At the latest that is done when the process ends.
+        The end of the process does this too.
         """
         atexit.unregister(self.close)
         with self._changed:
             self._is_closed = True
             for item in self._batcher.clear():
-                assert isinstance(item, _Ordered)
+                assert isinstance(item, _PendingTile)
                 item.error = Abandoned()
                 item.done.set()
             self._changed.notify_all()
-        for slot in self._slots:
-            slot.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _order(self, task: Task, owner: int) -> _Ordered:
-        ordered = _Ordered(key=task.key, pixels=task.pixels.shape[0] * task.pixels.shape[1], owner=owner, task=task)
+    def _add(self, task: Task, owner: int) -> _PendingTile:
+        tile = _PendingTile(key=task.key, pixels=task.pixels.shape[0] * task.pixels.shape[1], owner=owner, task=task)
         with self._changed:
             if self._is_closed:
                 raise Abandoned
-            self._batcher.add(ordered)
+            self._batcher.add(tile)
             self._changed.notify()
-        return ordered
+        return tile
 
-    def _serve(self) -> None:
+    def _run_batches(self) -> None:
         while True:
             with self._changed:
                 while not (batch := self._batcher.take(is_idle=not self._running)):
                     if self._is_closed:
                         return
                     self._changed.wait()
-                beside = self._running
+                concurrent = self._running
                 self._running += 1
             try:
-                self._attempt([item for item in batch if isinstance(item, _Ordered)], beside)
+                self._attempt([item for item in batch if isinstance(item, _PendingTile)], concurrent)
             finally:
                 with self._changed:
                     self._running -= 1
                     self._changed.notify_all()
             del batch  # its results are not kept until the next one comes
 
-    def _attempt(self, batch: list[_Ordered], beside: int) -> None:
+    def _attempt(self, batch: list[_PendingTile], concurrent: int) -> None:
         try:
-            results = self._tally.timed(batch, lambda: self._device.run([item.task for item in batch], beside=beside))
+            results = self._counter.timed(
+                batch, lambda: self._device.run([item.task for item in batch], concurrent=concurrent)
+            )
         except BaseException as error:
             if not is_out_of_memory(error):
-                self._split(batch, beside, error)
+                self._split(batch, concurrent, error)
                 return
             no_memory = error.with_traceback(None)  # which holds what the batch had
         else:
@@ -175,37 +178,37 @@ class BatchingRunner:
             return
         self._shrink(batch, no_memory)
 
-    def _shrink(self, batch: list[_Ordered], error: BaseException) -> None:
+    def _shrink(self, batch: list[_PendingTile], error: BaseException) -> None:
         self._device.release_memory()
-        if len(batch) == 1 and batch[0].lonely:
+        if len(batch) == 1 and batch[0].exclusive:
             self._fail(batch, error)
             return
         with self._changed:
-            self._tally.out_of_memory()
+            self._counter.out_of_memory()
             self._batcher.ran_out_of_memory(list(batch))
-            batch[0].lonely = len(batch) == 1  # it did not fit beside others: once more while nothing else runs
+            batch[0].exclusive = len(batch) == 1  # it did not fit beside others: once more while nothing else runs
             self._batcher.put_back(list(batch))
 
-    def _split(self, batch: list[_Ordered], beside: int, error: BaseException) -> None:
+    def _split(self, batch: list[_PendingTile], concurrent: int, error: BaseException) -> None:
         if len(batch) == 1 or is_device_lost(error):
             self._fail(batch, error)
             return
-        self._tally.bisected()
+        self._counter.bisected()
         middle = len(batch) // 2
         for half in (batch[:middle], batch[middle:]):
-            self._attempt(half, beside)
+            self._attempt(half, concurrent)
 
-    def _fail(self, batch: list[_Ordered], error: BaseException) -> None:
-        self._tally.failed(len(batch))
+    def _fail(self, batch: list[_PendingTile], error: BaseException) -> None:
+        self._counter.failed(len(batch))
         for item in batch:
             item.error = error
             item.done.set()
 
 
-def _awaited(ordered: _Ordered) -> Pixels:
-    while not ordered.done.wait(_LOOK_S):
+def _awaited(tile: _PendingTile) -> Pixels:
+    while not tile.done.wait(_POLL_S):
         check_deadline()
-    if ordered.error is not None:
-        raise ordered.error
-    assert ordered.result is not None
-    return ordered.result
+    if tile.error is not None:
+        raise tile.error
+    assert tile.result is not None
+    return tile.result

@@ -1,4 +1,4 @@
-"""A network ready to run, and its loading."""
+"""Networks on a device, and their loading."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from virtual_codec.store import Manifest, ModelStore
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network ready to run. `ratio` is output over input size; see `virtual_codec.networks` for the others."""
+    """Network ready to run. `ratio` is output over input size; see `virtual_codec.networks` for the others."""
 
     module: nn.Module
     ratio: float
@@ -28,7 +28,7 @@ class Network:
 def load_network(
     store: ModelStore, manifest: Manifest, key: str, *, device: torch.device, precision: torch.dtype
 ) -> Network:
-    """A model's network on a device. Raises `BadModel`."""
+    """Load a model's network onto a device. Raises `BadModel`."""
     entry = manifest.networks[key]
     module = build(entry.architecture, entry.arguments)
     colour = cast(ColourNet, module)

@@ -1,4 +1,4 @@
-"""Which sizes a batch may have, so that no tile's bits depend on it."""
+"""Batch sizes that change no bit of any tile."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ import torch
 from virtual_codec.runner._device import Pixels
 
 Attempt = Callable[[Sequence[int]], tuple[list[Pixels], float]]
-"""Runs the tiles of these numbers as one batch: their results in that order, and the seconds it took."""
+"""Function that runs the tiles of these indices as one batch: their results in that order, and the seconds."""
 
 _REMEMBERED: Final = 1024
-_WORTH: Final = 0.95  # of the time a tile takes alone; what saves less is not worth a tile's wait for others
+_MAX_RELATIVE_TIME: Final = 0.95  # of a tile alone; what saves less does not pay for waiting
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """The sizes that batches of one kind may have, ascending from 1."""
+    """Allowed sizes of batches of one kind, ascending from 1."""
 
     allowed: tuple[int, ...]
 
     def at_least(self, count: int) -> int:
-        """The smallest size that holds so many tiles."""
+        """Smallest allowed size that holds so many tiles."""
         return next(size for size in self.allowed if size >= count)
 
     def cuts(self, count: int) -> Iterator[tuple[int, int]]:
-        """`count` tiles as ranges, each at most as long as the largest size."""
+        """Split `count` tiles into ranges, each at most as long as the largest size."""
         for start in range(0, count, self.allowed[-1]):
             yield start, min(count, start + self.allowed[-1])
 
 
 @final
 class BatchSizes:
-    """Tries sizes 1, 2, 4, ... up to `largest` once for each kind of batch, and remembers the latest kinds.
+    """Cache of allowed sizes: tries 1, 2, 4, ... up to `largest` once for each kind of batch.
 
     A size is allowed where every tile has the bits that it has alone and takes less time. One that does not fit into
     memory ends the ladder.
@@ -50,8 +50,8 @@ class BatchSizes:
         self._known: OrderedDict[Hashable, Sizes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, kind: Hashable, count: int, attempt: Attempt) -> Sizes:
-        """The sizes for a kind of batch, tried with `count` tiles of it."""
+    def sizes_for(self, kind: Hashable, count: int, attempt: Attempt) -> Sizes:
+        """Allowed sizes for a kind of batch, tried with `count` tiles of it."""
         with self._lock:  # two threads that try at once would measure each other
             if kind not in self._known:
                 self._known[kind] = self._tried(count, attempt)
@@ -71,6 +71,6 @@ class BatchSizes:
             except torch.OutOfMemoryError:
                 break
             same = all(np.array_equal(result, alone[tile][0][0]) for tile, result in zip(tiles, results, strict=True))
-            if same and seconds / size < _WORTH * alone_s:
+            if same and seconds / size < _MAX_RELATIVE_TIME * alone_s:
                 allowed.append(size)
         return Sizes(allowed=tuple(allowed))

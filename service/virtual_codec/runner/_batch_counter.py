@@ -1,4 +1,4 @@
-"""What a runner has done, for metrics."""
+"""Batch counter of a runner, for metrics."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 
 
 @final
-class BatchTally:
-    """Counts batches. Safe to use from several threads."""
+class BatchCounter:
+    """Counter of batches. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +24,7 @@ class BatchTally:
 
     @property
     def counts(self) -> RunnerCounts:
-        """All by now."""
+        """Counters by now."""
         return self._counts
 
     def timed(self, batch: Sequence[Item], run: Callable[[], Result]) -> Result:
@@ -44,16 +44,16 @@ class BatchTally:
         return result
 
     def bisected(self) -> None:
-        """A batch failed and was split."""
+        """Count a batch that failed and was split."""
         with self._lock:
             self._counts = replace(self._counts, bisections=self._counts.bisections + 1)
 
     def failed(self, items: int) -> None:
-        """So many tiles failed for good."""
+        """Count tiles that failed for good."""
         with self._lock:
             self._counts = replace(self._counts, failures=self._counts.failures + items)
 
     def out_of_memory(self) -> None:
-        """A batch did not fit into memory."""
+        """Count a batch that did not fit into memory."""
         with self._lock:
             self._counts = replace(self._counts, out_of_memory=self._counts.out_of_memory + 1)
