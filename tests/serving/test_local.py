@@ -84,7 +84,7 @@ async def running(
 
 
 async def until(pool: Pool, condition: Callable[[PoolState], object]) -> PoolState:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):  # a busy machine takes its time
         while not condition(pool.state()):  # noqa: ASYNC110  # what other processes do sets no event
             await asyncio.sleep(0.005)
     return pool.state()
