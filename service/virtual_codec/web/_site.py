@@ -1,0 +1,119 @@
+"""Files that a browser needs, as bytes: those of the package, and the weights of a store's models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Final, final
+
+from virtual_codec.errors import BadModel
+from virtual_codec.store import Manifest, ModelStore
+from virtual_codec.web._weights import pack_weights
+
+SCRIPT: Final = "restore.js"
+_FIXED: Final = ("worker.js", "kernels.wasm")
+_SOURCES: Final = (SCRIPT, *_FIXED, "_weights.py")
+_KEPT: Final = 16  # weights files of 0.5 to 0.9 MB
+
+MEDIA_TYPES: Final = {
+    ".js": "text/javascript; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".bin": "application/octet-stream",
+    ".json": "application/json",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebFile:
+    """One file of the site: its path, and its content."""
+
+    path: str
+    content: bytes = field(repr=False)
+
+    @property
+    def media_type(self) -> str:
+        """Content type, by the path's ending."""
+        return MEDIA_TYPES[Path(self.path).suffix]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content, 64 hex digits."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@final
+class WebSite:
+    """Site of this version of the package. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        folder = resources.files("virtual_codec.web")
+        sources = {name: folder.joinpath(name).read_bytes() for name in _SOURCES}
+        self._script = sources[SCRIPT].decode()
+        self._fixed = {name: sources[name] for name in _FIXED}
+        self._weights: dict[tuple[str, int], bytes] = {}
+        digest = hashlib.sha256()
+        for name in _SOURCES:
+            digest.update(hashlib.sha256(sources[name]).digest())
+        self.version = digest.hexdigest()[:12]
+
+    def script(self, default_model: str) -> WebFile:
+        """The ES module that pages import. `default_model` is the id of the model for other encoders' JPEGs."""
+        text = self._script.replace("@VERSION@", self.version).replace("@MODEL@", default_model)
+        return WebFile(path=SCRIPT, content=text.encode())
+
+    def fixed_files(self) -> list[WebFile]:
+        """Files of the version's folder that are the same for all models."""
+        return [WebFile(path=f"{self.version}/{name}", content=content) for name, content in self._fixed.items()]
+
+    def weights(self, store: ModelStore, model: Manifest, scale: int) -> WebFile:
+        """Weights file of a model's post-processing network. Raises `BadModel` where browsers cannot run it.
+
+        It is made of the store's weights when it is first asked for, which takes about 0.1 s.
+        """
+        key = (model.id, scale)
+        content = self._weights.get(key)
+        if content is None:
+            content = _weights_of(store, model, scale)
+            if len(self._weights) < _KEPT:
+                self._weights[key] = content
+        return WebFile(path=f"{self.version}/{model.id}-{scale}.bin", content=content)
+
+    def model_files(self, store: ModelStore, model: Manifest) -> list[WebFile]:
+        """All that restores a model's streams, the script first. Raises `BadModel` as `weights` does."""
+        weights = [self.weights(store, model, scale) for scale in model.scales]
+        return [self.script(model.id), *self.fixed_files(), *weights]
+
+    def export(self, store: ModelStore) -> list[WebFile]:
+        """Files for a static host: every model of the store that browsers can run, and `manifest.json`.
+
+        Raises `BadModel` when the default model is none of them, `ModelNotFound` for a store without any.
+        """
+        files = self.model_files(store, store.default)
+        for model in store.models():
+            if model.id == store.default.id:
+                continue
+            try:
+                files += [self.weights(store, model, scale) for scale in model.scales]
+            except BadModel:
+                continue
+        manifest = json.dumps({"version": self.version, "files": describe(files)}, indent=1) + "\n"
+        return [*files, WebFile(path="manifest.json", content=manifest.encode())]
+
+
+def describe(files: list[WebFile]) -> list[dict[str, str | int]]:
+    """Path, size and hash of files, for a manifest."""
+    return [{"path": file.path, "bytes": len(file.content), "sha256": file.sha256} for file in files]
+
+
+def _weights_of(store: ModelStore, model: Manifest, scale: int) -> bytes:
+    key = f"postprocess-{scale}"
+    content = store.weights(model, key)
+    if model.networks[key].arguments.get("views", 1) != 1:
+        raise BadModel(f"{key} of model {model.name} takes several views of a picture, which no browser runs")
+    try:
+        return pack_weights(content, scale)
+    except BadModel as error:
+        raise BadModel(f"{key} of model {model.name}: {error.detail}") from error

@@ -1,0 +1,286 @@
+"""Pictures restored in a real browser are those of the service, and where they cannot be the plain picture stays."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.api.browser import BROWSER, Tab, browsing
+from tests.conftest import ROOT
+from tests.web.static_host import StaticHost, hosting
+from virtual_codec import bitstream
+from virtual_codec.codec import VirtualCodec, open_codec
+from virtual_codec.store import ModelStore
+from virtual_codec.web import SCRIPT, WebFile, WebSite
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+
+DEFAULT = "d32bd0f5"
+GOLDEN = ROOT / "tests" / "golden" / "streams"
+STREAMS = [*sorted(GOLDEN.glob(f"{DEFAULT}-*.jpg")), GOLDEN / "4f6c3978-colour-1.jpg", GOLDEN / "4f6c3978-colour-2.jpg"]
+# Nothing is allowed but what docs/web.md asks for.
+STRICT = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; require-trusted-types-for 'script'"
+)
+PAGE = '<!doctype html><script type="module" src="/page.js"></script>'
+PAGE_SCRIPT = """
+import { restore } from "/web/restore.js";
+window.restored = async (address, signal) => {
+  const { data, width, height } = await restore(address, { signal });
+  let text = "";
+  for (let i = 0; i < data.length; i += 32768) text += String.fromCharCode(...data.subarray(i, i + 32768));
+  return [width, height, btoa(text)];
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def site() -> list[WebFile]:
+    return WebSite().export(ModelStore(ROOT / "model_store"))
+
+
+@pytest.fixture(scope="module")
+def codec() -> Iterator[VirtualCodec]:
+    opened = open_codec(ROOT / "model_store")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browsing(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared_host(site: list[WebFile]) -> Iterator[StaticHost]:
+    with hosting(StaticHost(site, policy=STRICT)) as running:
+        running.put("favicon.ico", b"")
+        running.put("index.html", PAGE)
+        running.put("page.js", PAGE_SCRIPT)
+        yield running
+
+
+@pytest.fixture
+def host(shared_host: StaticHost, tab: Tab) -> StaticHost:
+    """A host with a strict policy, whose page is open and has imported the script."""
+    tab.open(f"{shared_host.url}/index.html")
+    tab.wait_for("window.restored")
+    return shared_host
+
+
+def restored(tab: Tab, address: str) -> NDArray[np.uint8]:
+    """The picture that the page makes of a JPEG: [h, w, 3]."""
+    answer: Any = tab.run(f"restored({address!r}).catch(error => String(error))")
+    assert isinstance(answer, list), answer
+    width, height, text = answer
+    pixels = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
+    assert (pixels[..., 3] == 255).all()
+    return pixels[..., :3]
+
+
+def failure(tab: Tab, address: str) -> str:
+    answer: str = tab.run(f"restored({address!r}).then(() => '', error => String(error))")
+    return answer
+
+
+def colour(png: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(png)) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def assert_equal(found: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> None:
+    assert found.shape == wanted.shape
+    distance = np.abs(found.astype(np.int16) - wanted)
+    assert np.mean(distance <= 1) >= 0.999
+    assert distance.max() <= 2
+
+
+def photograph(height: int, width: int) -> NDArray[np.uint8]:
+    from skimage.data import astronaut
+
+    picture: NDArray[np.uint8] = astronaut()[  # type: ignore[no-untyped-call]
+        20 : 20 + height, 100 : 100 + width
+    ]
+    return picture
+
+
+def jpeg(pixels: NDArray[np.uint8], **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=[path.stem for path in STREAMS])
+def test_released_streams_look_as_the_service_shows_them(host: StaticHost, tab: Tab, stream: Path) -> None:
+    host.asked.clear()
+    found = restored(tab, host.put("picture.jpg", stream.read_bytes()))
+    assert_equal(found, colour(stream.with_suffix(".png").read_bytes()))
+    assert tab.complaints == []
+    model, scale = stream.name[:8], stream.stem[-1]
+    version = WebSite().version
+    assert {path for path in host.asked if path.endswith(".bin")} <= {f"/web/{version}/{model}-{scale}.bin"}
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((131, 203), {"quality": 20}),
+        ((131, 203), {"quality": 75, "subsampling": 0, "progressive": True}),
+        ((64, 50), {"quality": 98}),
+        ((64, 50), {"quality": 100, "subsampling": 0}),
+        ((3, 5), {"quality": 30}),
+    ],
+    ids=["4:2:0", "4:4:4", "fine tables", "finest tables", "tiny"],
+)
+def test_other_jpegs_look_as_the_service_shows_them(
+    host: StaticHost, tab: Tab, codec: VirtualCodec, size: tuple[int, int], options: dict[str, Any]
+) -> None:
+    data = jpeg(photograph(*size), **options)
+    assert_equal(restored(tab, host.put("picture.jpg", data)), colour(codec.restore(data).image))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_without_colour_get_none(host: StaticHost, tab: Tab, codec: VirtualCodec, channels: int) -> None:
+    grey = photograph(70, 90)[..., 1]
+    data = jpeg(np.repeat(grey[..., None], 3, axis=2) if channels == 3 else grey, quality=20)
+    found = restored(tab, host.put("picture.jpg", data))
+    assert_equal(found, colour(codec.restore(data).image))
+    assert (found[..., 0] == found[..., 1]).all()
+    assert (found[..., 0] == found[..., 2]).all()
+
+
+def test_upright_pictures_come_of_turned_jpegs(host: StaticHost, tab: Tab, codec: VirtualCodec) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    data = jpeg(photograph(40, 60), quality=30, exif=exif)
+    found = restored(tab, host.put("picture.jpg", data))
+    assert found.shape == (60, 40, 3)
+    assert_equal(found, colour(codec.restore(data).image))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_metadata_of_a_stream_changes_no_pixel(host: StaticHost, tab: Tab, scale: int) -> None:
+    stream = GOLDEN / f"{DEFAULT}-colour-{scale}.jpg"
+    exif = Image.Exif()
+    exif[0x112] = 3
+    segment = b"\xff\xe1" + (len(exif.tobytes()) + 2).to_bytes(2, "big") + exif.tobytes()
+    data = stream.read_bytes()
+    found = restored(tab, host.put("picture.jpg", data[:2] + segment + data[2:]))
+    assert_equal(found, colour(stream.with_suffix(".png").read_bytes()))
+
+
+def test_tiles_make_the_picture_that_one_tile_makes(
+    site: list[WebFile], host: StaticHost, tab: Tab, codec: VirtualCodec
+) -> None:
+    script = site[0].content.replace(b"MEMORY = 112e6", b"MEMORY = 4e6")
+    assert script != site[0].content
+    host.put(f"web/{SCRIPT}".replace(".js", "-tiled.js"), script)
+    host.put("tiled.js", PAGE_SCRIPT.replace("restore.js", "restore-tiled.js").replace("restored", "tiled"))
+    host.put("tiled.html", PAGE.replace("page.js", "tiled.js"))
+    data = jpeg(photograph(331, 203), quality=20)
+    whole = restored(tab, host.put("picture.jpg", data))
+    tab.open(f"{host.url}/tiled.html")
+    tab.wait_for("window.tiled && (window.restored = window.tiled)")
+    tiled = restored(tab, f"{host.url}/picture.jpg")
+    distance = np.abs(tiled.astype(np.int16) - whole)  # Winograd's sums round by where a tile begins
+    assert distance.max() <= 1
+    assert np.mean(distance > 0) < 1e-4
+    assert_equal(whole, colour(codec.restore(data).image))
+
+
+def test_a_stream_shown_as_decoded_takes_the_frozen_filter(host: StaticHost, tab: Tab, codec: VirtualCodec) -> None:
+    path = GOLDEN / f"{DEFAULT}-colour-2.jpg"
+    stream = path.read_bytes()
+    header = bitstream.find(stream)
+    assert header is not None
+    shown = bitstream.insert(bitstream.strip(stream), replace(header, show_decoded=True))
+    host.asked.clear()
+    found = restored(tab, host.put("picture.jpg", shown))
+    np.testing.assert_array_equal(found, colour(codec.restore(shown).image))
+    assert not [name for name in host.asked if name.endswith(".bin")]
+
+
+@pytest.mark.parametrize("kind", ["segment", "model", "text", "cut"])
+def test_damage_is_an_error(host: StaticHost, tab: Tab, kind: str) -> None:
+    assert failure(tab, host.put("picture.jpg", damaged(kind)))
+
+
+def damaged(kind: str) -> bytes:
+    stream = STREAMS[0].read_bytes()
+    header = bitstream.find(stream)
+    assert header is not None
+    match kind:
+        case "segment":
+            return stream.replace(b"VCDC\x10", b"VCDC\x90")
+        case "model":
+            return bitstream.insert(bitstream.strip(stream), replace(header, model="00000000"))
+        case "text":
+            return b"<html>not a picture</html>"
+        case _:
+            return stream[: stream.index(b"VCDC")]
+
+
+def test_an_abort_ends_a_restoration(host: StaticHost, tab: Tab) -> None:
+    address = host.put("picture.jpg", jpeg(photograph(300, 300), quality=20))
+    told = tab.run(
+        "(() => { const control = new AbortController(); "
+        f"const answer = restored({address!r}, control.signal).then(() => '', error => error.name); "
+        "control.abort(); return answer })()"
+    )
+    assert told == "AbortError"
+
+
+PICTURES = '<!doctype html><script type="module" src="/web/restore.js"></script>'
+
+
+def test_marked_images_are_restored_in_place(host: StaticHost, tab: Tab) -> None:
+    path = GOLDEN / f"{DEFAULT}-colour-2.jpg"
+    wanted = colour(path.with_suffix(".png").read_bytes())
+    host.put("good.jpg", path.read_bytes())
+    host.put("bad.jpg", damaged("segment"))
+    host.put(
+        "pictures.html",
+        f"{PICTURES}<img id=good data-restore src=/good.jpg width=50 height=40><img id=other src=/good.jpg>"
+        "<img id=bad data-restore src=/bad.jpg width=50 height=40>"
+        f"{'<br>' * 300}<img id=far data-restore src=/good.jpg>",
+    )
+    tab.open(f"{host.url}/pictures.html")
+    tab.wait_for("good.dataset.restore == 'done' && bad.dataset.restore == 'plain'")
+    height, width = wanted.shape[:2]
+    assert tab.run("[good.naturalWidth, good.naturalHeight]") == [width, height]
+    assert tab.run("[bad.src, other.src].map(text => new URL(text).pathname)") == ["/bad.jpg", "/good.jpg"]
+    assert tab.run("bad.naturalWidth") > 0
+    assert tab.run("far.dataset.restore") == ""
+    shown = tab.run(
+        "(() => { const { naturalWidth: width, naturalHeight: height } = good; "
+        "const pen = new OffscreenCanvas(width, height).getContext('2d'); pen.drawImage(good, 0, 0); "
+        "return [...pen.getImageData(0, 0, width, height).data] })()"
+    )
+    assert_equal(np.array(shown, np.uint8).reshape(height, width, 4)[..., :3], wanted)
+    tab.run("far.scrollIntoView()")
+    tab.wait_for("far.dataset.restore == 'done'")
+    assert tab.complaints == []
+
+
+def test_a_policy_without_webassembly_leaves_the_plain_picture(host: StaticHost, tab: Tab) -> None:
+    host.put("stays.jpg", STREAMS[0].read_bytes())
+    host.put("stays.html", f"{PICTURES}<img id=picture data-restore src=/stays.jpg width=50 height=40>")
+    host.policy = STRICT.replace("'wasm-unsafe-eval'", "")
+    try:
+        tab.open(f"{host.url}/stays.html")
+        tab.wait_for("picture.dataset.restore == 'plain'")
+        assert tab.run("new URL(picture.src).pathname") == "/stays.jpg"
+        assert tab.run("picture.naturalWidth") > 0
+    finally:
+        host.policy = STRICT

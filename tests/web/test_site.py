@@ -1,0 +1,65 @@
+"""The files of the site: complete, named by what is in them, and compiled from the sources beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.models import make_store
+from virtual_codec.errors import BadModel
+from virtual_codec.store import ModelStore
+from virtual_codec.web import WebSite
+
+FOLDER = ROOT / "service" / "virtual_codec" / "web"
+
+
+def test_the_script_names_the_version_and_the_default_model() -> None:
+    store = ModelStore(ROOT / "model_store")
+    site = WebSite()
+    script = site.script(store.default.id).content.decode()
+    assert f'VERSION = "{site.version}", MODEL = "{store.default.id}"' in script
+    assert "@" not in script.split("const VERSION")[1].splitlines()[0]
+
+
+def test_an_export_holds_every_model_and_says_so() -> None:
+    store = ModelStore(ROOT / "model_store")
+    *files, manifest = WebSite().export(store)
+    listed = json.loads(manifest.content)
+    assert [row["path"] for row in listed["files"]] == [file.path for file in files]
+    assert [row["sha256"] for row in listed["files"]] == [hashlib.sha256(file.content).hexdigest() for file in files]
+    names = {file.path.rpartition("/")[2] for file in files}
+    assert names == {"restore.js", "worker.js", "kernels.wasm"} | {
+        f"{model.id}-{scale}.bin" for model in store.models() for scale in model.scales
+    }
+    assert all(file.path == "restore.js" or file.path.startswith(f"{listed['version']}/") for file in files)
+
+
+def test_one_network_with_script_and_kernels_stays_under_600_kb() -> None:
+    store = ModelStore(ROOT / "model_store")
+    files = WebSite().model_files(store, store.default)
+    fixed = sum(len(file.content) for file in files if not file.path.endswith(".bin"))
+    assert all(fixed + len(file.content) < 600_000 for file in files if file.path.endswith(".bin"))
+
+
+def test_a_network_of_several_views_is_refused(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    arguments = {**store.default.networks["postprocess-1"].arguments, "views": 2}
+    entry = store.default.networks["postprocess-1"].model_copy(update={"arguments": arguments})
+    model = store.default.model_copy(update={"networks": {**store.default.networks, "postprocess-1": entry}})
+    with pytest.raises(BadModel, match="several views"):
+        WebSite().weights(store, model, 1)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="the compiler (ziglang) is not installed here")
+def test_the_kernels_are_compiled_from_their_source(tmp_path: Path) -> None:
+    made = tmp_path / "kernels.wasm"
+    command = [sys.executable, "-m", "ziglang", "cc", f"@{FOLDER / 'kernels.flags'}", "-o", str(made)]
+    subprocess.run([*command, str(FOLDER / "kernels.c")], check=True, timeout=300)
+    assert made.read_bytes() == (FOLDER / "kernels.wasm").read_bytes()
