@@ -204,3 +204,33 @@ def test_the_jpegs_of_live1_have_the_published_psnr(shared: Path) -> None:
     for quality, expected in ((10, 25.69), (40, 30.28)):
         found = [metrics.psnr(pixels, jpeg(pixels, quality)[0]) for pixels in originals]
         assert np.mean(found) == pytest.approx(expected, abs=0.01)
+
+
+def shifted(picture: NDArray[np.uint8], shift: tuple[int, int, int]) -> NDArray[np.uint8]:
+    return np.clip(picture.astype(int) + shift, 0, 255).astype(np.uint8)
+
+
+def test_colour_drift_is_the_blurred_chroma_error_of_scipy() -> None:
+    filters = pytest.importorskip("scipy.ndimage")
+    random = np.random.default_rng(0)
+    first, second = (random.integers(0, 256, (70, 45, 3), dtype=np.uint8) for _ in range(2))
+    red, green, blue = np.moveaxis(second.astype(float) - first, 2, 0)
+    chroma = (-0.168736 * red - 0.331264 * green + 0.5 * blue, 0.5 * red - 0.418688 * green - 0.081312 * blue)
+    expected = np.sqrt(np.mean([filters.gaussian_filter(plane, 8) ** 2 for plane in chroma]))
+    assert metrics.colour_drift(first, second) == pytest.approx(expected, rel=1e-4)
+
+
+def test_colour_drift_counts_hue_over_an_area_and_neither_luma_nor_fine_noise() -> None:
+    grey = np.full((64, 80, 3), 120, np.uint8)
+    assert metrics.colour_drift(grey, grey) == 0
+    assert metrics.colour_drift(grey, shifted(grey, (5, 5, 5))) == pytest.approx(0, abs=1e-4)
+    pink = metrics.colour_drift(grey, shifted(grey, (8, 0, 0)))
+    assert pink == pytest.approx(8 * np.sqrt((0.168736**2 + 0.5**2) / 2), rel=1e-4)
+    board = (np.indices((64, 80)).sum(axis=0) % 2 * 16 - 8)[..., None] * np.array([1, 0, 0])
+    assert metrics.colour_drift(grey, (grey + board).astype(np.uint8)) < 0.01 * pink
+
+
+def test_colour_drift_of_grey_pictures_is_refused() -> None:
+    grey = np.zeros((16, 16), np.uint8)
+    with pytest.raises(ValueError, match=r"needs pictures of \[H, W, 3\]"):
+        metrics.colour_drift(grey, grey)

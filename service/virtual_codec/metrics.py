@@ -26,6 +26,8 @@ _C1: Final = (0.01 * 255) ** 2
 _C2: Final = (0.03 * 255) ** 2
 _SCALE_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik 2003
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
+_CHROMA: Final = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)  # Cb, Cr of JFIF
+_DRIFT_SIGMA: Final = 8.0
 _MIDDLE: Final = np.float32(128)
 
 
@@ -62,6 +64,24 @@ def ms_ssim(first: Pixels, second: Pixels) -> float:
     if first.ndim == 2:
         return _ms_ssim_plane(_centred(first), _centred(second))
     return sum(_ms_ssim_plane(_centred(first[..., c]), _centred(second[..., c])) for c in range(3)) / 3
+
+
+def colour_drift(first: Pixels, second: Pixels) -> float:
+    """Root mean square of the errors of Cb and Cr after a Gaussian blur of sigma 8 pixels, in levels of 255.
+
+    It measures patches of wrong hue, which PSNR hardly counts; fine chroma noise averages out. Both [H, W, 3], any
+    side; borders are mirrored. Raises `ValueError` for grey pictures, which have no chroma.
+    """
+    _check_pair(first, second)
+    if first.ndim != 3:
+        raise ValueError(f"colour drift needs pictures of [H, W, 3], got {first.shape}")
+    error = (second.astype(np.float32) - first) @ _CHROMA.T
+    reach = len(_DRIFT_TAPS) // 2
+    padded = np.pad(
+        np.moveaxis(error.astype(np.float32), 2, 0), ((0, 0), (reach, reach), (reach, reach)), mode="symmetric"
+    )
+    blurred = _window_means(padded, _DRIFT_BAND)
+    return math.sqrt(float(np.mean(np.square(blurred), dtype=np.float64)))
 
 
 def similarity_db(similarity: float) -> float:
@@ -182,7 +202,7 @@ def _similarity_maps(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """SSIM's luminance and contrast-structure terms at each place of the window, [H, W] -> [H-10, W-10]."""
     planes = np.stack([first, second, first * first + second * second, first * second])
-    mean_first, mean_second, mean_squares, mean_product = _window_means(planes)
+    mean_first, mean_second, mean_squares, mean_product = _window_means(planes, _BAND)
     product = mean_first * mean_second
     squares = mean_first * mean_first + mean_second * mean_second
     contrast = (2 * (mean_product - product) + _C2) / (mean_squares - squares + _C2)
@@ -191,35 +211,41 @@ def _similarity_maps(
     return luminance, contrast
 
 
-def _window_means(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Gaussian-weighted means at each place of the window, [N, H, W] -> [N, H-10, W-10]."""
+def _window_means(planes: NDArray[np.float32], band: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted means at each position of a window of n taps, [N, H, W] -> [N, H-n+1, W-n+1]. `band` has its rows."""
     # Products with a banded matrix do twice the arithmetic of a loop over taps, but in BLAS.
     count, height, width = planes.shape
-    inner_height, inner_width = height - _WINDOW + 1, width - _WINDOW + 1
+    reach = band.shape[1] - _BAND_SIDE  # one less than the window's side
+    inner_height, inner_width = height - reach, width - reach
     rows = np.empty((count, inner_height, width), np.float32)
     for top in range(0, inner_height, _BAND_SIDE):
-        band = _BAND[: inner_height - top, : height - top]
-        bottom = top + len(band)
+        weights = band[: inner_height - top, : height - top]
+        bottom = top + len(weights)
         for left in range(0, width, _CHUNK):
             chunk = np.s_[left : left + _CHUNK]
-            np.matmul(band, planes[:, top : bottom + _WINDOW - 1, chunk], out=rows[:, top:bottom, chunk])
+            np.matmul(weights, planes[:, top : bottom + reach, chunk], out=rows[:, top:bottom, chunk])
     means = np.empty((count, inner_height, inner_width), np.float32)
     for left in range(0, inner_width, _BAND_SIDE):
-        band = _BAND[: inner_width - left, : width - left]
-        right = left + len(band)
+        weights = band[: inner_width - left, : width - left]
+        right = left + len(weights)
         for top in range(0, inner_height, _CHUNK):
             chunk = np.s_[top : top + _CHUNK]
-            np.matmul(rows[:, chunk, left : right + _WINDOW - 1], band.T, out=means[:, chunk, left:right])
+            np.matmul(rows[:, chunk, left : right + reach], weights.T, out=means[:, chunk, left:right])
     return means
 
 
-def _gaussian_band() -> NDArray[np.float32]:
-    """A matrix whose rows are the window's weights, each one place further: [n, n+10]."""
-    offsets = np.arange(_WINDOW) - _WINDOW // 2
-    window = np.exp(-(offsets**2) / (2 * _SIGMA**2))
-    band = np.zeros((_BAND_SIDE, _BAND_SIDE + _WINDOW - 1), np.float32)
+def _gaussian_taps(reach: int, sigma: float) -> NDArray[np.float64]:
+    """Weights of a Gaussian window of 2 * reach + 1 taps, with sum 1."""
+    offsets = np.arange(-reach, reach + 1)
+    taps = np.exp(-(offsets**2) / (2 * sigma**2))
+    return np.asarray(taps / taps.sum())
+
+
+def _banded(taps: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Matrix whose rows are a window's weights, each shifted by one sample more: [_BAND_SIDE, _BAND_SIDE + n - 1]."""
+    band = np.zeros((_BAND_SIDE, _BAND_SIDE + len(taps) - 1), np.float32)
     for row in range(_BAND_SIDE):
-        band[row, row : row + _WINDOW] = window / window.sum()
+        band[row, row : row + len(taps)] = taps
     return band
 
 
@@ -250,4 +276,6 @@ def _check_side(pixels: Pixels, least: int) -> None:
 # spinning, which costs twenty times the work on a busy machine.
 _BAND_SIDE: Final = 16
 _CHUNK: Final = 512
-_BAND: Final = _gaussian_band()
+_BAND: Final = _banded(_gaussian_taps(_WINDOW // 2, _SIGMA))
+_DRIFT_TAPS: Final = _gaussian_taps(round(4 * _DRIFT_SIGMA), _DRIFT_SIGMA)
+_DRIFT_BAND: Final = _banded(_DRIFT_TAPS)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from virtual_codec.evaluation._drift import drift_rows
 from virtual_codec.evaluation.curves import MIN_SHARE, compare_rates, curves, mean_curve
 from virtual_codec.evaluation.points import Point
 
@@ -74,3 +79,34 @@ def test_images_without_a_common_quality_are_counted() -> None:
     found, without = compare_rates(anchor, test, 0.1, 0.4)
     assert [round(percent) for percent in found] == [-50]
     assert without == 1
+
+
+def test_the_mean_colour_drift_is_a_root_mean_square_and_falls_over_the_rate() -> None:
+    points = [
+        replace(point(name, size, 20), colour_drift=drift)
+        for name, drifts in {"a": (6.0, 3.0), "b": (8.0, 4.0)}.items()
+        for size, drift in zip((100, 400), drifts, strict=True)
+    ]
+    first, last = mean_curve(points, "colour_drift", [0.1, 0.4])
+    assert first == pytest.approx(50**0.5)
+    assert last == pytest.approx(12.5**0.5)
+    assert curves(points, "colour_drift")["a"].shape == (2, 2)
+
+
+def test_drift_is_compared_with_avif_at_the_bytes_of_each_picture() -> None:
+    reference = [
+        replace(point(name, size, 20), codec="avif", colour_drift=drift)
+        for name in "ab"
+        for size, drift in ((100, 4.0), (400, 1.0))
+    ]
+    tested = [
+        replace(point(name, size, 20), setting=15, colour_drift=drift)
+        for name, size, drift in (("a", 100, 6.0), ("b", 200, 2.0), ("c", 200, 9.0))
+    ]
+    beyond = replace(point("a", 1000, 20), setting=90, colour_drift=0.1)
+    grey = replace(point("b", 200, 20), setting=15)
+    (row,) = drift_rows("set", "codec", [*tested, beyond, grey], reference)
+    assert (row.quality, row.images) == (15, 2)
+    assert row.colour_drift == pytest.approx(20**0.5)
+    assert row.avif_colour_drift == pytest.approx(10**0.5)  # 4, and 2 half way in log rate
+    assert row.ratio == pytest.approx(2**0.5)

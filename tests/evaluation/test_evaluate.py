@@ -20,6 +20,7 @@ from virtual_codec.evaluation import (
     evaluate_foreign,
     precompute_anchors,
 )
+from virtual_codec.evaluation._anchors import ANCHORS
 from virtual_codec.jobs import CompressOptions
 
 QUALITIES = (4, 10, 30, 50, 75, 92)
@@ -150,6 +151,46 @@ def test_the_standard_codecs_are_measured_once(summary: Summary, config: Evaluat
     again = evaluate(PlainJpeg(), replace(config, out_dir=tmp_path, foreign_kinds=()))
     assert {path: path.stat().st_mtime_ns for path in config.cache_dir.rglob("*.json")} == files
     assert again.bd_rates == summary.bd_rates
+
+
+def test_a_cache_from_before_the_colour_drift_is_completed(config: EvaluateConfig, tmp_path: Path) -> None:
+    pictures = replace(config, cache_dir=tmp_path, anchors=("jpeg",), pictures_per_set=1)
+    precompute_anchors(pictures)
+    files = sorted(tmp_path.rglob("*.json"))
+    whole = [json.loads(path.read_text()) for path in files]
+    for path, measured in zip(files, whole, strict=True):
+        path.write_text(json.dumps({s: {**m, "ssimulacra2": 50.0, "colour_drift": None} for s, m in measured.items()}))
+    precompute_anchors(pictures)
+    assert all(m["colour_drift"] is None for path in files for m in json.loads(path.read_text()).values())
+    for path, measured in zip(files, whole, strict=True):
+        older = {s: {k: v for k, v in m.items() if k != "colour_drift"} for s, m in measured.items()}
+        path.write_text(json.dumps({s: {**m, "ssimulacra2": 50.0} for s, m in older.items()}))
+    precompute_anchors(pictures)
+    for path, measured in zip(files, whole, strict=True):
+        again = json.loads(path.read_text())
+        assert all(
+            again[s]["colour_drift"] == m["colour_drift"] and again[s]["ssimulacra2"] == 50 for s, m in measured.items()
+        )
+
+
+def test_colour_drift_is_measured_and_set_beside_that_of_avif(config: EvaluateConfig, tmp_path: Path) -> None:
+    if not ANCHORS["avif"].is_available():
+        pytest.skip("this Pillow has no AVIF")
+    few = replace(config, out_dir=tmp_path, anchors=("avif",), qualities=(10, 30), pictures_per_set=1, foreign_kinds=())
+    summary = evaluate(PlainJpeg(), few)
+    rows = {(row.set, row.quality): row for row in summary.drifts}
+    assert rows["photos", 30].images == 1
+    assert rows["photos", 10].ratio > rows["photos", 30].ratio * 0.5 > 0
+    assert rows["photos", 10].colour_drift > rows["photos", 30].colour_drift
+    columns = {row["colour_drift"] for row in rows_of(tmp_path / "points.csv")}
+    assert all(float(value) > 0 for value in columns)
+    assert "## Colour drift against AVIF at equal bytes" in (tmp_path / "results.md").read_text()
+
+
+def test_grey_pictures_have_no_colour_drift(summary: Summary, config: EvaluateConfig) -> None:
+    rows = rows_of(config.out_dir / "points.csv")
+    assert {row["image"] for row in rows if not row["colour_drift"]} == {"grey"}
+    assert summary.drifts == ()  # without AVIF among the anchors
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(config: EvaluateConfig, tmp_path: Path) -> None:

@@ -118,13 +118,13 @@ def _measure_or_recall(
 ) -> Measured:
     path = cache_dir / digest(pixels)[:24] / f"{anchor.key()}.json"
     measured: Measured = json.loads(path.read_text()) if path.exists() else {}
-    missing = [
-        setting
-        for setting in settings
-        if f"{setting:g}" not in measured or (with_ssimulacra2 and measured[f"{setting:g}"].get("ssimulacra2") is None)
-    ]
+    missing = [setting for setting in settings if not _is_complete(measured.get(f"{setting:g}"), with_ssimulacra2)]
     if missing:
-        measured |= {f"{setting:g}": _measure(anchor, pixels, setting, with_ssimulacra2) for setting in missing}
+        for setting in missing:
+            found = _measure(anchor, pixels, setting, with_ssimulacra2)
+            if not with_ssimulacra2:
+                found["ssimulacra2"] = measured.get(f"{setting:g}", {}).get("ssimulacra2")
+            measured[f"{setting:g}"] = found
         path.parent.mkdir(exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}.part")
         unfinished.write_text(json.dumps(measured, indent=0))
@@ -132,6 +132,13 @@ def _measure_or_recall(
     if not with_ssimulacra2:
         measured = {setting: {**found, "ssimulacra2": None} for setting, found in measured.items()}
     return measured
+
+
+def _is_complete(measured: Mapping[str, Any] | None, with_ssimulacra2: bool) -> bool:
+    """True if a cached measurement holds every metric that is wanted; older caches lack the colour drift."""
+    if measured is None or "colour_drift" not in measured:
+        return False
+    return not with_ssimulacra2 or measured.get("ssimulacra2") is not None
 
 
 def _measure(anchor: Anchor, pixels: Pixels, setting: float, with_ssimulacra2: bool) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, qu
 
 
 def _measured(found: Similarity) -> dict[str, Any]:
-    return {name: value for name, value in vars(found).items() if name != "ssimulacra2"}
+    return {name: value for name, value in vars(found).items() if name not in ("ssimulacra2", "colour_drift")}
 
 
 def _of_kind(pixels: Pixels, kind: str) -> Pixels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from virtual_codec.evaluation._anchors import ANCHORS
+from virtual_codec.evaluation._drift import REFERENCE
 from virtual_codec.evaluation._foreign import KINDS
 from virtual_codec.evaluation._summary import BD_RANGES_BPP, MEAN_RATES_BPP, Summary
 from virtual_codec.evaluation.curves import METRICS, BdRate
@@ -13,7 +14,8 @@ from virtual_codec.evaluation.curves import METRICS, BdRate
 def results_markdown(summary: Summary, *, plot: str | None = None) -> str:
     """Text of results.md. `plot` is the file name of the picture on top."""
     sections = [_title(summary, plot), _bd_section(summary), _means_section(summary)]
-    sections += [_quality_section(summary), _foreign_section(summary), _times_section(summary)]
+    sections += [_quality_section(summary), _drift_section(summary)]
+    sections += [_foreign_section(summary), _times_section(summary)]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
@@ -30,7 +32,8 @@ def _title(summary: Summary, plot: str | None) -> str:
     lines += [
         f"Sets (images): {sets}. Models: {', '.join(summary.models) or 'none'}.",
         "Bits per pixel count whole files. PSNR RGB pools the channels, PSNR Y is BT.601 full range, SSIM is",
-        "of luma, MS-SSIM the mean of R, G and B. JPEG is 4:2:0 with optimised Huffman tables.",
+        "of luma, MS-SSIM the mean of R, G and B. JPEG is 4:2:0 with optimised Huffman tables. Colour drift is the",
+        "error of Cb and Cr blurred by 8 pixels, in levels: less is better, its means are root mean squares.",
         ", ".join(f"{name} {version}" for name, version in summary.versions.items()) + ".",
     ]
     lines += [f"\n{note}" for note in summary.notes]
@@ -61,7 +64,7 @@ def _means_section(summary: Summary) -> str:
         rows = [row for row in summary.means if row.metric == metric]
         if not rows:
             continue
-        digits = 4 if properties.is_similarity else 2
+        digits = 4 if properties.is_similarity else 3 if properties.is_error else 2
         parts.append(f"### {properties.label}")
         parts.append(
             _table(
@@ -87,6 +90,22 @@ def _quality_section(summary: Summary) -> str:
     text = "JPEG's column is ordinary JPEG of the same quality. The promise: from 5 to 95 at least its PSNR, in "
     text += "at most 0.7 of its bytes up to 50 and never in more above."
     return "\n\n".join(["## Quality against JPEG's quality", text, _table(head, rows)])
+
+
+def _drift_section(summary: Summary) -> str:
+    if not summary.drifts:
+        return ""
+    rows = [
+        [
+            *(row.set, row.codec, str(row.quality), str(row.images)),
+            *(_number(row.colour_drift, 3), _number(row.avif_colour_drift, 3), _number(row.ratio, 2)),
+        ]
+        for row in summary.drifts
+    ]
+    text = "Error of Cb and Cr blurred by a Gaussian of sigma 8 pixels, root mean square over the colour pictures of a"
+    text += f"\nset, in levels, and that of {label_of(REFERENCE)} at the same bytes of each picture."
+    head = ["set", "codec", "quality", "images", "drift", f"{label_of(REFERENCE)}'s", "ratio"]
+    return "\n\n".join([f"## Colour drift against {label_of(REFERENCE)} at equal bytes", text, _table(head, rows)])
 
 
 def _foreign_section(summary: Summary) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from virtual_codec.evaluation._drift import REFERENCE, DriftRow, drift_rows
 from virtual_codec.evaluation._foreign import ForeignRow
 from virtual_codec.evaluation.curves import METRICS, BdRate, at_rates, compare_rates, curves, mean_curve
 from virtual_codec.evaluation.points import Point
@@ -92,6 +93,7 @@ class Summary:
     qualities: tuple[QualityRow, ...]
     times: tuple[TimeRow, ...]
     foreign: tuple[ForeignRow, ...]
+    drifts: tuple[DriftRow, ...] = ()
 
     def to_json(self) -> str:
         """Text of summary.json."""
@@ -124,6 +126,12 @@ def summarise(
         qualities=tuple(row for key in groups if key[1] in variants for row in _quality_rows(*key, groups)),
         times=tuple(_time_row(*key, group) for key, group in groups.items()),
         foreign=tuple(foreign),
+        drifts=tuple(
+            row
+            for key in groups
+            if key[1] in variants
+            for row in drift_rows(*key, groups[key], groups.get((key[0], REFERENCE), []))
+        ),
     )
 
 

@@ -5,6 +5,7 @@ METRICS  column of points.csv -> its label and the scale on which it is interpol
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,27 +18,39 @@ from virtual_codec import metrics
 from virtual_codec.evaluation.points import Point
 from virtual_codec.metrics import Curve
 
+_LEAST_ERROR: Final = 1e-3  # stands for errors of 0, which have no logarithm
 MIN_SHARE: Final = 0.9  # of the pictures must reach a rate for their mean to be given there
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """Metric of points.csv. Similarities are interpolated as -10 log10(1 - x), and averaged unscaled.
+    """Metric of points.csv: its label, its scale on curves, and its mean.
 
-    An optional one is left out of reports on points that lack it.
+    Similarities are interpolated as -10 log10(1 - x), and averaged unscaled. Errors, of which less is better, are
+    interpolated as -20 log10(x), and their mean is the root mean square. An optional metric is left out of reports on
+    points that lack it.
     """
 
     label: str
     is_similarity: bool = False
+    is_error: bool = False
     is_optional: bool = False
 
     def scaled(self, value: float) -> float:
         """Convert a column's value to the scale of curves."""
+        if self.is_error:
+            return -20 * math.log10(max(value, _LEAST_ERROR))
         return metrics.similarity_db(value) if self.is_similarity else value
 
     def unscaled(self, scaled: Curve) -> Curve:
         """Convert values on the scale of curves back to those of the column."""
+        if self.is_error:
+            return np.asarray(10 ** (-scaled / 20))
         return np.asarray(1 - 10 ** (-scaled / 10) if self.is_similarity else scaled)
+
+    def mean(self, values: Curve) -> float:
+        """Mean of a column's values over pictures, without those that are NaN."""
+        return float(np.sqrt(np.nanmean(np.square(values))) if self.is_error else np.nanmean(values))
 
 
 METRICS: Final = {
@@ -46,6 +59,7 @@ METRICS: Final = {
     "ssim": Metric(label="SSIM", is_similarity=True),
     "ms_ssim": Metric(label="MS-SSIM", is_similarity=True),
     "ssimulacra2": Metric(label="SSIMULACRA2", is_optional=True),
+    "colour_drift": Metric(label="colour drift", is_error=True, is_optional=True),
 }
 
 
@@ -93,7 +107,7 @@ def mean_curve(
     enough = np.isfinite(reached).mean(axis=0) >= MIN_SHARE
     values = METRICS[metric].unscaled(_continued(reached, enough) if continues else reached)
     columns = zip(values.T, enough, strict=True)
-    return [float(np.nanmean(column)) if ok else None for column, ok in columns]
+    return [METRICS[metric].mean(column) if ok else None for column, ok in columns]
 
 
 def compare_rates(

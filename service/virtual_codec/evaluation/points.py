@@ -20,6 +20,7 @@ class Similarity:
     ssim: float | None
     ms_ssim: float | None
     ssimulacra2: float | None = None
+    colour_drift: float | None = None  # none for grey pictures, either
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Point:
     compress_s: float
     restore_s: float
     ssimulacra2: float | None = None
+    colour_drift: float | None = None
 
     @property
     def bpp(self) -> float:
@@ -51,7 +53,7 @@ class Point:
 
 COLUMNS: Final = (
     *("set", "image", "codec", "setting", "width", "height", "bytes", "bpp", "scale", "model"),
-    *("psnr_rgb", "psnr_y", "ssim", "ms_ssim", "compress_s", "restore_s", "ssimulacra2"),
+    *("psnr_rgb", "psnr_y", "ssim", "ms_ssim", "compress_s", "restore_s", "ssimulacra2", "colour_drift"),
 )
 
 
@@ -64,4 +66,5 @@ def similarity(original: metrics.Pixels, restored: metrics.Pixels, *, with_ssimu
         ssim=metrics.ssim(original, restored) if side >= metrics.SSIM_MIN_SIDE else None,
         ms_ssim=metrics.ms_ssim(original, restored) if side >= metrics.MS_SSIM_MIN_SIDE else None,
         ssimulacra2=ssimulacra2(original, restored) if with_ssimulacra2 else None,
+        colour_drift=metrics.colour_drift(original, restored) if original.ndim == 3 else None,
     )
