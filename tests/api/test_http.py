@@ -152,7 +152,8 @@ import pathlib, sys
 from virtual_codec.api import create_app, server
 from virtual_codec.settings import Settings
 create_app(Settings.load(model_store=pathlib.Path(sys.argv[1])))
-loaded = sorted({"torch", "virtual_codec.codec", "virtual_codec.networks", "virtual_codec.runner"} & set(sys.modules))
+heavy = {"numba", "torch", "virtual_codec.codec", "virtual_codec.networks", "virtual_codec.runner"}
+loaded = sorted(heavy & set(sys.modules))
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", script, str(model_store)], check=True)

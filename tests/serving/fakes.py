@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 from typing import final
@@ -38,7 +39,10 @@ def open_broken(*, device: str, scratch: Path, model: str = "") -> Obedient:
 
 @final
 class Obedient:
-    """`sleep 0.5`, `stages`, `hang`, `bad`, `surprise`, `memory`, `crash`, `crash 2 <name>` (only twice): one a job.
+    """Handler of commands, one a job.
+
+    `sleep 0.5`, `stages`, `hang`, `bad`, `surprise`, `memory`, `crash`, `crash 2 <name>` (only twice), `send` (the
+    bytes of the file `hostile` to the parent).
 
     Models, by name: `bad`, `hang`, `surprise`, `memory`, `crash` and `crash-once` cannot be warmed, `bad-elsewhere`
     by the first worker only; all others can, `slow` in half a second. The `model` of a result lists the warm ones.
@@ -103,6 +107,8 @@ class Obedient:
                     raise MemoryError
                 case "crash":
                     self._crash(words)
+                case "send":
+                    os.write(int(sys.argv[2]), (self._scratch / "hostile").read_bytes())
         finally:
             running.unlink()
         return self._result(job)

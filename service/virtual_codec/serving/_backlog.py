@@ -38,6 +38,11 @@ class Throughput:
             megapixels, spent = self._done.get(key, (0.0, 0.0))
             self._done[key] = (megapixels * _DECAY + _megapixels(pixels), spent * _DECAY + seconds)
 
+    def learn_lower_bound(self, kind: str, pixels: int, seconds: float) -> None:
+        """Update the mean with a job that was given up after so many seconds: it would have taken longer."""
+        if seconds > self.estimate_s(kind, pixels):
+            self.learn(kind, pixels, seconds)
+
 
 def kind_of(job: Job) -> str:
     """Kind of a job: jobs of one kind cost about the same per pixel."""

@@ -29,20 +29,32 @@ from virtual_codec.serving._admission import check_wait, check_workers
 from virtual_codec.serving._backlog import Throughput, kind_of
 from virtual_codec.serving._devices import default_threads, find_devices, has_memory_for_spares
 from virtual_codec.serving._job_queue import JobQueue, QueuedJob
-from virtual_codec.serving._messages import Answer, Broken, Done, Failed, Left, NoMemory, Opening
-from virtual_codec.serving._retries import Retries
+from virtual_codec.serving._messages import Opening
+from virtual_codec.serving._outcomes import JobAnswered, WorkerDied
+from virtual_codec.serving._process import WorkerProcess
+from virtual_codec.serving._retries import Retries, internal_error
 from virtual_codec.serving._rollout import bring_up, roll_out
-from virtual_codec.serving._slot import JobAnswered, WorkerSlot
+from virtual_codec.serving._settlement import settle
+from virtual_codec.serving._slot import StartProcess, WorkerSlot
 from virtual_codec.serving._summary import counts_by_device, merged_notes
 
 _LOG: Final = logging.getLogger(__name__)
+_FIND_AGAIN_S: Final = 1.0
 
 
 @final
 class LocalPool:
     """Pool of worker processes, each with a device, threads and a `JobHandler` of its own."""
 
-    def __init__(self, worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> None:
+    def __init__(
+        self,
+        worker_factory: str,
+        arguments: Mapping[str, object],
+        policy: PoolPolicy,
+        *,
+        start_process: StartProcess = WorkerProcess,
+    ) -> None:
+        self._start_process = start_process
         self._worker_factory = worker_factory
         self._arguments = arguments
         self._policy = policy
@@ -175,7 +187,7 @@ class LocalPool:
 
     async def _open_slots(self) -> None:
         policy = self._policy
-        devices = await asyncio.to_thread(find_devices, policy.devices)
+        devices = await self._find_devices()
         count = len(devices) * policy.workers_per_device
         for device in devices:
             for index in range(policy.workers_per_device):
@@ -187,6 +199,14 @@ class LocalPool:
             for device in sorted(set(devices)):
                 self._add_slot(f"{device}/spare", device, count, is_spare=True)
 
+    async def _find_devices(self) -> list[str]:
+        while True:
+            try:
+                return await asyncio.to_thread(find_devices, self._policy.devices)
+            except Exception:  # no thread to be had, for example; without devices no worker would ever come
+                _LOG.exception(Event("supervision_failed", worker="all"))
+                await asyncio.sleep(_FIND_AGAIN_S)
+
     def _add_slot(self, name: str, device: str, count: int, *, is_spare: bool) -> None:
         opening = Opening(
             worker_factory=self._worker_factory,
@@ -194,51 +214,51 @@ class LocalPool:
             device=device,
             threads=self._policy.threads or default_threads(device, count),
         )
-        slot = WorkerSlot(name, opening, is_spare=is_spare, start_timeout_s=self._policy.start_timeout_s)
+        slot = WorkerSlot(name, opening, is_spare=is_spare, policy=self._policy, start_process=self._start_process)
         self._slots.append(slot)
         self._spawn(self._supervise(slot), f"worker {name}")
 
     async def _supervise(self, slot: WorkerSlot) -> None:
+        """Run one worker after the other. Whatever raises counts as the death of a worker, and the next one comes."""
         while True:
+            try:
+                died = await slot.bury(await self._run_worker(slot))
+                self._restarts[died.cause] += 1
+                self._retry(died)
+                self._dispatch()
+            except Exception:
+                _LOG.exception(Event("supervision_failed", worker=slot.name))
+            await asyncio.sleep(slot.retry_s)
+
+    async def _run_worker(self, slot: WorkerSlot) -> Exception | None:
+        """Handle the outcomes of one worker until it has ended. Returns the error that broke this off, if any."""
+        try:
             async with contextlib.aclosing(slot.outcomes()) as outcomes:
                 async for outcome in outcomes:
                     if isinstance(outcome, JobAnswered):
-                        self._settle(slot, outcome)
+                        settle(outcome, slot.name, self._throughput, self._retries)
                     else:
                         self._on_ready(slot)
                     self._dispatch()
                     del outcome  # a large result is not kept until the next one comes
-            died = await slot.bury()
-            self._restarts[died.cause] += 1
+        except Exception as error:
+            _LOG.exception(Event("supervision_failed", worker=slot.name))
+            return error
+        return None
+
+    def _retry(self, died: WorkerDied) -> None:
+        try:
             self._retries.after_death(died.jobs, is_blamed=died.is_blamed)
-            self._dispatch()
-            await asyncio.sleep(slot.retry_s)
+        except Exception:
+            for job in died.jobs:
+                job.fail(internal_error())
+            raise
 
     def _on_ready(self, slot: WorkerSlot) -> None:
         self._has_warm_worker.set()
         model = self._arguments.get("model")
         if slot.is_outdated and isinstance(model, str):
             self._spawn(bring_up(slot, model, self._policy.start_timeout_s), f"model of {slot.name}")
-
-    def _settle(self, slot: WorkerSlot, answered: JobAnswered) -> None:
-        job, answer = answered.job, answered.answer
-        was_alone = job.alone
-        match answer:
-            case Done():
-                self._throughput.learn(job.kind, job.pixels, answer.seconds)
-                if not job.future.done():
-                    job.future.set_result(_complete(answer.result, job, slot.name))
-            case Failed():
-                answer.error.worker = slot.name
-                job.fail(answer.error)
-            case Broken():
-                self._retries.after_error(job, answer.report)
-            case NoMemory():
-                self._retries.after_shortage(job, slot.name)
-            case Left():
-                pass  # its caller has left before
-        if was_alone and not isinstance(answer, Left) and not _ran_out_of_time(answer):
-            self._retries.clear(job)
 
     def _dispatch(self) -> None:
         for job, slot in self._queue.assign(self._usable()):
@@ -265,16 +285,6 @@ class LocalPool:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
         return task
-
-
-def _complete(result: Result, job: QueuedJob, worker: str) -> Result:
-    stages_s = dict(result.stages_s)
-    stages_s["queue"] = stages_s.get("queue", 0.0) + job.started_at - job.queued_at
-    return replace(result, stages_s=stages_s, worker=worker)
-
-
-def _ran_out_of_time(answer: Answer) -> bool:
-    return isinstance(answer, Failed) and isinstance(answer.error, DeadlineExceeded)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

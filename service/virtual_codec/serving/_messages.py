@@ -110,7 +110,7 @@ class Logged:
 
     logger: str
     level: int
-    facts: Mapping[str, object]
+    facts: Mapping[str, str | int | float | bool | None]
 
 
 Answer = Done | Failed | Broken | NoMemory | Left

@@ -15,9 +15,11 @@ from typing import Final, final
 
 from virtual_codec.jobs import Job
 from virtual_codec.logs import Event
-from virtual_codec.serving._messages import Message, Opening, Order
+from virtual_codec.serving._frames import FrameError, decode, read_frame
+from virtual_codec.serving._messages import Answer, Message, Opening, Order
 
 _LOG: Final = logging.getLogger(__name__)
+_MAX_INBOX: Final = 16  # messages that were read and not handled
 # A fresh interpreter, since CUDA does not survive a fork. Not `multiprocessing.Process`: its spawn imports
 # the parent's main module again, which a notebook, a pipe or a script without a guard does not survive.
 _BOOT: Final = (
@@ -44,9 +46,11 @@ class WorkerProcess:
                 stdout=subprocess.DEVNULL,
                 process_group=0,  # a Ctrl-C in the terminal is for the server, which then ends its workers
             )
-            self._connection: Connection[object, Message] = Connection(ours.detach())
+            self._connection: Connection[object, object] = Connection(ours.detach())  # only to send
         self._loop = loop
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._inbox_room = threading.Semaphore(_MAX_INBOX)
+        self._max_answer_bytes: dict[int, int] = {}  # by the number of a job that is not answered
         self._outbox: queue.SimpleQueue[Opening | Order | tuple[int, Job] | None] = queue.SimpleQueue()
         self._outbox.put(opening)
         name = f"worker-{self._process.pid}"
@@ -71,8 +75,9 @@ class WorkerProcess:
         """Exit status, or the negative number of the signal that ended it; None while it runs."""
         return self._process.returncode
 
-    def send(self, number: int, job: Job) -> None:
-        """Send a job, under a number that its answer repeats."""
+    def send(self, number: int, job: Job, *, max_answer_bytes: int) -> None:
+        """Send a job, under a number that its answer repeats. A worker with a longer result is killed."""
+        self._max_answer_bytes[number] = max_answer_bytes
         self._outbox.put((number, job))
 
     def tell(self, order: Order) -> None:
@@ -84,6 +89,8 @@ class WorkerProcess:
         message = await self._inbox.get()
         if message is None:
             self._inbox.put_nowait(None)
+        else:
+            self._inbox_room.release()
         return message
 
     def kill(self) -> None:
@@ -106,12 +113,13 @@ class WorkerProcess:
 
     def _read(self) -> None:
         try:
-            while True:
-                self._post(self._connection.recv())
-        except (EOFError, OSError):
+            while (message := self._receive()) is not None:
+                self._post(message)
+                del message  # a large result is not kept until the next one comes
+        except OSError:
             pass
-        except Exception:  # half a message of a dying process, or one that cannot be understood
-            _LOG.exception(Event("worker_garbled", pid=self.pid))
+        except Exception as error:
+            _LOG.error(Event("worker_garbled", pid=self.pid, reason=str(error) or type(error).__name__))
         # What has closed its pipe serves no more, whatever else it may be doing.
         self._process.kill()
         self._process.wait()
@@ -119,6 +127,21 @@ class WorkerProcess:
         self._writer.join()
         self._connection.close()
         self._post(None)
+
+    def _receive(self) -> Message | None:
+        self._inbox_room.acquire()  # a worker that floods its pipe waits for the event loop
+        frame = read_frame(self._connection.fileno(), lambda: max([*self._max_answer_bytes.values()], default=0))
+        if frame is None:
+            return None
+        head, body = frame
+        message = decode(head, body)
+        if isinstance(message, Answer):
+            limit = self._max_answer_bytes.pop(message.number, None)
+            if limit is None or len(body) > limit:
+                raise FrameError("an answer to a job that it does not have, or a longer one than that can have")
+        elif body:
+            raise FrameError("a body that belongs to no answer")
+        return message
 
     def _post(self, message: Message | None) -> None:
         try:

@@ -62,7 +62,7 @@ class Retries:
     def after_error(self, job: QueuedJob, report: str) -> None:
         """Retry a job that raised an unexpected error: perhaps the device was only short of memory."""
         _LOG.error(Event("job_broke", **job.job.marks, report=report))
-        self._retry_once(job, VirtualCodecError("an error of the service; it has been logged"))
+        self._retry_once(job, internal_error())
 
     def after_shortage(self, job: QueuedJob, worker: str) -> None:
         """Retry a job that ran out of memory: neighbours may have held what it lacked."""
@@ -100,3 +100,8 @@ class Retries:
             job.fail(error)
             return True
         return False
+
+
+def internal_error() -> VirtualCodecError:
+    """Error for the caller of a job that failed through a fault of the service."""
+    return VirtualCodecError("an error of the service; it has been logged")

@@ -9,7 +9,8 @@ from typing import Final
 
 from virtual_codec.errors import BadModel, VirtualCodecError
 from virtual_codec.logs import Event
-from virtual_codec.serving._slot import WorkerEnded, WorkerSlot
+from virtual_codec.serving._outcomes import WorkerEnded
+from virtual_codec.serving._slot import WorkerSlot
 
 _LOG: Final = logging.getLogger(__name__)
 

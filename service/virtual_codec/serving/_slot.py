@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal, final
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
+from typing import Final, final
 
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import BadModel
 from virtual_codec.logs import Event
-from virtual_codec.serving import WorkerState
+from virtual_codec.serving import PoolPolicy, WorkerState
 from virtual_codec.serving._job_queue import QueuedJob
 from virtual_codec.serving._messages import (
     Answer,
@@ -27,9 +27,10 @@ from virtual_codec.serving._messages import (
     Ready,
     WarmModel,
 )
+from virtual_codec.serving._outcomes import Cause, JobAnswered, Outcome, WorkerDied, WorkerEnded, WorkerReady
 from virtual_codec.serving._process import WorkerProcess
 
-Cause = Literal["crash", "hang", "start"]
+StartProcess = Callable[[Opening, asyncio.AbstractEventLoop], WorkerProcess]
 
 _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_WAIT_S: Final = 0.5
@@ -37,36 +38,9 @@ _LONGEST_WAIT_S: Final = 30.0
 _HOPELESS_FAILURES: Final = 3
 _MOST_SHORTAGES: Final = 3
 _HUNG: Final = "hung and was killed"
-
-
-@final
-class WorkerEnded(Exception):
-    """End of a worker that had been given an order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerReady:
-    """Outcome: the worker is warm and takes jobs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobAnswered:
-    """Outcome: the worker answered a job, which has left the slot."""
-
-    job: QueuedJob
-    answer: Answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerDied:
-    """Outcome: the worker has ended. `is_blamed` is False where an order, not a job, may have ended it."""
-
-    cause: Cause
-    jobs: Sequence[QueuedJob]
-    is_blamed: bool
-
-
-Outcome = WorkerReady | JobAnswered
+_FIXED_ANSWER_BYTES: Final = 64 * 2**20  # metadata, and headers of formats
+_ANSWER_BYTES_PER_PIXEL: Final = 8
+_MAX_LOGGERS: Final = 1000
 
 
 @final
@@ -82,7 +56,15 @@ class WorkerSlot:
     not where a signal ended them, since that need not happen again.
     """
 
-    def __init__(self, name: str, opening: Opening, *, is_spare: bool, start_timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        opening: Opening,
+        *,
+        is_spare: bool,
+        policy: PoolPolicy,
+        start_process: StartProcess = WorkerProcess,
+    ) -> None:
         self.name = name
         self.device = opening.device
         self.threads = opening.threads
@@ -94,7 +76,8 @@ class WorkerSlot:
         self.running: dict[int, QueuedJob] = {}
         self._counts = RunnerCounts()
         self._counts_of_ended = RunnerCounts()
-        self._start_timeout_s = start_timeout_s
+        self._start_timeout_s = policy.start_timeout_s
+        self._start_process = start_process
         self._process: WorkerProcess | None = None
         self._opened_model: object = None
         self._watchdogs: dict[int, asyncio.TimerHandle] = {}
@@ -154,7 +137,8 @@ class WorkerSlot:
         assert self._process is not None
         self.running[job.number] = job
         self._watchdogs[job.number] = asyncio.get_running_loop().call_later(timeout_s, self._on_hang, job)
-        self._process.send(job.number, job.job)
+        max_answer_bytes = _FIXED_ANSWER_BYTES + _ANSWER_BYTES_PER_PIXEL * job.pixels
+        self._process.send(job.number, job.job, max_answer_bytes=max_answer_bytes)
 
     def cancel(self, job: QueuedJob) -> None:
         """Have the worker give up a job, if it has it."""
@@ -189,7 +173,7 @@ class WorkerSlot:
         """Start a worker, and yield outcomes until it has ended. Raises what starting a process raises."""
         self._end_reason, self._shortages = "", 0
         self._opened_model = self.opening.arguments.get("model")
-        process = self._process = WorkerProcess(self.opening, asyncio.get_running_loop())
+        process = self._process = self._start_process(self.opening, asyncio.get_running_loop())
         timer = asyncio.get_running_loop().call_later(self._start_timeout_s, self._kill, _HUNG)
         try:
             while (message := await process.next()) is not None:
@@ -204,7 +188,7 @@ class WorkerSlot:
                         self._on_model_warmed(message)
                     case Logged():
                         facts = {**message.facts, "worker": self.name}
-                        logging.getLogger(message.logger).log(message.level, Event.of(facts))
+                        _logger(message.logger).log(message.level, Event.of(facts))
                     case _:
                         yield JobAnswered(job=self._take_back(message), answer=message)
                 del message  # a large result is not kept until the next one comes
@@ -287,6 +271,12 @@ class WorkerSlot:
         self._end_reason = reason
         if self._process is not None:
             self._process.kill()
+
+
+def _logger(name: str) -> logging.Logger:
+    """Logger of that name, or this module's where workers have made up too many names."""
+    known = logging.Logger.manager.loggerDict
+    return logging.getLogger(name) if name in known or len(known) < _MAX_LOGGERS else _LOG
 
 
 def _told(error: Exception) -> str:

@@ -26,6 +26,7 @@ from virtual_codec.errors import BadModel, Unavailable, VirtualCodecError, is_de
 from virtual_codec.jobs import Abandoned, Job, check_deadline, deadline_scope
 from virtual_codec.logs import bound, facts_of
 from virtual_codec.serving import JobHandler, import_from_string
+from virtual_codec.serving._frames import encode, write_frame
 from virtual_codec.serving._messages import (
     Answer,
     Broken,
@@ -52,12 +53,13 @@ def main(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)
     for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or an init may send them to all; the parent decides
         signal.signal(number, signal.SIG_IGN)
-    connection: Connection[object, object] = Connection(descriptor)
+    connection: Connection[object, object] = Connection(descriptor)  # only to receive; answers are frames
     sending = threading.Lock()
 
     def send(message: Message) -> None:
+        head, body = encode(message)
         with sending:
-            connection.send(message)
+            write_frame(descriptor, head, body)
 
     logging.getLogger().addHandler(_Forwarder(send))
     logging.getLogger("virtual_codec").setLevel(logging.INFO)
@@ -211,5 +213,5 @@ class _Forwarder(logging.Handler):
             self.handleError(record)
 
 
-def _plain(value: object) -> object:
+def _plain(value: object) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
