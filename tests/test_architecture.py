@@ -39,7 +39,7 @@ def test_the_api_process_never_loads_torch() -> None:
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("verb", ["serve", "compress", "decompress", "train", "evaluate", "models", "bench"])
+@pytest.mark.parametrize("verb", ["serve", "compress", "decompress", "bulk", "train", "evaluate", "models", "bench"])
 def test_help_of_every_verb_loads_nothing_heavy(verb: str) -> None:
     loaded = loaded_by(f"from virtual_codec.cli import main; main(['{verb}', '--help'])")
     assert not loaded & {*HEAVY, "numpy", "PIL", "tqdm", "fastapi", "virtual_codec.training.loop"}

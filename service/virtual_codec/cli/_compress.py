@@ -15,8 +15,8 @@ from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import BadOption
 from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, CompressOptions
 
-_SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg2000": (".jp2",)}  # another's is its name, or any
-_OPTIONS: Final = {
+SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg2000": (".jp2",)}  # another's is its name, or any
+OPTIONS: Final = {
     "quality": ("Q", f"1-100, JPEG's own scale (default {DEFAULT_QUALITY})"),
     "max-bytes": ("N", "the best image in at most N bytes"),
     "max-bpp": ("X", "the best image in at most X bits per pixel"),
@@ -33,18 +33,18 @@ _OPTIONS: Final = {
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser)
     add_codec_arguments(parser)
-    for name, (metavar, text) in _OPTIONS.items():
+    for name, (metavar, text) in OPTIONS.items():
         parser.add_argument(f"--{name}", metavar=metavar, help=text)
 
 
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     check_output(arguments)
-    options = _options(arguments)
+    options = parse_options(arguments)
     tasks = plan(
         arguments.inputs,
         arguments.output,
         taken=IMAGES,
-        suffixes=_SUFFIXES.get(options.codec) or (f".{options.codec}", Path(arguments.output).suffix.lower()),
+        suffixes=SUFFIXES.get(options.codec) or (f".{options.codec}", Path(arguments.output).suffix.lower()),
         force=arguments.force,
         keep_suffix=arguments.keep_suffix,
     )
@@ -75,8 +75,9 @@ def _compress(codec: ImageCodec, options: CompressOptions, image: bytes) -> Conv
     )
 
 
-def _options(arguments: argparse.Namespace) -> CompressOptions:
-    given = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in _OPTIONS}
+def parse_options(arguments: argparse.Namespace) -> CompressOptions:
+    """Options of `OPTIONS` in parsed arguments. Raises `Misuse`."""
+    given = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in OPTIONS}
     try:
         return CompressOptions.parse({name: text for name, text in given.items() if text is not None})
     except BadOption as error:

@@ -14,8 +14,8 @@ from virtual_codec.cli._open import add_codec_arguments, opened_codec
 from virtual_codec.cli._verb import Verb
 from virtual_codec.jobs import OutputFormat, RestoreOptions
 
-_STREAMS: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".jp2"})
-_FORMATS: Final[dict[str, OutputFormat]] = {"png": "png", "webp": "webp", "bmp": "bmp"}
+STREAMS: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".jp2"})
+FORMATS: Final[dict[str, OutputFormat]] = {"png": "png", "webp": "webp", "bmp": "bmp"}
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_codec_arguments(parser)
     parser.add_argument(
         "--format",
-        choices=_FORMATS,
+        choices=FORMATS,
         help="of the images (default: by OUT's suffix, otherwise png); all lossless",
     )
 
@@ -34,7 +34,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     tasks = plan(
         arguments.inputs,
         arguments.output,
-        taken=_STREAMS,
+        taken=STREAMS,
         suffixes=(f".{options.output}",),
         force=arguments.force,
         keep_suffix=arguments.keep_suffix,
@@ -61,9 +61,9 @@ def _restore(codec: ImageCodec, options: RestoreOptions, stream: bytes) -> Conve
 def _format(arguments: argparse.Namespace) -> OutputFormat:
     """Format that `--format` names, or the suffix of a single output file."""
     if arguments.format is not None:
-        return _FORMATS[arguments.format]
+        return FORMATS[arguments.format]
     suffix = "" if is_folder(arguments.output) else Path(arguments.output).suffix
-    return _FORMATS.get(suffix.lower().removeprefix("."), "png")
+    return FORMATS.get(suffix.lower().removeprefix("."), "png")
 
 
 VERB: Final = Verb(

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from virtual_codec.jobs import CompressResult, Job, RestoreResult
+from virtual_codec.serving._devices import find_devices
 from virtual_codec.serving._policy import PoolPolicy
 from virtual_codec.serving._pool_state import PoolState, WorkerState
 
@@ -24,6 +25,7 @@ __all__ = [
     "PoolState",
     "Result",
     "WorkerState",
+    "find_devices",
     "import_from_string",
     "open_pool",
 ]

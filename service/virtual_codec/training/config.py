@@ -39,7 +39,6 @@ class TrainConfig:
     decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
     scale_jitter: float = 1.0  # largest factor by which crops are taken larger, and reduced
     enlargement: float = 1.0  # largest factor by which crops are taken smaller, and enlarged
-    drawings_share: float = 0.0  # of the crops: text, interfaces and other drawings, rendered by code
     schedule: Schedule | None = None  # of the targets paper and virtual
 
     def __post_init__(self) -> None:
@@ -51,7 +50,5 @@ class TrainConfig:
             raise ValueError(f"scale must be 1 or 2, got {self.scale}")
         if self.scale_jitter < 1:
             raise ValueError(f"scale_jitter must be at least 1, got {self.scale_jitter}")
-        if not 0 <= self.drawings_share <= 1:
-            raise ValueError(f"drawings_share must be between 0 and 1, got {self.drawings_share}")
         if (self.schedule is None) != (self.target in ("postprocess", "joint")):
             raise ValueError(f"target {self.target} goes with {'no' if self.schedule else 'a'} schedule")

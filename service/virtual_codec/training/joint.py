@@ -16,7 +16,6 @@ from virtual_codec.networks import DescriptionNet, PostprocessNet, plain_descrip
 from virtual_codec.networks.condition import condition
 from virtual_codec.networks.differentiable import smooth_jpeg, with_forward
 from virtual_codec.training.config import TrainConfig
-from virtual_codec.training.crops import training_crop
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import LOSSES, mean_psnr
 from virtual_codec.training.samples import Batch, draw_settings, plain_batch, prefetched, through_codec, to_tensor
@@ -112,7 +111,10 @@ def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int
         random = np.random.default_rng((seed, step))
         if config.plain_every and step % config.plain_every == 0:
             return plain_batch(random, pictures, config)
-        images = [training_crop(random, pictures, config) for _ in range(config.batch)]
+        images = [
+            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
+            for _ in range(config.batch)
+        ]
         return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images], scale=config.scale)
 
     return prefetched(make, start, config.steps)

@@ -1,0 +1,107 @@
+"""Manifest of a destination: JSON lines that say what runs were asked for, began, finished and could not do.
+
+    {"event": "run", ...}      options, once a run
+    {"event": "begun", ...}    written before an output is, so that a later run knows whose it is
+    {"event": "done", ...}     written after, with the digests of source and output
+    {"event": "failed", ...}   code and detail; a later run tries again
+
+Every run adds a log of its own; nothing is ever rewritten. A line that was cut short is as good as none.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from typing import Final, final
+
+from virtual_codec.bulk._index import Index, Task
+from virtual_codec.bulk.storage import RESERVED, Storage
+from virtual_codec.errors import BadOption
+
+LOGS: Final = f"{RESERVED}/manifest"
+_FLUSH_S: Final = 5.0  # a killed run does that much again, at most, where each flush is an object
+_FLUSH_LINES: Final = 256
+
+
+@final
+class Manifest:
+    """Log of this run in a destination."""
+
+    def __init__(self, target: Storage, log: str) -> None:
+        self._target = target
+        self._log = f"{LOGS}/{log}"
+        self._part = 0
+        self._lines: list[bytes] = []
+        self._flushed_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """True if `flush` should be called now: at once for a folder, now and then for an object store."""
+        if not self._lines:
+            return False
+        is_old = time.monotonic() - self._flushed_at > _FLUSH_S
+        return self._target.is_local or is_old or len(self._lines) >= _FLUSH_LINES
+
+    def add(self, event: str, facts: Mapping[str, object]) -> None:
+        """One more line, not written before `flush`."""
+        self._lines.append(json.dumps({"event": event, **facts}).encode() + b"\n")
+
+    def flush(self) -> None:
+        """Write the lines that wait. They are durable on return; after an `OSError` they still wait.
+
+        May run in another thread than `add`, but not twice at a time.
+        """
+        if count := len(self._lines):
+            self._target.append(self._log, self._part, b"".join(self._lines[:count]))
+            del self._lines[:count]  # and not those that were added meanwhile
+            self._part += 1
+        self._flushed_at = time.monotonic()
+
+
+def read_manifest(target: Storage, index: Index, run: Mapping[str, object]) -> int:
+    """Fill the index with the records of earlier runs, in their order, and return the number of the next run.
+
+    Raises `BadOption` if they had other options than `run`.
+    """
+    names = sorted(entry.name for entry in target.entries(LOGS) if entry.name.endswith(".jsonl"))
+    index.add_records(_records(target, names, run))
+    last = names[-1].removeprefix(f"{LOGS}/") if names else ""
+    return int(last.partition("-")[0] or 0) + 1
+
+
+def log_name(number: int) -> str:
+    """Name of a new run's log. Numbers order them, whatever clocks say; those of shards may be equal."""
+    return f"{number:08}-{secrets.token_hex(4)}"
+
+
+def _records(target: Storage, names: list[str], run: Mapping[str, object]) -> Iterator[Task]:
+    for name in names:
+        for line in target.lines(name):
+            try:
+                facts = json.loads(line)
+                event = facts.pop("event")
+            except (ValueError, KeyError, AttributeError):
+                raise BadOption(f"{target.url}/{name} is no manifest of a bulk run; move it away") from None
+            if event == "run":
+                _check_same(target, facts, run)
+            elif event in ("begun", "done"):
+                yield Task(
+                    source=facts["source"],
+                    output=facts["output"],
+                    version=facts["version"],
+                    source_bytes=facts["source_bytes"],
+                    source_sha256=facts.get("source_sha256", ""),
+                    output_bytes=facts.get("output_bytes", 0),
+                    output_sha256=facts.get("output_sha256", ""),
+                )
+
+
+def _check_same(target: Storage, earlier: Mapping[str, object], run: Mapping[str, object]) -> None:
+    for name, value in run.items():
+        if earlier.get(name) != value:
+            raise BadOption(
+                f"{target.url} holds the outputs of a run with {name} {json.dumps(earlier.get(name))}, not "
+                f"{json.dumps(value)}; give the same options, or another destination"
+            )
