@@ -133,6 +133,13 @@ def test_an_unknown_option_is_answered_with_the_known() -> None:
         CompressOptions.parse({"qualty": "50"})
 
 
+def test_the_name_of_an_unknown_option_is_cut_short() -> None:
+    with pytest.raises(BadOption) as refusal:
+        CompressOptions.parse({"x" * 5000: "1"})
+    assert "x" * 40 in refusal.value.detail
+    assert "x" * 41 not in refusal.value.detail
+
+
 def test_only_one_target_may_be_given() -> None:
     for other in ("max_bytes", "max_bpp", "min_psnr", "min_ms_ssim"):
         with pytest.raises(BadOption, match=f"at most one of .*; got quality and {other}"):

@@ -92,7 +92,7 @@ class CompressOptions:
         values: dict[str, object] = {}
         for name, value in text.items():
             if name not in known:
-                raise BadOption(f"unknown option {name!r}; the options are {', '.join(known)}")
+                raise BadOption(f"unknown option {name[:40]!r}; the options are {', '.join(known)}")
             values[name] = _parse_option(name, value)
         return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
 

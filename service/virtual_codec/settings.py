@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         60, gt=0, le=86_400, description="estimated seconds of waiting at which new requests are refused"
     )
     max_pending_bytes: int = Field(
-        1024 * _MIB, ge=1, le=2**40, description="most bytes of all request bodies held at one time"
+        288 * _MIB, ge=1, le=2**40, description="most bytes of all request bodies and answers held at one time"
     )
     hang_grace_s: float = Field(
         20, gt=0, le=3_600, description="seconds past its deadline at which a job's worker is killed"

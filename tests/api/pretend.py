@@ -39,6 +39,7 @@ class PretendPool:
         self.now = READY
         self.measured: dict[str, float] = {}
         self.is_running = False
+        self.image = b"restored"
 
     async def start(self) -> None:
         self.is_running = True
@@ -89,7 +90,7 @@ class PretendPool:
             )
             return replace(result, **self.measured)  # type: ignore[arg-type]  # tests say what fits
         return RestoreResult(
-            image=b"restored",
+            image=self.image,
             media_type=f"image/{job.options.output}",
             model="0badf00d",
             scale=2,

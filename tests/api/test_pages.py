@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import replace
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -74,6 +75,19 @@ async def test_a_model_is_found_by_name_and_by_id(client: httpx2.AsyncClient) ->
     by_name = (await client.get("/models/small")).json()
     assert (await client.get(f"/models/{by_name['id']}")).json() == by_name
     assert "small" in problem(await client.get("/models/large"), 404, "model_not_found")["detail"]
+
+
+async def test_a_damaged_model_is_not_found(connect: Connect, model_store: Path, pool: PretendPool) -> None:
+    (model_store / "broken").mkdir()
+    (model_store / "broken" / "manifest.json").write_text("{")
+    async with connect() as client:
+        for response in (
+            await client.get("/models/broken"),
+            await client.post("/compress?model=broken", content=picture()),
+            await client.post("/compress", files={"file": picture()}, data={"model": "broken"}),
+        ):
+            assert "damaged" in problem(response, 404, "model_not_found")["detail"]
+    assert pool.jobs == []
 
 
 async def test_every_problem_leads_to_a_page_for_people_and_for_programs(client: httpx2.AsyncClient) -> None:

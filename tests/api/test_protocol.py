@@ -22,8 +22,11 @@ POLICY = ConnectionPolicy(
 )
 
 
+PIECE = 256 * 1024
+
+
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers at once, unread, with as many bytes as the path says; or with the length of the body."""
+    """Answers at once, unread, in pieces, with as many bytes as the path says; or with the length of the body."""
     body = b"x" * int(scope["path"][1:]) if scope["path"] != "/" else b""
     if scope["method"] == "PUT":
         more = True
@@ -36,7 +39,10 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         body = str(len(body)).encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    piece = len(body) if scope["query_string"] == b"whole" else PIECE
+    for start in range(0, max(1, len(body)), piece or 1):
+        more = start + piece < len(body)
+        await send({"type": "http.response.body", "body": body[start : start + piece], "more_body": more})
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -202,6 +208,17 @@ async def test_who_does_not_fetch_the_answer_is_hung_up_on(hurried: Connection) 
     assert len(await said(hurried)) < LARGE
 
 
+async def test_an_answer_read_in_small_pieces_is_cut_off(hurried: Connection) -> None:
+    reader, writer = hurried
+    writer.write(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % LARGE)
+    received = 0
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
+        for _ in range(40):  # each pause is shorter than the timeout, all together they are longer
+            received += len(await reader.readexactly(2**20))
+            await asyncio.sleep(0.1)
+    assert received < 40 * 2**20
+
+
 async def test_who_fetches_it_slowly_gets_it(connection: Connection) -> None:
     reader, writer = connection
     writer.write(b"GET /1000000 HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -213,7 +230,7 @@ async def test_who_fetches_it_slowly_gets_it(connection: Connection) -> None:
 
 async def test_who_wants_no_more_than_this_answer_may_fetch_it_slowly_too(connection: Connection) -> None:
     reader, writer = connection
-    writer.write(b"GET /%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % LARGE)
+    writer.write(b"GET /%d?whole HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % LARGE)
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     await asyncio.sleep(3 * POLICY.transfer_timeout_s)
     assert await reader.readexactly(LARGE) == b"x" * LARGE

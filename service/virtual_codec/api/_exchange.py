@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,7 +22,8 @@ class Exchange:
     `code` is the code of the problem it ended in, if any. `vary` is the request header that the answer depends on.
     `key` is the API key it was sent with. `time_limit_s` is the time a job may take, counted from `started_at`.
     `submitted_at` is the time of submission to the pool, `job_stages_s` the duration of each stage in the worker,
-    `stages_s` that of receiving and sending. `facts` are logged: numbers and names from our own tables, never text
+    `stages_s` that of receiving and sending. `resources` are closed after the
+    last byte of the answer. `facts` are logged: numbers and names from our own tables, never text
     that a caller wrote.
     """
 
@@ -41,6 +43,12 @@ class Exchange:
     job_stages_s: Mapping[str, float] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
     stages_s: dict[str, float] = field(default_factory=dict)
+    resources: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def is_done_post(self) -> bool:
+        """True if it is a job that was done: a POST with a success status."""
+        return self.method == "POST" and self.status < 300
 
     def attach(self, scope: Scope) -> None:
         """Store this exchange in the scope, where `exchange_of` finds it."""

@@ -13,10 +13,13 @@ from starlette.responses import Response
 
 from virtual_codec import bitstream, images
 from virtual_codec.api._accept import choose
+from virtual_codec.api._answer import PiecewiseResponse
+from virtual_codec.api._budget import ByteBudget, Reservation
 from virtual_codec.api._exchange import exchange_of
 from virtual_codec.api._metrics import Metrics
+from virtual_codec.api._pages import find_model
 from virtual_codec.api._quota import Quotas
-from virtual_codec.api._request import BodyReader, Sent
+from virtual_codec.api._request import BodyReader
 from virtual_codec.errors import BadOption, NotAcceptable, UnsupportedFormat, VirtualCodecError
 from virtual_codec.images import ImageLimits
 from virtual_codec.jobs import (
@@ -32,17 +35,25 @@ from virtual_codec.serving import Pool, Result
 from virtual_codec.serving.catalogue import Catalogue
 
 OUTPUTS: Final[dict[str, OutputFormat]] = {images.MEDIA_TYPES[output]: output for output in ("png", "webp", "bmp")}
+_STREAM_BYTES_PER_PIXEL: Final = 1  # more than all but the highest qualities of noise need
+_HEAD_BYTES: Final = 64 * 1024
 _STAGES: Final = ("decode", "queue", "device", "encode")
+
+
+def largest_answer_bytes(pixels: int) -> int:
+    """Size of the largest answer of /decompress: that of a BMP. PNG and WebP are larger only by their heads."""
+    return 3 * pixels + _HEAD_BYTES
 
 
 @final
 class Jobs:
-    """The two endpoints that do work."""
+    """Job endpoints: /compress and /decompress."""
 
     def __init__(
         self,
         pool: Pool,
         reader: BodyReader,
+        budget: ByteBudget,
         metrics: Metrics,
         limits: ImageLimits,
         max_effort: int,
@@ -51,6 +62,7 @@ class Jobs:
     ) -> None:
         self._pool = pool
         self._reader = reader
+        self._budget = budget
         self._metrics = metrics
         self._limits = limits
         self._max_effort = max_effort
@@ -59,25 +71,31 @@ class Jobs:
 
     async def compress(self, request: Request) -> Response:
         """Compress an image to a standard JPEG that any program opens and /decompress restores."""
-        with self._metrics.in_progress.labels("/compress").track_inprogress(), self._reader.room() as room:
+        with self._metrics.in_progress.labels("/compress").track_inprogress():
+            reservation = self._reserve(request)
             deadline = self._reader.deadline(request)
-            self._options(self._reader.query(request))  # all this before the body: nobody sends 64 MiB for a refusal
+            # Everything in the head is checked before the body: nobody sends 64 MiB for a refusal.
+            query = self._reader.query(request)
+            options = self._options(query) if query else None
             self._admit(request, deadline)
-            sent = await self._reader.read(request, deadline, room)
-            options = self._options(sent.options)
-            pixels = await asyncio.to_thread(self._probe, sent.data)
-            result = await self._submit(request, sent, options, pixels)
+            body = await self._reader.read(request, deadline, reservation, has_query=bool(query))
+            if options is None:
+                options = self._options(body.fields)
+            pixels = await asyncio.to_thread(self._probe, body.data)
+            reservation.grow(len(body.data) + pixels * _STREAM_BYTES_PER_PIXEL)
+            result = await self._submit(request, body.data, deadline, options, pixels)
         assert isinstance(result, CompressResult)
         headers = _headers(result) | {"Vcodec-Quality": str(result.quality)}
         if result.psnr_db is not None:
             headers["Vcodec-Psnr"] = f"{result.psnr_db:.3f}"
         if result.ms_ssim is not None:
             headers["Vcodec-Ms-Ssim"] = f"{result.ms_ssim:.5f}"
-        return Response(result.stream, headers=headers, media_type=result.media_type)
+        return _answer(result.stream, headers, result.media_type, reservation)
 
     async def decompress(self, request: Request) -> Response:
         """Restore a stream of /compress, or improve any other JPEG, to a PNG, WebP or BMP."""
-        with self._metrics.in_progress.labels("/decompress").track_inprogress(), self._reader.room() as room:
+        with self._metrics.in_progress.labels("/decompress").track_inprogress():
+            reservation = self._reserve(request)
             exchange_of(request.scope).vary = "Accept"
             media_type = choose(request.headers.getlist("accept"), list(OUTPUTS))
             if media_type is None:
@@ -85,16 +103,21 @@ class Jobs:
             deadline = self._reader.deadline(request)
             _refuse_options(self._reader.query(request))
             self._admit(request, deadline)
-            sent = await self._reader.read(request, deadline, room)
-            _refuse_options(sent.options)
-            pixels = await asyncio.to_thread(self._probe_restored, sent.data)
+            body = await self._reader.read(request, deadline, reservation, has_query=False)
+            _refuse_options(body.fields)
+            pixels = await asyncio.to_thread(self._probe_restored, body.data)
+            reservation.grow(len(body.data) + largest_answer_bytes(pixels))
             options = RestoreOptions(output=OUTPUTS[media_type])
-            result = await self._submit(request, sent, options, pixels)
+            result = await self._submit(request, body.data, deadline, options, pixels)
         assert isinstance(result, RestoreResult)
-        return Response(result.image, headers=_headers(result), media_type=result.media_type)
+        return _answer(result.image, _headers(result), result.media_type, reservation)
+
+    def _reserve(self, request: Request) -> Reservation:
+        """Reservation that is given back after the last byte of the answer."""
+        return exchange_of(request.scope).resources.enter_context(self._budget.reserve())
 
     def _options(self, text: Mapping[str, str]) -> CompressOptions:
-        effort = str(min(DEFAULT_EFFORT, self._max_effort))  # who asks for none is not refused for it
+        effort = str(min(DEFAULT_EFFORT, self._max_effort))  # the default is never refused
         options = CompressOptions.parse({"effort": effort, **text})
         if options.effort > self._max_effort:
             raise BadOption(
@@ -103,16 +126,21 @@ class Jobs:
                 actual=options.effort,
             )
         if options.model is not None:
-            self._catalogue.store.get(options.model)
+            find_model(self._catalogue, options.model)
         return options
 
     def _admit(self, request: Request, deadline: float) -> None:
-        self._pool.admit(deadline)  # first: what the service itself refuses is nobody's quota
+        self._pool.admit(deadline)  # before the quota, which a refusal by the service must not use up
         if self._quotas is not None:
             self._quotas.take_request(exchange_of(request.scope).key)
 
     async def _submit(
-        self, request: Request, sent: Sent, options: CompressOptions | RestoreOptions, pixels: int
+        self,
+        request: Request,
+        data: bytes,
+        deadline: float,
+        options: CompressOptions | RestoreOptions,
+        pixels: int,
     ) -> Result:
         exchange = exchange_of(request.scope)
         exchange.facts["pixels"] = pixels
@@ -120,11 +148,11 @@ class Jobs:
             self._quotas.take_pixels(exchange.key, pixels)
         with self._catalogue.use(options.model) as model:
             job = Job(
-                data=sent.data,
+                data=data,
                 options=replace(options, model=model.id),
                 request_id=exchange.request_id,
                 trace_id=exchange.trace_id,
-                deadline=sent.deadline,
+                deadline=deadline,
             )
             exchange.facts["model"] = model.id
             exchange.submitted_at = time.monotonic()
@@ -133,8 +161,8 @@ class Jobs:
             except VirtualCodecError as error:
                 exchange.facts |= {"worker": error.worker} if error.worker else {}
                 raise
-        form = images.sniff(sent.data)
-        self._metrics.observe_result(request.scope["route"].path, sent.data, form, result, exchange.key)
+        form = images.sniff(data)
+        self._metrics.observe_result(request.scope["route"].path, len(data), form, result, exchange.key)
         exchange.job_stages_s = result.stages_s
         exchange.facts |= {
             "size": f"{result.width}x{result.height}",
@@ -161,13 +189,19 @@ class Jobs:
         return width * height
 
 
+def _answer(body: bytes, headers: Mapping[str, str], media_type: str, reservation: Reservation) -> Response:
+    """Answer of a job. From now on its bytes alone are held."""
+    reservation.resize(len(body))
+    return PiecewiseResponse(body, headers=headers, media_type=media_type)
+
+
 def _refuse_options(text: Mapping[str, str]) -> None:
     if text:
         raise BadOption(f"unknown option {next(iter(text))[:40]!r}; /decompress has none")
 
 
 async def _while_connected(request: Request, task: asyncio.Task[Result]) -> Result:
-    """The task's result. When the caller leaves first it is cancelled, and `ClientDisconnect` raised."""
+    """Result of the task. If the caller leaves first, it is cancelled and `ClientDisconnect` raised."""
     gone = asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)

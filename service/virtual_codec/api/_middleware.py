@@ -13,8 +13,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from virtual_codec.api import problems
+from virtual_codec.api._counters import METHODS
 from virtual_codec.api._exchange import Exchange, exchange_of
-from virtual_codec.api._metrics import METHODS, Metrics
+from virtual_codec.api._metrics import Metrics
 from virtual_codec.api._request import too_large
 from virtual_codec.api._trace import RESPONSE_HEADER, NoTracer, Span, TraceContext, Tracer
 from virtual_codec.errors import BadInput, HeadersTooLarge, VirtualCodecError
@@ -89,6 +90,7 @@ class RequestTelemetry:
             except ClientDisconnect:
                 pass
             finally:
+                exchange.resources.close()
                 self._finish(scope, exchange, span)
 
     def _finish(self, scope: Scope, exchange: Exchange, span: Span) -> None:

@@ -6,6 +6,7 @@ of its limits neither which nor how far.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -18,12 +19,14 @@ from virtual_codec.errors import BadMultipart, FieldTooLarge, MissingFile, TooMa
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+_EXTENDED_FILENAME: Final = re.compile(rb";\s*filename\*\s*=", re.IGNORECASE)  # RFC 5987; the parser drops it
+_FILE_PARTS: Final = 8  # the file, and empty file inputs of an HTML form
 _ADVICE: Final = "send one file part named `file`, and options as short fields"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormLimits:
-    """Limits of a form: number of fields beside the one file, and bytes of each. The file has the body's limit."""
+    """Limits of a form: number of fields beside the one file, and bytes of each. The file's limit is the body's."""
 
     max_fields: int
     max_field_bytes: int
@@ -34,7 +37,9 @@ async def read_form(
 ) -> tuple[bytes, list[tuple[str, str]]]:
     """Read the bytes of the part `file`, and the names and values of the other parts in their order.
 
-    Raises `BadMultipart`, `MissingFile`, and as soon as a limit is exceeded `TooManyParts` or `FieldTooLarge`.
+    A part named `file` is the file, with or without a filename. Parts without content are ignored, as browsers send
+    them for inputs that were left empty. Raises `BadMultipart`, `MissingFile`, and as soon as a limit is exceeded
+    `TooManyParts` or `FieldTooLarge`.
     """
     form = _Form(limits)
     try:
@@ -57,7 +62,9 @@ class _Form:
         self._fields: list[tuple[str, str]] = []
         self._is_whole = False
         self._header_name = self._header_value = self._disposition = b""
-        self._name = ""
+        self._name: str | None = None
+        self._has_empty_file = False
+        self._parts = 0
         self._is_file = False
         self._part: list[bytes] = []
         self._part_bytes = 0
@@ -73,14 +80,12 @@ class _Form:
         }
 
     def finished(self) -> tuple[bytes, list[tuple[str, str]]]:
-        """File and fields. Raises `BadMultipart` for a truncated body, `MissingFile` without a file."""
+        """File and fields. Raises `BadMultipart` for a truncated body, `MissingFile` without a part `file`."""
         if not self._is_whole:
             raise BadMultipart(f"the multipart body is empty or cut short: its last boundary is missing; {_ADVICE}")
-        if self._file is None:
-            if any(name == "file" for name, _ in self._fields):
-                raise MissingFile("the part `file` has no filename, so it is not a file")
+        if self._file is None and not self._has_empty_file:
             raise MissingFile("no part is named `file`")
-        return b"".join(self._file), self._fields
+        return b"".join(self._file or ()), self._fields
 
     def _begin_part(self) -> None:
         self._disposition = b""
@@ -99,10 +104,29 @@ class _Form:
 
     def _end_headers(self) -> None:
         _, options = parse_options_header(self._disposition)
-        if b"name" not in options:
+        self._name = _text(options[b"name"]) if b"name" in options else None
+        has_filename = b"filename" in options or _EXTENDED_FILENAME.search(self._disposition) is not None
+        self._is_file = has_filename or self._name == "file"
+        self._parts += 1
+        if self._parts > self._limits.max_fields + _FILE_PARTS:
+            self._refuse_parts()
+
+    def _add(self, chunk: bytes, start: int, end: int) -> None:
+        if not self._part:
+            self._begin_content()
+        self._part_bytes += end - start
+        if not self._is_file and self._part_bytes > self._limits.max_field_bytes:
+            raise FieldTooLarge(
+                f"the field {(self._name or '')[:40]!r} has more than {self._limits.max_field_bytes} bytes; {_ADVICE}",
+                limit=self._limits.max_field_bytes,
+                actual=self._part_bytes,
+            )
+        self._part.append(chunk[start:end])
+
+    def _begin_content(self) -> None:
+        """Check the part's place in the form. Only parts with content are: HTML forms send empty ones."""
+        if self._name is None:
             raise BadMultipart(f"a part has no Content-Disposition with a name; {_ADVICE}")
-        self._name = _text(options[b"name"])
-        self._is_file = b"filename" in options
         if self._is_file:
             if self._file is not None:
                 raise TooManyParts("the form has a second file; send one file a request", limit=1, actual=2)
@@ -110,25 +134,20 @@ class _Form:
                 raise MissingFile(f"the file must be in the part `file`, not in {self._name[:40]!r}")
             self._file = self._part
         elif len(self._fields) == self._limits.max_fields:
-            raise TooManyParts(
-                f"the form has more than {self._limits.max_fields} fields; {_ADVICE}",
-                limit=self._limits.max_fields,
-                actual=self._limits.max_fields + 1,
-            )
+            self._refuse_parts()
 
-    def _add(self, chunk: bytes, start: int, end: int) -> None:
-        self._part_bytes += end - start
-        if not self._is_file and self._part_bytes > self._limits.max_field_bytes:
-            raise FieldTooLarge(
-                f"the field {self._name[:40]!r} has more than {self._limits.max_field_bytes} bytes; {_ADVICE}",
-                limit=self._limits.max_field_bytes,
-                actual=self._part_bytes,
-            )
-        self._part.append(chunk[start:end])
+    def _refuse_parts(self) -> None:
+        raise TooManyParts(
+            f"the form has more than {self._limits.max_fields} fields; {_ADVICE}",
+            limit=self._limits.max_fields,
+            actual=self._limits.max_fields + 1,
+        )
 
     def _end_part(self) -> None:
-        if not self._is_file:
-            self._fields.append((self._name, _text(b"".join(self._part))))
+        if self._is_file:
+            self._has_empty_file |= self._name == "file" and not self._part
+        elif self._part:
+            self._fields.append((self._name or "", _text(b"".join(self._part))))
 
     def _end(self) -> None:
         self._is_whole = True

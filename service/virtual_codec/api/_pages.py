@@ -17,7 +17,7 @@ from virtual_codec.api._accept import choose
 from virtual_codec.api._exchange import exchange_of
 from virtual_codec.api._metrics import Metrics
 from virtual_codec.api._policy import page_headers
-from virtual_codec.errors import Draining, ModelNotFound, NotFound, NoWorker, Unavailable
+from virtual_codec.errors import BadModel, Draining, ModelNotFound, NotFound, NoWorker, Unavailable
 from virtual_codec.serving import Pool, PoolState
 from virtual_codec.serving.catalogue import Catalogue
 from virtual_codec.store import Manifest
@@ -109,7 +109,7 @@ class Pages:
 
     async def model(self, request: Request) -> Response:
         """Model with this name or id."""
-        return JSONResponse(describe_model(self._catalogue, self._catalogue.store.get(request.path_params["model"])))
+        return JSONResponse(describe_model(self._catalogue, find_model(self._catalogue, request.path_params["model"])))
 
     async def problems(self, request: Request) -> Response:
         """Problems of this API, with their statuses."""
@@ -141,6 +141,16 @@ class Pages:
         except ModelNotFound as error:
             reasons.append(error.detail)
         return reasons
+
+
+def find_model(catalogue: Catalogue, name_or_id: str) -> Manifest:
+    """Model with this name or id. Raises `ModelNotFound`, for a damaged one too: the name came from the caller."""
+    try:
+        return catalogue.store.get(name_or_id)
+    except BadModel as error:
+        raise ModelNotFound(
+            f"the model {name_or_id[:80]!r} is damaged and cannot be used; leave `model` out or name one of /models"
+        ) from error
 
 
 def describe_model(catalogue: Catalogue, model: Manifest) -> dict[str, object]:

@@ -35,7 +35,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "missing_file": Problem(
         status=400,
         title="There is no part named file",
-        meaning="The multipart body lacks a file part (one with a filename) whose name is `file`.",
+        meaning="The multipart body lacks a part whose name is `file`, or that part is not the one with the file.",
         remedy='Name the part `file`, as in: curl -F "file=@photo.png".',
     ),
     "too_many_parts": Problem(
@@ -48,7 +48,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
         status=400,
         title="A form field is too large",
         meaning="A part of the multipart body that is no file has more bytes than any option can need.",
-        remedy="Send the image as a file part (one with a filename) named `file`, and options as short fields.",
+        remedy="Send the image as the part named `file`, and options as short fields.",
     ),
     "headers_too_large": Problem(
         status=400,

@@ -61,6 +61,9 @@ class BoundedProtocol(H11Protocol):
         self._policy = policy
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._received_bytes = 0
+        self._patience_s = policy.transfer_timeout_s
+        self._paused_at = 0.0
+        self._paused_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's way
         """Start the timeout of the request head."""
@@ -85,20 +88,31 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Start the timeout of the rest of the request's body and of the buffered answer."""
         super().on_response_complete()
+        self._patience_s = self._policy.transfer_timeout_s
         is_unfinished = self.conn.their_state is h11.SEND_BODY or self.transport.get_write_buffer_size() > 0
         if is_unfinished and "rest" not in self._timers:
             allowed_s = self._allowed_s(self.transport.get_write_buffer_size())
             self._start("rest", allowed_s, self._on_slow_rest, self._received_bytes)
 
     def pause_writing(self) -> None:
-        """Start the timeout of an answer that is read too slowly."""
+        """Start the timeout of an answer that is read too slowly.
+
+        An answer comes in pieces, and each pause uses up `transfer_timeout_s` by the time that it lasts longer than
+        at the slowest rate allowed. Otherwise one small read in every period would keep an answer for hours.
+        """
         super().pause_writing()
-        self._start("answer", self._allowed_s(self.transport.get_write_buffer_size()), self._on_slow_reader)
+        self._paused_at = self.loop.time()
+        self._paused_bytes = self.transport.get_write_buffer_size()
+        allowed_s = self._patience_s + self._paused_bytes / self._policy.slowest_bytes_per_s
+        self._start("answer", allowed_s, self._on_slow_reader)
 
     def resume_writing(self) -> None:
         """Stop that timeout: the buffered bytes were read."""
         super().resume_writing()
         self._stop("answer")
+        read_bytes = self._paused_bytes - self.transport.get_write_buffer_size()
+        late_s = self.loop.time() - self._paused_at - read_bytes / self._policy.slowest_bytes_per_s
+        self._patience_s = min(self._policy.transfer_timeout_s, self._patience_s - late_s)
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that h11 could not parse, and close the connection."""

@@ -1,4 +1,4 @@
-"""A job out of a request: its options, its deadline, and the image in its body, all within limits."""
+"""Reader of job requests: options, deadline and body, within limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from virtual_codec.api._budget import Reservation
 from virtual_codec.api._exchange import exchange_of
 from virtual_codec.api._multipart import FormLimits, read_form
 from virtual_codec.errors import (
@@ -22,7 +23,6 @@ from virtual_codec.errors import (
     BodyTooLarge,
     DeadlineExceeded,
     EmptyInput,
-    Overloaded,
     UnsupportedEncoding,
     UnsupportedMediaType,
 )
@@ -33,10 +33,9 @@ SLOWEST_BYTES_PER_S: Final = 128 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class BodyPolicy:
-    """How much is read of a body, and for how long. `timeout_s` gets a second more for every 128 KiB."""
+    """Limits of a body's bytes and seconds. `timeout_s` grows by a second for every 128 KiB received."""
 
     max_bytes: int
-    max_pending_bytes: int
     timeout_s: float
     default_deadline_s: float
     max_deadline_s: float
@@ -44,24 +43,22 @@ class BodyPolicy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
-    """What a request holds: the file, options as text, and its absolute deadline."""
+class RequestBody:
+    """Body of a request: the file, and the form's fields as text."""
 
     data: bytes = field(repr=False)
-    options: Mapping[str, str]
-    deadline: float
+    fields: Mapping[str, str]
 
 
 @final
 class BodyReader:
-    """Reads requests under one policy, and knows how many bytes all of them hold together."""
+    """Reader of requests under one policy."""
 
     def __init__(self, policy: BodyPolicy) -> None:
         self._policy = policy
-        self._pending_bytes = 0
 
     def deadline(self, request: Request) -> float:
-        """When the request's time is over, on `time.monotonic`'s clock. Raises `BadOption`."""
+        """Deadline of the request, on `time.monotonic`'s clock. Raises `BadOption`."""
         seconds = self._policy.default_deadline_s
         if (text := request.headers.get(TIMEOUT_HEADER)) is not None:
             if not (text.isascii() and text.isdigit() and text.strip("0")):
@@ -73,58 +70,38 @@ class BodyReader:
         exchange.time_limit_s = seconds
         return exchange.started_at + seconds
 
-    @contextlib.contextmanager
-    def room(self) -> Iterator[Room]:
-        """Room for one request's bytes, among those of all others, until the context ends."""
-        room = Room(self)
-        try:
-            yield room
-        finally:
-            self._pending_bytes -= room.bytes
-
-    def take(self, count: int) -> None:
-        """Count bytes that are now held. Raises `Overloaded` when they are too many."""
-        self.check(count)
-        self._pending_bytes += count
-
-    def check(self, count: int) -> None:
-        """Raise `Overloaded` when so many bytes more would be too many."""
-        if self._pending_bytes + count > self._policy.max_pending_bytes:
-            raise Overloaded(
-                "the service holds as many bytes of other requests as it may",
-                limit=self._policy.max_pending_bytes,
-                actual=self._pending_bytes + count,
-                retry_after_s=2.0,
-            )
-
     def query(self, request: Request) -> dict[str, str]:
-        """The options that are query parameters, as text. Raises `BadOption` for one that is given twice."""
+        """Query parameters as text. Raises `BadOption` for one that is given twice."""
         return _single(request.query_params.multi_items(), "as a query parameter")
 
-    async def read(self, request: Request, deadline: float, room: Room) -> Sent:
-        """The file and the options. Raises the errors of bodies, options and time."""
+    async def read(
+        self, request: Request, deadline: float, reservation: Reservation, *, has_query: bool
+    ) -> RequestBody:
+        """Read the file and the form's fields. Raises the errors of bodies and time.
+
+        Raises `BadOption` for a form with fields where `has_query` says that options were in the query.
+        """
         _check_encoding(request)
-        options = self.query(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/x-www-form-urlencoded":
             raise UnsupportedMediaType(
                 "application/x-www-form-urlencoded is not read; send the image under its own Content-Type, as "
                 "curl -H 'Content-Type: image/png' --data-binary @photo.png does, or as a form: curl -F file=@photo.png"
             )
-        room.expect(_declared_bytes(request))
-        timed = _TimedBody(request, deadline, room, self._policy)
+        reservation.check(_declared_bytes(request))
+        timed = _TimedBody(request, deadline, reservation, self._policy)
+        fields: dict[str, str] = {}
         if kind != "multipart/form-data":
             data = await Request(request.scope, timed).body()
         else:
             data, fields = await self._read_form(Request(request.scope, timed))
-            if fields and options:
+            if fields and has_query:
                 raise BadOption("give options as query parameters or as form fields, not both")
-            options |= fields
         exchange = exchange_of(request.scope)
         exchange.stages_s["receive"] = time.monotonic() - exchange.started_at
         if not data:
             raise EmptyInput("the body is empty; send an image")
-        return Sent(data=data, options=options, deadline=deadline)
+        return RequestBody(data=data, fields=fields)
 
     async def _read_form(self, request: Request) -> tuple[bytes, dict[str, str]]:
         content_type = request.headers["content-type"]
@@ -134,37 +111,15 @@ class BodyReader:
 
 
 @final
-class Room:
-    """The bytes that one request holds."""
-
-    def __init__(self, reader: BodyReader) -> None:
-        self._reader = reader
-        self.bytes = 0
-
-    def expect(self, total: int) -> None:
-        """Refuse now what there is no room for now; hold nothing yet, for a caller can promise bytes and send none.
-
-        Raises `Overloaded`.
-        """
-        self._reader.check(total - self.bytes)
-
-    def reserve(self, total: int) -> None:
-        """Have room for `total` bytes. Raises `Overloaded`."""
-        if total > self.bytes:
-            self._reader.take(total - self.bytes)
-            self.bytes = total
-
-
-@final
 class _TimedBody:
-    """A request's `receive` that keeps to a policy and a deadline."""
+    """ASGI `receive` of a request, with the policy's limits and the deadline."""
 
-    def __init__(self, request: Request, deadline: float, room: Room, policy: BodyPolicy) -> None:
+    def __init__(self, request: Request, deadline: float, reservation: Reservation, policy: BodyPolicy) -> None:
         self._receive: Receive = request.receive
         self._exchange = exchange_of(request.scope)
         self._started_at = time.monotonic()
         self._deadline = deadline
-        self._room = room
+        self._reservation = reservation
         self._policy = policy
         self._bytes = 0
 
@@ -187,12 +142,12 @@ class _TimedBody:
                 raise
             raise too_large(self._policy.max_bytes, self._exchange.received_bytes) from error
         self._bytes += len(message.get("body", b""))
-        self._room.reserve(self._bytes)
+        self._reservation.grow(self._bytes)
         return message
 
 
 def too_large(limit: int, actual: int) -> BodyTooLarge:
-    """The error of a body of `actual` bytes, or of as many by now."""
+    """Error of a body that has `actual` bytes, or has reached them."""
     return BodyTooLarge(f"the body has {actual} bytes or more; at most {limit} are read", limit=limit, actual=actual)
 
 

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from virtual_codec import __version__
 from virtual_codec.api._batches import runner_metrics
+from virtual_codec.api._budget import ByteBudget
 from virtual_codec.serving import PoolState
 from virtual_codec.serving.catalogue import Catalogue
 
@@ -26,11 +27,13 @@ class StateCollector(Collector):
         pool: Callable[[], PoolState],
         is_draining: Callable[[], bool],
         queue_limit_s: float,
+        budget: ByteBudget,
     ) -> None:
         self._catalogue = catalogue
         self._pool = pool
         self._is_draining = is_draining
         self._queue_limit_s = queue_limit_s
+        self._budget = budget
         self._build = {"version": __version__, "python": platform.python_version(), "torch": version("torch")}
 
     def collect(self) -> Iterator[Metric]:
@@ -43,6 +46,8 @@ class StateCollector(Collector):
             ("queue_estimated_wait_seconds", "How long a new job would wait.", state.estimated_wait_s),
             ("queue_limit_seconds", "The estimated wait above which jobs are refused.", self._queue_limit_s),
             ("running_items", "Jobs that workers have.", state.running_items),
+            ("held_bytes", "Bytes held of bodies and answers, or reserved for them.", self._budget.held_bytes),
+            ("held_limit_bytes", "Bytes that may be held at most.", self._budget.max_bytes),
             ("ready", "Whether /readyz says yes.", state.is_ready and not is_draining),
             ("draining", "Whether the service is about to stop.", is_draining),
         ):

@@ -21,8 +21,9 @@ from starlette.types import ASGIApp
 from virtual_codec import __version__
 from virtual_codec.api import _openapi, problems
 from virtual_codec.api._admin import admin_app
+from virtual_codec.api._budget import ByteBudget
 from virtual_codec.api._cors import Cors
-from virtual_codec.api._jobs import Jobs
+from virtual_codec.api._jobs import Jobs, largest_answer_bytes
 from virtual_codec.api._keys import key_check
 from virtual_codec.api._metrics import Metrics
 from virtual_codec.api._middleware import HeaderLimits, RequestTelemetry, UnexpectedErrors
@@ -75,10 +76,15 @@ def create_service(
     pool = pool or _open_pool(settings, limits, store)
     catalogue = Catalogue(store, pool)
     drain = drain or Drain()
-    metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun, settings.queue_limit_s)
+    budget = ByteBudget.holding(
+        settings.max_pending_bytes, settings.max_body_bytes + largest_answer_bytes(settings.max_pixels)
+    )
+    metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun, settings.queue_limit_s, budget)
     keys = KeyRing(settings.keys, settings.api_keys_file) if settings.requires_keys else None
     quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
-    jobs = Jobs(pool, BodyReader(_body_policy(settings)), metrics, limits, settings.max_effort, catalogue, quotas)
+    jobs = Jobs(
+        pool, BodyReader(_body_policy(settings)), budget, metrics, limits, settings.max_effort, catalogue, quotas
+    )
     tracer = tracer or open_tracer(settings.tracing)
     app = _application(pool, catalogue, tracer)
     _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys, settings)
@@ -202,7 +208,6 @@ def _allowed(error: HTTPException) -> str:
 def _body_policy(settings: Settings) -> BodyPolicy:
     return BodyPolicy(
         max_bytes=settings.max_body_bytes,
-        max_pending_bytes=max(settings.max_pending_bytes, settings.max_body_bytes),
         timeout_s=settings.body_timeout_s,
         default_deadline_s=settings.timeout_s,
         max_deadline_s=settings.max_timeout_s,

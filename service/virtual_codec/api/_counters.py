@@ -1,0 +1,137 @@
+"""Prometheus counters and histograms of requests and of jobs. Routes are templates, so that labels are few."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Final, final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from virtual_codec.api._exchange import Exchange
+from virtual_codec.api.problems import PROBLEMS
+from virtual_codec.jobs import CompressResult
+from virtual_codec.keys import Key
+from virtual_codec.serving import Result
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_JOB_ROUTES: Final = ("/compress", "/decompress")
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+_BYTES: Final = tuple(4**power * 1024 for power in range(9))  # 1 KiB to 64 MiB
+_PIXELS: Final = (1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 5e7)
+_RATES: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 4, 8)
+_RATIOS: Final = (0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100)
+
+
+@final
+class RequestCounters:
+    """Counters of requests, whatever their route."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "vcodec_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "vcodec_http_request_duration_seconds",
+            "From the head of the request to the last byte of the answer.",
+            ["route", "status_class"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.in_progress = Gauge(
+            "vcodec_http_requests_in_progress", "Jobs being received or done.", ["route"], registry=registry
+        )
+        self._received = Histogram(
+            "vcodec_http_request_body_bytes", "Sizes of request bodies.", ["route"], buckets=_BYTES, registry=registry
+        )
+        self._sent = Histogram(
+            "vcodec_http_response_body_bytes",
+            "Sizes of answers to jobs.",
+            ["route"],
+            buckets=_BYTES,
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "vcodec_rejected_requests",
+            "Requests that ended in a problem, by its code.",
+            ["route", "reason"],
+            registry=registry,
+        )
+        self._key_requests = Counter(
+            "vcodec_key_requests", "Requests answered, by API key.", ["key", "status"], registry=registry
+        )
+        for route in _JOB_ROUTES:
+            self.in_progress.labels(route)
+        for route, code in itertools.product(_JOB_ROUTES, PROBLEMS):
+            self._rejected.labels(route, code)  # a counter that starts at 0 shows the first of a kind as a rise
+
+    def observe(self, route: str, exchange: Exchange, seconds: float) -> None:
+        """Count an answered request."""
+        method = exchange.method if exchange.method in METHODS else "other"
+        self._requests.labels(route, method, exchange.status).inc()
+        self._seconds.labels(route, f"{exchange.status // 100}xx").observe(seconds)
+        if exchange.key is not None:
+            self._key_requests.labels(exchange.key.id, exchange.status).inc()
+        if exchange.code:
+            self._rejected.labels(route, exchange.code).inc()
+        if exchange.is_done_post:
+            self._received.labels(route).observe(exchange.received_bytes)
+            self._sent.labels(route).observe(exchange.sent_bytes)
+
+
+@final
+class JobCounters:
+    """Counters of finished jobs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._key_pixels = Counter(
+            "vcodec_key_pixels", "Pixels of the jobs done, by API key.", ["key"], registry=registry
+        )
+        self._stages = Histogram(
+            "vcodec_request_stage_duration_seconds",
+            "Stages of requests whose jobs were done: receive, queue, decode, device, encode, send.",
+            ["route", "stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._pixels = Histogram(
+            "vcodec_input_pixels", "Pixels of images.", ["route"], buckets=_PIXELS, registry=registry
+        )
+        self._rate = Histogram(
+            "vcodec_output_bpp",
+            "Rates of the streams that were made, in bits per pixel of the image.",
+            ["model"],
+            buckets=_RATES,
+            registry=registry,
+        )
+        self._ratio = Histogram(
+            "vcodec_compression_ratio",
+            "Bytes of the files that came over bytes of the streams made of them.",
+            ["model"],
+            buckets=_RATIOS,
+            registry=registry,
+        )
+        self._images = Counter(
+            "vcodec_images",
+            "Images that jobs were done on, by the format they came in.",
+            ["route", "format", "model", "scale"],
+            registry=registry,
+        )
+
+    def observe(self, route: str, input_bytes: int, form: str, result: Result, key: Key | None = None) -> None:
+        """Count a finished job on a file of that size and format, for that key."""
+        for stage, seconds in result.stages_s.items():
+            self._stages.labels(route, stage).observe(seconds)
+        self._images.labels(route, form, result.model, result.scale).inc()
+        self._pixels.labels(route).observe(result.width * result.height)
+        if key is not None:
+            self._key_pixels.labels(key.id).inc(result.width * result.height)
+        if isinstance(result, CompressResult):
+            self._rate.labels(result.model).observe(result.rate_bpp)
+            self._ratio.labels(result.model).observe(input_bytes / len(result.stream))
+
+    def observe_transfers(self, route: str, exchange: Exchange) -> None:
+        """Count the time that the body and the answer of an answered request took to transfer."""
+        if exchange.is_done_post:
+            for stage, seconds in exchange.stages_s.items():
+                self._stages.labels(route, stage).observe(seconds)
