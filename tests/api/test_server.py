@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +19,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
+from tests.api.large_codec import OPEN as LARGE
 from tests.api.pretend import picture, write_store
 from tests.api.slow_codec import OPEN
 from virtual_codec.api.server import listen, run
@@ -54,9 +58,14 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    model_store: Path, *, drain_delay_s: float = 1, log_format: str = "text", host: str = "127.0.0.1"
+    model_store: Path,
+    *,
+    drain_delay_s: float = 1,
+    log_format: str = "text",
+    host: str = "127.0.0.1",
+    codec: str = OPEN,
 ) -> Iterator[Server]:
-    command = [sys.executable, "-c", SCRIPT, str(model_store), OPEN, str(drain_delay_s), log_format, host]
+    command = [sys.executable, "-c", SCRIPT, str(model_store), codec, str(drain_delay_s), log_format, host]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         server = Server(process)
         listener = threading.Thread(target=server.listen)
@@ -173,3 +182,34 @@ def test_an_address_in_use_is_the_first_thing_said(model_store: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
             run(Settings.load(model_store=model_store, port=port))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
+def test_answers_that_nobody_reads_are_bounded_and_others_are_served(model_store: Path) -> None:
+    image = jpeg_of(7000)  # 50 million pixels: a BMP of 147 MB
+    head = f"POST /decompress HTTP/1.1\r\nHost: x\r\nAccept: image/bmp\r\nContent-Length: {len(image)}\r\n\r\n"
+    with serving(model_store, codec=LARGE) as server, contextlib.ExitStack() as stack:
+        before = peak_bytes(server.process.pid)
+        host, port = server.url.removeprefix("http://").split(":")
+        callers = [stack.enter_context(socket.create_connection((host, int(port)), timeout=30)) for _ in range(8)]
+        for caller in callers:
+            caller.sendall(head.encode() + image)
+        statuses = [caller.recv(12) for caller in callers]
+        assert statuses.count(b"HTTP/1.1 200") == 1
+        assert statuses.count(b"HTTP/1.1 503") == 7
+        for _ in range(5):
+            answer = httpx2.post(f"{server.url}/decompress", content=jpeg_of(1000), timeout=30)
+            assert (answer.status_code, len(answer.content)) == (200, 3_000_000)
+        assert peak_bytes(server.process.pid) - before < 450e6
+
+
+def jpeg_of(side: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (side, side), 128).save(file, "JPEG")
+    return file.getvalue()
+
+
+def peak_bytes(process_id: int) -> int:
+    """Peak of a process's resident memory."""
+    [line] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path(f"/proc/{process_id}/status").read_text(), re.MULTILINE)
+    return 1024 * int(line)

@@ -89,6 +89,30 @@ def test_the_load_balancer_speaks_of_problems_as_the_service_does() -> None:
         assert PROBLEMS[code].status == (503 if status == "default" else int(status))
 
 
+def test_the_memory_of_the_load_balancer_holds_all_its_buffers() -> None:
+    conf = (ROOT / "docker" / "nginx" / "service.conf.template").read_text(encoding="utf-8")
+    kibibytes = {
+        name: int(size)
+        for name, size in re.findall(r"^    (client_body_buffer_size|proxy_buffer_size) (\d+)k;", conf, re.MULTILINE)
+    }
+    [(count, size)] = re.findall(r"^    proxy_buffers (\d+) (\d+)k;", conf, re.MULTILINE)
+    [requests] = re.findall(r"limit_conn requests (\d+);", conf)
+    buffers_mib = int(requests) * (sum(kibibytes.values()) + int(count) * int(size)) / 1024
+    proxy = read("docker-compose.yml")["services"]["proxy"]
+    assert len(kibibytes) == 2
+    assert "proxy_max_temp_file_size 0;" in conf, "answers are not written to the tmpfs"
+    assert proxy["tmpfs"][0].startswith("/tmp:size=1g,")
+    assert 1024 + buffers_mib + 64 <= int(proxy["mem_limit"].removesuffix("m"))
+
+
+def test_metrics_and_administration_are_closed_at_the_load_balancer() -> None:
+    conf = (ROOT / "docker" / "nginx" / "service.conf.template").read_text(encoding="utf-8")
+    for path in ("/admin", "= /metrics"):
+        assert re.search(rf"location {path} \{{\s+return 404;\s+\}}", conf)
+    [job] = [it for it in read("docker/prometheus/prometheus.yml")["scrape_configs"] if it["job_name"] == "vcodec"]
+    assert job["dns_sd_configs"][0]["names"] == ["service"], "the replicas, not the load balancer"
+
+
 def test_only_plain_features_of_engines_are_used() -> None:
     text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     assert not re.search(r"^# *syntax|<<|--mount|--link", text, re.MULTILINE)

@@ -129,7 +129,8 @@ def test_what_the_load_balancer_refuses_is_told_as_the_service_tells_it(stack: S
     assert (body["instance"], body["request_id"]) == ("/compress", "me")
     at_limit = httpx2.post(f"{stack.url}/compress", content=bytes(limit))
     assert at_limit.json()["code"] == "unsupported_format"
-    _problem(httpx2.get(f"{stack.url}/admin/models"), 404, "not_found")
+    for path in ("/admin/models", "/metrics"):
+        _problem(httpx2.get(f"{stack.url}{path}"), 404, "not_found")
 
 
 def test_without_a_replica_callers_are_told_to_come_again(stack: Stack) -> None:
