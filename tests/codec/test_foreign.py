@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -84,11 +86,12 @@ def test_the_correction_lies_as_the_picture_does(orientation: int) -> None:
     exif[0x0112] = orientation
     earlier = opened(saved(photograph(), "JPEG", quality=40))
     stream = saved(earlier, "JPEG", quality=85, exif=exif)
-    correction = correction_of(stream)
+    jpeg = images.decode_jpeg(images.parse_jpeg(stream))
+    correction = foreign.primary_luma_correction(jpeg)
     assert correction is not None
     upright = images.decode(saved(earlier, "TIFF", exif=exif)) @ LUMA
     now = images.decode(stream) @ LUMA
-    assert np.square(now + correction - upright).mean() < 0.7 * np.square(now - upright).mean()
+    assert np.square(now + jpeg.upright(correction) - upright).mean() < 0.7 * np.square(now - upright).mean()
 
 
 @pytest.mark.parametrize(("first", "second"), [(30, 60), (50, 80), (75, 90)])
@@ -112,3 +115,24 @@ def test_jpegs_without_luma_are_restored(codec: VirtualCodec) -> None:
     stream = saved(scene(40, 56), "JPEG", quality=80, keep_rgb=True)
     assert opened(codec.restore(stream).image).shape == (40, 56, 3)
     assert correction_of(stream) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "gain_db"), [({"subsampling": 0}, 1.5), ({"subsampling": 2}, 0.5), ({"keep_rgb": True}, 5)]
+)
+def test_the_network_is_limited_to_what_the_encoder_may_have_seen(options: dict[str, Any], gain_db: float) -> None:
+    picture = photograph()
+    jpeg = images.decode_jpeg(images.parse_jpeg(saved(picture, "JPEG", quality=75, **options)))
+    random = np.random.default_rng(3)
+    wild: Pixels = np.clip(jpeg.samples + random.normal(0, 25, picture.shape), 0, 255).astype(np.uint8)
+    limited = foreign.within_quantisation(jpeg.samples, wild, jpeg.layout)
+    assert metrics.psnr(limited, picture) > metrics.psnr(wild, picture) + gain_db
+    assert np.abs(foreign.within_quantisation(jpeg.samples, picture, jpeg.layout).astype(int) - picture).max() <= 3
+
+
+def test_a_grey_picture_is_limited_too() -> None:
+    picture = photograph()[..., 1]
+    jpeg = images.decode_jpeg(images.parse_jpeg(saved(picture, "JPEG", quality=75)))
+    wild = (255 - jpeg.samples).astype(np.uint8)
+    limited = foreign.within_quantisation(jpeg.samples, wild, jpeg.layout)
+    assert metrics.psnr(limited, picture) > metrics.psnr(wild, picture) + 10

@@ -308,3 +308,41 @@ def test_a_tiff_that_is_not_read_is_refused_by_name(tags: Tags, what: str) -> No
     assert decode(tiff(grey, bytes(16))).shape == (4, 4)
     with pytest.raises(UndecodableImage, match=what):
         decode(tiff(grey | tags, bytes(16)))
+
+
+# Files without their end.
+
+
+@pytest.mark.parametrize("trailer", [b"", b"SEFT\xff\xe1\xff\xff", noise(40, 24).tobytes()])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_that_lacks_only_its_end_marker_is_whole(trailer: bytes, options: dict[str, Any]) -> None:
+    file = written(smooth(), "JPEG", **options)
+    if trailer and options:
+        trailer = trailer[:4]  # a progressive picture's last scan is not known to be the last
+    assert np.array_equal(decode(file[:-2] + trailer), decode(file))
+
+
+def test_a_png_that_lacks_its_end_is_whole() -> None:
+    file = written(noise(), "PNG")
+    whole = decode(file)
+    for length in (len(file) - 1, len(file) - 12, len(file) - 14, len(file) - 16):  # IEND, then the last CRC
+        assert np.array_equal(decode(file[:length]), whole)
+    for length in (len(file) - 40, len(file) // 2):
+        with pytest.raises(UndecodableImage):
+            decode(file[:length])
+
+
+def test_a_gif_that_lacks_its_end_is_whole() -> None:
+    file = written(Image.fromarray(smooth()).quantize(), "GIF")
+    whole = decode(file)
+    for length in (len(file) - 1, len(file) - 2):  # its trailer, then the terminator of its data
+        assert np.array_equal(decode(file[:length]), whole)
+    for length in (len(file) - 40, len(file) // 2):
+        with pytest.raises(UndecodableImage):
+            decode(file[:length])
+
+
+def test_a_gif_without_a_screen_has_the_size_of_its_picture() -> None:
+    file = written(Image.fromarray(smooth()).quantize(), "GIF")
+    assert np.array_equal(decode(file[:6] + bytes(4) + file[10:]), decode(file))
+    assert probe(file[:6] + bytes(4) + file[10:]) == (40, 24)

@@ -2,7 +2,7 @@
 
 from virtual_codec.bitstream._frame import ZIGZAG
 from virtual_codec.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scan_count, layout
-from virtual_codec.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments, segments
+from virtual_codec.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments, next_marker, segments
 from virtual_codec.bitstream._segment import (
     SEGMENT_BYTES,
     SIGNATURE,
@@ -29,6 +29,7 @@ __all__ = [
     "insert",
     "layout",
     "leading_segments",
+    "next_marker",
     "pack",
     "segments",
     "strip",

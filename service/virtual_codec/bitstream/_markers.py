@@ -28,12 +28,14 @@ class Segment(NamedTuple):
 def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
     """Segments up to the end-of-image, found by their lengths: an EXIF thumbnail's markers are passed over.
 
-    Bytes between segments, a scan's data among them, are searched for the next marker, as libjpeg does.
+    Bytes between segments, a scan's data among them, are searched for the next marker, as libjpeg does. After the first
+    scan a segment that runs past the file's end is none: behind a picture without end-of-image anything may follow.
     Raises `UndecodableImage`, and `TooManySegments` once more than `max_segments` have been seen.
     """
     if not stream.startswith(b"\xff\xd8"):
         raise UndecodableImage("not a JPEG: it does not begin with FF D8")
     position = 2
+    has_scan = False
     for _ in range(max_segments):
         found = _MARKER.search(stream, position)
         if found is None:
@@ -45,7 +47,10 @@ def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterato
         length = int.from_bytes(stream[start + 2 : start + 4], "big")
         position = start + 2 + length
         if length < 2 or position > len(stream):
+            if has_scan:
+                return
             raise UndecodableImage("the JPEG is damaged or truncated: a segment runs past its end")
+        has_scan = has_scan or marker == SOS
         yield Segment(marker, start, position)
     if _MARKER.search(stream, position) is not None:
         raise TooManySegments(
@@ -53,6 +58,12 @@ def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterato
             limit=max_segments,
             actual=max_segments + 1,
         )
+
+
+def next_marker(stream: bytes, position: int) -> int:
+    """Offset of the next marker that is neither stuffing nor a restart, or the stream's length if there is none."""
+    found = _MARKER.search(stream, position)
+    return len(stream) if found is None else found.start()
 
 
 def leading_segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:

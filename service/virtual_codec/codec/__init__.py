@@ -18,7 +18,7 @@ from virtual_codec import bitstream, images
 from virtual_codec.codec.effort import EFFORTS
 from virtual_codec.codec.model import LoadedModel, is_neutral
 from virtual_codec.codec.proof import prove
-from virtual_codec.codec.restoring import restored_foreign, restored_own
+from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
 from virtual_codec.codec.search import at_quality, at_target
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS
@@ -113,8 +113,12 @@ class VirtualCodec:
         options = options or CompressOptions()
         stopwatch = Stopwatch()
         model = self._model_for(options)
-        with stopwatch.stage("decode"):
-            pixels = images.decode(data, limits=self._limits, background=options.background)
+        header = find_header(data, self._limits)
+        if header is not None:  # a stream of this project, whose image is larger than its description
+            pixels = restored_upright(data, header, self._model_of_stream(header), self._limits, stopwatch)
+        else:
+            with stopwatch.stage("decode"):
+                pixels = images.decode(data, limits=self._limits, background=options.background)
         height, width = pixels.shape[:2]
         if options.min_ms_ssim is not None and min(height, width) < _SMALLEST_MS_SSIM_SIDE:
             raise BadOption(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,62 +11,99 @@ from virtual_codec import bitstream, images
 from virtual_codec.codec import foreign
 from virtual_codec.codec.model import LoadedModel, as_colour, condition_of, plain_restore
 from virtual_codec.codec.trial import Stopwatch
+from virtual_codec.codecs import is_transposed
 from virtual_codec.errors import BadStream, TooManyPixels
-from virtual_codec.images import ImageLimits
+from virtual_codec.images import DecodedJpeg, ImageLimits, ParsedJpeg
 from virtual_codec.jobs import check_deadline
 
 
+def find_header(data: bytes, limits: ImageLimits) -> bitstream.StreamHeader | None:
+    """Header of a stream of this project, or None for any other file.
+
+    Raises `BadStream` for a damaged header, and the errors of `images.sniff` and of parsing.
+    """
+    if images.sniff(data) != "jpeg":
+        return None
+    return bitstream.find(data, max_segments=limits.max_segments)
+
+
 def restored_own(
-    data: bytes,
-    header: bitstream.StreamHeader,
-    model: LoadedModel,
-    limits: ImageLimits,
-    stopwatch: Stopwatch,
+    data: bytes, header: bitstream.StreamHeader, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch
 ) -> NDArray[np.uint8]:
     """Image restored from a stream of this project, [H, W, 3] or [H, W].
 
-    Raises `BadStream` when the header does not fit the picture, `TooManyPixels`, `DeadlineExceeded`, and the errors of
-    decoding.
+    An EXIF orientation, which only another tool can have put in, is not applied. Raises `BadStream` when the header
+    does not fit the picture, `TooManyPixels`, `DeadlineExceeded`, and the errors of decoding.
     """
-    with stopwatch.stage("decode"):
-        parsed = images.parse_jpeg(data, limits=limits)
-        layout = parsed.layout
-        width = header.scale * (layout.width - 1) + header.width_remainder
-        height = header.scale * (layout.height - 1) + header.height_remainder
-        if width * height > limits.max_pixels:
-            raise TooManyPixels(
-                f"the stream restores to {width}x{height} pixels; at most {limits.max_pixels} are made",
-                limit=limits.max_pixels,
-                actual=width * height,
-            )
-        has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
-        if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
-            raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
-        decoded = images.decode_jpeg(parsed).samples
-    check_deadline()
-    with stopwatch.stage("device"):
-        if header.show_decoded:
-            restored = plain_restore(decoded, header.scale)
-        else:
-            restored = model.restore(decoded, header.scale, condition_of(layout, own=True))
-    restored = restored[:height, :width]
-    return as_colour(restored) if header.grey_as_colour else restored
+    return _restored(data, header, model, limits, stopwatch)[1]
+
+
+def restored_upright(
+    data: bytes, header: bitstream.StreamHeader, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch
+) -> NDArray[np.uint8]:
+    """Image restored from a stream of this project, turned by the EXIF orientation that another tool put in.
+
+    Raises as `restored_own` does.
+    """
+    jpeg, restored = _restored(data, header, model, limits, stopwatch)
+    return jpeg.upright(restored)
 
 
 def restored_foreign(data: bytes, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch) -> NDArray[np.uint8]:
-    """Foreign JPEG with its artefacts removed, upright, [H, W, 3] or [H, W]; plainly decoded where nothing can be done.
+    """Foreign JPEG with its artefacts removed, upright sRGB, [H, W, 3] or [H, W].
 
-    Raises `DeadlineExceeded`, and the errors of decoding.
+    The network works on the samples as coded, before orientation and colour profile are applied. A picture that it
+    cannot improve is plainly decoded. Raises `DeadlineExceeded`, and the errors of decoding.
     """
     with stopwatch.stage("decode"):
         parsed = images.parse_jpeg(data, limits=limits)
         if parsed.layout.colour_model == "four components":
             return images.decode(data, limits=limits)
         jpeg = images.decode_jpeg(parsed)
-        decoded = jpeg.to_srgb()
         if not foreign.can_restore(parsed.layout):
-            return decoded
+            return jpeg.to_srgb()
         correction = foreign.primary_luma_correction(jpeg)
     check_deadline()
     with stopwatch.stage("device"):
-        return foreign.restore(model, decoded, parsed.layout, correction)
+        restored = foreign.restore(model, jpeg.samples, parsed.layout, correction)
+    with stopwatch.stage("decode"):
+        if correction is None:
+            restored = foreign.within_quantisation(jpeg.samples, restored, parsed.layout)
+        return replace(jpeg, samples=restored).to_srgb()
+
+
+def _restored(
+    data: bytes, header: bitstream.StreamHeader, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch
+) -> tuple[DecodedJpeg, NDArray[np.uint8]]:
+    with stopwatch.stage("decode"):
+        parsed = images.parse_jpeg(data, limits=limits)
+        width, height = _size(parsed, header)
+        if width * height > limits.max_pixels:
+            raise TooManyPixels(
+                f"the stream restores to {width}x{height} pixels; at most {limits.max_pixels} are made",
+                limit=limits.max_pixels,
+                actual=width * height,
+            )
+        layout = parsed.layout
+        has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
+        if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
+            raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
+        jpeg = images.decode_jpeg(parsed)
+    check_deadline()
+    with stopwatch.stage("device"):
+        if header.show_decoded:
+            restored = plain_restore(jpeg.samples, header.scale)
+        else:
+            restored = model.restore(jpeg.samples, header.scale, condition_of(layout, own=True))
+    restored = restored[:height, :width]
+    return jpeg, as_colour(restored) if header.grey_as_colour else restored
+
+
+def _size(parsed: ParsedJpeg, header: bitstream.StreamHeader) -> tuple[int, int]:
+    """Size (width, height) of the image. In a stream turned by another tool the remainders are the other way round."""
+    remainders = header.width_remainder, header.height_remainder
+    if parsed.layout.tables and is_transposed(parsed.layout.tables[0]):
+        remainders = remainders[::-1]
+    sides = parsed.layout.width, parsed.layout.height
+    width, height = (header.scale * (side - 1) + rest for side, rest in zip(sides, remainders, strict=True))
+    return width, height

@@ -10,9 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from virtual_codec.codecs._cells import excess_over_cells
 from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of, samples_of
 from virtual_codec.codecs._scans import check_scans_complete
-from virtual_codec.codecs._tables import ijg_luma_table
+from virtual_codec.codecs._tables import ijg_luma_table, is_transposed
 from virtual_codec.codecs._ycc import rgb_of
 from virtual_codec.codecs.jpeg import Jpeg, JpegSettings, quantisation_tables
 
@@ -23,7 +24,9 @@ __all__ = [
     "StandardCodec",
     "blocks_of",
     "check_scans_complete",
+    "excess_over_cells",
     "ijg_luma_table",
+    "is_transposed",
     "quantisation_tables",
     "rgb_of",
     "samples_of",

@@ -14,11 +14,11 @@ from virtual_codec.codecs._compiled import compiled
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 
 # Rows are the orthonormal DCT's basis functions, so squared errors of coefficients are those of samples.
-_BASIS: NDArray[np.float32] = np.array(
+DCT_BASIS: NDArray[np.float32] = np.array(
     [[np.cos((2 * n + 1) * k * np.pi / 16) * (np.sqrt(0.125) if k == 0 else 0.5) for n in range(8)] for k in range(8)],
     np.float32,
 )
-_BASIS_T: NDArray[np.float32] = np.ascontiguousarray(_BASIS.T)
+_DCT_BASIS_T: NDArray[np.float32] = np.ascontiguousarray(DCT_BASIS.T)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def samples_of(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
     """Samples of coefficients, without the level shift: [blocks, 64] zig-zag -> [blocks, 8, 8]."""
     natural = np.empty_like(blocks)
     natural[:, ZIGZAG] = blocks
-    return np.asarray(_BASIS_T @ natural.reshape(-1, 8, 8) @ _BASIS, np.float32)
+    return np.asarray(_DCT_BASIS_T @ natural.reshape(-1, 8, 8) @ DCT_BASIS, np.float32)
 
 
 def _up(length: int, unit: int) -> int:
@@ -146,16 +146,16 @@ def _transform(plane: NDArray[np.float32], side: int, blocks: NDArray[np.float32
                 for left in range(mcu_x, mcu_x + 8 * side, 8):
                     for k in range(8):
                         for x in range(8):
-                            columns[k, x] = _BASIS[k, 0] * plane[top, left + x]
+                            columns[k, x] = DCT_BASIS[k, 0] * plane[top, left + x]
                         for n in range(1, 8):
                             for x in range(8):
-                                columns[k, x] += _BASIS[k, n] * plane[top + n, left + x]
+                                columns[k, x] += DCT_BASIS[k, n] * plane[top + n, left + x]
                     for k in range(8):
                         for m in range(8):
-                            natural[8 * k + m] = columns[k, 0] * _BASIS_T[0, m]
+                            natural[8 * k + m] = columns[k, 0] * _DCT_BASIS_T[0, m]
                         for x in range(1, 8):
                             for m in range(8):
-                                natural[8 * k + m] += columns[k, x] * _BASIS_T[x, m]
+                                natural[8 * k + m] += columns[k, x] * _DCT_BASIS_T[x, m]
                     for i in range(64):
                         blocks[block, i] = natural[ZIGZAG[i]]
                     block += 1

@@ -38,3 +38,13 @@ def ijg_luma_table(quality: int) -> NDArray[np.int64]:
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     table: NDArray[np.int64] = np.clip((ANNEX_K_LUMA.ravel()[ZIGZAG] * percent + 50) // 100, 1, 255).astype(np.int64)
     return table
+
+
+def is_transposed(table: NDArray[np.uint16]) -> bool:
+    """True if a luma table [8, 8] of `scaled_table` has been transposed, as lossless rotation does.
+
+    Annex K's luma table is not symmetric, and powers of it keep the signs of its asymmetry.
+    """
+    logarithms = np.log(table.astype(np.float64)), np.log(ANNEX_K_LUMA)
+    found, expected = (each - each.T for each in logarithms)
+    return bool((found * expected).sum() < 0)

@@ -6,14 +6,15 @@ from virtual_codec.errors import AnimatedImage, TooManySegments, UndecodableImag
 from virtual_codec.images._limits import ImageLimits, too_many
 from virtual_codec.images._stripped import StrippedFile
 
-_EXTENSION, _IMAGE, _TRAILER = b"!", b",", b";"
+_EXTENSION, _IMAGE, _TRAILER, _TERMINATOR = b"!", b",", b";", b"\0"
 _GRAPHIC_CONTROL = 0xF9
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     """Strip a GIF to the palette, the first picture and its transparency."""
     screen = _u16(file, 6), _u16(file, 8)
-    limits.check(*screen)
+    if all(screen):
+        limits.check(*screen)
     offset = 13 + _palette_bytes(file, 10)
     kept = [file[:offset]]
     blocks = 0
@@ -27,9 +28,11 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
             left, top, width, height = (_u16(file, offset + 1 + 2 * index) for index in range(4))
             size = max(screen[0], left + width), max(screen[1], top + height)
             limits.check(*size)
+            if not all(screen):  # written by some tools, and shown by viewers at the size of the picture
+                kept[0] = kept[0][:6] + b"".join(side.to_bytes(2, "little") for side in size) + kept[0][10:]
             data = offset + 10 + _palette_bytes(file, offset + 9)
-            end, count = _end_of_blocks(file, data + 1, limits, blocks)
-            kept += [file[offset:end], _TRAILER]
+            end, count = _end_of_blocks(file, data + 1, limits, blocks, cut=True)
+            kept += [file[offset:end], _TERMINATOR if end == len(file) else b"", _TRAILER]
             if _has_another(file, end, limits, blocks + count):
                 raise AnimatedImage("the GIF is animated; send one frame of it", limit=1, actual=2)
             return StrippedFile(file=b"".join(kept), size=size)
@@ -60,10 +63,15 @@ def _has_another(file: bytes, offset: int, limits: ImageLimits, blocks: int) -> 
     return False
 
 
-def _end_of_blocks(file: bytes, offset: int, limits: ImageLimits, blocks: int) -> tuple[int, int]:
-    """End of a chain of sub-blocks, and their number; `blocks` of the file came before."""
+def _end_of_blocks(file: bytes, offset: int, limits: ImageLimits, blocks: int, *, cut: bool = False) -> tuple[int, int]:
+    """End of a chain of sub-blocks, and their number; `blocks` of the file came before.
+
+    With `cut` the chain may end with the file, between two sub-blocks.
+    """
     for count in range(1, limits.max_blocks - blocks + 1):
         if offset >= len(file):
+            if cut and offset == len(file):
+                return offset, count
             raise UndecodableImage("the GIF is truncated")
         length = file[offset]
         offset += 1 + length

@@ -11,6 +11,9 @@ from virtual_codec.images._stripped import StrippedFile
 from virtual_codec.images._tiff import exif_orientation
 
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
+_SOS, _EOI = 0xDA, 0xD9
+_FRAMES, _PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB}), frozenset({0xC2, 0xCA})
+_END_OF_IMAGE = b"\xff\xd9"
 _PROFILE = b"ICC_PROFILE\0"
 
 # A Huffman code has a bit at least; a block has one for DC and, where its scan is not split, one for its end.
@@ -23,7 +26,8 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
 
 
 def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, bitstream.JpegLayout]:
-    """Strip a JPEG to the segments that make pixels. Scans are counted before any is decoded."""
+    """Strip a JPEG to the segments that make pixels, with an end-of-image. Scans are counted before any is decoded."""
+    file = _ended(file, limits)
     found = bitstream.layout(file, max_scans=limits.max_scans, max_segments=limits.max_segments)
     limits.check(found.width, found.height)
     if found.precision != 8:
@@ -59,6 +63,27 @@ def check_whole(stripped: StrippedFile, _loaded: Image.Image) -> None:
     from virtual_codec.codecs import check_scans_complete  # compiled loops, which the API process does without
 
     check_scans_complete(stripped.file)
+
+
+def _ended(file: bytes, limits: ImageLimits) -> bytes:
+    """File with an end-of-image, put in where it is missing.
+
+    Some phones and panorama tools leave it out, and may append data of their own. The scans of a sequential JPEG are
+    over once each component has had one, so the file is cut there. A progressive one is cut at the last scan's data.
+    """
+    frame: bitstream.Segment | None = None
+    missing: set[int] = set()
+    end = 0  # of the data of the last scan that the picture needs
+    for segment in bitstream.segments(file, limits.max_segments):
+        if segment.marker == _EOI:
+            return file
+        if segment.marker in _FRAMES and frame is None:
+            frame = segment
+            missing = set(file[segment.start + 10 : segment.end : 3])
+        elif segment.marker == _SOS and frame is not None and (missing or frame.marker in _PROGRESSIVE):
+            missing -= set(file[segment.start + 5 : segment.end - 3 : 2])
+            end = bitstream.next_marker(file, segment.end)
+    return (file[:end] if end else file) + _END_OF_IMAGE
 
 
 def _check_room(found: bitstream.JpegLayout) -> None:

@@ -31,11 +31,17 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     kept, position = [SIGNATURE], len(SIGNATURE)
     orientation: int | None = None
     profile: bytes | None = None
+    has_pixels = False
     for count in range(limits.max_chunks):
         end = position + 12 + int.from_bytes(file[position : position + 4], "big")
         name, body = file[position + 4 : position + 8], slice(position + 8, end - 4)
         if end > len(file) or len(name) < 4:
-            raise UndecodableImage("the PNG is truncated")
+            if not has_pixels and name != b"IDAT":
+                raise UndecodableImage("the PNG is truncated")
+            if name == b"IDAT":
+                kept.append(_chunk(name, file[body]))
+            kept.append(_chunk(b"IEND", b""))  # if rows are missing, the decoder finds out
+            return StrippedFile(file=b"".join(kept), size=size, orientation=orientation or 1, profile=profile)
         if name == b"IHDR" and count:
             raise UndecodableImage("the PNG is damaged: it has two headers")
         if name == b"acTL" and (frames := int.from_bytes(file[body][:4], "big")) > 1:
@@ -44,6 +50,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
             kept.append(_chunk(name, _in_pixel_values(file[body], depth, kind)))
         elif name in _KEPT:
             kept.append(file[position:end])
+            has_pixels = has_pixels or name == b"IDAT"
         elif name == b"eXIf" and orientation is None:
             orientation = exif_orientation(file[body])
         elif name == b"iCCP" and profile is None:

@@ -1,0 +1,80 @@
+"""Golden files after public bug reports of similar tools: files/INDEX.tsv says for each what is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.pictures import opened
+from virtual_codec import images, metrics
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.runner import DirectRunner
+from virtual_codec.settings import default_model_store
+from virtual_codec.store import ModelStore
+
+Pixels = NDArray[np.uint8]
+
+FILES = Path(__file__).parent / "files"
+
+# Least PSNR (RGB, dB) of the decoded picture against reference.png.
+PICTURES = {
+    "gif_zero_screen.gif": 24,
+    "jpeg_no_eoi.jpg": 28,
+    "jpeg_no_eoi_samsung_trailer.jpg": 28,
+}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> VirtualCodec:
+    return VirtualCodec(ModelStore(default_model_store()), DirectRunner())
+
+
+def file(name: str) -> bytes:
+    return (FILES / name).read_bytes()
+
+
+def restored(codec: VirtualCodec, name: str) -> Pixels:
+    return opened(codec.restore(file(name)).image)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_decoded_in_its_colours(name: str) -> None:
+    shown, meant = images.decode(file(name)), opened(file("reference.png"))
+    if shown.ndim == 2:
+        meant = np.rint(meant @ [0.299, 0.587, 0.114]).astype(np.uint8)
+    assert metrics.psnr(shown, meant) >= PICTURES[name]
+
+
+@pytest.mark.parametrize("name", ["jpeg_no_eoi.jpg", "jpeg_no_eoi_samsung_trailer.jpg"])
+def test_a_jpeg_without_its_end_marker_is_restored(shipped: VirtualCodec, name: str) -> None:
+    assert metrics.psnr(restored(shipped, name), opened(file("reference.png"))) >= 28
+
+
+def test_a_flat_picture_stays_as_its_plain_decode(shipped: VirtualCodec) -> None:
+    shown, decoded = restored(shipped, "flat_blue_q85.jpg"), opened(file("flat_blue_q85.jpg"))
+    assert np.abs(shown.astype(int) - decoded).max() <= 4
+    assert np.abs(shown.astype(int) - opened(file("flat_blue.png"))).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["jpeg_rgb_adobe0.jpg", "jpeg_rgb_q95.jpg"])
+def test_an_rgb_jpeg_is_restored_no_further_from_its_original(shipped: VirtualCodec, name: str) -> None:
+    meant, decoded, shown = opened(file("jpeg_rgb_reference.png")), opened(file(name)), restored(shipped, name)
+    if decoded.shape != meant.shape:
+        meant = opened(file("reference.png"))
+    assert metrics.psnr(shown, meant) >= metrics.psnr(decoded, meant) - 0.05
+
+
+@pytest.mark.parametrize("name", ["own_stream.jpg", "own_stream_exif6.jpg", "own_stream_rotated.jpg"])
+def test_a_stream_of_ours_is_restored_before_it_is_compressed(shipped: VirtualCodec, name: str) -> None:
+    upright = restored(shipped, "own_stream.jpg")
+    assert upright.shape == (241, 320, 3)
+    meant = upright if name == "own_stream.jpg" else np.rot90(upright, -1)
+    again = shipped.compress(file(name))
+    shown = opened(shipped.restore(again.stream).image)
+    assert (again.height, again.width) == meant.shape[:2] == shown.shape[:2]
+    if name == "own_stream_rotated.jpg":  # lossless rotation leaves an incomplete MCU's strip, 17 pixels, at the edge
+        meant, shown = meant[:, 17:217], shown[:, :200]
+    assert metrics.psnr(np.ascontiguousarray(shown), np.ascontiguousarray(meant)) > 25
