@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         30, gt=0, le=86_400, description="seconds a body may take, and one more for every 128 KiB of it"
     )
     queue_limit_s: float = Field(
-        60, gt=0, le=86_400, description="estimated seconds of waiting at which new requests are refused"
+        15, gt=0, le=86_400, description="estimated seconds of queued work at which new requests are refused"
     )
     max_pending_bytes: int = Field(
         288 * _MIB, ge=1, le=2**40, description="most bytes of all request bodies and answers held at one time"

@@ -156,7 +156,7 @@ async def test_the_metrics_count_requests_jobs_and_problems(client: httpx2.Async
         "vcodec_retries_total 3.0",
         "vcodec_queue_items 4.0",
         "vcodec_queue_estimated_wait_seconds 1.5",
-        "vcodec_queue_limit_seconds 60.0",
+        "vcodec_queue_limit_seconds 15.0",
         "vcodec_ready 1.0",
         "vcodec_draining 0.0",
     ):

@@ -55,11 +55,11 @@ async def test_errors_are_those_of_the_job_and_strange_ones_internal(tmp_path: P
 
 async def test_a_deadline_is_kept_and_a_full_queue_refuses(tmp_path: Path) -> None:
     async with running(tmp_path, queue_limit_s=2) as pool:
-        first = asyncio.create_task(pool.submit(job("sleep 0.3"), pixels=10_000_000))
+        taken = [asyncio.create_task(pool.submit(job("sleep 0.3"), pixels=10_000_000)) for _ in range(2)]
         await asyncio.sleep(0.05)
         with pytest.raises(Overloaded):
             await pool.submit(job("echo"), pixels=100)
-        await first
+        await asyncio.gather(*taken)
         with pytest.raises(DeadlineExceeded):
             await pool.submit(job("sleep 0.4", seconds=0.1), pixels=100)
 

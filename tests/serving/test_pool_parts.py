@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,6 +128,34 @@ def test_estimates_follow_what_was_measured() -> None:
     assert throughput.estimate_s("never seen", 1_900_000) == pytest.approx(8.0)
     throughput.learn("restore", 900_000, 2.0)
     assert throughput.estimate_s("restore", 900_000) < 4.0
+
+
+def test_estimates_learn_lower_bounds_only_from_jobs_that_outlast_them() -> None:
+    throughput = Throughput()
+    throughput.learn("restore", 900_000, 4.0)
+    throughput.learn_lower_bound("restore", 900_000, 1.0)
+    assert throughput.estimate_s("restore", 900_000) == pytest.approx(4.0)
+    throughput.learn_lower_bound("restore", 900_000, 8.0)
+    assert 4.0 < throughput.estimate_s("restore", 900_000) < 8.0
+
+
+def test_few_jobs_or_jobs_that_were_given_up_refuse_nothing() -> None:
+    throughput = Throughput()
+    for _ in range(2):
+        throughput.learn("restore", 900_000, 4.0)
+    for _ in range(5):
+        throughput.learn_lower_bound("restore", 900_000, 100.0)
+    assert throughput.least_s("restore", 900_000) == 0
+    throughput.learn("restore", 900_000, 4.0)
+    assert 0 < throughput.least_s("restore", 900_000) < throughput.estimate_s("restore", 900_000)
+
+
+async def test_a_job_that_outlasts_its_estimate_is_taken_for_a_long_one() -> None:
+    job_queue, slots = JobQueue(), [FakeSlot()]
+    slots[0].running[1] = running = queued(1)
+    running.started_at = time.monotonic() - 100
+    assert job_queue.estimated_wait_s(slots, slots) > 20
+    assert job_queue.queued_s(slots, slots) == 0
 
 
 def test_tiny_images_do_not_make_large_ones_look_like_hours() -> None:

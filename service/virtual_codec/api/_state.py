@@ -44,7 +44,11 @@ class StateCollector(Collector):
             ("queue_pixels", "Pixels of the jobs that wait.", state.queued_pixels),
             ("queue_oldest_age_seconds", "How long the first of them has waited.", state.oldest_age_s),
             ("queue_estimated_wait_seconds", "How long a new job would wait.", state.estimated_wait_s),
-            ("queue_limit_seconds", "The estimated wait above which jobs are refused.", self._queue_limit_s),
+            (
+                "queue_limit_seconds",
+                "The estimated seconds of queued work above which jobs are refused.",
+                self._queue_limit_s,
+            ),
             ("running_items", "Jobs that workers have.", state.running_items),
             ("held_bytes", "Bytes held of bodies and answers, or reserved for them.", self._budget.held_bytes),
             ("held_limit_bytes", "Bytes that may be held at most.", self._budget.max_bytes),

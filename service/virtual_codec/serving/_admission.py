@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from virtual_codec.errors import NoWorker
+from virtual_codec.errors import DeadlineExceeded, NoWorker
 from virtual_codec.jobs import check_deadline
 from virtual_codec.serving._backlog import refuse_above, retry_after_s
 from virtual_codec.serving._slot import WorkerSlot
 
 _USABLE_SHARE: Final = 0.75  # of the time until a deadline: estimates cannot see what else the machine does
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Cost of a new job in seconds of one thread: the estimate, and what it takes at the very least."""
+
+    estimate_s: float = 0.0
+    least_s: float = 0.0
 
 
 def check_workers(workers: Sequence[WorkerSlot], *, is_starting: bool) -> None:
@@ -22,13 +31,24 @@ def check_workers(workers: Sequence[WorkerSlot], *, is_starting: bool) -> None:
         raise NoWorker(f"no worker is up ({reasons})", retry_after_s=retry_after_s(wait_s))
 
 
-def check_wait(wait_s: float, limit_s: float, deadline: float | None, own_s: float) -> None:
-    """Raise `Overloaded` for a wait above the limit, or that leaves a job of `own_s` too little time to its deadline.
+def check_wait(*, queued_s: float, wait_s: float, limit_s: float, deadline: float | None, cost: Cost) -> None:
+    """Refuse a job that would wait too long, or that its deadline leaves too little time.
 
-    A job that is given up at its deadline has cost the others their turn. Raises `DeadlineExceeded` where the deadline
-    (absolute, on `time.monotonic`'s clock) has passed.
+    `queued_s` is the queued work for each thread, bounded by `limit_s`; `wait_s` counts running jobs too. `deadline` is
+    absolute, on `time.monotonic`'s clock. A job that is given up at its deadline has cost the others their turn. Raises
+    `Overloaded` where others are ahead, `DeadlineExceeded` where the deadline has passed or cannot be kept anyway.
     """
-    refuse_above(limit_s, wait_s)
+    refuse_above(limit_s, queued_s, wait_s)
     check_deadline(deadline)
-    if deadline is not None and wait_s > 0:
-        refuse_above(_USABLE_SHARE * (deadline - time.monotonic()) - own_s, wait_s)
+    if deadline is None:
+        return
+    time_left_s = deadline - time.monotonic()
+    if cost.least_s > time_left_s:
+        raise DeadlineExceeded(
+            f"this takes about {cost.estimate_s:.1f} seconds here and has {time_left_s:.1f}; "
+            "send a smaller image or allow more time",
+            limit=round(time_left_s, 1),
+            actual=round(cost.estimate_s, 1),
+        )
+    if wait_s > 0:
+        refuse_above(_USABLE_SHARE * time_left_s - cost.estimate_s, wait_s)

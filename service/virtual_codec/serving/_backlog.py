@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Final, final
 
 from virtual_codec.errors import Overloaded, Unavailable
@@ -13,6 +14,9 @@ from virtual_codec.jobs import CompressOptions, Job
 _FIXED_PIXELS: Final = 100_000
 _FIRST_GUESS_S_PER_MEGAPIXEL: Final = 0.5
 _NO_MEMORY_RETRY_S: Final = 10.0
+_TELLING_JOBS: Final = 3
+_TELLING_S: Final = 60.0
+_LEAST_SHARE: Final = 0.5  # of an estimate: images of one size and kind differ in their cost
 _DECAY: Final = 0.9  # weight of the past at each new job
 
 
@@ -26,6 +30,7 @@ class Throughput:
 
     def __init__(self) -> None:
         self._done: dict[str, tuple[float, float]] = {}  # kind -> (megapixels, seconds), decaying
+        self._finished: dict[str, tuple[int, float]] = {}  # kind -> (finished jobs, time of the last one)
 
     def estimate_s(self, kind: str, pixels: int) -> float:
         """Estimate the seconds of a job of this kind on so many pixels."""
@@ -33,15 +38,29 @@ class Throughput:
         return _megapixels(pixels) * seconds / megapixels
 
     def learn(self, kind: str, pixels: int, seconds: float) -> None:
-        """Update the mean with a job that took so many seconds."""
-        for key in (kind, ""):
-            megapixels, spent = self._done.get(key, (0.0, 0.0))
-            self._done[key] = (megapixels * _DECAY + _megapixels(pixels), spent * _DECAY + seconds)
+        """Update the mean with a finished job that took so many seconds."""
+        self._update(kind, pixels, seconds)
+        count, _ = self._finished.get(kind, (0, 0.0))
+        self._finished[kind] = (count + 1, time.monotonic())
+
+    def least_s(self, kind: str, pixels: int) -> float:
+        """Seconds that such a job takes at the very least; 0 while too few, or no recent, jobs of the kind tell.
+
+        Estimates that nothing has confirmed lately must not refuse every job that could correct them.
+        """
+        count, latest = self._finished.get(kind, (0, 0.0))
+        is_known = count >= _TELLING_JOBS and time.monotonic() - latest < _TELLING_S
+        return _LEAST_SHARE * self.estimate_s(kind, pixels) if is_known else 0.0
 
     def learn_lower_bound(self, kind: str, pixels: int, seconds: float) -> None:
         """Update the mean with a job that was given up after so many seconds: it would have taken longer."""
         if seconds > self.estimate_s(kind, pixels):
-            self.learn(kind, pixels, seconds)
+            self._update(kind, pixels, seconds)
+
+    def _update(self, kind: str, pixels: int, seconds: float) -> None:
+        for key in (kind, ""):
+            megapixels, spent = self._done.get(key, (0.0, 0.0))
+            self._done[key] = (megapixels * _DECAY + _megapixels(pixels), spent * _DECAY + seconds)
 
 
 def kind_of(job: Job) -> str:
@@ -52,15 +71,15 @@ def kind_of(job: Job) -> str:
     return f"compress/{options.effort}/{'target' if options.target else 'quality'}"
 
 
-def refuse_above(limit_s: float, wait_s: float) -> None:
-    """Raise `Overloaded` when the estimated wait is above the limit."""
-    if wait_s > limit_s:
+def refuse_above(limit_s: float, queued_s: float, wait_s: float | None = None) -> None:
+    """Raise `Overloaded` when the seconds of queued work are above the limit. `wait_s`: when to come back."""
+    if queued_s > limit_s:
         limit_s = max(0.0, limit_s)
         raise Overloaded(
-            f"about {wait_s:.0f} seconds of work wait already; at most {limit_s:.0f} may",
+            f"about {queued_s:.0f} seconds of work wait already; at most {limit_s:.0f} may",
             limit=round(limit_s, 1),
-            actual=round(wait_s, 1),
-            retry_after_s=retry_after_s(wait_s),
+            actual=round(queued_s, 1),
+            retry_after_s=retry_after_s(queued_s if wait_s is None else wait_s),
         )
 
 

@@ -18,7 +18,8 @@ from virtual_codec.errors import DeadlineExceeded, Draining, NoWorker, VirtualCo
 from virtual_codec.jobs import Job, check_deadline, deadline_scope
 from virtual_codec.logs import Event, bound
 from virtual_codec.serving import JobHandler, PoolPolicy, PoolState, Result, WorkerState, import_from_string
-from virtual_codec.serving._backlog import Throughput, kind_of, no_memory, refuse_above
+from virtual_codec.serving._admission import Cost, check_wait
+from virtual_codec.serving._backlog import Throughput, kind_of, no_memory
 from virtual_codec.serving._devices import default_threads, find_devices
 
 _LOG: Final = logging.getLogger(__name__)
@@ -55,24 +56,17 @@ class InlinePool:
 
     def admit(self, deadline: float | None = None) -> None:
         """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
-        if self._is_stopping:
-            raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
-        if self._opening is None or self._reason():
-            raise NoWorker(f"no worker is up ({self._reason() or 'not started'})", retry_after_s=30.0)
-        wait_s = self._estimated_wait_s()
-        refuse_above(self._policy.queue_limit_s, wait_s)
-        check_deadline(deadline)
-        if deadline is not None:
-            refuse_above(deadline - time.monotonic(), wait_s)
+        self._admit(deadline, Cost())
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
-        self.admit(job.deadline)
+        kind, queued_at = kind_of(job), time.monotonic()
+        estimate_s, least_s = (of(kind, pixels) for of in (self._throughput.estimate_s, self._throughput.least_s))
+        self._admit(job.deadline, Cost(estimate_s=estimate_s, least_s=least_s))
         assert self._opening is not None
         handler = self._opening.result()
-        kind, queued_at = kind_of(job), time.monotonic()
         is_cancelled = threading.Event()
 
         def run() -> Result:
@@ -86,7 +80,7 @@ class InlinePool:
             return replace(result, stages_s=stages_s, worker="inline")
 
         future = asyncio.get_running_loop().run_in_executor(self._executor, run)
-        self._estimates_s[future] = (self._throughput.estimate_s(kind, pixels), pixels)
+        self._estimates_s[future] = (estimate_s, pixels)
         future.add_done_callback(self._estimates_s.pop)
         time_left_s = None if job.deadline is None else job.deadline - time.monotonic()
         try:
@@ -140,6 +134,20 @@ class InlinePool:
             notes=dict(notes),
             counts={self._device: counts} if counts is not None else {},
             reasons=(f"worker inline: {reason}",) if reason else (),
+        )
+
+    def _admit(self, deadline: float | None, cost: Cost) -> None:
+        if self._is_stopping:
+            raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
+        if self._opening is None or self._reason():
+            raise NoWorker(f"no worker is up ({self._reason() or 'not started'})", retry_after_s=30.0)
+        queued = list(self._estimates_s.values())[self._threads :]
+        check_wait(
+            queued_s=sum(estimate for estimate, _ in queued) / self._threads,
+            wait_s=self._estimated_wait_s(),
+            limit_s=self._policy.queue_limit_s,
+            deadline=deadline,
+            cost=cost,
         )
 
     def _open(self) -> JobHandler:

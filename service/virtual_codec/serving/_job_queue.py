@@ -13,6 +13,7 @@ from virtual_codec.jobs import Job
 from virtual_codec.serving import Result
 
 _LARGE_PIXELS: Final = 4_000_000
+_OVERRUN_SHARE: Final = 0.25  # of the time that a job has run, the least that is taken to be left
 
 
 @dataclass(eq=False, kw_only=True)
@@ -41,8 +42,9 @@ class QueuedJob:
         return self.pixels > _LARGE_PIXELS
 
     def remaining_s(self, now: float) -> float:
-        """Estimated seconds of work left, while it runs."""
-        return max(0.0, self.estimate_s - (now - self.started_at))
+        """Estimated seconds of work left, while it runs. A job that outlasts its estimate is taken for a long one."""
+        elapsed_s = now - self.started_at
+        return max(self.estimate_s - elapsed_s, _OVERRUN_SHARE * elapsed_s)
 
     def fail(self, error: VirtualCodecError) -> None:
         """Raise the error in the caller, if it still waits."""
@@ -115,14 +117,22 @@ class JobQueue:
             del self._shared[job.number]
             yield job, min(free, key=_running_pixels)
 
+    def queued_s(self, usable: Sequence[Slot], slots: Sequence[Slot]) -> float:
+        """Estimated seconds of queued work for each thread; running jobs are not counted."""
+        return sum(job.estimate_s for job in self) / _count_threads(usable or slots)
+
     def estimated_wait_s(self, usable: Sequence[Slot], slots: Sequence[Slot]) -> float:
         """Estimated wait of a new job for one of the usable slots, or for one of all slots where none is usable."""
-        count = sum(slot.threads for slot in usable or slots) or 1
+        count = _count_threads(usable or slots)
         if not self and sum(len(slot.running) for slot in usable) < count:
             return 0.0
         now = time.monotonic()
         running_s = sum(job.remaining_s(now) for slot in usable for job in slot.running.values())
-        return (running_s + sum(job.estimate_s for job in self)) / count
+        return running_s / count + self.queued_s(usable, slots)
+
+
+def _count_threads(slots: Sequence[Slot]) -> int:
+    return sum(slot.threads for slot in slots) or 1
 
 
 def _running_pixels(slot: Slot) -> int:

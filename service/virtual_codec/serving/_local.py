@@ -25,7 +25,7 @@ from virtual_codec.errors import DeadlineExceeded, Draining, VirtualCodecError
 from virtual_codec.jobs import Job
 from virtual_codec.logs import Event
 from virtual_codec.serving import PoolPolicy, PoolState, Result
-from virtual_codec.serving._admission import check_wait, check_workers
+from virtual_codec.serving._admission import Cost, check_wait, check_workers
 from virtual_codec.serving._backlog import Throughput, kind_of
 from virtual_codec.serving._devices import default_threads, find_devices, has_memory_for_spares
 from virtual_codec.serving._job_queue import JobQueue, QueuedJob
@@ -92,7 +92,7 @@ class LocalPool:
 
     def admit(self, deadline: float | None = None) -> None:
         """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
-        self._admit(deadline, own_s=0.0)
+        self._admit(deadline, Cost())
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
@@ -100,7 +100,8 @@ class LocalPool:
         self._retries.check(digest)
         kind = kind_of(job)
         estimate_s = self._throughput.estimate_s(kind, pixels)
-        self._admit(job.deadline, own_s=estimate_s)  # from here to the queue nothing is awaited
+        cost = Cost(estimate_s=estimate_s, least_s=self._throughput.least_s(kind, pixels))
+        self._admit(job.deadline, cost)  # from here to the queue nothing is awaited
         queued = QueuedJob(
             number=next(self._numbers),
             job=job,
@@ -158,12 +159,18 @@ class LocalPool:
             counts=counts_by_device(self._slots),
         )
 
-    def _admit(self, deadline: float | None, *, own_s: float) -> None:
+    def _admit(self, deadline: float | None, cost: Cost) -> None:
         if self._is_stopping:
             raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
         if not self._usable():
             check_workers([slot for slot in self._slots if not slot.is_spare], is_starting=self._is_started)
-        check_wait(self._estimated_wait_s(), self._policy.queue_limit_s, deadline, own_s)
+        check_wait(
+            queued_s=self._queue.queued_s(self._usable(), self._slots),
+            wait_s=self._estimated_wait_s(),
+            limit_s=self._policy.queue_limit_s,
+            deadline=deadline,
+            cost=cost,
+        )
 
     async def _result(self, job: QueuedJob) -> Result:
         deadline = job.job.deadline

@@ -11,16 +11,16 @@ class PoolPolicy:
     """Number of workers, their devices, and limits on waiting. Times in seconds.
 
     `devices` is "auto" or names with commas between; `threads` None lets device and cores decide.
-    `queue_limit_s` bounds the estimated wait of a new job. A worker is killed when one of its jobs is
-    `hang_grace_s` past its deadline (a job without a deadline gets `job_timeout_s`), and when it takes more than
-    `start_timeout_s` to open. Raises `ValueError` for values out of range.
+    `queue_limit_s` bounds the estimated work in the queue for each thread; running jobs are not counted. A worker is
+    killed when one of its jobs is `hang_grace_s` past its deadline (a job without a deadline gets `job_timeout_s`), and
+    when it takes more than `start_timeout_s` to open. Raises `ValueError` for values out of range.
     """
 
     devices: str = "auto"
     workers_per_device: int = 1
     threads: int | None = None
     standby: Literal["auto", "on", "off"] = "auto"
-    queue_limit_s: float = 60.0
+    queue_limit_s: float = 15.0
     job_timeout_s: float = 600.0
     hang_grace_s: float = 20.0
     start_timeout_s: float = 300.0
