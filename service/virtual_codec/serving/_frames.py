@@ -44,6 +44,8 @@ _MAX_RESULT_TEXT: Final = 200  # results' texts go into headers
 _MAX_NUMBER: Final = 2**53
 _MAX_DEPTH: Final = 8
 _CHUNK_BYTES: Final = 2**20
+_NO_COUNTS: Final = RunnerCounts()
+_COUNT_NAMES: Final = tuple(it.name for it in fields(RunnerCounts))
 _LENGTHS: Final = struct.Struct(">IQ")
 _BODY_FIELDS: Final = {"stream", "image"}
 
@@ -70,7 +72,7 @@ def encode(message: Message) -> tuple[bytes, bytes]:
     match message:
         case Done():
             body = message.result.stream if isinstance(message.result, CompressResult) else message.result.image
-            values |= {"number": message.number, "seconds": message.seconds, "counts": asdict(message.counts)}
+            values |= {"number": message.number, "seconds": message.seconds, "counts": _count_values(message.counts)}
             names = [it.name for it in fields(message.result) if it.name not in _BODY_FIELDS]
             values["result"] = {name: getattr(message.result, name) for name in names}
             values["result"]["stream" if isinstance(message.result, CompressResult) else "image"] = ""
@@ -129,22 +131,23 @@ def _read(descriptor: int, count: int) -> bytes:
 
 def _check(value: object, depth: int) -> None:
     """Raise `FrameError` for numbers that are not finite or not exact, long texts, and deep nesting."""
-    match value:
-        case bool() | None:
-            pass
-        case int() | float():
-            if not abs(value) <= _MAX_NUMBER:  # NaN too
-                raise FrameError("a number out of range")
-        case str():
-            if len(value) > _MAX_TEXT:
-                raise FrameError("a text that is too long")
-        case list() | dict():
-            if depth == _MAX_DEPTH:
-                raise FrameError("values that are nested too deeply")
-            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-                _check(key, depth + 1)
-                if not (key == "psnr_db" and item == math.inf):  # of an image that comes back exactly
-                    _check(item, depth + 1)
+    if isinstance(value, int | float):
+        if not abs(value) <= _MAX_NUMBER:  # NaN too
+            raise FrameError("a number out of range")
+    elif isinstance(value, str):
+        if len(value) > _MAX_TEXT:
+            raise FrameError("a text that is too long")
+    elif isinstance(value, list | dict):
+        if depth == _MAX_DEPTH:
+            raise FrameError("values that are nested too deeply")
+        if isinstance(value, list):
+            for item in value:
+                _check(item, depth + 1)
+            return
+        for key, item in value.items():
+            _check(key, depth + 1)
+            if not (key == "psnr_db" and item == math.inf):  # of an image that comes back exactly
+                _check(item, depth + 1)
 
 
 def _done(values: Mapping[str, Any], body: bytes) -> Message:
@@ -163,8 +166,8 @@ def _done(values: Mapping[str, Any], body: bytes) -> Message:
 
 def _are_possible(counts: RunnerCounts) -> bool:
     """True if counters can be added to others, and are not negative."""
-    for name in (it.name for it in fields(counts)):
-        value, empty = getattr(counts, name), getattr(RunnerCounts(), name)
+    for name in _COUNT_NAMES:
+        value, empty = getattr(counts, name), getattr(_NO_COUNTS, name)
         if isinstance(value, Distribution):
             if value.bounds != empty.bounds or len(value.counts) != len(empty.counts) or value.total < 0:
                 return False
@@ -211,6 +214,11 @@ def _error_values(error: VirtualCodecError) -> dict[str, object]:
     }
 
 
+def _count_values(counts: RunnerCounts) -> dict[str, object]:
+    values = {name: getattr(counts, name) for name in _COUNT_NAMES}
+    return {name: vars(value) if isinstance(value, Distribution) else value for name, value in values.items()}
+
+
 def _finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
@@ -242,15 +250,13 @@ def _validated(kind: type[Any], values: object) -> Any:
 
 def _shortened(value: Any) -> Any:
     """Copy of a value whose long texts are cut to their ends."""
-    match value:
-        case str():
-            return value[-_MAX_TEXT:]
-        case Mapping():
-            return {_shortened(key): _shortened(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_shortened(item) for item in value]
-        case _:
-            return value
+    if isinstance(value, str):
+        return value[-_MAX_TEXT:]
+    if isinstance(value, dict | Mapping):
+        return {_shortened(key): _shortened(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(item) for item in value]
+    return value
 
 
 _ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {
