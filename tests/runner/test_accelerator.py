@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-1", "description-2"])
 def test_a_tile_has_the_same_bytes_in_every_batch(store: ModelStore, key: str, name: str) -> None:
-    device = Accelerator(name)
+    device = Accelerator(name, try_after=0)
     network = device.prepare(store, store.default, key)
     tasks = [
         Task(network=network, pixels=scene(32, 48, seed=seed), condition=VECTOR * seed, to_bytes=seed < 0)
@@ -71,7 +71,7 @@ def test_a_device_is_opened_by_its_name() -> None:
 
 
 def told(wrong: Sequence[int] = (), slow: Sequence[int] = (), full: int = 100) -> BatchSizes:
-    sizes = BatchSizes(16)
+    sizes = BatchSizes(16, try_after=0)
 
     def attempt(tiles: Sequence[int]) -> tuple[list[Pixels], float]:
         count = len(tiles)
@@ -97,6 +97,45 @@ def test_only_sizes_that_keep_every_bit_and_save_time_are_used() -> None:
     assert allowed(told(slow=[16])) == (1, 2, 4, 8)
     assert allowed(told(full=8)) == (1, 2, 4)
     assert allowed(told(wrong=[2, 4, 8, 16])) == (1,)
+
+
+def test_sizes_are_tried_only_for_a_kind_that_comes_often() -> None:
+    sizes, attempts = BatchSizes(4, try_after=2), []
+
+    def attempt(tiles: Sequence[int]) -> tuple[list[Pixels], float]:
+        attempts.append(len(tiles))
+        return [np.zeros(3, np.uint8) for _ in tiles], 1.0
+
+    for kind in ("rare", "rarer", "often", "often", "rare"):
+        assert sizes.sizes_for(kind, 2, attempt).allowed == (1,)
+    assert attempts == []
+    assert sizes.sizes_for("often", 2, attempt).allowed == (1, 2, 4)
+    assert attempts == [1, 1, 2, 4]
+
+
+def test_other_batches_do_not_wait_for_a_trial() -> None:
+    sizes, other = BatchSizes(4, try_after=0), []
+
+    def attempt(tiles: Sequence[int]) -> tuple[list[Pixels], float]:
+        if len(tiles) == 1:  # another thread comes meanwhile
+            other.append(sizes.sizes_for("other", 1, attempt).allowed)
+            other.append(sizes.sizes_for("kind", 1, attempt).allowed)
+        return [np.zeros(3, np.uint8) for _ in tiles], 1.0
+
+    assert sizes.sizes_for("kind", 1, attempt).allowed == (1, 2, 4)
+    assert set(other) == {(1,)}
+    assert sizes.sizes_for("other", 1, attempt).allowed == (1, 2, 4)
+
+
+def test_a_trial_that_fails_is_made_again() -> None:
+    sizes = BatchSizes(4, try_after=0)
+
+    def failing(tiles: Sequence[int]) -> tuple[list[Pixels], float]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sizes.sizes_for("kind", 1, failing)
+    assert sizes.sizes_for("kind", 1, lambda tiles: ([np.zeros(3, np.uint8) for _ in tiles], 1.0)).allowed == (1, 2, 4)
 
 
 def test_a_batch_is_cut_into_sizes_that_are_allowed() -> None:

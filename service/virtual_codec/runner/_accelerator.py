@@ -30,17 +30,17 @@ class Accelerator:
     """Device with memory of its own: pinned copies on a stream for each thread, bfloat16 where it is computed.
 
     A tile's bits must not depend on its batch, and which kernel a library takes does depend on the batch's size. So
-    batch sizes are tried for each network and shape when a batch of these first comes: only those that give every tile
+    batch sizes are tried for each network and shape after `try_after` batches of these: only those that give every tile
     the bits it has alone, and that save time, are used.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, try_after: int = 8) -> None:
         self._device = torch.device(name)
         self._is_cuda = self._device.type == "cuda"
         fast = self._is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         self._precision = torch.bfloat16 if fast else torch.float32
         self._of_thread = threading.local()
-        self._sizes = BatchSizes(_LIMITS.max_items)
+        self._sizes = BatchSizes(_LIMITS.max_items, try_after=try_after)
         if self._is_cuda:
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.benchmark = False  # it chooses by measuring, so differently every time

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Final, TypeVar, final
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from virtual_codec.runner._device import Pixels
 
 Attempt = Callable[[Sequence[int]], tuple[list[Pixels], float]]
 """Function that runs the tiles of these indices as one batch: their results in that order, and the seconds."""
+
+Value = TypeVar("Value")
 
 _REMEMBERED: Final = 1024
 _MAX_RELATIVE_TIME: Final = 0.95  # of a tile alone; what saves less does not pay for waiting
@@ -39,26 +41,40 @@ class Sizes:
 
 @final
 class BatchSizes:
-    """Cache of allowed sizes: tries 1, 2, 4, ... up to `largest` once for each kind of batch.
+    """Cache of allowed sizes: tries 1, 2, 4, ... up to `largest` for each kind of batch that comes often.
 
     A size is allowed where every tile has the bits that it has alone and takes less time. One that does not fit into
-    memory ends the ladder.
+    memory ends the ladder. A trial costs dozens of tiles, so the first `try_after` batches of a kind, and batches
+    during the trial of another, are done tile by tile.
     """
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, largest: int, *, try_after: int = 8) -> None:
         self._ladder = [2**power for power in range(largest.bit_length()) if 2**power <= largest]
+        self._try_after = try_after
         self._known: OrderedDict[Hashable, Sizes] = OrderedDict()
+        self._seen: OrderedDict[Hashable, int] = OrderedDict()
+        self._is_trying = False  # two trials at once would measure each other
         self._lock = threading.Lock()
 
     def sizes_for(self, kind: Hashable, count: int, attempt: Attempt) -> Sizes:
-        """Allowed sizes for a kind of batch, tried with `count` tiles of it."""
-        with self._lock:  # two threads that try at once would measure each other
-            if kind not in self._known:
-                self._known[kind] = self._tried(count, attempt)
-                if len(self._known) > _REMEMBERED:
-                    self._known.popitem(last=False)
-            self._known.move_to_end(kind)
-            return self._known[kind]
+        """Allowed sizes for a kind of batch; perhaps tried now, with `count` tiles of it."""
+        with self._lock:
+            if kind in self._known:
+                self._known.move_to_end(kind)
+                return self._known[kind]
+            seen = self._seen.get(kind, 0)
+            _remember(self._seen, kind, seen + 1)
+            if seen < self._try_after or self._is_trying:
+                return _ALONE
+            self._is_trying = True
+        try:
+            sizes = self._tried(count, attempt)
+            with self._lock:
+                _remember(self._known, kind, sizes)
+                self._seen.pop(kind, None)
+            return sizes
+        finally:
+            self._is_trying = False
 
     def _tried(self, count: int, attempt: Attempt) -> Sizes:
         alone = [attempt([index]) for index in range(count)]
@@ -74,3 +90,13 @@ class BatchSizes:
             if same and seconds / size < _MAX_RELATIVE_TIME * alone_s:
                 allowed.append(size)
         return Sizes(allowed=tuple(allowed))
+
+
+def _remember(latest: OrderedDict[Hashable, Value], kind: Hashable, value: Value) -> None:
+    latest[kind] = value
+    latest.move_to_end(kind)
+    if len(latest) > _REMEMBERED:
+        latest.popitem(last=False)
+
+
+_ALONE: Final = Sizes(allowed=(1,))
