@@ -1,0 +1,106 @@
+"""Benchmark of serving around the device.
+
+    python -m benchmarks.synthetic_device --seconds 10
+
+With an infinitely fast device /decompress costs only what surrounds it: processor time of a request through HTTP is
+compared with that of the codec alone, and goodput at 16 and 64 clients with the codec alone on all cores. With a device
+that takes 2 ms a tile, the mean batch says whether waiting tiles are taken together. Both for each number of worker
+processes. Prints one JSON line for each measurement; leave the machine alone meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks.engine import children, load, other_jpeg
+from benchmarks.synthetic_device.device import open_synthetic
+from virtual_codec.cores import usable_cores
+from virtual_codec.load_test import temporary_server
+from virtual_codec.settings import default_model_store
+
+_SUM: Final = re.compile(r"^vcodec_batch_items_sum\S* (\S+)", re.MULTILINE)
+_COUNT: Final = re.compile(r"^vcodec_batch_items_count\S* (\S+)", re.MULTILINE)
+
+
+def main() -> int:
+    """Measure, and print JSON lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
+    parser.add_argument("--side", type=int, default=512, help="of the pictures in pixels (default 512)")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, usable_cores()}))
+    given = parser.parse_args()
+    streams = [other_jpeg(given.side, given.side, seed) for seed in range(8)]
+    alone = codec_alone(streams, given.seconds)
+    print(json.dumps({"codec_alone": alone}), flush=True)
+    for tile_ms in (0.0, 2.0):
+        for workers in given.workers:
+            for figures in through_http(streams, given.seconds, tile_ms, workers, given.clients):
+                figures["of_codec_alone"] = figures["images_per_s"] / (alone["images_per_s"] * usable_cores())
+                figures["cpu_of_codec_alone"] = figures["cpu_ms"] / alone["cpu_ms"]
+                print(json.dumps({name: round(value, 3) for name, value in figures.items()}), flush=True)
+    return 0
+
+
+def codec_alone(streams: list[bytes], seconds: float) -> dict[str, float]:
+    """Restores a second, and processor milliseconds of each, in one thread of this process."""
+    codec = open_synthetic(store=default_model_store(), device="cpu", tile_ms=0.0)
+    codec.restore(streams[0])
+    started, cpu_s, count = time.perf_counter(), time.process_time(), 0
+    while (elapsed_s := time.perf_counter() - started) < seconds:
+        codec.restore(streams[count % len(streams)])
+        count += 1
+    codec.close()
+    return {"images_per_s": count / elapsed_s, "cpu_ms": 1000 * (time.process_time() - cpu_s) / count}
+
+
+def through_http(
+    streams: list[bytes], seconds: float, tile_ms: float, workers: int, clients: list[int]
+) -> Iterator[dict[str, float]]:
+    """Restores a second, processor milliseconds of server and workers for each, and the mean batch, by clients."""
+    command = [sys.executable, "-m", "benchmarks.synthetic_device.server", "--tile-ms", str(tile_ms), "--port"]
+    environment = {**os.environ, "VCODEC_WORKERS_PER_DEVICE": str(workers), "PYTHONPATH": os.pathsep.join(sys.path)}
+    with temporary_server(command, environment=environment) as (url, pid):
+        load(url, streams, min(2.0, seconds), clients=4)
+        for count in clients:
+            cpu_s, (tiles, batches) = _cpu_s(pid), _batches(url)
+            report = load(url, streams, seconds, clients=count)
+            more_tiles, more_batches = _batches(url)
+            answered = max(1, report.statuses.get("200", 0))
+            yield {
+                "tile_ms": tile_ms,
+                "workers": workers,
+                "clients": count,
+                "images_per_s": report.images_per_s,
+                "p50_ms": report.latency_ms(50),
+                "cpu_ms": 1000 * (_cpu_s(pid) - cpu_s) / answered,
+                "mean_batch": (more_tiles - tiles) / max(1.0, more_batches - batches),
+                "not_answered": sum(report.statuses.values()) - answered,
+            }
+
+
+def _batches(url: str) -> tuple[float, float]:
+    """Tiles and batches so far, of all workers."""
+    with urllib.request.urlopen(f"{url}/metrics") as answer:  # noqa: S310  # a server of this benchmark
+        text = answer.read().decode()
+    return sum(map(float, _SUM.findall(text))), sum(map(float, _COUNT.findall(text)))
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor seconds of a server and its workers."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    stats = [Path(f"/proc/{it}/stat").read_text().rpartition(")")[2].split() for it in (pid, *children(pid))]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / ticks
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

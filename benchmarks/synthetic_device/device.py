@@ -1,0 +1,84 @@
+"""Synthetic device: a known time for each tile, and pixels repeated in place of a network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+import torch
+
+from virtual_codec.codec import VirtualCodec
+from virtual_codec.images import ImageLimits
+from virtual_codec.runner import BatchingRunner, BatchLimits, Network, Pixels, Processor, Task
+from virtual_codec.store import Manifest, ModelStore
+
+_LIMITS: Final = BatchLimits(max_items=64, max_pixels=2**40)
+
+
+@final
+class SyntheticDevice:
+    """Device that takes `tile_s` seconds for each tile of a batch, one batch at a time; 0 is infinitely fast.
+
+    A result is the tile with its pixels repeated or skipped, so it costs next to no processor time.
+    """
+
+    def __init__(self, tile_s: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._tile_s = tile_s
+        self._sleep = sleep
+        self._turn = threading.Lock()
+        self._processor = Processor(threads=1)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Name of the device."""
+        return {"device": f"synthetic, {1000 * self._tile_s:g} ms a tile"}
+
+    @property
+    def limits(self) -> BatchLimits:
+        """Limits that no batch of this benchmark reaches."""
+        return _LIMITS
+
+    @property
+    def parallel_batches(self) -> int:
+        """One batch at a time."""
+        return 1
+
+    def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
+        """Load a model's network, for its ratio and halo. Raises `BadModel`."""
+        return self._processor.prepare(store, manifest, key)
+
+    def run(self, batch: Sequence[Task], *, concurrent: int) -> list[Pixels]:  # noqa: ARG002
+        """Wait for the time of the batch, and repeat pixels."""
+        if self._tile_s:
+            with self._turn:
+                self._sleep(self._tile_s * len(batch))
+        return [_resized(task) for task in batch]
+
+    def release_memory(self) -> None:
+        """Do nothing: no memory is cached."""
+
+
+def open_synthetic(
+    *, store: Path, device: str, tile_ms: float, limits: ImageLimits | None = None, model: str | None = None
+) -> VirtualCodec:
+    """Worker factory: the codec around a synthetic device, not warmed, since no model keeps its promise there."""
+    del device
+    torch.set_num_threads(1)
+    return VirtualCodec(
+        ModelStore(store, default=model, tolerant=True), BatchingRunner(SyntheticDevice(tile_ms / 1000)), limits=limits
+    )
+
+
+def _resized(task: Task) -> Pixels:
+    if task.target is not None:
+        return np.zeros(task.pixels.shape, np.float32)
+    pixels, ratio = task.pixels, task.network.ratio
+    if ratio >= 1:
+        pixels = pixels.repeat(round(ratio), axis=0).repeat(round(ratio), axis=1)
+    else:
+        pixels = pixels[:: round(1 / ratio), :: round(1 / ratio)]
+    return np.ascontiguousarray(pixels) if task.to_bytes else pixels.astype(np.float32)
