@@ -20,7 +20,7 @@ from virtual_codec.evaluation.pictures import Picture
 from virtual_codec.evaluation.points import Point, similarity
 from virtual_codec.networks import shrink
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average
-from virtual_codec.training.joint import condition_of_settings
+from virtual_codec.training.coding import condition_of_settings
 from virtual_codec.training.recipes import RECIPES
 from virtual_codec.training.samples import through_codec
 from virtual_codec.training.virtual import VirtualCodecNetworks
@@ -54,7 +54,7 @@ def load_networks(name: str, runs: Path, full_size: Path | None) -> VirtualCodec
     else:
         network = networks_of(name, reduced(name))
         if variant.route != "none":
-            network.load_state_dict(load_average(runs / name / CHECKPOINT))
+            network.load_state_dict(network.state_dict() | load_average(runs / name / CHECKPOINT))
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

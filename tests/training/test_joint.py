@@ -2,22 +2,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from tests.pictures import scene
 from virtual_codec.codecs import JpegSettings
 from virtual_codec.codecs.jpeg import decode, encode
-from virtual_codec.networks.differentiable import smooth_jpeg, soft_round, with_forward
+from virtual_codec.networks.differentiable import kept_levels, smooth_jpeg, soft_round, with_forward
+from virtual_codec.training.coding import code_descriptions, levels_of_descriptions, tables_of
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
-from virtual_codec.training.joint import JointLoss, JointNetworks, joint_batches, tables_of
-from virtual_codec.training.recipes import joint_2
+from virtual_codec.training.joint import JointBatch, JointLoss, JointNetworks, joint_batches, smooth_codec
+from virtual_codec.training.losses import LOSSES, colour_drift
+from virtual_codec.training.recipes import RECIPES, joint_2
 
 
 def small_pair() -> TrainConfig:
-    return replace(joint_2(), channels=8, blocks=1, description_channels=8, description_blocks=1, crop=64, batch=2)
+    sizes = {"channels": 8, "blocks": 1, "description_channels": 8, "description_blocks": 1}
+    return replace(joint_2(), crop=64, batch=2, plain_every=0, **sizes)  # type: ignore[arg-type]
 
 
 def test_the_smooth_codec_is_near_the_real_one() -> None:
@@ -25,7 +32,7 @@ def test_the_smooth_codec_is_near_the_real_one() -> None:
     settings = JpegSettings(step=20, trellis=0)
     real = torch.from_numpy(decode(encode(picture, settings)).copy()).permute(2, 0, 1)[None] / 255
     source = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
-    smooth, _ = smooth_jpeg(source, tables_of((settings,)))
+    smooth, _ = smooth_jpeg(source, tables_of((settings,)), subsampled=True)
     error = (smooth - real).square().mean()
     assert -10 * torch.log10(error) > 38
     assert (source - real).square().mean() > 5 * error
@@ -33,7 +40,9 @@ def test_the_smooth_codec_is_near_the_real_one() -> None:
 
 def test_a_coarser_table_costs_fewer_bits() -> None:
     source = torch.from_numpy(scene(64, 64)).permute(2, 0, 1)[None].float() / 255
-    rates = [float(smooth_jpeg(source, tables_of((JpegSettings(step=step),)))[1]) for step in (5, 20, 80)]
+    rates = [
+        float(smooth_jpeg(source, tables_of((JpegSettings(step=step),)), subsampled=True)[1]) for step in (5, 20, 80)
+    ]
     assert rates == sorted(rates, reverse=True)
 
 
@@ -66,6 +75,9 @@ def test_both_networks_of_a_pair_learn(photographs: Path) -> None:
     value.backward()
     assert torch.isfinite(value)
     for name, parameter in pair.named_parameters():
+        if name.startswith("reference."):
+            assert parameter.grad is None
+            continue
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
 
@@ -117,3 +129,90 @@ def test_post_processing_alone_learns_from_plain_batches_between(photographs: Pa
         pair.zero_grad(set_to_none=True)
         loss(pair, batch).backward()
         assert {name.split(".")[0] for name, each in pair.named_parameters() if each.grad is not None} == moved
+
+
+def pictures_of(count: int) -> Tensor:
+    stacked = np.stack([scene(64, 64, seed=seed) for seed in range(count)])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255
+
+
+def gradient(described: Tensor, settings: tuple[JpegSettings, ...], weights: Tensor, *, follows: bool) -> Tensor:
+    leaf = described.clone().requires_grad_()
+    decoded, rate = smooth_codec(leaf, settings, follows_trellis=follows)
+    ((decoded * weights).sum() + 1e-3 * rate.sum()).backward()
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_each_sample_has_the_gradient_of_its_own_subsampling(follows: bool) -> None:
+    torch.manual_seed(0)
+    described, weights = pictures_of(4), torch.randn(4, 3, 64, 64)
+    settings = tuple(JpegSettings(step=20, subsampling=kind) for kind in ("420", "444", "444", "420"))
+    mixed = gradient(described, settings, weights, follows=follows)
+    for index in range(4):
+        one = slice(index, index + 1)
+        alone = gradient(described[one], settings[one], weights[one], follows=follows)
+        assert torch.allclose(mixed[one], alone, atol=1e-6)
+    wrong = gradient(described[1:2], (JpegSettings(step=20),), weights[1:2], follows=follows)
+    assert float(functional.cosine_similarity(mixed[1].flatten(), wrong.flatten(), dim=0)) < 0.95
+
+
+@pytest.mark.parametrize("subsampling", ["420", "444"])
+def test_levels_of_the_encoder_decode_to_what_its_stream_shows(subsampling: Literal["420", "444"]) -> None:
+    described = pictures_of(2)
+    settings = (JpegSettings(step=15, subsampling=subsampling), JpegSettings(step=50, subsampling=subsampling))
+    real, _ = code_descriptions(described, settings)
+    decoded, _ = smooth_codec(described, settings, follows_trellis=True)
+    assert ((decoded.clamp(0, 1) - real).square().mean(dim=(1, 2, 3)) < 4e-5).all()  # libjpeg rounds on its way
+    (levels, _) = levels_of_descriptions(described, settings)
+    assert levels.luma.shape == (1, 8, 8, 8, 8)
+    assert levels.chroma.shape == (2, 4, 4, 8, 8) if subsampling == "420" else (2, 8, 8, 8, 8)
+
+
+def test_the_derivative_follows_what_the_trellis_kept() -> None:
+    values = torch.tensor([0.5, 0.75, 1.3, -0.6, -2.2], requires_grad=True)
+    levels = torch.tensor([0.0, 1.0, 1.0, 0.0, -2.0])
+    chosen = kept_levels(values, levels)
+    assert torch.equal(chosen, levels)
+    chosen.sum().backward()
+    soft = 1 - np.cos(2 * np.pi * values.detach().numpy())
+    assert values.grad is not None
+    assert np.allclose(values.grad, np.where(levels.numpy() != 0, 1, soft / 2), atol=1e-6)
+
+
+def test_errors_are_relative_to_the_network_that_the_run_began_with(photographs: Path) -> None:
+    torch.manual_seed(0)
+    config = small_pair()
+    networks, loss = JointNetworks(config), JointLoss(config)
+    batch = next(
+        batch
+        for batch in joint_batches(Pictures(photographs, smallest=64), config, 0, 0)
+        if isinstance(batch, JointBatch)
+    )
+    with torch.no_grad():
+        networks.postprocess.tail.weight.normal_(std=0.05)
+        before = float(loss(networks, batch))
+        networks.begin()
+        after = float(loss(networks, batch))
+    assert before > 1.2 * after  # a worse network costs more, until it is the reference itself
+    assert abs(after - (1 + config.rate_weight)) < 0.1
+    assert not any(parameter.requires_grad for parameter in networks.reference.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name, make in RECIPES.items() if make().target == "joint"])
+def test_every_joint_recipe_has_plain_batches_and_counts_drift(name: str) -> None:
+    config = RECIPES[name]()
+    assert config.plain_every > 1
+    assert config.drift_weight > 0
+
+
+def test_a_patch_of_wrong_hue_costs_more_than_noise_of_the_same_error() -> None:
+    image = torch.full((1, 3, 32, 32), 0.5)
+    hue = image + torch.tensor([0.02, -0.02, 0.0]).view(1, 3, 1, 1)
+    signs = (torch.arange(32)[:, None] + torch.arange(32)[None]) % 2 * 2 - 1
+    noise = image + (hue - image) * signs
+    for loss in LOSSES.values():
+        assert float(loss(hue, image, 0.0)) == pytest.approx(float(loss(noise, image, 0.0)), rel=1e-5)
+        assert float(loss(hue, image, 4.0)) > float(loss(noise, image, 4.0))
+    assert float(colour_drift(image + 0.1, image)) == pytest.approx(0, abs=1e-9)  # grey has no hue

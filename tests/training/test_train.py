@@ -44,7 +44,7 @@ def request(
 
 def test_the_smoke_recipe_learns(photographs: Path, tmp_path: Path) -> None:
     report = train(request(photographs, tmp_path / "run"))
-    assert report == TrainReport(recipe="smoke", step=60, steps=60, seconds=report.seconds)
+    assert report == TrainReport(recipe="smoke", step=60, steps=60, seconds=report.seconds, best_step=60)
     with (tmp_path / "run" / LOG).open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["30", "60"]

@@ -71,6 +71,9 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         print(json.dumps(asdict(report)))
     else:
         print(f"{report.recipe}: step {report.step} of {report.steps} after {report.seconds:.0f} s")
+    if report.has_diverged:
+        kept = f"the weights of step {report.best_step} are kept, from which --start-from can begin another run"
+        print(f"vcodec: stopped: validation fell more than 0.5 dB below its best; {kept}", file=sys.stderr)
     if report.interrupted:
         kept = f"the checkpoint in {arguments.out} is kept, --resume goes on from it"
         print(f"vcodec: interrupted; {kept}", file=sys.stderr)

@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from virtual_codec.errors import BadModel
 
 CHECKPOINT: Final = "checkpoint.safetensors"
+BEST: Final = "best.safetensors"  # averaged weights of the best validation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Progress of a run. `seconds` is the time spent training over all its sessions.
 
-    `loss_total` and `loss_count` belong to the steps since the last validation.
+    `loss_total` and `loss_count` belong to the steps since the last validation. `best_db` is the best validation score
+    so far, None before the first, and `best_step` its step. `has_diverged` is True once validation fell too far below
+    it: the averaged weights are then those of `best_step`, and the run is over.
     """
 
     recipe: str
@@ -32,6 +35,9 @@ class Progress:
     seconds: float
     loss_total: float = 0.0
     loss_count: int = 0
+    best_db: float | None = None
+    best_step: int = 0
+    has_diverged: bool = False
 
 
 def save_checkpoint(
@@ -51,6 +57,14 @@ def save_checkpoint(
     partial = folder / f"{CHECKPOINT}.partial"
     save_file({name: value.detach().contiguous().cpu() for name, value in tensors.items()}, partial, metadata)
     os.replace(partial, folder / CHECKPOINT)
+
+
+def save_best(folder: Path, progress: Progress, average: Mapping[str, Tensor]) -> None:
+    """Write the averaged weights to `folder`/best.safetensors, atomically."""
+    tensors = {f"average.{name}": value.detach().contiguous().cpu() for name, value in average.items()}
+    partial = folder / f"{BEST}.partial"
+    save_file(tensors, partial, {"progress": json.dumps(progress.__dict__)})
+    os.replace(partial, folder / BEST)
 
 
 def load_checkpoint(

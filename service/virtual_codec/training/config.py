@@ -30,6 +30,7 @@ class TrainConfig:
     validate_every: int = 500
     rate_weight: float = 0.6  # of the description's loss; 0.5 to 0.7 measured best around a plain downscale
     pull_weight: float = 0.5
+    drift_weight: float = 0.0  # of the squared error of 16x16 means of colour differences, beside the squared error
     description_channels: int = 32
     description_blocks: int = 3
     loss: Literal["charbonnier", "log-error"] = "charbonnier"  # of post-processing alone
@@ -48,6 +49,8 @@ class TrainConfig:
             raise ValueError(f"steps must be at least 1, got {self.steps}")
         if self.scale not in (1, 2):
             raise ValueError(f"scale must be 1 or 2, got {self.scale}")
+        if self.drift_weight < 0:
+            raise ValueError(f"drift_weight must be at least 0, got {self.drift_weight}")
         if self.scale_jitter < 1:
             raise ValueError(f"scale_jitter must be at least 1, got {self.scale_jitter}")
         if (self.schedule is None) != (self.target in ("postprocess", "joint")):

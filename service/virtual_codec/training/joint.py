@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -11,19 +11,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from virtual_codec.codecs import JpegSettings, quantisation_tables
+from virtual_codec.codecs import JpegSettings
 from virtual_codec.networks import DescriptionNet, PostprocessNet, plain_description
-from virtual_codec.networks.condition import condition
 from virtual_codec.networks.differentiable import smooth_jpeg, with_forward
+from virtual_codec.training.coding import (
+    code_descriptions,
+    condition_of_settings,
+    levels_of_descriptions,
+    subsampled_of,
+    tables_of,
+)
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
-from virtual_codec.training.losses import LOSSES, mean_psnr
-from virtual_codec.training.samples import Batch, draw_settings, plain_batch, prefetched, through_codec, to_tensor
+from virtual_codec.training.losses import LOSSES, mean_psnr, squared_error
+from virtual_codec.training.samples import Batch, draw_settings, plain_batch, prefetched, to_tensor
 
 
 @final
 class JointNetworks(nn.Module):
-    """Description and post-processing networks of one scale."""
+    """Description and post-processing networks of one scale.
+
+    `reference` is the post-processing network as the run began: the error that costs are relative to comes from it,
+    since a reference that learns along would reward a network for doing badly behind plain descriptions.
+    """
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
@@ -32,6 +42,13 @@ class JointNetworks(nn.Module):
         )
         self.description.requires_grad_(not config.frozen_description)
         self.postprocess = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
+        self.reference = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
+        self.reference.requires_grad_(False)
+        self.begin()
+
+    def begin(self) -> None:
+        """Copy the post-processing network into the reference, once the run's initial weights are loaded."""
+        self.reference.load_state_dict(self.postprocess.state_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +63,11 @@ class JointBatch(Batch):
 class JointLoss:
     """Rate-distortion cost of both networks, relative to a plain description coded with the same settings.
 
-    D / D0 + rate_weight * R / R0 + pull_weight * P / D0, where D is a picture's squared error, R its bits, and D0, R0
-    those of its plain description after post-processing, so that all qualities weigh alike. The pull P, the squared
-    distance to the plain description, keeps the description a picture of the image.
+    D / D0 + rate_weight * R / R0 + pull_weight * P / D0, where D is a picture's squared error (with the colour drift,
+    `drift_weight`), R its bits, and D0, R0 those of its plain description after the reference network, so that all
+    qualities weigh alike. The pull P, the squared distance to the plain description, keeps the description a picture
+    of the image. At scale 2 the derivative of the quantiser is that of the trellis, at scale 1 that of rounding, which
+    measured better there (`virtual_codec.networks.differentiable`).
 
     On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's loss.
     """
@@ -65,18 +84,17 @@ class JointLoss:
         if self._config.frozen_description:
             return self._postprocess_alone(network, batch)
         with torch.no_grad():
-            plain: Tensor = network.postprocess(batch.decoded, batch.condition)
-            plain_error = (plain.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
+            plain: Tensor = network.reference(batch.decoded, batch.condition)
+            plain_error = squared_error(plain.float(), batch.image, self._config.drift_weight) + 1e-5
         described: Tensor = network.description(batch.image, batch.condition).float()
         described = with_forward(described, described.clamp(0, 1))
         real, bits = code_descriptions(described, batch.settings)
-        with torch.autocast(described.device.type, enabled=False):
-            smooth, rate = smooth_jpeg(described, tables_of(batch.settings).to(described.device))
+        smooth, rate = smooth_codec(described, batch.settings, follows_trellis=self._config.scale == 2)
         decoded = with_forward(smooth, real.to(described.device))
         rate = rate * (bits.to(rate.device) / rate).detach()
         self.figures = {"bits": float((bits / batch.plain_bits.cpu()).mean())}
         restored: Tensor = network.postprocess(decoded, batch.condition)
-        error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3))
+        error = squared_error(restored.float(), batch.image, self._config.drift_weight)
         pull = (described - plain_description(batch.image, self._config.scale)).square().mean(dim=(1, 2, 3))
         cost = (error + self._config.pull_weight * pull) / plain_error
         return (cost + self._config.rate_weight * rate / batch.plain_bits.to(rate.device)).mean()
@@ -89,19 +107,17 @@ class JointLoss:
 
     def _restoring(self, network: JointNetworks, decoded: Tensor, batch: Batch) -> Tensor:
         restored: Tensor = network.postprocess(decoded, batch.condition)
-        return LOSSES[self._config.loss](restored.float(), batch.image)
+        return LOSSES[self._config.loss](restored.float(), batch.image, self._config.drift_weight)
 
 
-def code_descriptions(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
-    """Decoded pictures and bits [B] of descriptions [B, 3, h, w] in [0, 1], by the real codec. No gradient."""
-    pictures = (described.detach().float() * 255).permute(0, 2, 3, 1).cpu().numpy()
-    results = [through_codec(np.ascontiguousarray(p), s) for p, s in zip(pictures, settings, strict=True)]
-    return to_tensor([decoded for decoded, _, _ in results]), torch.tensor([8.0 * size for _, _, size in results])
-
-
-def tables_of(settings: tuple[JpegSettings, ...]) -> Tensor:
-    """Quantisation tables of settings, luma's and chroma's: [B, 2, 8, 8]."""
-    return torch.from_numpy(np.stack([np.stack(quantisation_tables(each)) for each in settings])).float()
+def smooth_codec(
+    described: Tensor, settings: tuple[JpegSettings, ...], *, follows_trellis: bool
+) -> tuple[Tensor, Tensor]:
+    """Differentiable model of the real codec on descriptions [B, 3, h, w]: decoded pictures, and rates [B]."""
+    levels = levels_of_descriptions(described, settings) if follows_trellis else None
+    with torch.autocast(described.device.type, enabled=False):
+        tables = tables_of(settings).to(described.device)
+        return smooth_jpeg(described, tables, subsampled=subsampled_of(settings), levels=levels)
 
 
 def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
@@ -130,12 +146,6 @@ def joint_batch(images: Tensor, settings: list[JpegSettings], *, scale: int = 2)
         settings=tuple(settings),
         plain_bits=bits,
     )
-
-
-def condition_of_settings(settings: JpegSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Condition vector [CONDITION_SIZE] of a stream coded with given settings."""
-    luma, chroma = (table.astype(np.uint16) for table in quantisation_tables(settings))
-    return condition([luma, chroma, chroma], subsampled=settings.subsampling == "420", own=True)
 
 
 @final
@@ -171,6 +181,10 @@ class JointValidation:
                 functional.interpolate(batch.image, scale_factor=1 / self._scale, mode="bilinear", antialias=True),
             )
         return measured
+
+    def score_db(self, figures: Mapping[str, float]) -> float:
+        """PSNR with the learned description, mean over the codec steps: its fall ends a run."""
+        return sum(figures[f"learned_{step:g}"] for step in self.batches) / len(self.batches)
 
     def rows(self, network: nn.Module) -> list[Tensor]:
         """Rows of a sample sheet at the coarsest step: originals, descriptions, decoded, restored."""

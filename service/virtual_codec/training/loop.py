@@ -6,14 +6,22 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, Self, TypeVar, final
+from typing import Final, Generic, Protocol, Self, TypeVar, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from virtual_codec.training.average import averaged_model, set_averaged_steps, set_averaged_weights
-from virtual_codec.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
+from virtual_codec.training.checkpoint import (
+    BEST,
+    CHECKPOINT,
+    Progress,
+    load_average,
+    load_checkpoint,
+    save_best,
+    save_checkpoint,
+)
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.growth import grown
 from virtual_codec.training.interrupt import Interrupt
@@ -21,6 +29,8 @@ from virtual_codec.training.options import RunOptions
 from virtual_codec.training.process_group import ProcessGroup
 from virtual_codec.training.run_log import RunLog, reported_figures
 from virtual_codec.training.running_mean import RunningMean
+
+DIVERGENCE_DB: Final = 0.5  # fall of validation below its best that ends a run: joint training at scale 2 ran away
 
 
 class TrainingBatch(Protocol):
@@ -31,6 +41,22 @@ class TrainingBatch(Protocol):
 
 
 BatchT = TypeVar("BatchT", bound=TrainingBatch)
+
+
+@runtime_checkable
+class HasScore(Protocol):
+    """Validation with a score in dB, by which the best weights are kept and divergence is noticed."""
+
+    def score_db(self, figures: Mapping[str, float]) -> float:
+        """Score of measured figures; higher is better."""
+
+
+@runtime_checkable
+class HasReference(Protocol):
+    """Network that keeps a copy of its initial weights."""
+
+    def begin(self) -> None:
+        """Copy the initial weights, once they are loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +84,9 @@ def run(
 ) -> Progress:
     """Train a task's network in place and leave its averaged weights in it; returns the progress of the run.
 
-    `initial` weights are taken where the run does not resume from a checkpoint. SIGINT and SIGTERM end the run between
-    two steps.
+    `initial` weights are loaded if the run does not resume from a checkpoint. SIGINT and SIGTERM end the run between
+    two steps. A run whose validation score falls by more than `DIVERGENCE_DB` below its best ends by itself with the
+    averaged weights of the best validation.
     """
     interrupt = interrupt or Interrupt()
     with interrupt.watching():
@@ -126,6 +153,8 @@ class _Session(Generic[BatchT]):
             load_matching_weights(self._network, initial)
         self._processes.broadcast_from_first(self._network.state_dict().values())
         if self._before.step == 0:
+            if isinstance(self._network, HasReference):
+                self._network.begin()
             set_averaged_weights(self._average, self._network.state_dict())
         self._step = self._before.step
         set_averaged_steps(self._average, self._step)
@@ -178,17 +207,31 @@ class _Session(Generic[BatchT]):
         if log is not None and (is_due or self._step == self._config.steps):
             with torch.no_grad():
                 network = self._average.module
-                log.add_validation(
-                    self._step, self._progress().seconds, self._losses.mean, self._task.validate(network)
-                )
+                figures = self._task.validate(network)
+                log.add_validation(self._step, self._progress().seconds, self._losses.mean, figures)
                 log.add_samples(self._step, self._task.validate, network)
+                self._keep_best(figures)
         if is_due:
             self._losses.clear()
+
+    def _keep_best(self, figures: Mapping[str, float]) -> None:
+        """Save the weights if they are the best so far, or return to the best ones if these have diverged."""
+        validate: object = self._task.validate
+        if not isinstance(validate, HasScore):
+            return
+        score, best = validate.score_db(figures), self._before.best_db
+        if best is None or score > best:
+            self._before = replace(self._before, best_db=score, best_step=self._step)
+            save_best(self._options.out, self._progress(), self._average.module.state_dict())
+        elif not score >= best - DIVERGENCE_DB:  # a score that is no number has diverged, too
+            self._before = replace(self._before, has_diverged=True)
+            set_averaged_weights(self._average, load_average(self._options.out / BEST))
 
     def _is_over(self) -> bool:
         limit = self._options.time_limit_s
         is_late = limit is not None and time.monotonic() - self._started > limit
-        return self._processes.any_of(is_late or self._interrupt.requested, self._device)
+        is_over = is_late or self._interrupt.requested or self._before.has_diverged
+        return self._processes.any_of(is_over, self._device)
 
     def _progress(self) -> Progress:
         seconds = round(self._before.seconds + time.monotonic() - self._started, 1)

@@ -7,22 +7,39 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
-def charbonnier(restored: Tensor, image: Tensor) -> Tensor:
+def charbonnier(restored: Tensor, image: Tensor, drift_weight: float = 0.0) -> Tensor:
     """Charbonnier loss, a smooth absolute error (Charbonnier et al. 1994), mean over all samples.
 
     Large errors of coarse qualities outweigh small errors of fine ones less than in a squared error.
     """
-    return torch.sqrt((restored - image).square() + 1e-6).mean()
+    error = torch.sqrt((restored - image).square() + 1e-6).mean()
+    return error + drift_weight * colour_drift(restored, image).mean() if drift_weight else error
 
 
-def log_error(restored: Tensor, image: Tensor) -> Tensor:
+def log_error(restored: Tensor, image: Tensor, drift_weight: float = 0.0) -> Tensor:
     """Logarithm of each picture's squared error, mean over the batch: the mean PSNR up to a factor.
 
     A constant of 1e-5 bounds it at 50 dB, so that nearly exact pictures do not dominate the gradient.
     """
-    return ((restored - image).square().mean(dim=(1, 2, 3)) + 1e-5).log().mean()
+    return (squared_error(restored, image, drift_weight) + 1e-5).log().mean()
+
+
+def squared_error(restored: Tensor, image: Tensor, drift_weight: float = 0.0) -> Tensor:
+    """Squared error [B] of pictures [B, 3, h, w], plus the colour drift times a weight."""
+    error = (restored - image).square().mean(dim=(1, 2, 3))
+    return error + drift_weight * colour_drift(restored, image) if drift_weight else error
+
+
+def colour_drift(restored: Tensor, image: Tensor) -> Tensor:
+    """Squared error [B] of the 16x16 means of colour differences: patches of wrong hue, on a squared error's scale.
+
+    The measure of `virtual_codec.metrics.colour_drift` in a form that is cheap to train with.
+    """
+    means = functional.avg_pool2d(restored - image, 16)
+    return (means - means.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2, 3))
 
 
 def mean_psnr(restored: Tensor, image: Tensor) -> float:
@@ -31,4 +48,7 @@ def mean_psnr(restored: Tensor, image: Tensor) -> float:
     return float((-10 * torch.log10(errors)).mean())
 
 
-LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor], Tensor]]] = {"charbonnier": charbonnier, "log-error": log_error}
+LOSSES: Final[Mapping[str, Callable[[Tensor, Tensor, float], Tensor]]] = {
+    "charbonnier": charbonnier,
+    "log-error": log_error,
+}

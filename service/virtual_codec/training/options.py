@@ -41,10 +41,15 @@ class TrainRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """Progress of a run after a session; `interrupted` if a signal ended the session before the last step."""
+    """Progress of a run after a session; `interrupted` if a signal ended the session before the last step.
+
+    `has_diverged` is True if validation fell too far below its best; the weights of `best_step` are kept then.
+    """
 
     recipe: str
     step: int
     steps: int
     seconds: float
     interrupted: bool = False
+    has_diverged: bool = False
+    best_step: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, final
 
 import torch
@@ -17,10 +18,12 @@ from virtual_codec.training.samples import Batch, collate, shrink_pixels, throug
 VALIDATION_STEPS: Final = (10.0, 30.0, 60.0)
 
 
-def postprocess_loss(network: nn.Module, batch: Batch, *, loss: str = "charbonnier") -> Tensor:
+def postprocess_loss(
+    network: nn.Module, batch: Batch, *, loss: str = "charbonnier", drift_weight: float = 0.0
+) -> Tensor:
     """Loss of the restored pictures against the originals; `loss` is a row of `LOSSES`."""
     restored: Tensor = network(batch.decoded, batch.condition)
-    return LOSSES[loss](restored.float(), batch.image)
+    return LOSSES[loss](restored.float(), batch.image, drift_weight)
 
 
 @final
@@ -50,6 +53,10 @@ class PostprocessValidation:
             measured[f"plain_{step:g}"] = plain
             measured[f"gain_{step:g}"] = mean_psnr(self._restored(network, batch), batch.image) - plain
         return measured
+
+    def score_db(self, figures: Mapping[str, float]) -> float:
+        """Gain over the plain filter, mean over the codec steps: its fall ends a run."""
+        return sum(figures[f"gain_{step:g}"] for step in VALIDATION_STEPS) / len(VALIDATION_STEPS)
 
     def rows(self, network: nn.Module) -> list[Tensor]:
         """Rows of a sample sheet at the coarsest step: originals, decoded, restored."""

@@ -52,6 +52,8 @@ def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
         steps=config.steps,
         seconds=progress.seconds,
         interrupted=interrupt.requested and progress.step < config.steps,
+        has_diverged=progress.has_diverged,
+        best_step=progress.best_step,
     )
 
 
@@ -73,7 +75,7 @@ def _postprocess(
     return TrainingTask(
         network=PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks),
         batches=partial(batches, pictures, *_share(config, options, processes)),
-        loss=partial(postprocess_loss, loss=config.loss),
+        loss=partial(postprocess_loss, loss=config.loss, drift_weight=config.drift_weight),
         validate=PostprocessValidation(pictures, config, options.device, bfloat16=options.bfloat16),
     )
 

@@ -10,7 +10,7 @@ joint step, so that it stays close to the chain that it imitates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import final
 
@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from virtual_codec.networks import DescriptionNet, PostprocessNet, shrink
-from virtual_codec.networks.differentiable import smooth_jpeg, with_forward
+from virtual_codec.networks.differentiable import with_forward
+from virtual_codec.training.coding import code_descriptions
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
-from virtual_codec.training.joint import JointBatch, JointValidation, code_descriptions, joint_batch, tables_of
-from virtual_codec.training.losses import mean_psnr
+from virtual_codec.training.joint import JointBatch, JointValidation, joint_batch, smooth_codec
+from virtual_codec.training.losses import mean_psnr, squared_error
 from virtual_codec.training.published_algorithm import freeze_other_networks
 from virtual_codec.training.samples import Batch, draw_settings, prefetched, to_tensor
 from virtual_codec.training.schedule import StepKind
@@ -43,6 +44,13 @@ class VirtualCodecNetworks(nn.Module):
         )
         self.postprocess = PostprocessNet(scale=2, channels=config.channels, blocks=config.blocks)
         self.virtual_codec = PostprocessNet(scale=2, channels=config.channels, blocks=config.blocks)
+        self.reference = PostprocessNet(scale=2, channels=config.channels, blocks=config.blocks)
+        self.reference.requires_grad_(False)
+        self.begin()
+
+    def begin(self) -> None:
+        """Copy the post-processing network into the reference, once the run's initial weights are loaded."""
+        self.reference.load_state_dict(self.postprocess.state_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +69,7 @@ class VirtualLoss:
         self._rate_weight = config.rate_weight
         self._pull_weight = config.pull_weight
         self._share = config.schedule.virtual_share
+        self._drift_weight = config.drift_weight
         self.figures: dict[str, float] = {}  # of the last step that coded a description
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -71,8 +80,8 @@ class VirtualLoss:
         if batch.step_kind == "virtual_codec":
             return self._imitation(network, batch)
         with torch.no_grad():
-            plain: Tensor = network.postprocess(batch.decoded, batch.condition)
-            plain_error = (plain.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
+            plain: Tensor = network.reference(batch.decoded, batch.condition)
+            plain_error = squared_error(plain.float(), batch.image, self._drift_weight) + 1e-5
         if batch.step_kind == "postprocess":
             return self._restoration(network, batch, plain_error)
         return self._description(network, batch, plain_error)
@@ -92,22 +101,21 @@ class VirtualLoss:
             described = _described(network, batch)
             decoded, _ = code_descriptions(described, batch.settings)
         restored: Tensor = network.postprocess(decoded.to(described.device), batch.condition)
-        return ((restored.float() - batch.image).square().mean(dim=(1, 2, 3)) / plain_error).mean()
+        return (squared_error(restored.float(), batch.image, self._drift_weight) / plain_error).mean()
 
     def _description(self, network: VirtualCodecNetworks, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
         described = _described(network, batch)
         real, bits = code_descriptions(described, batch.settings)
-        with torch.autocast(described.device.type, enabled=False):
-            smooth, rate = smooth_jpeg(described, tables_of(batch.settings).to(described.device))
+        smooth, rate = smooth_codec(described, batch.settings, follows_trellis=True)
         rate = rate * (bits.to(rate.device) / rate).detach()
         real = real.to(described.device)
         decoded = with_forward((1 - self._share) * smooth, real) if self._share < 1 else real
         restored: Tensor = network.postprocess(decoded, batch.condition)
-        error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3))
+        error = squared_error(restored.float(), batch.image, self._drift_weight)
         if self._share > 0:
             imitated: Tensor = network.virtual_codec(described, batch.condition)
             seen = with_forward(self._share * imitated.float(), restored.detach().float())
-            through = (seen - batch.image).square().mean(dim=(1, 2, 3))
+            through = squared_error(seen, batch.image, self._drift_weight)
             error = error + through - through.detach()  # its derivative, without its value
         self.figures = {"bits": float((bits / batch.plain_bits.cpu()).mean())}
         pull = (described - shrink(batch.image)).square().mean(dim=(1, 2, 3))
@@ -151,6 +159,10 @@ class VirtualValidation:
             imitated = network.virtual_codec(described, batch.condition.to(described.device)).float().cpu()
             measured[f"fidelity_{step:g}"] = mean_psnr(imitated, restored.clamp(0, 1))
         return measured
+
+    def score_db(self, figures: Mapping[str, float]) -> float:
+        """Score of `JointValidation`."""
+        return self._joint.score_db(figures)
 
     def rows(self, network: nn.Module) -> list[Tensor]:
         """Rows of a sample sheet, as those of `JointValidation`."""

@@ -1,0 +1,70 @@
+"""Coding of descriptions by the real encoder, for joint training: decoded pictures, bits, levels and conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from virtual_codec.bitstream import ZIGZAG
+from virtual_codec.codecs import JpegSettings, quantisation_tables
+from virtual_codec.codecs.jpeg import analyse, quantised
+from virtual_codec.networks.condition import condition
+from virtual_codec.networks.differentiable import Levels
+from virtual_codec.training.samples import through_codec, to_tensor
+
+
+def code_descriptions(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
+    """Decoded pictures and bits [B] of descriptions [B, 3, h, w] in [0, 1], by the real codec. No gradient."""
+    results = [through_codec(picture, each) for picture, each in zip(_samples(described), settings, strict=True)]
+    return to_tensor([decoded for decoded, _, _ in results]), torch.tensor([8.0 * size for _, _, size in results])
+
+
+def levels_of_descriptions(described: Tensor, settings: tuple[JpegSettings, ...]) -> list[Levels]:
+    """Levels that the real encoder chooses for descriptions [B, 3, h, w], h and w multiples of 16. No gradient."""
+    height, width = described.shape[2:]
+    found = []
+    for picture, each in zip(_samples(described), settings, strict=True):
+        luma, *chroma = quantised(analyse(picture, each.subsampling), each)[0]
+        side, shrunk = (2, 2) if each.subsampling == "420" else (1, 1)
+        found.append(
+            Levels(
+                luma=_planes([luma], height, width, side),
+                chroma=_planes(chroma, height // shrunk, width // shrunk, 1),
+            )
+        )
+    return found
+
+
+def tables_of(settings: tuple[JpegSettings, ...]) -> Tensor:
+    """Quantisation tables of settings, luma's and chroma's: [B, 2, 8, 8]."""
+    return torch.from_numpy(np.stack([np.stack(quantisation_tables(each)) for each in settings])).float()
+
+
+def subsampled_of(settings: tuple[JpegSettings, ...]) -> list[bool]:
+    """True for each of the settings that halves chroma."""
+    return [each.subsampling == "420" for each in settings]
+
+
+def condition_of_settings(settings: JpegSettings) -> NDArray[np.float32]:
+    """Condition vector [CONDITION_SIZE] of a stream coded with given settings."""
+    luma, chroma = (table.astype(np.uint16) for table in quantisation_tables(settings))
+    return condition([luma, chroma, chroma], subsampled=settings.subsampling == "420", own=True)
+
+
+def _samples(described: Tensor) -> list[NDArray[np.float32]]:
+    pictures = (described.detach().float() * 255).permute(0, 2, 3, 1).cpu().numpy()
+    return [np.ascontiguousarray(picture) for picture in pictures]
+
+
+def _planes(components: list[NDArray[np.int16]], height: int, width: int, side: int) -> Tensor:
+    """Levels [blocks, 64] in zig-zag order of MCUs of side x side blocks -> [C, height/8, width/8, 8, 8]."""
+    unit = 8 * side
+    planes = []
+    for levels in components:
+        natural = np.empty_like(levels)
+        natural[:, np.asarray(ZIGZAG)] = levels
+        mcus = natural.reshape(height // unit, width // unit, side, side, 8, 8)
+        planes.append(mcus.transpose(0, 2, 1, 3, 4, 5).reshape(height // 8, width // 8, 8, 8))
+    return torch.from_numpy(np.stack(planes).astype(np.float32))
