@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,15 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import save
+from safetensors.torch import load
 
 from tests.api.browser import BROWSER, Tab, browsing
 from tests.conftest import ROOT
 from tests.web.static_host import StaticHost, hosting
+from tests.web.test_weights import u_shaped, without_rounding
 from virtual_codec import bitstream
 from virtual_codec.codec import VirtualCodec, open_codec
-from virtual_codec.store import ModelStore
+from virtual_codec.codec.model import condition_of
+from virtual_codec.networks import build
+from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
 from virtual_codec.web import SCRIPT, WebFile, WebSite
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
@@ -167,6 +174,62 @@ def test_upright_pictures_come_of_turned_jpegs(host: StaticHost, tab: Tab, codec
     found = restored(tab, host.put("picture.jpg", data))
     assert found.shape == (60, 40, 3)
     assert_equal(found, colour(codec.restore(data).image))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_u_shaped_networks_are_computed_as_pytorch_computes_them(
+    host: StaticHost, tab: Tab, tmp_path: Path, scale: int
+) -> None:
+    store = u_shaped_store(tmp_path)
+    for file in WebSite().model_files(store, store.default)[1:]:
+        host.files[f"/web/{file.path}"] = (file.media_type, file.content)
+    pixels = photograph(77, 118)
+    header = bitstream.StreamHeader(model=store.default.id, scale=scale, width_remainder=scale, height_remainder=scale)
+    stream = bitstream.insert(jpeg(pixels, quality=30), header)
+    wanted = in_float32(store, scale, stream)
+    found = restored(tab, host.put("picture.jpg", stream))
+    assert_equal(found, wanted)
+    plain = np.asarray(Image.fromarray(pixels).resize(wanted.shape[1::-1]))
+    assert np.abs(wanted.astype(np.int16) - plain).mean() > 3, "the network must change the picture"
+
+
+def in_float32(store: ModelStore, scale: int, stream: bytes) -> NDArray[np.uint8]:
+    """What PyTorch makes of a stream in the precision of browsers; the service may compute in bfloat16."""
+    entry = store.default.networks[f"postprocess-{scale}"]
+    network = build(entry.architecture, entry.arguments)
+    network.load_state_dict(load(store.weights(store.default, f"postprocess-{scale}")))
+    network.eval()
+    decoded = colour(stream)
+    height, width = decoded.shape[:2]
+    padding = [(0, -side % int(network.multiple)) for side in (height, width)]
+    padded = torch.from_numpy(np.pad(decoded, [*padding, (0, 0)], mode="edge"))
+    vector = torch.from_numpy(condition_of(bitstream.layout(stream), own=True))
+    with torch.inference_mode():
+        output = network(padded.permute(2, 0, 1)[None] / 255, vector[None])[0]
+    levels = (255 * output).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    cropped: NDArray[np.uint8] = levels[: scale * height, : scale * width]
+    return cropped
+
+
+def u_shaped_store(root: Path) -> ModelStore:
+    """A store of one model with small U-shaped networks, whose weights a browser gets without rounding."""
+    folder = root / "wide"
+    folder.mkdir()
+    entries = {}
+    for scale in (1, 2):
+        content = save(without_rounding(u_shaped(scale=scale)))
+        name = f"postprocess-{scale}"
+        (folder / f"{name}.safetensors").write_bytes(content)
+        entries[name] = NetworkEntry(
+            architecture="u-shaped-postprocess",
+            arguments={"scale": scale, "widths": "8-16-24", "down": "1-1-1", "up": "1-1"},
+            file=f"{name}.safetensors",
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+    manifest = Manifest(name="wide", id=model_id(entries), created="2026-01-01", codecs=["jpeg"], networks=entries)
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    (root / "CURRENT").write_text("wide")
+    return ModelStore(root)
 
 
 @pytest.mark.parametrize("scale", [1, 2])

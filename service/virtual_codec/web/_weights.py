@@ -126,8 +126,9 @@ def _kernels(tensors: Tensors) -> Kernels:
             kernels[name] = values
         else:
             raise ValueError(f"{name} is of no known kind")
-        if kernels[name].ndim == 3 and (kernels[name].shape[1] % 4 or kernels[name].shape[2] % 4):
-            raise ValueError(f"the channels of {name} are no multiples of 4")
+        least = 8 if layer in ("grow", "shrink") else 4
+        if kernels[name].ndim == 3 and (kernels[name].shape[1] % 4 or kernels[name].shape[2] % least):
+            raise ValueError(f"the channels of {name} are no multiples of {least}")
     return kernels
 
 

@@ -175,7 +175,8 @@ EXPORT(conv) void conv(const float *x, float *y, const float *u, const float *bi
   }
 }
 
-// 2x2 convolution with stride 2: a map of h x w (even) samples to one of h / 2 x w / 2. Weights [4][cin][cout].
+// 2x2 convolution with stride 2: a map of h x w (even) samples to one of h / 2 x w / 2. Weights [4][cin][cout], `cout`
+// a multiple of 8 here and in `grow`.
 EXPORT(shrink) void shrink(const float *x, float *y, const float *k, const float *bias, int h, int w, int cin,
                            int cout) {
   for (int r = 0; r < h / 2; r++)
@@ -274,8 +275,8 @@ EXPORT(output) void output(const u8 *window, int rows, int columns, const float 
 }
 
 // Pillow's bicubic enlargement by 2 (a = -0.5, taps outside left out and the rest normalised), 8 bits between the
-// passes: the frozen plain filter of stream version 1. `mid` holds the rows after the first pass, 4 * 2 * columns *
-// rows bytes. `first` says of each edge (1 top, 2 bottom, 4 left, 8 right) that the picture ends there.
+// passes: the frozen plain filter of stream version 1. `mid` holds the rows after the first pass: 4 * rows * width
+// bytes.
 static int taps(int place, int length, int *weights, int *count) {
   float centre = (place + 0.5f) / 2;
   int low = (int)(centre - 2 + 0.5f), high = (int)(centre + 2 + 0.5f);
