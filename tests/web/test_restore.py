@@ -201,7 +201,9 @@ def in_float32(store: ModelStore, scale: int, stream: bytes) -> NDArray[np.uint8
     network.eval()
     decoded = colour(stream)
     height, width = decoded.shape[:2]
-    padding = [(0, -side % int(network.multiple)) for side in (height, width)]
+    multiple = network.multiple
+    assert isinstance(multiple, int)
+    padding = [(0, -side % multiple) for side in (height, width)]
     padded = torch.from_numpy(np.pad(decoded, [*padding, (0, 0)], mode="edge"))
     vector = torch.from_numpy(condition_of(bitstream.layout(stream), own=True))
     with torch.inference_mode():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from virtual_codec.api.problems import MEDIA_TYPE, PROBLEMS
@@ -144,16 +144,19 @@ def decompress_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
     }
 
 
-def path_docs(name: str, meaning: str, codes: Iterable[str]) -> JsonObject:
-    """Keyword arguments of a route with one parameter in its path."""
-    parameter = {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string"},
-        "description": meaning,
-    }
-    return {"responses": problem_docs(codes), "openapi_extra": {"parameters": [parameter]}}
+def file_docs(media_type: str, docs: JsonObject) -> JsonObject:
+    """Keyword arguments of a route that answers with a file of this type, added to those in `docs`."""
+    answer = {200: {"description": "The file.", "content": {media_type: _BINARY}}}
+    return {**docs, "tags": ["web"], "responses": answer | docs["responses"]}
+
+
+def path_docs(meanings: Mapping[str, str], codes: Iterable[str]) -> JsonObject:
+    """Keyword arguments of a route with these parameters in its path: name -> meaning."""
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": meaning}
+        for name, meaning in meanings.items()
+    ]
+    return {"responses": problem_docs(codes), "openapi_extra": {"parameters": parameters}}
 
 
 def problem_docs(codes: Iterable[str]) -> dict[int | str, JsonObject]:

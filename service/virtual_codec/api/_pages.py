@@ -52,7 +52,7 @@ class Pages:
 
     async def playground(self, _request: Request) -> Response:
         """Playground page: compress and restore a picture in the browser."""
-        return _page(self._playground)
+        return HTMLResponse(self._playground, headers=page_headers(self._playground, restores=True))
 
     async def docs(self, _request: Request) -> Response:
         """Documentation page of /openapi.json."""

@@ -10,15 +10,16 @@ from typing import Final
 _INLINE: Final = {name: re.compile(rf"<{name}>(.*?)</{name}>", re.DOTALL) for name in ("script", "style")}
 
 
-def page_headers(page: str) -> dict[str, str]:
+def page_headers(page: str, *, restores: bool = False) -> dict[str, str]:
     """Security headers of a self-contained HTML page.
 
     Its scripts and styles are allowed by their hashes. Injected scripts, event handlers and style attributes do not
-    run.
+    run. `restores` allows what `/web/restore.js` needs besides: itself, WebAssembly, and workers started from a blob.
     """
+    more = " 'self' 'wasm-unsafe-eval'; worker-src blob:" if restores else ""
     policy = (
         "default-src 'none'",
-        f"script-src {_sources('script', page)}",
+        f"script-src {_sources('script', page)}{more}",
         f"style-src {_sources('style', page)}",
         "connect-src 'self'",
         "img-src 'self' blob: data:",

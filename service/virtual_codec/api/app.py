@@ -32,6 +32,7 @@ from virtual_codec.api._pages import Drain, Pages
 from virtual_codec.api._quota import Quotas
 from virtual_codec.api._request import BodyPolicy, BodyReader
 from virtual_codec.api._trace import NoTracer, Tracer
+from virtual_codec.api._web import WebFiles
 from virtual_codec.cores import usable_cores
 from virtual_codec.errors import BadInput, BadOption, MethodNotAllowed, NotFound, VirtualCodecError
 from virtual_codec.images import ImageLimits
@@ -41,6 +42,7 @@ from virtual_codec.serving import Pool, PoolPolicy, open_pool
 from virtual_codec.serving.catalogue import Catalogue
 from virtual_codec.settings import Settings
 from virtual_codec.store import ModelStore
+from virtual_codec.web import WebSite
 
 __all__ = ["Drain", "Service", "create_app", "create_service"]
 
@@ -88,6 +90,7 @@ def create_service(
     tracer = tracer or open_tracer(settings.tracing)
     app = _application(pool, catalogue, tracer)
     _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys, settings)
+    _add_web_routes(app, WebFiles(catalogue, WebSite()))
     _add_problems(app)
     # The last that is added is the first that is called.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
@@ -158,16 +161,29 @@ def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None, se
         )
     key_needed = _openapi.problem_docs(["unauthorized"])
     get("/models", pages.models, tags=["models"], dependencies=locked, responses=key_needed)
-    by_model = _openapi.path_docs("model", "A model's name or id.", ["unauthorized", "model_not_found"])
+    by_model = _openapi.path_docs({"model": "A model's name or id."}, ["unauthorized", "model_not_found"])
     get("/models/{model}", pages.model, tags=["models"], dependencies=locked, **by_model)
     get("/healthz", pages.healthz, tags=["operations"])
     get("/readyz", pages.readyz, tags=["operations"], responses=_openapi.problem_docs(_DOCS_PROBLEMS))
     get("/metrics", pages.metrics, tags=["operations"])
     get("/problems", pages.problems, tags=["problems"])
-    by_code = _openapi.path_docs("code", "The `code` of a problem.", ["not_found"])
+    by_code = _openapi.path_docs({"code": "The `code` of a problem."}, ["not_found"])
     get("/problems/{code}", pages.problem, tags=["problems"], **by_code)
     get("/", pages.playground, include_in_schema=False)
     get("/docs", pages.docs, include_in_schema=False)
+
+
+def _add_web_routes(app: FastAPI, files: WebFiles) -> None:
+    meanings = {"version": "Version that /web/restore.js names.", "name": "A file's name, see /models/{model}/web."}
+    by_name = _openapi.path_docs(meanings, ["not_found"])
+    by_model = _openapi.path_docs({"model": "A model's name or id."}, ["model_not_found", "not_found"])
+    script = {"responses": {304: {"description": "The caller has it already."}}}
+    for path, endpoint, docs in (
+        ("/web/restore.js", files.script, _openapi.file_docs("text/javascript", script)),
+        ("/web/{version}/{name}", files.file, _openapi.file_docs("application/octet-stream", by_name)),
+        ("/models/{model}/web", files.model, {**by_model, "tags": ["web"]}),
+    ):
+        app.add_api_route(path, endpoint, methods=["GET"], response_class=Response, response_model=None, **docs)
 
 
 def _add_problems(app: Starlette) -> None:
