@@ -168,7 +168,7 @@ def test_json_is_one_line_a_file(codec: PrefixCodec, capsys: pytest.CaptureFixtu
 
 def test_quiet_says_nothing_but_problems(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(in__a_png="one", in__b_png="bad")
-    assert run(codec, "compress in -o out -q") == 1
+    assert run(codec, "compress in -o out --quiet") == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "vcodec: in/b.png: the image is truncated; send it whole\n"
@@ -261,5 +261,5 @@ def test_several_jobs_do_all_the_work() -> None:
     codec = PrefixCodec(delay_s=0.01)
     for number in range(12):
         make(**{f"in__{number}_png": str(number)})
-    assert run(codec, "compress in -o out --jobs 4 -q") == 0
+    assert run(codec, "compress in -o out --jobs 4 --quiet") == 0
     assert {it.read_text() for it in Path("out").iterdir()} == {f"stream of {number}" for number in range(12)}

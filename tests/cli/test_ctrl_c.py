@@ -119,7 +119,7 @@ def test_a_training_keeps_its_checkpoint_and_says_how_to_go_on(tmp_path: Path) -
     data.mkdir()
     for index in range(20):
         Image.fromarray(scene(100, 108, seed=index)).save(data / f"{index}.png")
-    line = ("train", "smoke", "--data", data, "--out", out, "--steps", "100000", "--threads", "1", "-q")
+    line = ("train", "smoke", "--data", data, "--out", out, "--steps", "100000", "--threads", "1", "--quiet")
     with vcodec(*line) as process:
         wait_for(process, (out / "log.csv").exists)
         status, said, err = interrupted(process)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from virtual_codec.cli._files import plan, write
+from virtual_codec.cli._file_io import write
+from virtual_codec.cli._files import plan
 from virtual_codec.cli._verb import Misuse
 
 PNG = frozenset({".png", ".jpg"})
@@ -25,7 +26,7 @@ def make(*names: str) -> None:
 
 
 def planned(*inputs: str, output: str, force: bool = False, keep_suffix: bool = False) -> Mapping[str, str]:
-    tasks = plan(inputs, output, taken=PNG, suffixes=(".jpg", ".jpeg"), force=force, keep_suffix=keep_suffix)
+    tasks = plan(inputs, output, taken=PNG, suffixes=(".jpg", ".jpeg"), force=force, keep_suffix=keep_suffix).tasks
     return {task.source.as_posix(): task.target.as_posix() for task in tasks}
 
 

@@ -86,9 +86,9 @@ def test_two_processes_train_one_recipe_and_go_on(photographs: Path, tmp_path: P
         "--threads",
         "1",
     ]
-    torchrun(*command, "--steps", "30", "-q", "--device", "cpu")
+    torchrun(*command, "--steps", "30", "--quiet", "--device", "cpu")
     before = load_average(tmp_path / CHECKPOINT)
-    torchrun(*command, "--steps", "60", "-q", "--device", "cpu", "--resume")
+    torchrun(*command, "--steps", "60", "--quiet", "--device", "cpu", "--resume")
     assert read_progress(tmp_path / CHECKPOINT).step == 60
     assert any(not torch.equal(value, before[name]) for name, value in load_average(tmp_path / CHECKPOINT).items())
     rows = [line.split(",") for line in (tmp_path / LOG).read_text().splitlines()]

@@ -8,7 +8,6 @@ instant. stdout carries results only, stderr the rest. The exit status is 0, 1 (
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final, final
@@ -17,6 +16,7 @@ from virtual_codec import __version__, interrupts
 from virtual_codec.cli import _bench, _bulk, _compress, _decompress, _evaluate, _export, _keys, _models, _serve, _train
 from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._open import open_default_codec
+from virtual_codec.cli._stdout import discard_stdout, stdout_problem
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import BadOption, NotFound, VirtualCodecError
 
@@ -71,13 +71,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
+    if sys.__stdout__ is None:  # as after `>&-` in a shell: results would be lost without a word
+        print("vcodec: stdout is closed; send it to a file or to /dev/null", file=sys.stderr)
+        return 2
     parser = make_parser()
     try:
         arguments = _with_late_inputs(*parser.parse_known_args(argv))
         status = VERBS[arguments.verb].run(arguments, open_codec)
         if interrupts.was_interrupted():  # and some library caught it
             raise KeyboardInterrupt
-        sys.stdout.flush()
+        return _after_flush(status)
     except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
         return ended.code if isinstance(ended.code, int) else 2
     except (Misuse, BadOption, NotFound) as error:  # each before any work was begun
@@ -86,10 +89,21 @@ def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
     except (VirtualCodecError, OSError) as error:
         if interrupts.was_interrupted():
             raise
-        if isinstance(error, BrokenPipeError):  # the reader of our output has gone; Python would complain at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        print(f"vcodec: {_without_number(error)}", file=sys.stderr)
+        if isinstance(error, BrokenPipeError):  # of a `print` that found its buffer full
+            discard_stdout()
+            print(f"vcodec: {stdout_problem(error)}", file=sys.stderr)
+        else:
+            print(f"vcodec: {_without_number(error)}", file=sys.stderr)
+        return 1
+
+
+def _after_flush(status: int) -> int:
+    """Flush stdout and return the exit status, which is 1 if that fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        discard_stdout()
+        print(f"vcodec: {stdout_problem(error)}", file=sys.stderr)
         return 1
     return status
 

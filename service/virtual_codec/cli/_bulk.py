@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from virtual_codec import interrupts
-from virtual_codec.cli._compress import OPTIONS, SUFFIXES, parse_options
+from virtual_codec.cli._compress import SUFFIXES, add_option_arguments, parse_options
 from virtual_codec.cli._decompress import FORMATS, STREAMS
 from virtual_codec.cli._files import IMAGES
 from virtual_codec.cli._image_codec import OpenCodec
@@ -45,8 +45,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         verb.add_argument("target", metavar="DST", help="folder or URL that is written")
         _add_run_arguments(verb)
         if action == "compress":
-            for name, (metavar, text) in OPTIONS.items():
-                verb.add_argument(f"--{name}", metavar=metavar, help=text)
+            add_option_arguments(verb)
         else:
             verb.add_argument("--format", choices=FORMATS, default="png", help="of the images (default png)")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from virtual_codec.cli._convert import Converted, add_file_arguments, check_output, convert
-from virtual_codec.cli._files import IMAGES, plan
+from virtual_codec.cli._convert import Converted, Converter, add_file_arguments, check_operands, convert
+from virtual_codec.cli._files import IMAGES, check_copies, plan
 from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
 from virtual_codec.cli._open import add_codec_arguments, opened_codec
 from virtual_codec.cli._verb import Misuse, Verb
@@ -18,10 +21,10 @@ from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, CompressOptions
 SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg2000": (".jp2",)}  # another's is its name, or any
 OPTIONS: Final = {
     "quality": ("Q", f"1-100, JPEG's own scale (default {DEFAULT_QUALITY})"),
-    "max-bytes": ("N", "the best image in at most N bytes"),
+    "max-bytes": ("SIZE", "the best image in at most that many bytes: 20000, 20k, 1.5M, 64Ki"),
     "max-bpp": ("X", "the best image in at most X bits per pixel"),
-    "min-psnr": ("DB", "the smallest stream that reaches this PSNR (RGB) when restored"),
-    "min-ms-ssim": ("X", "the smallest stream that reaches this MS-SSIM (RGB mean, 0-1) when restored"),
+    "min-psnr": ("DB", "the smallest stream that restores to at least this PSNR (RGB): 32.5"),
+    "min-ms-ssim": ("X", "the smallest stream that restores to at least this MS-SSIM (RGB mean, 0-1): 0.98"),
     "effort": ("0-9", f"time spent on a smaller stream of equal quality (default {DEFAULT_EFFORT})"),
     "scale": ("S", "how many times smaller the description is: auto (default), 1 or 2"),
     "codec": ("NAME", "the standard codec (default jpeg)"),
@@ -33,29 +36,49 @@ OPTIONS: Final = {
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser)
     add_codec_arguments(parser)
+    add_option_arguments(parser)
+    parser.add_argument(
+        "--if-larger",
+        choices=("warn", "skip", "copy"),
+        default="warn",
+        help="an output larger than its input: warn (default), skip the file, or copy the input",
+    )
+
+
+def add_option_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of compression."""
     for name, (metavar, text) in OPTIONS.items():
-        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+        names = ("-q", "--quality") if name == "quality" else (f"--{name}",)
+        parser.add_argument(*names, metavar=metavar, help=text)
 
 
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
-    check_output(arguments)
+    check_operands(arguments)
     options = parse_options(arguments)
-    tasks = plan(
+    force = arguments.force or arguments.newer
+    planned = plan(
         arguments.inputs,
         arguments.output,
         taken=IMAGES,
         suffixes=SUFFIXES.get(options.codec) or (f".{options.codec}", Path(arguments.output).suffix.lower()),
-        force=arguments.force,
+        force=force,
         keep_suffix=arguments.keep_suffix,
     )
+    if arguments.if_larger == "copy":
+        check_copies(planned.tasks, force=force)
     config = CodecConfig(
         model_store=arguments.model_store,
         device=arguments.device,
         model=options.model,
         codec=options.codec,
     )
-    with opened_codec(open_codec, config) as codec:
-        return convert(tasks, partial(_compress, codec, options), arguments)
+
+    @contextmanager
+    def opened() -> Iterator[Converter]:
+        with opened_codec(open_codec, config) as codec:
+            yield partial(_compress, codec, options)
+
+    return convert(planned, arguments, opened)
 
 
 def _compress(codec: ImageCodec, options: CompressOptions, image: bytes) -> Converted:
@@ -76,17 +99,37 @@ def _compress(codec: ImageCodec, options: CompressOptions, image: bytes) -> Conv
 
 
 def parse_options(arguments: argparse.Namespace) -> CompressOptions:
-    """Options of `OPTIONS` in parsed arguments. Raises `Misuse`."""
-    given = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in OPTIONS}
+    """Parse the options of compression from the arguments. Raises `Misuse`."""
+    texts = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in OPTIONS}
+    given = {name: text for name, text in texts.items() if text is not None}
+    if "max_bytes" in given:
+        given["max_bytes"] = _bytes_of(given["max_bytes"])
     try:
-        return CompressOptions.parse({name: text for name, text in given.items() if text is not None})
+        return CompressOptions.parse(given)
     except BadOption as error:
         raise Misuse(str(error).replace("_", "-")) from error
 
 
+def _bytes_of(text: str) -> str:
+    """Convert a size such as 20k, 1.5MB or 64Ki to bytes; other texts stay for the option's own check."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([kKmM])(i?)[bB]?", text)
+    if match is None:
+        return text
+    base = 1024 if match[3] else 1000
+    return str(int(float(match[1]) * base ** (1 if match[2] in "kK" else 2)))
+
+
+_EPILOG: Final = """\
+Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-ssim.
+
+  vcodec compress photo.png small.jpg -q 30
+  vcodec compress photo.png small.jpg --max-bytes 20k       the best image in 20,000 bytes
+  vcodec compress photos/ -o small/ --min-psnr 32.5         the smallest streams of at least 32.5 dB
+  vcodec compress photos/ -o small/ --newer --keep-times    again, but only what has changed since"""
+
 VERB: Final = Verb(
     summary="images to plain JPEGs",
-    epilog=lambda: "Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-ssim.",
+    epilog=lambda: _EPILOG,
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
+import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from pathlib import Path
 
 from virtual_codec import interrupts
 from virtual_codec.cancellable_threads import cancellable_threads
-from virtual_codec.cli._files import STANDARD_STREAM, Task, is_device, is_itself, read, write
+from virtual_codec.cli._file_io import STANDARD_STREAM, is_device, read, write
+from virtual_codec.cli._files import Plan, Task, copy_of, is_itself
+from virtual_codec.cli._report import Outcome, Report, format_size, progress_bar
+from virtual_codec.cli._stdout import discard_stdout, stdout_problem
 from virtual_codec.cli._verb import Misuse, positive
 from virtual_codec.errors import VirtualCodecError
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,32 +29,31 @@ class Converted:
     facts: dict[str, object]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """Outcome of one task: `facts` if it succeeded, otherwise `problem` and its `code`."""
-
-    task: Task
-    input_bytes: int = 0
-    output_bytes: int = 0
-    seconds: float = 0.0
-    facts: dict[str, object] = field(default_factory=dict)
-    problem: str = ""
-    code: str = ""
+Converter = Callable[[bytes], Converted]
 
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for inputs, output and the conversion of many files."""
     parser.add_argument(
-        "inputs", nargs="+", metavar="IN", help='files, folders (with all below), globs, or "-" for stdin'
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help='files, folders (with all below), globs, or "-" for stdin; without -o the last one is OUT',
     )
     parser.add_argument(
         "-o",
         "--output",
-        required=True,
         metavar="OUT",
         help='a file for one input, with the suffix of its format or none; a folder for several; "-" for stdout',
     )
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--force", action="store_true", help="replace files that exist")
+    existing.add_argument("--skip-existing", action="store_true", help="pass over inputs whose output exists")
+    existing.add_argument(
+        "--newer", action="store_true", help="convert inputs that are newer than their output, and those without one"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would be converted, and do nothing")
+    parser.add_argument("--keep-times", action="store_true", help="give outputs the modification times of their inputs")
     parser.add_argument(
         "--keep-suffix",
         action="store_true",
@@ -63,147 +61,150 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="images at once (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON line a file")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument(
         "--progress", action="store_true", help="show the progress bar even where stderr is no terminal"
     )
 
 
-def check_output(arguments: argparse.Namespace) -> None:
-    """Check that nothing else goes to stdout beside an image. Raises `Misuse`."""
+def check_operands(arguments: argparse.Namespace) -> None:
+    """Take the last operand as the output where there is no -o. Raises `Misuse` for operands that do not fit."""
+    if arguments.output is None:
+        if len(arguments.inputs) < 2:
+            raise Misuse("say where the output goes: a second name, or -o OUT")
+        *arguments.inputs, arguments.output = arguments.inputs
     if arguments.json and arguments.output == "-":
         raise Misuse("--json and -o - both want stdout")
 
 
-def convert(tasks: Sequence[Task], process: Callable[[bytes], Converted], arguments: argparse.Namespace) -> int:
-    """Convert every task's file, also after others have failed, and return the exit status."""
+def convert(
+    plan: Plan, arguments: argparse.Namespace, open_converter: Callable[[], AbstractContextManager[Converter]]
+) -> int:
+    """Convert every task's file, also after others have failed, and return the exit status.
 
-    def attempt(task: Task) -> Outcome:
-        return _attempt(task, process, force=arguments.force)
-
-    with _progress(len(tasks), arguments) as bar:
-        report = _Report(arguments, bar)
-        for outcome in _run(tasks, attempt, arguments.jobs):
-            report.add(outcome)
-            if interrupts.was_interrupted():  # and some library caught it
-                raise KeyboardInterrupt
+    The converter is opened only if there is something to convert.
+    """
+    skipped = {task: reason for task in plan.tasks if (reason := _reason_to_skip(task, arguments))}
+    pending = [task for task in plan.tasks if task not in skipped]
+    report = Report(arguments)
+    for folder in plan.unreadable:
+        report.add_unreadable(folder)
+    for task, reason in skipped.items():
+        report.add(Outcome(task=task, skipped=reason))
+    if arguments.dry_run:
+        for task in pending:
+            if _is_taken(task, arguments):
+                report.add(_exists(task))
+            else:
+                report.add_planned(task)
+    elif pending:
+        with open_converter() as converter, progress_bar(len(pending), arguments) as bar:
+            report.show_on(bar)
+            for outcome in _run(pending, converter, arguments):
+                report.add(outcome)
+                if interrupts.was_interrupted():  # and some library caught it
+                    raise KeyboardInterrupt
     report.close()
     return 1 if report.failed else 0
 
 
-def _run(tasks: Sequence[Task], attempt: Callable[[Task], Outcome], jobs: int) -> Iterator[Outcome]:
-    if min(jobs, len(tasks)) == 1:  # in this thread, where Ctrl-C ends the work at once
-        yield from map(attempt, tasks)
+def _reason_to_skip(task: Task, arguments: argparse.Namespace) -> str:
+    output = _existing_output(task, arguments)
+    if output is None:
+        return ""
+    if arguments.skip_existing:
+        return "the output exists"
+    try:
+        is_newer = task.source.stat().st_mtime_ns > output.stat().st_mtime_ns
+    except OSError:  # of an input that is missing: reading it fails with a message
+        return ""
+    return "the output is as new as the input" if arguments.newer and not is_newer else ""
+
+
+def _existing_output(task: Task, arguments: argparse.Namespace) -> Path | None:
+    """Output of an earlier run, or None: the target, or the copy that `--if-larger copy` made instead."""
+    tasks = [task]
+    if getattr(arguments, "if_larger", None) == "copy" and task.source != STANDARD_STREAM:
+        tasks.append(copy_of(task))
+    for each in tasks:
+        is_file = each.target != STANDARD_STREAM and each.target.exists() and not is_device(each.target)
+        if is_file and not (each is not task and is_itself(each)):
+            return each.target
+    return None
+
+
+def _is_taken(task: Task, arguments: argparse.Namespace) -> bool:
+    """True if the output exists and may not be replaced. With `--newer`, what is left to do replaces old outputs."""
+    is_kept = not arguments.force and not arguments.newer
+    return is_kept and task.target != STANDARD_STREAM and task.target.exists() and not is_device(task.target)
+
+
+def _run(tasks: Sequence[Task], converter: Converter, arguments: argparse.Namespace) -> Iterator[Outcome]:
+    if min(arguments.jobs, len(tasks)) == 1:  # in this thread, where Ctrl-C ends the work at once
+        yield from (_attempt(task, converter, arguments) for task in tasks)
         return
-    with cancellable_threads(jobs) as threads:  # whose jobs end at their next stage or tile
-        for future in as_completed([threads.submit(attempt, task) for task in tasks]):
+    with cancellable_threads(arguments.jobs) as threads:  # whose jobs end at their next stage or tile
+        for future in as_completed([threads.submit(_attempt, task, converter, arguments) for task in tasks]):
             yield future.result()
 
 
-def _attempt(task: Task, process: Callable[[bytes], Converted], *, force: bool) -> Outcome:
+def _attempt(task: Task, converter: Converter, arguments: argparse.Namespace) -> Outcome:
+    """Convert one file. Each step has its own errors, so that a message names the file that it is about."""
     start = time.perf_counter()
+    if _is_taken(task, arguments):
+        return _exists(task)
     try:
-        if not force and task.target.exists() and not is_device(task.target):
-            raise FileExistsError
         source = read(task.source)
-        converted = process(source)
-        write(task.target, converted.content, force=force)
-    except FileExistsError:
-        advice = "is the input itself; name another" if is_itself(task) else "exists; --force replaces it"
-        return Outcome(task=task, problem=f"{task.target} {advice}", code="exists")
+    except OSError as error:
+        return Outcome(task=task, problem=error.strerror or str(error), code="os")
+    try:
+        converted = converter(source)
     except VirtualCodecError as error:
         return Outcome(task=task, problem=str(error) or type(error).__name__, code=error.code)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        is_of_source = error.filename in (None, str(task.source))
-        return Outcome(
-            task=task, problem=reason if is_of_source else f"cannot write {task.target}: {reason}", code="os"
-        )
-    except Exception as error:  # a fault of ours with one file; the others still get their turn
+    except Exception as error:  # a fault of ours with one file; the others are still converted
         if interrupts.was_interrupted():
             raise KeyboardInterrupt from error
         return Outcome(task=task, problem=f"{type(error).__name__}: {error}", code="internal")
-    return Outcome(
+    is_larger = len(converted.content) > len(source)
+    if_larger = getattr(arguments, "if_larger", None)
+    if is_larger and if_larger == "skip":
+        sizes = f"{format_size(len(source))} -> {format_size(len(converted.content))}"
+        return Outcome(task=task, skipped=f"the output would be larger: {sizes}")
+    if is_larger and if_larger == "copy":
+        task = copy_of(task)
+        if task.target != STANDARD_STREAM and is_itself(task):
+            return Outcome(task=task, skipped="the output would be larger, and the copy would be the input itself")
+        converted = Converted(content=source, facts={"copied": True})
+    problem = _write(task, converted.content, arguments)
+    return problem or Outcome(
         task=task,
         input_bytes=len(source),
         output_bytes=len(converted.content),
         seconds=time.perf_counter() - start,
         facts=converted.facts,
+        is_larger=is_larger and if_larger == "warn",
     )
 
 
-@final
-class _Report:
-    """Reporter of outcomes: a line for each file on stdout, problems and the total on stderr."""
-
-    def __init__(self, arguments: argparse.Namespace, bar: tqdm[None] | None) -> None:
-        self.failed = 0
-        self._outcomes = 0
-        self._input_bytes = 0
-        self._output_bytes = 0
-        self._json: bool = arguments.json
-        self._is_quiet: bool = arguments.quiet
-        self._bar = bar
-
-    def add(self, outcome: Outcome) -> None:
-        self._outcomes += 1
-        self._input_bytes += outcome.input_bytes
-        self._output_bytes += outcome.output_bytes
-        if self._json:
-            self._print(json.dumps(_as_json(outcome)), is_problem=False)
-        if outcome.problem:
-            self.failed += 1
-            self._print(f"vcodec: {outcome.task.source}: {outcome.problem}", is_problem=True)
-        elif not self._json and not self._is_quiet:
-            self._print(_as_line(outcome), is_problem=outcome.task.target == STANDARD_STREAM)
-        if self._bar is not None:
-            self._bar.update()
-
-    def close(self) -> None:
-        if self._outcomes > 1 and not self._is_quiet:
-            print(
-                f"{self._outcomes - self.failed} done, {self.failed} failed; "
-                f"{_size(self._input_bytes)} -> {_size(self._output_bytes)}",
-                file=sys.stderr,
-            )
-
-    def _print(self, line: str, *, is_problem: bool) -> None:
-        file = sys.stderr if is_problem else sys.stdout
-        if self._bar is None:
-            print(line, file=file, flush=True)
-        else:
-            self._bar.write(line, file=file)
+def _write(task: Task, content: bytes, arguments: argparse.Namespace) -> Outcome | None:
+    """Write an output file with its input's permissions; the outcome if that fails."""
+    mode = mtime_ns = None
+    try:
+        if task.source != STANDARD_STREAM:
+            status = task.source.stat()
+            mode = stat.S_IMODE(status.st_mode)
+            mtime_ns = status.st_mtime_ns if arguments.keep_times else None
+        write(task.target, content, force=arguments.force or arguments.newer, mode=mode, mtime_ns=mtime_ns)
+    except FileExistsError:
+        return _exists(task)
+    except OSError as error:
+        if task.target == STANDARD_STREAM:
+            discard_stdout()
+            return Outcome(task=task, problem=stdout_problem(error), code="os")
+        return Outcome(task=task, problem=f"cannot write {task.target}: {error.strerror or error}", code="os")
+    return None
 
 
-@contextmanager
-def _progress(total: int, arguments: argparse.Namespace) -> Iterator[tqdm[None] | None]:
-    is_wanted = arguments.progress or (total > 1 and sys.stderr.isatty() and not arguments.quiet)
-    if not is_wanted:
-        yield None
-        return
-    from tqdm import tqdm
-
-    nothing: Iterable[None] = ()
-    with tqdm(nothing, total=total, unit="image", file=sys.stderr, dynamic_ncols=True) as bar:
-        yield bar
-
-
-def _as_line(outcome: Outcome) -> str:
-    task = outcome.task
-    sizes = f"{_size(outcome.input_bytes)} -> {_size(outcome.output_bytes)}"
-    facts = " ".join(f"{name}={value}" for name, value in outcome.facts.items() if value is not None)
-    return f"{task.source} -> {task.target}: {sizes}, {facts}"
-
-
-def _as_json(outcome: Outcome) -> dict[str, object]:
-    task = {"input": str(outcome.task.source), "output": str(outcome.task.target)}
-    if outcome.problem:
-        return {**task, "error": {"code": outcome.code, "detail": outcome.problem}}
-    sizes = {"input_bytes": outcome.input_bytes, "output_bytes": outcome.output_bytes}
-    return {**task, **sizes, **outcome.facts, "seconds": round(outcome.seconds, 4)}
-
-
-def _size(size_bytes: int) -> str:
-    if size_bytes < 1000:
-        return f"{size_bytes} B"
-    return f"{size_bytes / 1000:.1f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1_000_000:.1f} MB"
+def _exists(task: Task) -> Outcome:
+    advice = "is the input itself; name another" if is_itself(task) else "exists; --force replaces it"
+    return Outcome(task=task, problem=f"{task.target} {advice}", code="exists")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from virtual_codec.cli._convert import Converted, add_file_arguments, check_output, convert
+from virtual_codec.cli._convert import Converted, Converter, add_file_arguments, check_operands, convert
 from virtual_codec.cli._files import is_folder, plan
 from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
 from virtual_codec.cli._open import add_codec_arguments, opened_codec
@@ -29,19 +31,24 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
-    check_output(arguments)
+    check_operands(arguments)
     options = RestoreOptions(output=_format(arguments))
-    tasks = plan(
+    planned = plan(
         arguments.inputs,
         arguments.output,
         taken=STREAMS,
         suffixes=(f".{options.output}",),
-        force=arguments.force,
+        force=arguments.force or arguments.newer,
         keep_suffix=arguments.keep_suffix,
     )
     config = CodecConfig(model_store=arguments.model_store, device=arguments.device)
-    with opened_codec(open_codec, config) as codec:
-        return convert(tasks, partial(_restore, codec, options), arguments)
+
+    @contextmanager
+    def opened() -> Iterator[Converter]:
+        with opened_codec(open_codec, config) as codec:
+            yield partial(_restore, codec, options)
+
+    return convert(planned, arguments, opened)
 
 
 def _restore(codec: ImageCodec, options: RestoreOptions, stream: bytes) -> Converted:

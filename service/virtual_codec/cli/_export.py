@@ -20,7 +20,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the model card: data, commands, time")
     parser.add_argument("--keep-current", action="store_true", help="do not make it the store's default model")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_store_argument(parser)
 
 

@@ -1,21 +1,17 @@
-"""File names of a conversion: input patterns to pairs of input and output, and atomic writing."""
+"""Plan of a conversion: every input file with its output file."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import glob
 import os
-import secrets
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from virtual_codec.cli._file_io import STANDARD_STREAM, is_device
+from virtual_codec.cli._inputs import InputExpander, UnreadableFolder
 from virtual_codec.cli._verb import Misuse
 
-STANDARD_STREAM: Final = Path("-")
 IMAGES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp"}
     | {".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif", ".avifs"}
@@ -30,6 +26,14 @@ class Task:
     target: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Tasks of a conversion, and the input folders that could not be listed."""
+
+    tasks: Sequence[Task]
+    unreadable: Sequence[UnreadableFolder] = ()
+
+
 def plan(
     inputs: Sequence[str],
     output: str,
@@ -38,17 +42,19 @@ def plan(
     suffixes: Sequence[str],
     force: bool = False,
     keep_suffix: bool = False,
-) -> list[Task]:
+) -> Plan:
     """Plan the tasks: every input file with its output file. Raises `Misuse` before anything is done.
 
-    An input is a file, a glob, "-", or a folder: the files in it, at any depth, whose lower-case suffix is in
-    `taken`. The output is a file when it can be one (a single file goes in, and it is not a folder), else a
-    folder in which names keep their path below the input folder and get the first of `suffixes`, in place of their
-    own or, with `keep_suffix`, behind it. `suffixes` say what is written: an output file has no other image's.
+    An input is a file, a glob, "-", or a folder (see `virtual_codec.cli._inputs`); `taken` are the suffixes of inputs
+    in folders, in lower case. The output is a file if there is a single input file and it is not a folder, else a
+    folder in which names keep their path below the input folder. They get the first of `suffixes`, instead of their own
+    or, with `keep_suffix`, after it. `suffixes` are those of the format that is written: an output file has no other
+    image's. `force` lets outputs replace files, but never an input.
     """
     if STANDARD_STREAM in map(Path, inputs) or Path(output) == STANDARD_STREAM:
-        return _plan_streams(inputs, output, suffixes)
-    found = [pair for text in inputs for pair in _expand(text, taken, Path(output))]
+        return Plan(tasks=_plan_streams(inputs, output, suffixes))
+    expander = InputExpander(suffixes=taken, output=Path(output))
+    found = list(dict.fromkeys(pair for text in inputs for pair in expander.expand(text)))
     single = len(inputs) == 1 and found == [(Path(inputs[0]), Path(inputs[0]).parent)]
     if single and not is_folder(output):
         _check_suffix(output, suffixes)
@@ -62,8 +68,8 @@ def plan(
             Task(source=source, target=Path(output) / _renamed(source.relative_to(base), suffixes[0], keep_suffix))
             for source, base in found
         ]
-    _check_apart(tasks, suffixes[0], force=force)
-    return tasks
+    _check_apart(tasks, suffixes[0], force=force, sources={_identity(task.source) for task in tasks})
+    return Plan(tasks=tasks, unreadable=expander.unreadable)
 
 
 def is_folder(output: str) -> bool:
@@ -76,39 +82,17 @@ def is_itself(task: Task) -> bool:
     return _identity(task.source) == _identity(task.target)
 
 
-def read(source: Path) -> bytes:
-    """Read all of a file, or of stdin."""
-    return sys.stdin.buffer.read() if source == STANDARD_STREAM else source.read_bytes()
+def copy_of(task: Task) -> Task:
+    """Task that copies the input instead: its output has the input's suffix, since it has the input's format."""
+    if STANDARD_STREAM in (task.source, task.target) or is_device(task.target):
+        return task
+    return replace(task, target=task.target.with_suffix(task.source.suffix))
 
 
-def write(target: Path, content: bytes, *, force: bool = False) -> None:
-    """Write a file atomically. Raises `FileExistsError` if there is one already and `force` is false."""
-    if target == STANDARD_STREAM:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
-    if is_device(target):
-        target.write_bytes(content)
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise NotADirectoryError(errno.ENOTDIR, f"{target.parent} is not a folder", str(target.parent)) from error
-    part = target.with_name(f".vcodec-{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-        if force:
-            part.replace(target)
-        else:
-            _move_to_new(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def is_device(target: Path) -> bool:
-    """True if a path is neither file nor folder, such as /dev/null: it is written to, never replaced."""
-    return target.exists() and not target.is_file() and not target.is_dir()
+def check_copies(tasks: Sequence[Task], *, force: bool) -> None:
+    """Check the outputs of `copy_of` as `plan` checks its own. Raises `Misuse`."""
+    copies = [copy for task in tasks if not is_itself(copy := copy_of(task))]
+    _check_apart(copies, "", force=force, sources={_identity(task.source) for task in tasks})
 
 
 def _plan_streams(inputs: Sequence[str], output: str, suffixes: Sequence[str]) -> list[Task]:
@@ -118,46 +102,6 @@ def _plan_streams(inputs: Sequence[str], output: str, suffixes: Sequence[str]) -
         raise Misuse(f'"-" takes one image; {inputs[0]} is not a file')
     _check_suffix(output, suffixes)
     return [Task(source=Path(inputs[0]), target=Path(output))]
-
-
-def _expand(text: str, taken: frozenset[str], output: Path) -> Iterator[tuple[Path, Path]]:
-    """Expand an input to its files, each with the folder that its output name is relative to."""
-    path = Path(text)
-    if path.is_dir():
-        files = [(file, path) for file in _walk(path, taken, output)]
-        if not files:
-            raise Misuse(f"no image in {path}; these suffixes are taken: {' '.join(sorted(taken))}")
-        yield from files
-    elif glob.has_magic(text) and not path.exists():
-        base = _literal_part(path)
-        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
-        if not matches:
-            raise Misuse(f"no file matches {text}")
-        for match in matches:
-            if not match.is_dir():
-                yield match, base
-            elif "**" not in path.parts:  # which has gone into the folders already
-                yield from ((file, base) for file in _walk(match, taken, output))
-    else:
-        yield path, path.parent  # one that is missing fails by itself, when its turn comes
-
-
-def _walk(folder: Path, taken: frozenset[str], output: Path) -> Iterator[Path]:
-    # What an earlier run left in an output folder inside this one is not taken as input again.
-    made_here = output.resolve() if output.resolve() != folder.resolve() else None
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if Path(place, name).resolve() != made_here)
-        yield from (Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in taken)
-
-
-def _literal_part(pattern: Path) -> Path:
-    """Folder part of a pattern before its first wildcard."""
-    base = Path(pattern.anchor)
-    for part in pattern.relative_to(pattern.anchor).parts[:-1]:
-        if glob.has_magic(part):
-            break
-        base /= part
-    return base
 
 
 def _renamed(name: Path, suffix: str, keep_suffix: bool) -> Path:
@@ -171,8 +115,8 @@ def _check_suffix(output: str, suffixes: Sequence[str]) -> None:
         raise Misuse(f"{output} ends in {suffix}, but what is written is {suffixes[0]}: name it {right}")
 
 
-def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool) -> None:
-    sources = {_identity(task.source) for task in tasks}
+def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool, sources: set[str]) -> None:
+    """Check that no two tasks write one file and, with `force`, that none writes a source. Raises `Misuse`."""
     writers: dict[str, Path] = {}
     for task in tasks:
         target = _identity(task.target)
@@ -195,19 +139,3 @@ def _way_out(one: str, other: str, suffix: str) -> str:
 
 def _identity(path: Path) -> str:
     return os.path.normcase(path.resolve())
-
-
-def _move_to_new(part: Path, target: Path) -> None:
-    """Rename a file without replacing another: one created since the check stays."""
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: hold the name with an empty file for a moment
-        target.open("xb").close()
-        try:
-            part.replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                target.unlink()
-            raise

@@ -37,7 +37,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events beside log.csv")
     parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument("--start-from", type=Path, metavar="DIR", help="take first weights from this run")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print where the run stands as one JSON line")
 
 

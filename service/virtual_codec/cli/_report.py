@@ -1,0 +1,162 @@
+"""Report of a conversion: a line for each file on stdout, problems and totals on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, final
+
+from virtual_codec.cli._file_io import STANDARD_STREAM
+from virtual_codec.cli._files import Task
+from virtual_codec.cli._inputs import UnreadableFolder
+from virtual_codec.cli._stdout import discard_stdout, stdout_problem
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Outcome of one task: `facts` if it succeeded, `skipped` with the reason, or `problem` with its `code`."""
+
+    task: Task
+    input_bytes: int = 0
+    output_bytes: int = 0
+    seconds: float = 0.0
+    facts: dict[str, object] = field(default_factory=dict)
+    is_larger: bool = False
+    skipped: str = ""
+    problem: str = ""
+    code: str = ""
+
+
+@final
+class Report:
+    """Reporter of outcomes in the form that the arguments ask for; `failed` counts the problems."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.failed = 0
+        self._done = 0
+        self._skipped = 0
+        self._larger = 0
+        self._input_bytes = 0
+        self._output_bytes = 0
+        self._json: bool = arguments.json
+        self._is_quiet: bool = arguments.quiet
+        self._bar: tqdm[None] | None = None
+        self._is_stdout_open = True
+
+    def show_on(self, bar: tqdm[None] | None) -> None:
+        """Update a progress bar with every outcome, and print lines above it."""
+        self._bar = bar
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome and print its line."""
+        if self._json:
+            self._print(json.dumps(_as_json(outcome)), is_problem=False)
+        if outcome.problem:
+            self.failed += 1
+            self._print(f"vcodec: {outcome.task.source}: {outcome.problem}", is_problem=True)
+        elif outcome.skipped:
+            self._skipped += 1
+        else:
+            self._done += 1
+            self._larger += outcome.is_larger
+            self._input_bytes += outcome.input_bytes
+            self._output_bytes += outcome.output_bytes
+            if not self._json and not self._is_quiet:
+                self._print(_as_line(outcome), is_problem=outcome.task.target == STANDARD_STREAM)
+        if self._bar is not None:
+            self._bar.update()
+
+    def add_unreadable(self, folder: UnreadableFolder) -> None:
+        """Count and print a folder that could not be listed."""
+        self.failed += 1
+        if self._json:
+            error = {"code": "os", "detail": folder.reason}
+            self._print(json.dumps({"input": str(folder.path), "error": error}), is_problem=False)
+        self._print(f"vcodec: {folder.path}: cannot list this folder: {folder.reason}", is_problem=True)
+
+    def add_planned(self, task: Task) -> None:
+        """Print a task that a dry run leaves undone."""
+        line = {"input": str(task.source), "output": str(task.target), "planned": True}
+        self._print(json.dumps(line) if self._json else f"{task.source} -> {task.target}", is_problem=False)
+
+    def close(self) -> None:
+        """Print the totals, if there was more than one file or a reason to say something."""
+        if self._is_quiet:
+            return
+        if self._larger:
+            files = "output is larger than its input" if self._larger == 1 else "outputs are larger than their inputs"
+            print(
+                f"vcodec: {self._larger} {files}; --if-larger skip leaves them out, --if-larger copy keeps the input",
+                file=sys.stderr,
+            )
+        skipped = f"{self._skipped} skipped, " if self._skipped else ""
+        if self._done + self.failed + self._skipped > 1 or self._skipped:
+            print(
+                f"{self._done} done, {skipped}{self.failed} failed; "
+                f"{format_size(self._input_bytes)} -> {format_size(self._output_bytes)}",
+                file=sys.stderr,
+            )
+
+    def _print(self, line: str, *, is_problem: bool) -> None:
+        file = sys.stderr if is_problem else sys.stdout
+        if not is_problem and not self._is_stdout_open:
+            return
+        try:
+            if self._bar is None:
+                print(line, file=file, flush=True)
+            else:
+                self._bar.write(line, file=file)
+                file.flush()
+        except OSError as error:
+            if is_problem:
+                raise
+            self._is_stdout_open = False
+            self.failed += 1
+            discard_stdout()
+            print(f"vcodec: {stdout_problem(error)}; the rest is done without a line for each file", file=sys.stderr)
+
+
+@contextmanager
+def progress_bar(total: int, arguments: argparse.Namespace) -> Iterator[tqdm[None] | None]:
+    """Progress bar on stderr for the time of a block; None if it is not wanted or stderr is no terminal."""
+    is_wanted = arguments.progress or (total > 1 and sys.stderr.isatty() and not arguments.quiet)
+    if not is_wanted:
+        yield None
+        return
+    from tqdm import tqdm
+
+    nothing: Iterable[None] = ()
+    with tqdm(nothing, total=total, unit="image", file=sys.stderr, dynamic_ncols=True) as bar:
+        yield bar
+
+
+def format_size(size_bytes: int) -> str:
+    """Format a number of bytes in decimal units: 999 B, 1.0 kB, 1.0 MB."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1000:.1f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1_000_000:.1f} MB"
+
+
+def _as_line(outcome: Outcome) -> str:
+    task = outcome.task
+    sizes = f"{format_size(outcome.input_bytes)} -> {format_size(outcome.output_bytes)}"
+    larger = " (larger)" if outcome.is_larger else ""
+    facts = " ".join(f"{name}={value}" for name, value in outcome.facts.items() if value is not None)
+    return f"{task.source} -> {task.target}: {sizes}{larger}, {facts}"
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    task = {"input": str(outcome.task.source), "output": str(outcome.task.target)}
+    if outcome.problem:
+        return {**task, "error": {"code": outcome.code, "detail": outcome.problem}}
+    if outcome.skipped:
+        return {**task, "skipped": outcome.skipped}
+    sizes = {"input_bytes": outcome.input_bytes, "output_bytes": outcome.output_bytes}
+    return {**task, **sizes, **outcome.facts, "seconds": round(outcome.seconds, 4)}
