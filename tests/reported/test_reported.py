@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tests.pictures import opened
 from virtual_codec import images, metrics
 from virtual_codec.codec import VirtualCodec
+from virtual_codec.errors import UndecodableImage
 from virtual_codec.runner import DirectRunner
 from virtual_codec.settings import default_model_store
 from virtual_codec.store import ModelStore
@@ -21,6 +22,15 @@ FILES = Path(__file__).parent / "files"
 
 # Least PSNR (RGB, dB) of the decoded picture against reference.png.
 PICTURES = {
+    "avif_nclx_p3.avif": 28,
+    "bmp32_v3_alpha0.bmp": 32,
+    "bmp32_v5_alpha0.bmp": 32,
+    "jpeg_dcf_adobergb.jpg": 28,
+    "png_cicp_p3.png": 30,
+    "png_gama_linear.png": 30,
+    "tiff_grey_uint32.tif": 30,
+    "tiff_rgb16_planar.tif": 32,
+    "tiff_rgb16_planar_be.tif": 32,
     "gif_zero_screen.gif": 24,
     "jpeg_no_eoi.jpg": 28,
     "jpeg_no_eoi_samsung_trailer.jpg": 28,
@@ -46,6 +56,34 @@ def test_a_picture_is_decoded_in_its_colours(name: str) -> None:
     if shown.ndim == 2:
         meant = np.rint(meant @ [0.299, 0.587, 0.114]).astype(np.uint8)
     assert metrics.psnr(shown, meant) >= PICTURES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("tiff_grey_int16.tif", "16-bit signed grey TIFF"), ("tiff_greyalpha16.tif", "16-bit grey TIFF with alpha")],
+)
+def test_a_kind_that_is_not_read_is_refused_by_name(name: str, kind: str) -> None:
+    with pytest.raises(UndecodableImage, match=kind):
+        images.decode(file(name))
+
+
+def test_a_profile_applies_before_16_bits_become_8() -> None:
+    shown = images.decode(file("grey16_linear_icc.png"))
+    linear = np.linspace(0, 0.05, shown.shape[1])
+    meant = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
+    assert np.abs(shown - 255 * meant).max() <= 3
+    assert len(np.unique(shown)) > 60
+
+
+def test_adobe_rgb_by_exif_is_restored_in_its_colours(shipped: VirtualCodec) -> None:
+    assert metrics.psnr(restored(shipped, "jpeg_dcf_adobergb.jpg"), opened(file("reference.png"))) >= 28
+
+
+def test_every_file_has_a_test() -> None:
+    listed = [line.split("\t")[0] for line in (FILES / "INDEX.tsv").read_text().splitlines()[1:]]
+    assert sorted(listed) == sorted(path.name for path in FILES.iterdir() if path.name != "INDEX.tsv")
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert [name for name in listed if f'"{name}"' not in source] == []
 
 
 @pytest.mark.parametrize("name", ["jpeg_no_eoi.jpg", "jpeg_no_eoi_samsung_trailer.jpg"])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec.codecs._cells import excess_over_cells
+from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of, samples_of
 from virtual_codec.codecs._scans import check_scans_complete
 from virtual_codec.codecs._tables import ijg_luma_table, is_transposed
@@ -24,6 +25,7 @@ __all__ = [
     "StandardCodec",
     "blocks_of",
     "check_scans_complete",
+    "compiled",
     "excess_over_cells",
     "ijg_luma_table",
     "is_transposed",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from virtual_codec.errors import UndecodableImage
+from virtual_codec.images._colour_space import ColourSpace
 
 WHITE = (255, 255, 255)
 
@@ -20,15 +21,28 @@ _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0
 _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
 
 
-def to_srgb(image: Image.Image, profile: bytes | None, background: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Convert a loaded picture: [H, W] where its mode is grey, else [H, W, 3] sRGB. Raises `UndecodableImage`."""
+def to_srgb(
+    image: Image.Image,
+    profile: bytes | None,
+    background: tuple[int, int, int],
+    space: ColourSpace | None = None,
+) -> NDArray[np.uint8]:
+    """Convert a loaded picture: [H, W] where its mode is grey, else [H, W, 3] sRGB. Raises `UndecodableImage`.
+
+    `space` is that of a file without profile, None for sRGB. A BMP whose alpha is 0 throughout counts as opaque: many
+    programs write such files.
+    """
     colour, alpha = _split(image)
     if profile is not None:
         colour = _apply_profile(colour, profile)
+    elif space is not None and colour.mode in ("L", "RGB") and not space.is_srgb:
+        colour = Image.fromarray(space.to_srgb(np.asarray(colour)))
     if colour.mode == "LAB":
         colour = _apply(colour, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
     if colour.mode not in ("L", "RGB"):
         colour = colour.convert("RGB")
+    if alpha is not None and image.format == "BMP" and alpha.getextrema() == (0, 0):
+        alpha = None
     if alpha is not None and alpha.getextrema() != (255, 255):
         colour = _flatten(colour, alpha, background)
     return np.array(colour)  # a copy: as an array, Pillow's own memory is read-only

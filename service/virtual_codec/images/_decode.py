@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from virtual_codec.images import _gif, _headers, _jpeg, _png, _tiff
+from virtual_codec.images import _avif, _bmp, _gif, _jpeg, _png, _tiff, _webp
 from virtual_codec.images._colour import WHITE, to_srgb
+from virtual_codec.images._exif import exif_orientation
 from virtual_codec.images._limits import DEFAULT_LIMITS, ImageLimits
 from virtual_codec.images._orientation import swaps_sides, upright
 from virtual_codec.images._pillow import foreign_errors, load, opened
 from virtual_codec.images._sniff import sniff
 from virtual_codec.images._stripped import StrippedFile
+from virtual_codec.images._wide import wide_to_srgb
 
 
 def decode(
@@ -23,8 +25,10 @@ def decode(
 ) -> NDArray[np.uint8]:
     """Decode an image file: [H, W, 3] sRGB, or [H, W] where the file is grey. Upright, without alpha.
 
-    EXIF's orientation is applied, colours are converted to sRGB by the file's ICC profile (a broken one is
-    ignored), CMYK and 16 bits are converted, transparent pixels flattened onto `background`, an RGB colour.
+    EXIF's orientation is applied. Colours are converted to sRGB by the file's ICC profile (a broken one is ignored),
+    else by what it says of them otherwise: PNG's cICP, cHRM and gAMA, AVIF's nclx, EXIF's Adobe RGB, BMP's end points.
+    That is done before 16 bits become 8. CMYK is converted, transparent pixels are flattened onto `background`, an RGB
+    colour. High dynamic range, and kinds of files that are not known to be read rightly, are refused by their names.
     A grey picture with transparent pixels stays grey on a grey background only.
 
     Raises `EmptyInput`, `UnsupportedFormat`, and before anything is decoded `TooManyPixels`, `SideTooLong`,
@@ -34,13 +38,16 @@ def decode(
     reader = _READERS[sniff(image)]
     with foreign_errors(reader.title, limits):
         stripped = reader.strip(image, limits)
+        if stripped.wide is not None:
+            pixels = wide_to_srgb(stripped.wide(), stripped.profile, stripped.space, background)
+            return upright(pixels, stripped.orientation)
         with opened(stripped.file, reader.title, reader.pillow_formats, limits) as loaded:
             profile: bytes | None = stripped.profile or loaded.info.get("icc_profile")
             limits.check_profile(len(profile or b""))
             orientation = _orientation(stripped, loaded)
             load(loaded)
             reader.check_whole(stripped, loaded)
-            pixels = to_srgb(loaded, profile, background)
+            pixels = to_srgb(loaded, profile, background, stripped.space)
     return upright(pixels, orientation)
 
 
@@ -74,11 +81,11 @@ class _Reader(NamedTuple):
 _READERS = {
     "png": _Reader("PNG", ("PNG",), _png.strip, _png.check_whole),
     "jpeg": _Reader("JPEG", ("JPEG", "MPO"), _jpeg.strip, _jpeg.check_whole),
-    "webp": _Reader("WebP", ("WEBP",), _headers.strip_webp),
+    "webp": _Reader("WebP", ("WEBP",), _webp.strip),
     "tiff": _Reader("TIFF", ("TIFF",), _tiff.strip),
-    "bmp": _Reader("BMP", ("BMP",), _headers.strip_bmp),
+    "bmp": _Reader("BMP", ("BMP",), _bmp.strip),
     "gif": _Reader("GIF", ("GIF",), _gif.strip),
-    "avif": _Reader("AVIF", ("AVIF",), _headers.strip_avif),
+    "avif": _Reader("AVIF", ("AVIF",), _avif.strip),
 }
 
 
@@ -87,4 +94,4 @@ def _orientation(stripped: StrippedFile, loaded: Image.Image) -> int:
     if loaded.format != "AVIF":
         return stripped.orientation
     exif: bytes = loaded.info.get("exif", b"")
-    return _tiff.exif_orientation(exif.removeprefix(b"Exif\0\0"))
+    return exif_orientation(exif.removeprefix(b"Exif\0\0"))

@@ -11,6 +11,7 @@ from PIL import Image
 from virtual_codec.bitstream import JpegLayout
 from virtual_codec.images import _jpeg
 from virtual_codec.images._colour import WHITE, to_srgb
+from virtual_codec.images._colour_space import ColourSpace
 from virtual_codec.images._limits import DEFAULT_LIMITS, ImageLimits
 from virtual_codec.images._orientation import Sample, upright
 from virtual_codec.images._pillow import foreign_errors, load, opened
@@ -41,6 +42,7 @@ class DecodedJpeg:
     luma: NDArray[np.uint8] | None
     orientation: int
     profile: bytes | None
+    space: ColourSpace | None
 
     def upright(self, plane: NDArray[Sample]) -> NDArray[Sample]:
         """Apply the file's orientation to a plane that lies as the samples do."""
@@ -48,7 +50,7 @@ class DecodedJpeg:
 
     def to_srgb(self) -> NDArray[np.uint8]:
         """Convert the samples as `decode` does: upright sRGB [H, W, 3], or [H, W] grey."""
-        return self.upright(to_srgb(Image.fromarray(self.samples), self.profile, WHITE))
+        return self.upright(to_srgb(Image.fromarray(self.samples), self.profile, WHITE, self.space))
 
 
 def parse_jpeg(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> ParsedJpeg:
@@ -79,5 +81,10 @@ def decode_jpeg(parsed: ParsedJpeg) -> DecodedJpeg:
             samples = np.array(image if image.mode in ("RGB", "L") else image.convert("RGB"))
             luma = samples if samples.ndim == 2 else None
     return DecodedJpeg(
-        layout=parsed.layout, samples=samples, luma=luma, orientation=stripped.orientation, profile=profile
+        layout=parsed.layout,
+        samples=samples,
+        luma=luma,
+        orientation=stripped.orientation,
+        profile=profile,
+        space=stripped.space,
     )

@@ -6,9 +6,9 @@ from PIL import Image
 
 from virtual_codec import bitstream
 from virtual_codec.errors import UndecodableImage
+from virtual_codec.images._exif import Exif, read_exif
 from virtual_codec.images._limits import ImageLimits
 from virtual_codec.images._stripped import StrippedFile
-from virtual_codec.images._tiff import exif_orientation
 
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 _SOS, _EOI = 0xDA, 0xD9
@@ -33,15 +33,15 @@ def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, b
     if found.precision != 8:
         raise UndecodableImage(f"the JPEG has {found.precision} bits a sample; only 8 are read here")
     _check_room(found)
-    orientation: int | None = None
+    exif: Exif | None = None
     position = 2
     kept = [file[:2]]
     profile_bytes = 0
     for segment in bitstream.leading_segments(file, limits.max_segments):
         position = segment.end
         body = file[segment.start + 4 : segment.end]
-        if segment.marker == _APP1 and orientation is None and body.startswith(b"Exif\0\0"):
-            orientation = exif_orientation(body[6:])
+        if segment.marker == _APP1 and exif is None and body.startswith(b"Exif\0\0"):
+            exif = read_exif(body[6:])
         is_metadata = _APP0 <= segment.marker <= _APP15 or segment.marker == _COM
         if is_profile := segment.marker == _APP2 and body.startswith(_PROFILE):
             profile_bytes += len(body) - len(_PROFILE) - 2  # two more number the pieces
@@ -55,7 +55,8 @@ def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, b
         scans = scans.replace(b"\xff\xff", b"\xff")
     kept.append(scans)
     size = found.width, found.height
-    return StrippedFile(file=b"".join(kept), size=size, orientation=orientation or 1), found
+    exif = exif or Exif()
+    return StrippedFile(file=b"".join(kept), size=size, orientation=exif.orientation, space=exif.space), found
 
 
 def check_whole(stripped: StrippedFile, _loaded: Image.Image) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from typing import final
 
 import numpy as np
 from PIL import Image
 
 from virtual_codec.errors import AnimatedImage, UndecodableImage
+from virtual_codec.images._cicp import space_of_code_points
+from virtual_codec.images._colour_space import SRGB_PRIMARIES, ColourSpace, colour_space, power, srgb_decoded
+from virtual_codec.images._exif import Exif, read_exif
 from virtual_codec.images._limits import ImageLimits, too_many
 from virtual_codec.images._stripped import StrippedFile
-from virtual_codec.images._tiff import exif_orientation
+from virtual_codec.images._wide import WideSamples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, COLOUR = 0, 2
@@ -29,8 +34,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     limits.check(*size)
     depth, kind = file[24], file[25]
     kept, position = [SIGNATURE], len(SIGNATURE)
-    orientation: int | None = None
-    profile: bytes | None = None
+    facts = _Facts(limits)
     has_pixels = False
     for count in range(limits.max_chunks):
         end = position + 12 + int.from_bytes(file[position : position + 4], "big")
@@ -41,24 +45,116 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
             if name == b"IDAT":
                 kept.append(_chunk(name, file[body]))
             kept.append(_chunk(b"IEND", b""))  # if rows are missing, the decoder finds out
-            return StrippedFile(file=b"".join(kept), size=size, orientation=orientation or 1, profile=profile)
+            return facts.stripped(b"".join(kept))
         if name == b"IHDR" and count:
             raise UndecodableImage("the PNG is damaged: it has two headers")
         if name == b"acTL" and (frames := int.from_bytes(file[body][:4], "big")) > 1:
             raise AnimatedImage("the PNG is animated; send one frame of it", limit=1, actual=frames)
         if name == b"tRNS":
+            facts.transparent = file[body]
             kept.append(_chunk(name, _in_pixel_values(file[body], depth, kind)))
         elif name in _KEPT:
             kept.append(file[position:end])
             has_pixels = has_pixels or name == b"IDAT"
-        elif name == b"eXIf" and orientation is None:
-            orientation = exif_orientation(file[body])
-        elif name == b"iCCP" and profile is None:
-            profile = _inflate_profile(file[body], limits)
+        elif not has_pixels or name == b"eXIf":
+            facts.read(name, file[body])
         position = end
         if name == b"IEND":
-            return StrippedFile(file=b"".join(kept), size=size, orientation=orientation or 1, profile=profile)
+            return facts.stripped(b"".join(kept))
     raise too_many("chunks", limits.max_chunks)
+
+
+@final
+class _Facts:
+    """Facts of a PNG's ancillary chunks that decoding needs. The first chunk of a kind counts."""
+
+    def __init__(self, limits: ImageLimits) -> None:
+        self.transparent: bytes | None = None
+        self._limits = limits
+        self._exif: Exif | None = None
+        self._profile: bytes | None = None
+        self._is_srgb = False
+        self._code_points: bytes | None = None
+        self._gamma: bytes | None = None
+        self._chromaticities: bytes | None = None
+
+    def read(self, name: bytes, body: bytes) -> None:
+        """Take in a chunk."""
+        if name == b"eXIf" and self._exif is None:
+            self._exif = read_exif(body)
+        elif name == b"iCCP" and self._profile is None:
+            self._profile = _inflate_profile(body, self._limits)
+        elif name == b"sRGB":
+            self._is_srgb = True
+        elif name == b"cICP" and len(body) == 4:
+            self._code_points = self._code_points or body
+        elif name == b"gAMA" and len(body) == 4:
+            self._gamma = self._gamma or body
+        elif name == b"cHRM" and len(body) == 32:
+            self._chromaticities = self._chromaticities or body
+
+    def stripped(self, file: bytes) -> StrippedFile:
+        """Stripped file with these facts. cICP goes before iCCP, that before sRGB, that before gAMA and cHRM."""
+        exif = self._exif or Exif()
+        has_code_points = self._code_points is not None
+        return StrippedFile(
+            file=file,
+            size=(int.from_bytes(file[16:20], "big"), int.from_bytes(file[20:24], "big")),
+            orientation=exif.orientation,
+            profile=None if has_code_points else self._profile,
+            space=self._space() or (None if has_code_points or self._is_srgb or self._gamma else exif.space),
+            wide=(lambda: _read_wide(file, self.transparent)) if file[24] == 16 else None,
+        )
+
+    def _space(self) -> ColourSpace | None:
+        if self._code_points is not None:
+            primaries, transfer, matrix, is_full_range = self._code_points
+            if matrix or not is_full_range:
+                raise UndecodableImage("the PNG has samples of video range; save it with full range")
+            return space_of_code_points("PNG", primaries, transfer)
+        if self._profile is not None or self._is_srgb or (self._gamma is None and self._chromaticities is None):
+            return None
+        gamma = int.from_bytes(self._gamma or b"", "big") / 100_000
+        points = [int.from_bytes((self._chromaticities or b"")[at : at + 4], "big") / 100_000 for at in range(0, 32, 4)]
+        primaries_xy = SRGB_PRIMARIES
+        if self._chromaticities is not None:
+            white, *colours = zip(points[::2], points[1::2], strict=True)
+            primaries_xy = (colours[0], colours[1], colours[2], white)
+        is_usual = not 0.05 < gamma < 5 or abs(gamma - 1 / 2.2) < 0.01  # 1/2.2 stands for sRGB's own curve
+        try:
+            return colour_space(primaries_xy, srgb_decoded if is_usual else power(1 / gamma))
+        except ValueError:
+            return None
+
+
+def _read_wide(file: bytes, transparent: bytes | None) -> WideSamples:
+    """Samples of a PNG of 16 bits."""
+    from virtual_codec.images._png_rows import read_16_bit_rows  # compiled loops, which the API process does without
+
+    width, height, kind = int.from_bytes(file[16:20], "big"), int.from_bytes(file[20:24], "big"), file[25]
+    if kind not in (GREY, COLOUR, 4, 6) or file[26] or file[27] or file[28] > 1:
+        raise UndecodableImage("the PNG is damaged: its header states what no PNG has")
+    key: tuple[int, ...] | None = None
+    if transparent is not None and kind in (GREY, COLOUR) and len(transparent) >= 2 * _SAMPLES[kind]:
+        key = tuple(int.from_bytes(transparent[at : at + 2], "big") for at in range(0, 2 * _SAMPLES[kind], 2))
+    return WideSamples(
+        width=width,
+        height=height,
+        colours="rgb" if kind in (COLOUR, 6) else "grey",
+        bands=read_16_bit_rows(_data(file), width, height, _SAMPLES[kind], is_interlaced=file[28] == 1),
+        has_alpha=kind in (4, 6),
+        transparent=key,
+    )
+
+
+def _data(file: bytes) -> Iterator[bytes]:
+    """Contents of the data chunks."""
+    position = len(SIGNATURE)
+    while position < len(file):
+        end = position + 12 + int.from_bytes(file[position : position + 4], "big")
+        if file[position + 4 : position + 8] == b"IDAT" and end - position > 12:
+            yield file[position + 8 : end - 4]
+        position = end
 
 
 def check_whole(stripped: StrippedFile, loaded: Image.Image) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from virtual_codec.images._colour_space import ColourSpace
+from virtual_codec.images._wide import WideSamples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,10 +16,13 @@ class StrippedFile:
     Decoders read metadata in Python, and a few megabytes of it can cost minutes and gigabytes (a directory of
     65,000 tags that all point at one block, a million empty chunks), so they get none.
     `size` is (width, height) as coded, None where only the decoder knows; `orientation` is EXIF's, 1-8;
-    `profile` an ICC profile where it does not travel inside the file.
+    `profile` an ICC profile where it does not travel inside the file, `space` the colours of a file without profile,
+    None for sRGB. `wide` reads samples that the decoder would narrow or misread.
     """
 
     file: bytes
     size: tuple[int, int] | None
     orientation: int = 1
     profile: bytes | None = None
+    space: ColourSpace | None = None
+    wide: Callable[[], WideSamples] | None = None

@@ -1,31 +1,16 @@
-"""BMP, WebP and AVIF files, checked by their headers and stripped for the decoder."""
+"""WebP files, stripped to the chunks that make pixels."""
 
 from __future__ import annotations
 
 from virtual_codec.errors import AnimatedImage, UndecodableImage
+from virtual_codec.images._exif import Exif, read_exif
 from virtual_codec.images._limits import ImageLimits, too_many
 from virtual_codec.images._stripped import StrippedFile
-from virtual_codec.images._tiff import exif_orientation
 
-# Run lengths are decoded in Python: half a second a MiB, and a second for 8 million pixels of short lines.
-_MAX_RUN_LENGTH_BYTES, _MAX_RUN_LENGTH_PIXELS = 1 << 20, 8_000_000
 _WEBP_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"})
 
 
-def strip_bmp(file: bytes, limits: ImageLimits) -> StrippedFile:
-    """Check a BMP's sides and the cost of its run lengths; the file stays whole."""
-    if len(file) < 26:
-        raise UndecodableImage("the BMP is truncated")
-    is_old = _u32(file, 14) == 12
-    width, height = (_u16(file, 18), _u16(file, 20)) if is_old else (_signed(file, 18), abs(_signed(file, 22)))
-    limits.check(width, height)
-    is_large = len(file) > _MAX_RUN_LENGTH_BYTES or width * height > _MAX_RUN_LENGTH_PIXELS
-    if is_large and not is_old and _u32(file, 30) in (1, 2):
-        raise UndecodableImage("the BMP is run-length coded and large; save it uncompressed")
-    return StrippedFile(file=file, size=(width, height))
-
-
-def strip_webp(file: bytes, limits: ImageLimits) -> StrippedFile:
+def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     """Strip a WebP to the chunks that make pixels, after checking the sides of the canvas."""
     size = _webp_sides(file)
     limits.check(*size)
@@ -34,18 +19,20 @@ def strip_webp(file: bytes, limits: ImageLimits) -> StrippedFile:
         raise UndecodableImage("the WebP is truncated")
     kept: list[bytes] = []
     position, frames = 12, 0
-    orientation: int | None = None
+    exif: Exif | None = None
     for _ in range(limits.max_segments + 1):  # the last time finds the end
         if position + 8 > end:
             body = b"WEBP" + b"".join(kept)
             riff = b"RIFF" + len(body).to_bytes(4, "little") + body
-            return StrippedFile(file=riff, size=size, orientation=orientation or 1)
+            return StrippedFile(
+                file=riff, size=size, orientation=(exif or Exif()).orientation, space=(exif or Exif()).space
+            )
         name, end_of_body = file[position : position + 4], position + 8 + _u32(file, position + 4)
         if end_of_body > end:
             raise UndecodableImage("the WebP is truncated")
         following = end_of_body + end_of_body % 2
-        if name == b"EXIF" and orientation is None:
-            orientation = exif_orientation(file[position + 8 : end_of_body].removeprefix(b"Exif\0\0"))
+        if name == b"EXIF" and exif is None:
+            exif = read_exif(file[position + 8 : end_of_body].removeprefix(b"Exif\0\0"))
         elif name in _WEBP_CHUNKS:
             if name == b"ICCP":
                 limits.check_profile(end_of_body - position - 8)
@@ -55,21 +42,6 @@ def strip_webp(file: bytes, limits: ImageLimits) -> StrippedFile:
             raise AnimatedImage("the WebP is animated; send one frame of it", limit=1, actual=frames)
         position = following
     raise too_many("chunks", limits.max_segments)
-
-
-def strip_avif(file: bytes, _: ImageLimits) -> StrippedFile:
-    """Hide an AVIF's EXIF from the decoder: an AVIF is turned by its own boxes, whatever EXIF says."""
-    position = 0
-    while position + 8 <= len(file):
-        size = int.from_bytes(file[position : position + 4], "big")
-        if file[position + 4 : position + 8] == b"meta" and size >= 8:
-            box = file[position : position + size]
-            file = file[:position] + box.replace(b"Exif", b"free") + file[position + size :]
-            break
-        if size < 8:  # the rest of the file, or 64-bit sizes: no metadata follows that would be short
-            break
-        position += size
-    return StrippedFile(file=file, size=None)
 
 
 def _webp_sides(file: bytes) -> tuple[int, int]:
@@ -93,7 +65,3 @@ def _u16(file: bytes, offset: int) -> int:
 
 def _u32(file: bytes, offset: int) -> int:
     return int.from_bytes(file[offset : offset + 4], "little")
-
-
-def _signed(file: bytes, offset: int) -> int:
-    return int.from_bytes(file[offset : offset + 4], "little", signed=True)

@@ -1,0 +1,84 @@
+"""AVIF files: their EXIF hidden from the decoder, and the colour space that their boxes state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from virtual_codec.images._cicp import space_of_code_points
+from virtual_codec.images._colour_space import ColourSpace
+from virtual_codec.images._limits import ImageLimits
+from virtual_codec.images._stripped import StrippedFile
+
+_MAX_BOXES = 4096
+
+
+class _Box(NamedTuple):
+    kind: bytes
+    start: int  # of the content
+    end: int
+
+
+def strip(file: bytes, _: ImageLimits) -> StrippedFile:
+    """Hide an AVIF's EXIF from the decoder: an AVIF is turned by its own boxes, whatever EXIF says.
+
+    Raises `UndecodableImage` for high dynamic range.
+    """
+    space: ColourSpace | None = None
+    for box in _boxes(file, 0, len(file)):
+        if box.kind == b"meta":
+            space = _space(file, box)
+            content = file[box.start : box.end].replace(b"Exif", b"free")
+            file = file[: box.start] + content + file[box.end :]
+            break
+    return StrippedFile(file=file, size=None, space=space)
+
+
+def _space(file: bytes, meta: _Box) -> ColourSpace | None:
+    """Colour space of the primary item's nclx property (ISO/IEC 23008-12, 9.3), or None for sRGB."""
+    properties: list[_Box] = []
+    associated: dict[int, list[int]] = {}
+    primary = -1
+    for box in _boxes(file, meta.start + 4, meta.end):
+        if box.kind == b"pitm":
+            primary = int.from_bytes(file[box.start + 4 : box.start + (6 if file[box.start] == 0 else 8)], "big")
+        elif box.kind == b"iprp":
+            for part in _boxes(file, box.start, box.end):
+                if part.kind == b"ipco":
+                    properties = list(_boxes(file, part.start, part.end))
+                elif part.kind == b"ipma":
+                    associated |= _associations(file[part.start : part.end])
+    for index in associated.get(primary, []):
+        if 0 < index <= len(properties) and properties[index - 1].kind == b"colr":
+            body = file[properties[index - 1].start : properties[index - 1].end]
+            if body[:4] == b"nclx" and len(body) >= 10:
+                return space_of_code_points("AVIF", int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:8], "big"))
+    return None
+
+
+def _associations(body: bytes) -> dict[int, list[int]]:
+    """Property numbers of each item in an ipma box."""
+    id_bytes, index_bytes = (2 if body[:1] == b"\0" else 4), (2 if body[3:4] and body[3] & 1 else 1)
+    found: dict[int, list[int]] = {}
+    position = 8
+    for _ in range(min(int.from_bytes(body[4:8], "big"), _MAX_BOXES)):
+        item = int.from_bytes(body[position : position + id_bytes], "big")
+        count = int.from_bytes(body[position + id_bytes : position + id_bytes + 1], "big")
+        position += id_bytes + 1
+        mask = (1 << (8 * index_bytes - 1)) - 1  # without the flag that the property is essential
+        found[item] = [
+            int.from_bytes(body[start : start + index_bytes], "big") & mask
+            for start in range(position, position + count * index_bytes, index_bytes)
+        ]
+        position += count * index_bytes
+    return found
+
+
+def _boxes(file: bytes, start: int, end: int) -> Iterator[_Box]:
+    """Boxes between two offsets; the walk ends at one of an impossible or 64-bit size."""
+    for _ in range(_MAX_BOXES):
+        size = int.from_bytes(file[start : start + 4], "big")
+        if start + 8 > end or size < 8:
+            return
+        yield _Box(file[start + 4 : start + 8], start + 8, min(start + size, end))
+        start += size

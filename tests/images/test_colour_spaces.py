@@ -1,0 +1,134 @@
+"""Colours that files state without an ICC profile."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.images.pictures import SRGB_D50, WIDE_D50, png_chunk, rgb_profile, smooth, written
+from virtual_codec.errors import UndecodableImage
+from virtual_codec.images import decode
+
+GAMMA = png_chunk(b"gAMA", struct.pack(">I", 100_000))
+USUAL_GAMMA = png_chunk(b"gAMA", struct.pack(">I", 45_455))
+CHROMATICITIES = png_chunk(
+    b"cHRM", struct.pack(">8I", *(round(100_000 * v) for v in (0.3127, 0.329, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)))
+)
+
+
+def png_with(*chunks: bytes, **options: object) -> bytes:
+    """A PNG with chunks after its header."""
+    file = written(smooth(), "PNG", **options)
+    return file[:33] + b"".join(chunks) + file[33:]
+
+
+def cicp(primaries: int, transfer: int, full: int = 1) -> bytes:
+    return png_chunk(b"cICP", bytes([primaries, transfer, 0, full]))
+
+
+def linear_as_srgb(samples: NDArray[Any]) -> NDArray[Any]:
+    linear = samples / 255
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.power(linear, 1 / 2.4) - 0.055)
+
+
+def test_a_gamma_applies() -> None:
+    assert np.abs(decode(png_with(GAMMA)) - linear_as_srgb(smooth())).max() <= 0.6
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (USUAL_GAMMA,),
+        (png_chunk(b"sRGB", b"\0"), GAMMA),
+        (GAMMA, png_chunk(b"sRGB", b"\0"), CHROMATICITIES),
+        (cicp(1, 13), GAMMA),
+        (cicp(1, 1), GAMMA),
+        (png_chunk(b"gAMA", bytes(4)),),
+        (png_chunk(b"cHRM", bytes(32)),),
+    ],
+)
+def test_srgb_in_other_words_stays_as_it_is(chunks: tuple[bytes, ...]) -> None:
+    assert np.array_equal(decode(png_with(*chunks)), smooth())
+
+
+def test_chromaticities_say_what_code_points_do() -> None:
+    by_points, by_names = decode(png_with(CHROMATICITIES, USUAL_GAMMA)), decode(png_with(cicp(12, 13)))
+    assert np.array_equal(by_points, by_names)
+    assert np.abs(by_names.astype(int) - smooth()).max() > 10
+
+
+def test_code_points_go_before_a_profile_and_a_profile_before_the_gamma() -> None:
+    profile = rgb_profile(WIDE_D50, 1.8)
+    by_profile = decode(written(smooth(), "PNG", icc_profile=profile))
+    assert np.array_equal(decode(png_with(GAMMA, icc_profile=profile)), by_profile)
+    assert np.array_equal(decode(png_with(cicp(12, 13), icc_profile=profile)), decode(png_with(cicp(12, 13))))
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_high_dynamic_range_is_refused_by_name(transfer: int, name: str) -> None:
+    with pytest.raises(UndecodableImage, match=f"the PNG has high dynamic range .{name}."):
+        decode(png_with(cicp(9, transfer)))
+    avif = bytearray(written(smooth(), "AVIF", quality=90))
+    start = avif.index(b"colrnclx") + 8
+    avif[start : start + 4] = struct.pack(">HH", 9, transfer)
+    with pytest.raises(UndecodableImage, match=f"the AVIF has high dynamic range .{name}."):
+        decode(bytes(avif))
+
+
+@pytest.mark.parametrize("chunk", [cicp(1, 9), cicp(77, 13), cicp(1, 13, full=0)])
+def test_code_points_that_are_not_known_are_refused(chunk: bytes) -> None:
+    with pytest.raises(UndecodableImage, match=r"code points|video range"):
+        decode(png_with(chunk))
+
+
+def test_16_bits_are_converted_before_they_are_narrowed() -> None:
+    ramp = np.linspace(0, 3000, 600).astype(">u2")
+    rows = b"\0" + np.repeat(ramp[:, None], 3, axis=1).tobytes()
+    header = struct.pack(">IIBBBBB", 600, 1, 16, 2, 0, 0, 0)
+    for chunk in (GAMMA, cicp(1, 8), png_chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile(SRGB_D50, 1.0)))):
+        file = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + chunk
+        file += png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+        shown = decode(file)
+        assert len(np.unique(shown)) > 55
+        assert np.abs(shown[0, :, 1] - linear_as_srgb(ramp.astype(float) / 257)).max() <= 1
+
+
+@pytest.mark.parametrize(("colour_space", "index"), [(65_535, "R03"), (2, None)])
+@pytest.mark.parametrize("form", ["JPEG", "WEBP", "PNG"])
+def test_adobe_rgb_by_exif_applies(form: str, colour_space: int, index: str | None) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif.get_ifd(0x8769)[0xA001] = colour_space
+    if index is not None:
+        exif.get_ifd(0x8769)[0xA005] = {1: index}
+    options = {"quality": 95} if form == "JPEG" else {"lossless": True} if form == "WEBP" else {}
+    plain, tagged = (decode(written(smooth(), form, **options, **more)) for more in ({}, {"exif": exif}))
+    assert np.abs(tagged.astype(int) - plain).max() > 10
+    by_profile = decode(written(smooth(), "PNG", icc_profile=rgb_profile(WIDE_D50, 2.2)))
+    assert np.abs(tagged.astype(int) - by_profile).mean() < np.abs(plain.astype(int) - by_profile).mean()
+
+
+def test_end_points_of_a_bmp_apply_and_its_profile_does() -> None:
+    plain = written(smooth(), "BMP")
+    pixels = plain[54:]
+    ends = [round(v * (1 << 30)) for v in (0.68, 0.32, 0, 0.265, 0.69, 0.045, 0.15, 0.06, 0.79)]
+
+    def bmp(kind: bytes, points: list[int], gammas: tuple[int, ...], profile: bytes = b"") -> bytes:
+        info = struct.pack("<I", 124) + plain[18:54] + bytes(16) + kind + struct.pack("<9I", *points)
+        info += struct.pack("<3I4I", *gammas, 0, 124 + len(pixels), len(profile), 0)
+        return plain[:10] + struct.pack("<I", 14 + 124) + info + pixels + profile
+
+    calibrated = decode(bmp(b"\0\0\0\0", ends, (144_179,) * 3))
+    assert np.abs(calibrated.astype(int) - decode(png_with(cicp(12, 4)))).max() <= 1
+    assert np.array_equal(decode(bmp(b"\0\0\0\0", [0] * 9, (0,) * 3)), smooth())
+    assert np.array_equal(decode(bmp(b"BGRs", ends, (144_179,) * 3)), smooth())
+    profile = rgb_profile(WIDE_D50, 1.8)
+    by_profile = decode(written(smooth(), "PNG", icc_profile=profile))
+    assert np.array_equal(decode(bmp(b"DEBM", ends, (0,) * 3, profile)), by_profile)
+    assert np.array_equal(decode(bmp(b"KNIL", ends, (0,) * 3, b"/etc/passwd\0")), smooth())
