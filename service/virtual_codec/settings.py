@@ -108,6 +108,10 @@ class Settings(BaseSettings):
     key_megapixels: str | None = Field(
         None, pattern=f"^({RATES})$", description="megapixels each key may send: 500/hour, say"
     )
+    quota_storage: SecretStr | None = Field(
+        None,
+        description="Redis that counts quotas for all replicas: redis://HOST:6379 (extra `redis`); unset: each alone",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may call, with commas between, or *; unset: none but its own"
     )

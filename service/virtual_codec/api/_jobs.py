@@ -77,7 +77,7 @@ class Jobs:
             # Everything in the head is checked before the body: nobody sends 64 MiB for a refusal.
             query = self._reader.query(request)
             options = self._options(query) if query else None
-            self._admit(request, deadline)
+            await self._admit(request, deadline)
             body = await self._reader.read(request, deadline, reservation, has_query=bool(query))
             if options is None:
                 options = self._options(body.fields)
@@ -102,7 +102,7 @@ class Jobs:
                 raise NotAcceptable(f"accept one of {', '.join(OUTPUTS)}")
             deadline = self._reader.deadline(request)
             _refuse_options(self._reader.query(request))
-            self._admit(request, deadline)
+            await self._admit(request, deadline)
             body = await self._reader.read(request, deadline, reservation, has_query=False)
             _refuse_options(body.fields)
             pixels = await asyncio.to_thread(self._probe_restored, body.data)
@@ -129,10 +129,10 @@ class Jobs:
             find_model(self._catalogue, options.model)
         return options
 
-    def _admit(self, request: Request, deadline: float) -> None:
+    async def _admit(self, request: Request, deadline: float) -> None:
         self._pool.admit(deadline)  # before the quota, which a refusal by the service must not use up
         if self._quotas is not None:
-            self._quotas.take_request(exchange_of(request.scope).key)
+            await self._quotas.take_request(exchange_of(request.scope).key)
 
     async def _submit(
         self,
@@ -145,7 +145,7 @@ class Jobs:
         exchange = exchange_of(request.scope)
         exchange.facts["pixels"] = pixels
         if self._quotas is not None:
-            self._quotas.take_pixels(exchange.key, pixels)
+            await self._quotas.take_pixels(exchange.key, pixels)
         with self._catalogue.use(options.model) as model:
             job = Job(
                 data=data,

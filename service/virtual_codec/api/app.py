@@ -83,7 +83,7 @@ def create_service(
     )
     metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun, settings.queue_limit_s, budget)
     keys = KeyRing(settings.keys, settings.api_keys_file) if settings.requires_keys else None
-    quotas = Quotas(requests=settings.key_requests, megapixels=settings.key_megapixels) if keys is not None else None
+    quotas = open_quotas(settings) if keys is not None else None
     jobs = Jobs(
         pool, BodyReader(_body_policy(settings)), budget, metrics, limits, settings.max_effort, catalogue, quotas
     )
@@ -114,6 +114,16 @@ def open_tracer(kind: str) -> Tracer:
         _LOG.warning(Event("no_tracing", reason=error, advice="pip install 'virtual-codec[otel]'"))
         return NoTracer()
     return OtelTracer(otlp_provider())
+
+
+def open_quotas(settings: Settings) -> Quotas:
+    """Quotas of the settings. Raises `ValueError` if their storage cannot be used."""
+    storage = settings.quota_storage
+    return Quotas(
+        requests=settings.key_requests,
+        megapixels=settings.key_megapixels,
+        storage=None if storage is None else storage.get_secret_value(),
+    )
 
 
 def _application(pool: Pool, catalogue: Catalogue, tracer: Tracer) -> FastAPI:

@@ -55,6 +55,10 @@ def _check(settings: Settings) -> int:
         default = store.default
         if settings.requires_keys:
             KeyRing(settings.keys, settings.api_keys_file)
+        if settings.quota_storage is not None:
+            from virtual_codec.api.app import open_quotas
+
+            open_quotas(settings)
     except (VirtualCodecError, OSError, ValueError) as error:
         raise Misuse(str(error)) from error
     for name, reason in store.damaged.items():
