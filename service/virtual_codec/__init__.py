@@ -6,7 +6,40 @@ A description network makes a small picture of the image, an ordinary JPEG encod
 ordinary JPEG decode a post-processing network brings back the image. (Zhao, Bai, Wang, Zhao, "Learning a
 Virtual Codec Based on Deep Convolutional Neural Network to Compress Image", arXiv 1712.05969.)
 
-Importing this package loads nothing heavy; in particular it never loads torch.
+The Python interface is `open`, which returns a `Codec`, and `info` and `compare` (see `virtual_codec.library`).
+Importing this package loads nothing heavy; in particular it never loads torch. Names are imported on first use.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from virtual_codec.comparison import Comparison, compare
+    from virtual_codec.inspection import StreamInfo, info
+    from virtual_codec.library import Codec, Stream, open  # noqa: A004
+
+__all__ = ["Codec", "Comparison", "Stream", "StreamInfo", "__version__", "compare", "info", "open"]
+
 __version__ = "0.1.0"
+
+_MODULES = {
+    "Codec": "library",
+    "Stream": "library",
+    "open": "library",
+    "StreamInfo": "inspection",
+    "info": "inspection",
+    "Comparison": "comparison",
+    "compare": "comparison",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

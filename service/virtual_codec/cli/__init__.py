@@ -13,7 +13,20 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from virtual_codec import __version__, interrupts
-from virtual_codec.cli import _bench, _bulk, _compress, _decompress, _evaluate, _export, _keys, _models, _serve, _train
+from virtual_codec.cli import (
+    _bench,
+    _bulk,
+    _compare,
+    _compress,
+    _decompress,
+    _evaluate,
+    _export,
+    _info,
+    _keys,
+    _models,
+    _serve,
+    _train,
+)
 from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._open import open_default_codec
 from virtual_codec.cli._stdout import discard_stdout, stdout_problem
@@ -24,6 +37,8 @@ VERBS: Final[dict[str, Verb]] = {
     "serve": _serve.VERB,
     "compress": _compress.VERB,
     "decompress": _decompress.VERB,
+    "info": _info.VERB,
+    "compare": _compare.VERB,
     "bulk": _bulk.VERB,
     "train": _train.VERB,
     "export": _export.VERB,

@@ -1,0 +1,44 @@
+"""`vcodec compare`: quality measures of two pictures, and a picture of their differences."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from virtual_codec.cli._file_io import read, write
+from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._verb import Verb
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("original", metavar="A", type=Path, help="the original picture")
+    parser.add_argument("other", metavar="B", type=Path, help="a picture of the same size")
+    parser.add_argument("--diff", type=Path, metavar="OUT.png", help="write the differences, eight times amplified")
+    parser.add_argument("--force", action="store_true", help="replace OUT.png if it exists")
+    parser.add_argument("--json", action="store_true", help="print the measures as one JSON line")
+
+
+def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
+    from virtual_codec.comparison import compare, difference
+
+    first, second = read(arguments.original), read(arguments.other)
+    measures = asdict(compare(first, second))
+    if arguments.diff is not None:
+        write(arguments.diff, difference(first, second), force=arguments.force)
+    if arguments.json:  # JSON has no infinity, which is the PSNR of equal pictures
+        print(
+            json.dumps(
+                {name: value if value is None or math.isfinite(value) else None for name, value in measures.items()}
+            )
+        )
+        return 0
+    for name, value in measures.items():
+        print(f"{name:<14}{'-' if value is None else f'{value:.4f}'}")
+    return 0
+
+
+VERB: Final = Verb(summary="quality measures of two pictures", add_arguments=_add_arguments, run=_run)
