@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
+from virtual_codec.training.crops import training_crop
+from virtual_codec.training.data import Pictures
 from virtual_codec.training.drawings import DRAWINGS, drawing
 from virtual_codec.training.drawings._fonts import font_files, random_font
+from virtual_codec.training.recipes import RECIPES
 
 
 @pytest.mark.parametrize("kind", list(DRAWINGS))
@@ -45,3 +51,19 @@ def test_a_machine_without_fonts_draws_with_pillows_own(monkeypatch: pytest.Monk
     font_files.cache_clear()
     assert isinstance(font, ImageFont.FreeTypeFont | ImageFont.ImageFont)
     assert font.getbbox("letters")[2] > 20
+
+
+def test_a_share_of_the_crops_is_drawn(tmp_path: Path) -> None:
+    for index in range(2):
+        Image.fromarray(np.full((64, 64, 3), 100 + index, np.uint8)).save(tmp_path / f"{index}.png")
+    pictures = Pictures(tmp_path, smallest=32)
+    config = replace(RECIPES["smoke"](), crop=32)
+
+    def plain_crops(share: float) -> int:
+        random = np.random.default_rng(0)
+        crops = [training_crop(random, pictures, replace(config, drawings_share=share)) for _ in range(40)]
+        return sum(int(np.ptp(crop)) == 0 for crop in crops)
+
+    assert plain_crops(0.0) == 40
+    assert 5 < plain_crops(0.5) < 35
+    assert plain_crops(1.0) < 5

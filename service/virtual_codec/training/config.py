@@ -40,6 +40,7 @@ class TrainConfig:
     decay: Literal["cosine", "none"] = "cosine"  # of the learning rate
     scale_jitter: float = 1.0  # largest factor by which crops are taken larger, and reduced
     enlargement: float = 1.0  # largest factor by which crops are taken smaller, and enlarged
+    drawings_share: float = 0.0  # of the crops: text, interfaces and other drawings, rendered by code
     schedule: Schedule | None = None  # of the targets paper and virtual
 
     def __post_init__(self) -> None:
@@ -53,5 +54,7 @@ class TrainConfig:
             raise ValueError(f"drift_weight must be at least 0, got {self.drift_weight}")
         if self.scale_jitter < 1:
             raise ValueError(f"scale_jitter must be at least 1, got {self.scale_jitter}")
+        if not 0 <= self.drawings_share <= 1:
+            raise ValueError(f"drawings_share must be between 0 and 1, got {self.drawings_share}")
         if (self.schedule is None) != (self.target in ("postprocess", "joint")):
             raise ValueError(f"target {self.target} goes with {'no' if self.schedule else 'a'} schedule")

@@ -22,6 +22,7 @@ from virtual_codec.training.coding import (
     tables_of,
 )
 from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.crops import training_crop
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import LOSSES, mean_psnr, squared_error
 from virtual_codec.training.samples import Batch, draw_settings, plain_batch, prefetched, to_tensor
@@ -127,10 +128,7 @@ def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int
         random = np.random.default_rng((seed, step))
         if config.plain_every and step % config.plain_every == 0:
             return plain_batch(random, pictures, config)
-        images = [
-            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
-            for _ in range(config.batch)
-        ]
+        images = [training_crop(random, pictures, config) for _ in range(config.batch)]
         return joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images], scale=config.scale)
 
     return prefetched(make, start, config.steps)

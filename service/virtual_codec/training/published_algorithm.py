@@ -29,6 +29,7 @@ from torch.nn import functional
 from virtual_codec.networks import PaperDescriptionNet, PaperRestorationNet
 from virtual_codec.networks.differentiable import with_forward
 from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.crops import training_crop
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import mean_psnr
 from virtual_codec.training.plain_codecs import through_plain
@@ -138,10 +139,7 @@ def grey_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int)
 
     def make(step: int) -> GreyBatch:
         random = np.random.default_rng((seed, step))
-        crops = [
-            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
-            for _ in range(config.batch)
-        ]
+        crops = [training_crop(random, pictures, config) for _ in range(config.batch)]
         return GreyBatch(image=grey_tensor(crops), step_kind=schedule.step_kind_at(step))
 
     return prefetched(make, start, config.steps)

@@ -110,6 +110,19 @@ def joint_1() -> TrainConfig:
     )
 
 
+def drawings_1() -> TrainConfig:
+    """Post-processing of `joint-1` that learns text, screens and drawings too; start it from `joint-1`."""
+    return replace(
+        joint_1(),
+        name="drawings-1",
+        steps=2400,
+        learning_rate=4e-4,
+        frozen_description=True,
+        drawings_share=0.4,
+        validate_every=400,
+    )
+
+
 def wider_2() -> TrainConfig:
     """Networks of `joint-2` with a wider description, a weaker pull, soft pictures too; start it from `softer-2`."""
     return replace(
@@ -211,6 +224,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "softer-1": softer_1,
     "softer-2": softer_2,
     "joint-1": joint_1,
+    "drawings-1": drawings_1,
     "wider-2": wider_2,
     "lanczos-2": lanczos_2,
     "best-1": best_1,

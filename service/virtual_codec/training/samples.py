@@ -19,6 +19,7 @@ from virtual_codec import bitstream
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.networks.condition import condition
 from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.crops import training_crop
 from virtual_codec.training.data import Pictures
 
 _AHEAD: Final = 3  # batches made while the device works
@@ -118,7 +119,7 @@ def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSetti
 def _sample(
     random: np.random.Generator, pictures: Pictures, config: TrainConfig
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-    image = pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
+    image = training_crop(random, pictures, config)
     grey = random.random() < config.grey_share
     if grey:
         image = np.repeat(np.asarray(Image.fromarray(image).convert("L"))[..., None], 3, axis=2)

@@ -22,6 +22,7 @@ from virtual_codec.networks import DescriptionNet, PostprocessNet, shrink
 from virtual_codec.networks.differentiable import with_forward
 from virtual_codec.training.coding import code_descriptions
 from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.crops import training_crop
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.joint import JointBatch, JointValidation, joint_batch, smooth_codec
 from virtual_codec.training.losses import mean_psnr, squared_error
@@ -130,10 +131,7 @@ def virtual_batches(pictures: Pictures, config: TrainConfig, seed: int, start: i
 
     def make(step: int) -> VirtualBatch:
         random = np.random.default_rng((seed, step))
-        images = [
-            pictures.crop(random, config.crop, scale_jitter=config.scale_jitter, enlargement=config.enlargement)
-            for _ in range(config.batch)
-        ]
+        images = [training_crop(random, pictures, config) for _ in range(config.batch)]
         made = joint_batch(to_tensor(images), [draw_settings(random, config) for _ in images])
         parts = {field.name: getattr(made, field.name) for field in fields(made)}
         return VirtualBatch(**parts, step_kind=schedule.step_kind_at(step))
