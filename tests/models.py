@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from virtual_codec.codec.operating import MODES
 from virtual_codec.networks import build
-from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
+from virtual_codec.store import EncoderParameters, Manifest, ModelStore, NetworkEntry, model_id
 
 ARGUMENTS: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "postprocess-1": ("postprocess", {"scale": 1, "channels": 8, "blocks": 1}),
@@ -21,20 +21,35 @@ ARGUMENTS: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
 FULL_SIZE: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "description-1": ("description", {"scale": 1, "channels": 8, "blocks": 1})
 }
+U_SHAPED: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
+    f"postprocess-{scale}": (
+        "u-shaped-postprocess",
+        {"scale": scale, "widths": "8-12-16", "down": "1-1-1", "up": "1-1"},
+    )
+    for scale in (1, 2)
+}
 
 
 def make_store(
-    root: Path, *, strength: float = 0.02, name: str = "tiny", seed: int = 0, full_size: bool = False
+    root: Path,
+    *,
+    strength: float = 0.02,
+    name: str = "tiny",
+    seed: int = 0,
+    full_size: bool = False,
+    u_shaped: bool = False,
+    encoder: EncoderParameters | None = None,
 ) -> ModelStore:
     """Write one model and make it the default. `strength` is how much its networks change a picture.
 
-    With `full_size` it describes at scale 1, too.
+    With `full_size` it describes at scale 1, too; with `u_shaped` its post-processing has a U-shaped trunk.
     """
     folder = root / name
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     entries = {}
-    for key, (architecture, arguments) in (ARGUMENTS | (FULL_SIZE if full_size else {})).items():
+    networks = ARGUMENTS | (FULL_SIZE if full_size else {}) | (U_SHAPED if u_shaped else {})
+    for key, (architecture, arguments) in networks.items():
         network = build(architecture, arguments)
         weights = network.state_dict()
         weights["tail.weight"] = strength * torch.randn_like(weights["tail.weight"])
@@ -52,6 +67,7 @@ def make_store(
         created="2026-01-01",
         codecs=["jpeg"],
         networks=entries,
+        encoder=encoder or EncoderParameters(),
         tables=made_up_tables(),
     )
     (folder / "manifest.json").write_text(manifest.model_dump_json())

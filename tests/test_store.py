@@ -53,6 +53,16 @@ def add_model(root: Path, name: str, /, **changes: Any) -> Path:
     return folder
 
 
+def test_a_manifest_without_encoder_parameters_has_the_defaults(tmp_path: Path) -> None:
+    add_model(tmp_path, "first")
+    add_model(tmp_path, "second", encoder={"chroma_dc": 0.7})
+    add_model(tmp_path, "third", encoder={"chroma_dc": 0.0})
+    (tmp_path / "CURRENT").write_text("second\n")
+    store = ModelStore(tmp_path, tolerant=True)
+    assert [store.get(name).encoder.chroma_dc for name in ("first", "second")] == [1.0, 0.7]
+    assert "chroma_dc" in store.damaged["third"]
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     add_model(tmp_path, "first")

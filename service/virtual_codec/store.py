@@ -46,11 +46,24 @@ class NetworkEntry(BaseModel):
 
 
 @final
+class EncoderParameters(BaseModel):
+    """Encoder parameters that a model's networks were trained with; they differ from model to model.
+
+    `chroma_dc` is the factor on the DC entry of the chroma quantisation table (`codecs.JpegSettings.chroma_dc`).
+    """
+
+    model_config = _FROZEN
+
+    chroma_dc: float = Field(1.0, gt=0, le=4)
+
+
+@final
 class Manifest(BaseModel):
     """What a model folder says of itself.
 
     `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
-    `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results.
+    `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. A manifest
+    without `encoder` means the encoder's defaults.
     """
 
     model_config = _FROZEN
@@ -62,6 +75,7 @@ class Manifest(BaseModel):
     retired: bool = False
     codecs: list[str] = Field(min_length=1)
     networks: dict[NetworkKey, NetworkEntry]
+    encoder: EncoderParameters = EncoderParameters()
     tables: dict[str, list[float]] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
 

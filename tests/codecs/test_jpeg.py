@@ -273,6 +273,13 @@ def test_the_dc_entry_alone_can_be_finer() -> None:
     assert float(finer.mean()) == pytest.approx(40, abs=0.5)
 
 
+def test_the_chroma_dc_entry_alone_can_be_finer() -> None:
+    plain, finer = (quantisation_tables(JpegSettings(step=40, chroma_dc=dc)) for dc in (1.0, 0.7))
+    assert (plain[0] == finer[0]).all()
+    assert finer[1][0, 0] == pytest.approx(0.7 * plain[1][0, 0], abs=1)
+    assert float(finer[1].mean()) == pytest.approx(float(plain[1].mean()), abs=0.5)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

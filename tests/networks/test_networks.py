@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from virtual_codec.errors import BadModel
-from virtual_codec.networks import NETWORKS, DescriptionNet, PostprocessNet, build, enlarge, shrink
+from virtual_codec.networks import (
+    NETWORKS,
+    DescriptionNet,
+    PostprocessNet,
+    UShapedPostprocessNet,
+    build,
+    enlarge,
+    shrink,
+)
 from virtual_codec.networks.condition import CONDITION_SIZE, condition
 
 SMALL: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
@@ -17,6 +25,8 @@ SMALL: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
     "postprocess at scale 2": ("postprocess", {"scale": 2, "channels": 8, "blocks": 2}),
     "postprocess of two views": ("postprocess", {"scale": 1, "channels": 8, "blocks": 2, "views": 2}),
     "postprocess of four views": ("postprocess", {"scale": 2, "channels": 8, "blocks": 2, "views": 4}),
+    "u-shaped at scale 1": ("u-shaped-postprocess", {"scale": 1, "widths": "4-6-8", "down": "1-1-1", "up": "1-1"}),
+    "u-shaped at scale 2": ("u-shaped-postprocess", {"scale": 2, "widths": "6-8", "down": "2-1", "up": "1"}),
     "description": ("description", {"channels": 8, "blocks": 2}),
 }
 PAPER = ("paper-description", "paper-postprocess", "paper-virtual-codec")
@@ -99,6 +109,58 @@ def test_what_lies_beyond_the_radius_changes_nothing(network: Any) -> None:
     assert difference[reach:].max() < 1e-12
 
 
+U_SHAPED = {name: row for name, row in SMALL.items() if row[0] == "u-shaped-postprocess"}
+
+
+@pytest.mark.parametrize(("architecture", "arguments"), list(U_SHAPED.values()), ids=list(U_SHAPED))
+def test_the_radius_of_a_u_shaped_network_is_exact(
+    architecture: str, arguments: dict[str, int | float | str | bool]
+) -> None:
+    torch.manual_seed(1)
+    network: Any = build(architecture, arguments)
+    with torch.no_grad():
+        network.tail.weight.fill_(0.1)
+    with_open_relus(network).double()
+    vector = torch.ones(1, CONDITION_SIZE, dtype=torch.float64)
+    size, middle = 24 * network.multiple, 12 * network.multiple
+    before, after = set(), set()
+    for start in range(middle, middle + network.multiple, network.stride):  # every place that shrinking tells apart
+        end = start + network.stride
+        picture = torch.rand(1, 3, network.multiple, size, dtype=torch.float64)
+        changed = picture.clone()
+        changed[..., start:end] += 0.5
+        reached = (network(picture, vector) - network(changed, vector)).abs().amax(dim=(0, 1, 2)).nonzero()
+        before.add(start - int(reached.min()) / network.ratio)
+        after.add((int(reached.max()) + 1) / network.ratio - end)
+    assert max(before) == max(after) == network.radius
+
+
+def test_the_released_u_shape_has_the_radius_and_multiple_of_its_description() -> None:
+    networks = [UShapedPostprocessNet(scale=scale, widths="48-80-128", down="2-1-1", up="2-1") for scale in (1, 2)]
+    assert [(it.radius, it.multiple, it.stride) for it in networks] == [(58, 8, 2), (29, 4, 1)]
+    assert [round(sum(p.numel() for p in it.parameters()) / 1e6, 2) for it in networks] == [0.88, 0.88]
+
+
+GOOD_TRUNK: dict[str, int | float | str | bool] = {"scale": 1, "widths": "4-6", "down": "1-1", "up": "1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"widths": "4"}, "at least two numbers"),
+        ({"down": "1-1-1"}, "down as many"),
+        ({"up": "1-1"}, "up one less"),
+        ({"widths": "4-x"}, "joined by hyphens"),
+        ({"down": "1-0"}, "above 0"),
+        ({"widths": ""}, "joined by hyphens"),
+        ({"scale": 3}, "scale must be 1 or 2"),
+    ],
+)
+def test_a_u_shape_that_cannot_be_is_a_bad_model(arguments: dict[str, int | float | str | bool], message: str) -> None:
+    with pytest.raises(BadModel, match=message):
+        build("u-shaped-postprocess", {**GOOD_TRUNK, **arguments})
+
+
 def test_the_condition_changes_the_answer(network: Any) -> None:
     with torch.no_grad():
         network.tail.weight.normal_(std=0.1)
@@ -128,6 +190,7 @@ def test_fresh_networks_are_the_plain_filters() -> None:
     assert same(PostprocessNet(scale=1, channels=8, blocks=1)(picture, vector), picture)
     assert same(PostprocessNet(scale=2, channels=8, blocks=1)(picture, vector), enlarge(picture, 2))
     assert same(DescriptionNet(channels=8, blocks=1)(picture, vector), shrink(picture))
+    assert same(UShapedPostprocessNet(scale=2, widths="4-6", down="1-1", up="1")(picture, vector), enlarge(picture, 2))
 
 
 def test_shrinking_keeps_flat_pictures_flat_and_brightness() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from virtual_codec.runner import BatchLimits, Network, Pixels, Task
 from virtual_codec.store import Manifest, ModelStore
 
-NETWORK = Network(module=nn.Identity(), ratio=1, radius=0, multiple=1)
+NETWORK = Network(module=nn.Identity(), ratio=1, radius=0, multiple=1, stride=1)
 POISON = 200
 
 

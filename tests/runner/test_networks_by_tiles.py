@@ -9,7 +9,7 @@ from tests.models import make_store
 from tests.pictures import scene
 from virtual_codec.errors import BadModel
 from virtual_codec.networks.condition import CONDITION_SIZE
-from virtual_codec.runner import DirectRunner, Network, run_network, run_network_to_bytes
+from virtual_codec.runner import DirectRunner, Network, run_network, run_network_to_bytes, tiles_of
 from virtual_codec.store import ModelStore
 
 VECTOR = np.linspace(-1, 1, CONDITION_SIZE, dtype=np.float32)
@@ -18,6 +18,34 @@ VECTOR = np.linspace(-1, 1, CONDITION_SIZE, dtype=np.float32)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     return make_store(tmp_path_factory.mktemp("store"), strength=0.2, full_size=True)
+
+
+@pytest.fixture(scope="module")
+def u_shaped(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    return make_store(tmp_path_factory.mktemp("u-shaped"), strength=0.2, u_shaped=True)
+
+
+@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2"])
+def test_tiles_of_a_u_shaped_network_are_seamless(u_shaped: ModelStore, key: str) -> None:
+    direct = DirectRunner()
+    network = direct.prepare(u_shaped, u_shaped.default, key)
+    pixels = scene(192, 256)
+    whole = run_network(direct, network, pixels, VECTOR) / 255
+    tiled = run_network(direct, network, pixels, VECTOR, core=24) / 255
+    levels = np.abs(whole - tiled).max() * 255
+    assert levels < 0.02, f"seams of {levels} levels"
+
+
+@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2"])
+def test_a_tiles_core_does_not_grow_with_the_multiple(store: ModelStore, u_shaped: ModelStore, key: str) -> None:
+    flat, deep = (DirectRunner().prepare(of, of.default, key) for of in (store, u_shaped))
+    assert deep.multiple == 4 * flat.multiple
+    for length in (1000, 2048, 5000):
+        cores = [
+            {tile.keep_bottom - tile.keep_top for tile in tiles_of(network, (length, length), 512)}
+            for network in (flat, deep)
+        ]
+        assert max(cores[1]) < max(cores[0]) + deep.multiple
 
 
 @pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-1", "description-2"])
@@ -34,7 +62,7 @@ def test_a_tiled_result_equals_the_whole_one(store: ModelStore, key: str) -> Non
 def test_a_halo_narrower_than_the_radius_would_show(store: ModelStore) -> None:
     direct = DirectRunner()
     network = direct.prepare(store, store.default, "postprocess-1")
-    blind = Network(module=network.module, ratio=1, radius=0, multiple=2)
+    blind = Network(module=network.module, ratio=1, radius=0, multiple=2, stride=2)
     pixels = scene(96, 128)
     whole = run_network(direct, network, pixels, VECTOR) / 255
     assert np.abs(whole - run_network(direct, blind, pixels, VECTOR, core=16) / 255).max() * 255 > 1

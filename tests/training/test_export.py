@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.models import make_store
+from tests.models import made_up_tables, make_store
 from tests.pictures import opened, saved, scene
-from virtual_codec.codec import open_codec
+from virtual_codec import bitstream
+from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.codec.operating import OperatingTable
 from virtual_codec.errors import BadModel, BadOption
 from virtual_codec.jobs import CompressOptions
+from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore
 from virtual_codec.training import RunOptions, TrainRequest, train
 from virtual_codec.training.export import ExportRequest, _card, export
@@ -37,6 +40,69 @@ def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> No
     assert opened(codec.restore(result.stream).image).shape == (70, 60, 3)
     with pytest.raises(BadOption, match="there already"):
         export(request)
+
+
+def write_weights_folder(folder: Path, store: ModelStore) -> None:
+    model = store.default
+    networks = {
+        key: {"architecture": entry.architecture, "arguments": entry.arguments, "file": entry.file}
+        for key, entry in model.networks.items()
+    }
+    folder.mkdir()
+    for key, entry in model.networks.items():
+        (folder / entry.file).write_bytes(store.weights(model, key))
+    (folder / "networks.json").write_text(json.dumps({"encoder": {"chroma_dc": 0.7}, "networks": networks}))
+
+
+def test_a_weights_folder_becomes_a_model_with_its_encoder_parameters(
+    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtual_codec.training.export.calibrate", lambda *_arguments, **_options: made_up_tables())
+    trained = make_store(tmp_path / "trained", u_shaped=True)
+    write_weights_folder(tmp_path / "weights", trained)
+    manifest = export(
+        ExportRequest(
+            runs=(tmp_path / "weights",), data=photographs, store=tmp_path / "store", name="first", show_progress=False
+        )
+    )
+    store = ModelStore(tmp_path / "store")
+    assert manifest.encoder.chroma_dc == 0.7
+    assert manifest.networks["postprocess-1"].arguments == trained.default.networks["postprocess-1"].arguments
+    assert (tmp_path / "store" / "first" / "MODEL_CARD.md").read_text().count("u-shaped-postprocess") == 2
+    stream = open_codec(tmp_path / "store").compress(saved(scene(70, 60)), CompressOptions(quality=30)).stream
+    plain = VirtualCodec(trained, DirectRunner()).compress(saved(scene(70, 60)), CompressOptions(quality=30)).stream
+    finer, coarser = (bitstream.layout(it).tables[1][0, 0] for it in (stream, plain))
+    assert finer < coarser
+    assert store.default == manifest
+
+
+def with_arguments(arguments: dict[str, int], file: str) -> str:
+    source = {"architecture": "postprocess", "arguments": arguments, "file": file}
+    return json.dumps({"networks": {"postprocess-1": source}})
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ("{", "networks.json"),
+        ('{"networks": {}}', "networks: "),
+        ('{"networks": {"postprocess-1": {"architecture": "postprocess"}}}', "postprocess-1"),
+        (
+            with_arguments({"scale": 1, "channels": 4, "blocks": 1}, "postprocess-1.safetensors"),
+            "do not fit postprocess",
+        ),
+        (with_arguments({"scale": 1, "channels": 8, "blocks": 1}, "lacking.safetensors"), "cannot be read"),
+    ],
+)
+def test_a_wrong_weights_folder_is_a_bad_model(tmp_path: Path, photographs: Path, index: str, message: str) -> None:
+    write_weights_folder(tmp_path / "weights", make_store(tmp_path / "trained"))
+    (tmp_path / "weights" / "networks.json").write_text(index)
+    request = ExportRequest(
+        runs=(tmp_path / "weights",), data=photographs, store=tmp_path / "store", name="first", show_progress=False
+    )
+    with pytest.raises(BadModel, match=message):
+        export(request)
+    assert not list((tmp_path / "store").iterdir())
 
 
 def test_a_card_gives_each_recipe_a_paragraph(tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ from virtual_codec.cli._verb import Verb
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that `vcodec train` made")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders that `vcodec train` made, or folders of weights with a networks.json",
+    )
     parser.add_argument("--name", required=True, metavar="NAME", help="of the new model")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="the images trained on; those held out are measured on"

@@ -149,7 +149,12 @@ class Trials:
 
     def settings(self, mode: Mode, step: float) -> JpegSettings:
         """The encoder's settings at a mode and step, the rest as it measured best."""
-        return JpegSettings(step=step, subsampling=mode.subsampling, passes=self._passes)
+        return JpegSettings(
+            step=step,
+            subsampling=mode.subsampling,
+            chroma_dc=self._model.manifest.encoder.chroma_dc,
+            passes=self._passes,
+        )
 
     def describe(self, mode: Mode, settings: JpegSettings) -> NDArray[np.uint8] | NDArray[np.float32]:
         """The description that suits a mode and settings, 0 to 255: [h, w, 3] or, of a grey image, [h, w].

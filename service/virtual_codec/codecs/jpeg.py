@@ -26,6 +26,7 @@ DEFAULT_LUMA_EXPONENT = 0.15
 DEFAULT_LUMA_DC = 0.87
 DEFAULT_CHROMA_EXPONENT = 0.4
 DEFAULT_CHROMA_RATIO = 1.07
+DEFAULT_CHROMA_DC = 1.0
 DEFAULT_CHROMA_TRELLIS = 0.5
 DEFAULT_MASKING = 0.25
 
@@ -35,11 +36,11 @@ class JpegSettings:
     """Quantisation settings of the JPEG encoder.
 
     `step` is the mean of the luma table; tables are Annex K's to the power of the exponents, luma's with its DC entry
-    times `luma_dc`, chroma's with a mean of `step * chroma_ratio`. The Lagrange multiplier, in squared error per
-    bit, is `trellis * mean(luma table)^2` in luma and `chroma_trellis` times that in chroma; 0 rounds to the nearest
-    level. `masking` moves bits from textured blocks to smooth ones: a squared error is weighted by its block's energy
-    to the power `-masking`. `passes` is the number of quantiser runs, each with the symbol statistics of the previous
-    one.
+    times `luma_dc`, chroma's with its DC entry times `chroma_dc` and a mean of `step * chroma_ratio`. The Lagrange
+    multiplier, in squared error per bit, is `trellis * mean(luma table)^2` in luma and `chroma_trellis` times that in
+    chroma; 0 rounds to the nearest level. `masking` moves bits from textured blocks to smooth ones: a squared error is
+    weighted by its block's energy to the power `-masking`. `passes` is the number of quantiser runs, each with the
+    symbol statistics of the previous one.
     """
 
     step: float
@@ -49,12 +50,13 @@ class JpegSettings:
     luma_dc: float = DEFAULT_LUMA_DC
     chroma_exponent: float = DEFAULT_CHROMA_EXPONENT
     chroma_ratio: float = DEFAULT_CHROMA_RATIO
+    chroma_dc: float = DEFAULT_CHROMA_DC
     chroma_trellis: float = DEFAULT_CHROMA_TRELLIS
     masking: float = DEFAULT_MASKING
     passes: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("step", "luma_dc", "chroma_ratio"):
+        for name in ("step", "luma_dc", "chroma_ratio", "chroma_dc"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
         for name in ("trellis", "chroma_trellis", "masking"):
@@ -70,7 +72,9 @@ def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDAr
     """Quantisation tables of luma and chroma ([8, 8], natural order, 1 to 255)."""
     return (
         scaled_table(ANNEX_K_LUMA, settings.luma_exponent, settings.step, settings.luma_dc),
-        scaled_table(ANNEX_K_CHROMA, settings.chroma_exponent, settings.step * settings.chroma_ratio),
+        scaled_table(
+            ANNEX_K_CHROMA, settings.chroma_exponent, settings.step * settings.chroma_ratio, settings.chroma_dc
+        ),
     )
 
 

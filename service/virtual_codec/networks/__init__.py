@@ -2,11 +2,12 @@
 
 A new network is one module here and one row in `NETWORKS`; manifests name the row and its arguments, so that neither
 serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] (the paper's: [B, 1, h, w])
-and a condition [B, CONDITION_SIZE] (see `virtual_codec.networks.condition`), and tells three numbers of itself:
+and a condition [B, CONDITION_SIZE] (see `virtual_codec.networks.condition`), and tells four numbers of itself:
 
     ratio     output size over input size
     multiple  what its input's sides, and a tile's origin, must be multiples of
     radius    how many pixels of its input, on each side, an output pixel depends on
+    stride    pixels of its input, on a side, for one feature of its finest level
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from virtual_codec.networks._body import keep_unfolded
 from virtual_codec.networks._description import DescriptionNet, plain_description, shrink
 from virtual_codec.networks._paper import PaperDescriptionNet, PaperRestorationNet
 from virtual_codec.networks._postprocess import PostprocessNet, enlarge
+from virtual_codec.networks._u_shaped import UShapedPostprocessNet
 
 __all__ = [
     "NETWORKS",
@@ -29,6 +31,7 @@ __all__ = [
     "PaperDescriptionNet",
     "PaperRestorationNet",
     "PostprocessNet",
+    "UShapedPostprocessNet",
     "build",
     "enlarge",
     "keep_unfolded",
@@ -43,6 +46,7 @@ class ColourNet(Protocol):
     ratio: float
     multiple: int
     radius: int
+    stride: int
 
     def __call__(self, pictures: Tensor, condition: Tensor, /) -> Tensor:
         """[B, 3, h, w] and [B, CONDITION_SIZE] -> [B, 3, ratio*h, ratio*w]."""
@@ -50,6 +54,7 @@ class ColourNet(Protocol):
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "postprocess": PostprocessNet,
+    "u-shaped-postprocess": UShapedPostprocessNet,
     "description": DescriptionNet,
     "paper-description": PaperDescriptionNet,
     "paper-postprocess": PaperRestorationNet,

@@ -38,7 +38,7 @@ class DescriptionNet(nn.Module):
             raise ValueError(f"scale must be 1 or 2, got {scale}")
         self.scale = scale
         self.ratio = 1 / scale
-        self.multiple = 2
+        self.multiple = self.stride = 2
         self.radius = max(6, 2 * (2 * blocks + 2))
         self.head = nn.Conv2d(12, channels, 3, padding=1)
         self.body = ConditionedBody(channels=channels, blocks=blocks)

@@ -24,6 +24,7 @@ class PaperDescriptionNet(nn.Module):
         super().__init__()
         self.ratio = 0.5
         self.multiple = 2
+        self.stride = 1
         self.radius = 22
         self.body = nn.Sequential(
             nn.Conv2d(1, width, 9, padding=4),
@@ -50,7 +51,7 @@ class PaperRestorationNet(nn.Module):
     def __init__(self, *, width: int = PUBLISHED_WIDTH) -> None:
         super().__init__()
         self.ratio = 2
-        self.multiple = 1
+        self.multiple = self.stride = 1
         self.radius = 13
         self.body = nn.Sequential(nn.Conv2d(1, width, 9, padding=4), nn.ReLU(), *_plain(width, layers=6))
         self.tail = nn.ConvTranspose2d(width, 1, 9, stride=2, padding=4, output_padding=1)

@@ -38,7 +38,7 @@ class PostprocessNet(nn.Module):
         self.views = views
         self.scale = scale
         self.ratio = scale
-        self.multiple = 2 if scale == 1 else 1
+        self.multiple = self.stride = 2 if scale == 1 else 1
         self.radius = self.multiple * (2 * blocks + 2)
         self.head = nn.Conv2d(12 if scale == 1 else 3, channels, 3, padding=1)
         self.body = ConditionedBody(channels=channels, blocks=blocks)

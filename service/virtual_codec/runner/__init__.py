@@ -39,6 +39,7 @@ __all__ = [
     "run_error_gradient",
     "run_network",
     "run_network_to_bytes",
+    "tiles_of",
 ]
 
 _CORE: Final = 512  # pixels of a network's half-resolution input; larger tiles gain no speed
@@ -82,7 +83,8 @@ def run_network(
 ) -> NDArray[np.float32]:
     """Run a whole picture by tiles: [h, w, 3] bytes -> [ratio*h, ratio*w, 3] in 0 to 255, not clipped.
 
-    h and w must be multiples of `network.multiple`; tiles keep about `core` of these a side.
+    h and w must be multiples of `network.multiple`; tiles keep about `core` features of the finest level a
+    side, whatever the multiple.
     """
     output = np.empty((*_scaled(pixels.shape[:2], network.ratio), 3), np.float32)
     _run(runner, network, pixels, condition, core, output)
@@ -116,7 +118,7 @@ def run_error_gradient(
     computed by tiles, whose shares add up to the whole picture's.
     """
     total = np.zeros(pixels.shape, np.float32)
-    cut = _tiles_of(network, pixels, _GRADIENT_CORE)
+    cut = tiles_of(network, (pixels.shape[0], pixels.shape[1]), _GRADIENT_CORE)
     tasks = (_task(network, pixels, tile, condition, target=_target(tile, network.ratio, target)) for tile in cut)
     for tile, share in zip(cut, runner.run(tasks), strict=True):
         total[tile.top : tile.bottom, tile.left : tile.right] += share
@@ -131,7 +133,7 @@ def _run(
     core: int,
     output: NDArray[np.uint8] | NDArray[np.float32],
 ) -> None:
-    cut = _tiles_of(network, pixels, core)
+    cut = tiles_of(network, (pixels.shape[0], pixels.shape[1]), core)
     to_bytes = output.dtype == np.uint8
     tasks = (_task(network, pixels, tile, condition, to_bytes=to_bytes) for tile in cut)
     for tile, result in zip(cut, runner.run(tasks), strict=True):
@@ -156,10 +158,14 @@ def _target(tile: Tile, ratio: float, pixels: NDArray[np.uint8]) -> GradientTarg
     return GradientTarget(rows=rows, columns=columns, pixels=pixels[_kept(tile, ratio)].copy())
 
 
-def _tiles_of(network: Network, pixels: NDArray[np.uint8], core: int) -> list[Tile]:
-    height, width = pixels.shape[:2]
+def tiles_of(network: Network, size: tuple[int, int], core: int) -> list[Tile]:
+    """Tiles of a picture of `size` (height, width) whose cores have about `core` features of the finest level a side.
+
+    Sides are in pixels of the network's input: `core * network.stride`, rounded up to the multiple.
+    """
+    height, width = size
     halo = -(-network.radius // network.multiple) * network.multiple
-    return list(tiles(height, width, core=core * network.multiple, halo=halo, multiple=network.multiple))
+    return list(tiles(height, width, core=core * network.stride, halo=halo, multiple=network.multiple))
 
 
 def _kept(tile: Tile, ratio: float) -> tuple[slice, slice]:

@@ -23,6 +23,7 @@ class Network:
     ratio: float
     radius: int
     multiple: int
+    stride: int
 
 
 def load_network(
@@ -39,4 +40,10 @@ def load_network(
     module.eval().requires_grad_(requires_grad=False)
     module.to(device, precision)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    return Network(module=module, ratio=colour.ratio, radius=colour.radius, multiple=colour.multiple)
+    return Network(
+        module=module,
+        ratio=colour.ratio,
+        radius=colour.radius,
+        multiple=colour.multiple,
+        stride=colour.stride,
+    )

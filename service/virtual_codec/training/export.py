@@ -23,12 +23,13 @@ from virtual_codec.codec import proof
 from virtual_codec.codec.model import LoadedModel
 from virtual_codec.errors import BadOption
 from virtual_codec.runner import DirectRunner
-from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
+from virtual_codec.store import EncoderParameters, Manifest, ModelStore, NetworkEntry, model_id
 from virtual_codec.training.calibration import calibrate
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, under
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.recipes import RECIPES, documentation_of
+from virtual_codec.training.weights import is_weights_folder, load_weights, read_weights_folder
 
 _CALIBRATION_CROP: Final = 192
 _CALIBRATION_IMAGES: Final = 28
@@ -36,7 +37,11 @@ _CALIBRATION_IMAGES: Final = 28
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """Arguments of `vcodec export`. `runs` are folders of finished runs, one for each scale."""
+    """Arguments of `vcodec export`.
+
+    `runs` are folders of finished runs, one for each scale, or folders of weights that were trained elsewhere
+    (`virtual_codec.training.weights`).
+    """
 
     runs: tuple[Path, ...]
     data: Path
@@ -59,11 +64,20 @@ def export(request: ExportRequest) -> Manifest:
     request.store.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".export-", dir=request.store))
     try:
-        configs = [read_recipe(run) for run in request.runs]
+        configs: list[TrainConfig] = []
         entries: dict[str, NetworkEntry] = {}
-        for run, config in zip(request.runs, configs, strict=True):
-            entries |= _write_networks(staging, load_average(run / CHECKPOINT), config)
-        manifest = _measured_manifest(request, staging, entries)
+        encoder = EncoderParameters()
+        for run in request.runs:
+            if is_weights_folder(run):
+                described = read_weights_folder(run)
+                encoder = described.encoder
+                for key, source in described.networks.items():
+                    weights = load_weights(run, source)
+                    entries[key] = _write(staging, key, source.architecture, dict(source.arguments), weights)
+            else:
+                configs.append(read_recipe(run))
+                entries |= _write_networks(staging, load_average(run / CHECKPOINT), configs[-1])
+        manifest = _measured_manifest(request, staging, entries, encoder)
         (staging / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
         (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
         staging.chmod(0o755)
@@ -98,7 +112,8 @@ def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainCo
     body: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
     postprocess = body | {"scale": config.scale} | ({"views": config.views} if config.views > 1 else {})
     if config.target == "postprocess":
-        return {f"postprocess-{config.scale}": _write(folder, "postprocess", config.scale, postprocess, weights)}
+        key = f"postprocess-{config.scale}"
+        return {key: _write(folder, key, "postprocess", postprocess, weights)}
     description: dict[str, int | float | str | bool] = {
         "channels": config.description_channels,
         "blocks": config.description_blocks,
@@ -106,25 +121,28 @@ def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainCo
     if config.scale != 2:
         description["scale"] = config.scale
     return {
-        f"{role}-{config.scale}": _write(folder, role, config.scale, arguments, under(f"{role}.", weights))
+        f"{role}-{config.scale}": _write(folder, f"{role}-{config.scale}", role, arguments, under(f"{role}.", weights))
         for role, arguments in (("description", description), ("postprocess", postprocess))
     }
 
 
 def _write(
     folder: Path,
-    role: str,
-    scale: int,
+    key: str,
+    architecture: str,
     arguments: dict[str, int | float | str | bool],
     weights: Mapping[str, Tensor],
 ) -> NetworkEntry:
     data = save({name: value.to(torch.float32).contiguous() for name, value in weights.items()})
-    file = f"{role}-{scale}.safetensors"
+    file = f"{key}.safetensors"
     (folder / file).write_bytes(data)
-    return NetworkEntry(architecture=role, arguments=arguments, file=file, sha256=hashlib.sha256(data).hexdigest())
+    sha256 = hashlib.sha256(data).hexdigest()
+    return NetworkEntry(architecture=architecture, arguments=arguments, file=file, sha256=sha256)
 
 
-def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[str, NetworkEntry]) -> Manifest:
+def _measured_manifest(
+    request: ExportRequest, staging: Path, entries: Mapping[str, NetworkEntry], encoder: EncoderParameters
+) -> Manifest:
     """Manifest with its tables, measured by running the model as it will be served."""
     draft = Manifest(
         name=request.name,
@@ -132,6 +150,7 @@ def _measured_manifest(request: ExportRequest, staging: Path, entries: Mapping[s
         created=datetime.now(UTC).date().isoformat(),
         codecs=["jpeg"],
         networks=dict(entries),
+        encoder=encoder,
     )
     with tempfile.TemporaryDirectory(dir=request.store, prefix=".measure-") as scratch:
         shutil.copytree(staging, Path(scratch) / request.name)
@@ -166,5 +185,6 @@ def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]
     )
     return (
         f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}.\n\n{request.notes}\n\n## Networks\n\n"
-        f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n\n## Recipes\n\n{runs}\n"
+        f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n"
+        + (f"\n## Recipes\n\n{runs}\n" if configs else "")
     )
