@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.rates import METRICS, Curve, Pixels, ordinary_jpeg, pictures, point, savings
+from benchmarks.rates import METRICS, Curve, Pixels, pictures, point, reference_jpeg, savings
 from virtual_codec import images
 from virtual_codec.codec import VirtualCodec, open_codec
-from virtual_codec.codec.model import LoadedModel, plain_description, plain_restore
+from virtual_codec.codec.model import ModelNetworks, lanczos_reduced, plain_restore
 from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
@@ -41,7 +41,7 @@ class EncoderAblation:
 
     def __init__(self, store: Path) -> None:
         opened = ModelStore(store)
-        self._model = LoadedModel(opened, opened.default, DirectRunner())
+        self._model = ModelNetworks(opened, opened.default, DirectRunner())
         self._codec = open_codec(store)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
@@ -64,7 +64,7 @@ class EncoderAblation:
             points = []
             for step in STEPS:
                 settings = replace(JpegSettings(step=step, subsampling=mode.subsampling), **changed)  # type: ignore[arg-type]
-                coded = CODECS["jpeg"].encode(plain_description(picture, mode.scale), settings)
+                coded = CODECS["jpeg"].encode(lanczos_reduced(picture, mode.scale), settings)
                 decoded = plain_restore(CODECS["jpeg"].decode(coded), mode.scale)
                 points.append(point(picture, decoded[: picture.shape[0], : picture.shape[1]], len(coded)))
             return np.array(points)
@@ -77,7 +77,7 @@ class EncoderAblation:
             points = []
             for step in STEPS:
                 settings = trials.settings(mode, step)
-                description = None if learned else plain_description(picture, mode.scale)
+                description = None if learned else lanczos_reduced(picture, mode.scale)
                 trial = trials.measure(mode, settings, trials.encode(mode, settings, description))
                 points.append(point(picture, trial.restored, trial.size_bytes))
             return np.array(points)
@@ -112,7 +112,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="a Markdown file to write")
     given = parser.parse_args()
     subjects = list(pictures(given.folder, given.pictures))
-    anchors = [ordinary_jpeg(picture, ANCHOR_QUALITIES) for picture in subjects]
+    anchors = [reference_jpeg(picture, ANCHOR_QUALITIES) for picture in subjects]
     lines = []
     for name, row in EncoderAblation(given.model_store).rows():
         curves = [row(picture) for picture in subjects]

@@ -39,7 +39,7 @@ def point(picture: Pixels, shown: Pixels, size_bytes: int) -> tuple[float, float
     )
 
 
-def ordinary_jpeg(picture: Pixels, qualities: Sequence[int]) -> Curve:
+def reference_jpeg(picture: Pixels, qualities: Sequence[int]) -> Curve:
     """The anchor: libjpeg-turbo 4:2:0, baseline, optimised Huffman codes."""
     points = []
     for quality in qualities:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from virtual_codec import bitstream, images, metrics
 from virtual_codec.codec import foreign
-from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codecs import JpegSettings, quantisation_tables
 from virtual_codec.runner import DirectRunner
 from virtual_codec.settings import default_model_store
@@ -132,7 +132,7 @@ def mean_table(stream: bytes) -> float:
 def gains(folder: Path) -> list[str]:
     """Table of the gain in the restored pictures."""
     store = ModelStore(default_model_store())
-    model = LoadedModel(store, store.default, DirectRunner())
+    model = ModelNetworks(store, store.default, DirectRunner())
     paths = sorted(folder.iterdir())
     rows = [
         "| first | second | before both: network | as shown | in between: plain decode | network | as shown |",

@@ -1,7 +1,7 @@
-"""How far a picture is from its original, and what a codec saves against another.
+"""Measures of image quality, and of the bytes that a codec saves against another.
 
-Pictures are 8-bit, [H, W, 3] (red, green, blue) or [H, W] (grey), and both of one shape. What papers do
-differently is fixed here: PSNR pools all samples; luma is JPEG's (BT.601, full range) and is not rounded;
+Pictures are 8-bit, [H, W, 3] (red, green, blue) or [H, W] (grey), and both of one shape. Definitions on which
+papers differ: PSNR pools all samples; luma is JPEG's (BT.601, full range) and is not rounded;
 SSIM and MS-SSIM use an 11x11 Gaussian window of sigma 1.5 where it fits wholly inside.
 """
 
@@ -33,7 +33,7 @@ _MIDDLE: Final = np.float32(128)
 
 @final
 class NoOverlap(ValueError):
-    """Two rate-distortion curves reach no common quality, so there is no BD-rate."""
+    """Error for two rate-distortion curves without a common quality, for which there is no BD-rate."""
 
 
 def psnr(first: Pixels, second: Pixels) -> float:
@@ -85,7 +85,7 @@ def colour_drift(first: Pixels, second: Pixels) -> float:
 
 
 def similarity_db(similarity: float) -> float:
-    """SSIM or MS-SSIM on a scale that is about linear in log rate: -10 log10(1 - x); infinite at 1."""
+    """Similarity (SSIM or MS-SSIM) on a scale that is about linear in log rate: -10 log10(1 - x); infinite at 1."""
     return math.inf if similarity >= 1 else -10 * math.log10(1 - similarity)
 
 
@@ -128,7 +128,7 @@ def pchip(x: Curve, y: Curve, at: Curve) -> Curve:
 
 
 def rising(curve: Curve) -> Curve:
-    """The points of a curve [N, 2] (rate, metric) that are better than every cheaper one, by rising rate."""
+    """Points of a curve [N, 2] (rate, metric) that are better than every cheaper one, by rising rate."""
     finite = curve[np.isfinite(curve).all(axis=1)]
     ordered = finite[np.lexsort((-finite[:, 1], finite[:, 0]))]
     best_before = np.maximum.accumulate(np.concatenate(([-np.inf], ordered[:, 1])))[:-1]
@@ -143,7 +143,7 @@ def _inverse_curve(curve: Curve) -> tuple[Curve, Curve]:
 
 
 def _reached(metric: Curve, log_rate: Curve, low: float, high: float) -> tuple[float, float]:
-    """The metric interval that a curve reaches at log rates from `low` to `high`; empty if first > second."""
+    """Metric interval that a curve reaches at log rates from `low` to `high`; empty if first > second."""
     at = np.linspace(metric[0], metric[-1], 4001)
     reached_at = pchip(metric, log_rate, at)
     inside = np.flatnonzero((reached_at >= low) & (reached_at <= high))
@@ -200,7 +200,7 @@ def _ms_ssim_plane(first: NDArray[np.float32], second: NDArray[np.float32]) -> f
 def _similarity_maps(
     first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """SSIM's luminance and contrast-structure terms at each place of the window, [H, W] -> [H-10, W-10]."""
+    """Luminance and contrast-structure terms of SSIM at each position of the window, [H, W] -> [H-10, W-10]."""
     planes = np.stack([first, second, first * first + second * second, first * second])
     mean_first, mean_second, mean_squares, mean_product = _window_means(planes, _BAND)
     product = mean_first * mean_second

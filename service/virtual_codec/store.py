@@ -1,4 +1,4 @@
-"""The models on disk: which there are, what each is made of, and that nothing in them was changed.
+"""Model store: the models on disk, their manifests, and the checksums of their weights.
 
     model_store/
     ├── CURRENT                  the name of the default model, one line
@@ -8,7 +8,7 @@
         └── MODEL_CARD.md
 
 A retired model keeps its manifest and post-processing weights, so that its streams decode for ever. Folders
-whose name begins with a dot are passed over: write a new model into one, then rename it.
+whose name begins with a dot are ignored: write a new model into one, then rename it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NetworkKey = Annotated[str, Field(pattern=r"\A[a-z_]+-[1-9][0-9]?\z")]
 
 @final
 class NetworkEntry(BaseModel):
-    """One network: its row in the table of architectures, the arguments of its constructor, its weights."""
+    """Network of a model: its row in `networks.NETWORKS`, the arguments of its constructor, its weights."""
 
     model_config = _FROZEN
 
@@ -59,7 +59,7 @@ class EncoderParameters(BaseModel):
 
 @final
 class Manifest(BaseModel):
-    """What a model folder says of itself.
+    """Manifest of a model folder.
 
     `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
     `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. A manifest
@@ -81,7 +81,7 @@ class Manifest(BaseModel):
 
     @property
     def scales(self) -> list[int]:
-        """The scales that this model restores from, ascending."""
+        """Scales that this model restores from, ascending."""
         return sorted(int(key.removeprefix("postprocess-")) for key in self.networks if _is_restoring(key))
 
     @field_validator("created")
@@ -104,11 +104,11 @@ class Manifest(BaseModel):
 
 @final
 class ModelStore:
-    """The models in a folder, read and checked once, when it is opened.
+    """Models in a folder, read and checked once, when the store is opened.
 
     `default` is a name or id that stands in place of CURRENT. Raises `BadModel` when the folder, its CURRENT or any
-    model in it is damaged; weights are checked when read. A `tolerant` store, for services that must outlive a
-    half-copied folder, passes over what is damaged as long as it is not the default, and tells of it in `damaged`.
+    model in it is damaged; weights are checked when read. A `tolerant` store, for services that must
+    survive a half-copied folder, ignores damaged models other than the default, and lists them in `damaged`.
     A store without any model can be opened, but has no default.
     """
 
@@ -142,24 +142,24 @@ class ModelStore:
 
     @property
     def default(self) -> Manifest:
-        """The model for whoever names none. Raises `ModelNotFound` when the store is empty."""
+        """Model for requests that name none. Raises `ModelNotFound` when the store is empty."""
         if self._default is None:
             raise ModelNotFound("the model store is empty")
         return self._default
 
     @property
     def damaged(self) -> Mapping[str, str]:
-        """What a tolerant store passed over: why, by folder."""
+        """Reasons why a tolerant store ignored folders, by folder."""
         return self._damaged
 
     def models(self) -> list[Manifest]:
-        """All models, retired ones too, by name."""
+        """Models of the store by name, retired ones included."""
         return list(self._models)
 
     def get(self, name_or_id: str) -> Manifest:
-        """The model of that name or id, retired or not.
+        """Model of that name or id, retired or not.
 
-        Raises `ModelNotFound` that lists what there is, `BadModel` for a damaged one that was passed over.
+        Raises `ModelNotFound` with a list of the models, `BadModel` for a damaged one that was ignored.
         """
         for model in self._models:
             if name_or_id in (model.name, model.id):
@@ -170,9 +170,9 @@ class ModelStore:
         raise ModelNotFound(f"no model {name_or_id[:80]!r}; have {have}")
 
     def weights(self, manifest: Manifest, network: str) -> bytes:
-        """The safetensors file of a network, such as `postprocess-2`.
+        """Contents of the safetensors file of a network, such as `postprocess-2`.
 
-        Raises `BadModel` when the model has no such network, or the file is missing or not what was made.
+        Raises `BadModel` when the model has no such network, or the file is missing or its checksum is wrong.
         """
         entry = manifest.networks.get(network)
         if entry is None:
@@ -187,7 +187,7 @@ class ModelStore:
         return weights
 
     def size_bytes(self, manifest: Manifest) -> int:
-        """What all the weights of a model weigh on disk. Raises `BadModel` when a file is missing."""
+        """Size of a model's weights on disk, in bytes. Raises `BadModel` when a file is missing."""
         try:
             files = {entry.file for entry in manifest.networks.values()}
             return sum((self.root / manifest.name / file).stat().st_size for file in files)
@@ -211,9 +211,9 @@ class ModelStore:
 
 
 def model_id(networks: Mapping[str, NetworkEntry]) -> str:
-    """The id of what restoring needs: 8 hex digits, the same for ever.
+    """Model id, which depends only on what restoring needs: 8 hex digits.
 
-    They are the first 4 bytes of the sha256 of the JSON of all postprocess networks: key -> architecture,
+    These are the first 4 bytes of the sha256 of the JSON of all postprocess networks: key -> architecture,
     arguments and sha256 of the weights, keys sorted, no blanks, ASCII.
     """
     restoring = {

@@ -1,4 +1,4 @@
-"""Large pictures as tiles: memory stays bounded whatever the picture, and the result equals the untiled one."""
+"""Tiles of large pictures: memory is bounded for any picture, and the result equals the untiled one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """A window of the input, and the part of it whose output is kept. All in pixels of the input."""
+    """Window of the input, and the part of it whose output is kept. All in pixels of the input."""
 
     top: int
     bottom: int
@@ -21,10 +21,11 @@ class Tile:
 
 
 def tiles(height: int, width: int, *, core: int, halo: int, multiple: int) -> Iterator[Tile]:
-    """Cover [height, width] with tiles that keep at most about `core` pixels a side and see `halo` more around.
+    """Cover [height, width] with tiles that keep at most about `core` pixels a side and read a halo of `halo` pixels.
 
-    At the picture's own borders there is no halo: there a network sees the same border as in the untiled picture.
-    So tiled equals untiled whenever `halo` is at least the network's radius. Origins are multiples of `multiple`.
+    There is no halo at the picture's borders, where a network sees the same border as in the untiled picture.
+    The tiled result equals the untiled one if `halo` is at least the network's radius. Origins are multiples of
+    `multiple`.
     """
     for keep_top, keep_bottom in _spans(height, core, multiple):
         for keep_left, keep_right in _spans(width, core, multiple):
@@ -41,7 +42,7 @@ def tiles(height: int, width: int, *, core: int, halo: int, multiple: int) -> It
 
 
 def _spans(length: int, core: int, multiple: int) -> list[tuple[int, int]]:
-    """Equal spans, so that most tiles of a picture have one shape and can share a batch."""
+    """Spans of equal length, so that most tiles of a picture have one shape and can share a batch."""
     count = -(-length // core)
     span = -(-length // count)
     span = -(-span // multiple) * multiple

@@ -11,25 +11,25 @@ TABLE = OperatingTable(made_up_tables())
 
 def test_the_mode_that_is_best_for_most_comes_first() -> None:
     for quality in (1, 50, 100):
-        shares = [point.share for point in TABLE.points(TABLE.worth(quality))]
+        shares = [point.share for point in TABLE.points(TABLE.multiplier(quality))]
         assert len(shares) == len(MODES)
         assert shares == sorted(shares, reverse=True)
 
 
 def test_a_scale_leaves_its_own_modes() -> None:
-    assert {point.mode.scale for point in TABLE.points(TABLE.worth(50), scale=1)} == {1}
-    assert [point.mode.scale for point in TABLE.points(TABLE.worth(50), scale=2)] == [2]
+    assert {point.mode.scale for point in TABLE.points(TABLE.multiplier(50), scale=1)} == {1}
+    assert [point.mode.scale for point in TABLE.points(TABLE.multiplier(50), scale=2)] == [2]
 
 
 def test_where_nothing_suits_nothing_is_left() -> None:
-    assert {point.mode.scale for point in TABLE.points(TABLE.worth(90), least_scale=2)} == {2}
-    assert TABLE.points(TABLE.worth(90), scale=1, least_scale=2) == []
+    assert {point.mode.scale for point in TABLE.points(TABLE.multiplier(90), least_scale=2)} == {2}
+    assert TABLE.points(TABLE.multiplier(90), scale=1, least_scale=2) == []
 
 
 def test_the_nearest_quality_is_the_steps_own() -> None:
     for mode in MODES:
         for quality in (1, 37, 100):
-            point = next(p for p in TABLE.points(TABLE.worth(quality)) if p.mode == mode)
+            point = next(p for p in TABLE.points(TABLE.multiplier(quality)) if p.mode == mode)
             assert TABLE.nearest_quality(mode, point.step) == quality
 
 

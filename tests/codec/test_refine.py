@@ -10,9 +10,9 @@ from skimage import data
 
 from tests.pictures import scene
 from virtual_codec.codec.effort import EFFORTS, Effort
-from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
-from virtual_codec.codec.refine import descended, neighbours
+from virtual_codec.codec.refine import gradient_descent, neighbours
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import DeadlineExceeded
@@ -26,56 +26,56 @@ PATIENT = Effort(modes="all", polish=False, passes=2, rounds=4, stride=0.3)
 
 
 @pytest.fixture(scope="module")
-def model() -> LoadedModel:
+def model() -> ModelNetworks:
     store = ModelStore(STORE)
-    return LoadedModel(store, store.default, DirectRunner())
+    return ModelNetworks(store, store.default, DirectRunner())
 
 
-def trials_of(model: LoadedModel, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Trials:
+def trials_of(model: ModelNetworks, picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Trials:
     return Trials(picture, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
-def test_the_gradient_leads_to_a_cheaper_stream(model: LoadedModel, mode: Mode) -> None:
+def test_the_gradient_leads_to_a_cheaper_stream(model: ModelNetworks, mode: Mode) -> None:
     trials = trials_of(model, PHOTOGRAPH)
     step = 40.0 / mode.scale
-    worth = model.operating.worth_at(mode, step)
+    multiplier = model.operating.multiplier_at(mode, step)
     first = trials.measure(mode, trials.settings(mode, step))
-    costs = [trial.cost(worth) for trial in descended(trials, first, worth, PATIENT)]
+    costs = [trial.cost(multiplier) for trial in gradient_descent(trials, first, multiplier, PATIENT)]
     assert len(costs) == PATIENT.rounds
-    assert min(costs) < first.cost(worth)
+    assert min(costs) < first.cost(multiplier)
 
 
-def test_grey_pictures_have_a_gradient_too(model: LoadedModel) -> None:
+def test_grey_pictures_have_a_gradient_too(model: ModelNetworks) -> None:
     mode = MODES[1]
     trials = trials_of(model, np.ascontiguousarray(PHOTOGRAPH[..., 1]))
-    worth = model.operating.worth_at(mode, 30.0)
+    multiplier = model.operating.multiplier_at(mode, 30.0)
     first = trials.measure(mode, trials.settings(mode, 30.0))
-    refined = list(descended(trials, first, worth, PATIENT))
+    refined = list(gradient_descent(trials, first, multiplier, PATIENT))
     assert all(trial.restored.shape == PHOTOGRAPH.shape[:2] for trial in refined)
-    assert min(trial.cost(worth) for trial in refined) < first.cost(worth)
+    assert min(trial.cost(multiplier) for trial in refined) < first.cost(multiplier)
 
 
 @pytest.mark.parametrize("size", [(20, 2100), (2100, 20)], ids=["wide", "tall"])
-def test_a_picture_of_several_windows_has_a_gradient_everywhere(model: LoadedModel, size: tuple[int, int]) -> None:
+def test_a_picture_of_several_windows_has_a_gradient_everywhere(model: ModelNetworks, size: tuple[int, int]) -> None:
     mode = MODES[1]
     trials = trials_of(model, np.tile(PHOTOGRAPH, (21, 17, 1))[: size[0], : size[1]].copy())
-    worth = model.operating.worth_at(mode, 30.0)
+    multiplier = model.operating.multiplier_at(mode, 30.0)
     first = trials.measure(mode, trials.settings(mode, 30.0))
-    (moved,) = descended(trials, first, worth, replace(PATIENT, rounds=1))
+    (moved,) = gradient_descent(trials, first, multiplier, replace(PATIENT, rounds=1))
     assert moved.coded != first.coded
-    assert moved.cost(worth) < first.cost(worth)
+    assert moved.cost(multiplier) < first.cost(multiplier)
 
 
-def test_no_stride_is_made_after_the_deadline(model: LoadedModel) -> None:
+def test_no_stride_is_made_after_the_deadline(model: ModelNetworks) -> None:
     mode = MODES[1]
     trials = trials_of(model, PHOTOGRAPH)
     first = trials.measure(mode, trials.settings(mode, 30.0))
     with deadline_scope(time.monotonic() - 1, lambda: False), pytest.raises(DeadlineExceeded):
-        next(descended(trials, first, 1.0, PATIENT))
+        next(gradient_descent(trials, first, 1.0, PATIENT))
 
 
-def test_the_gradient_is_the_derivative_of_the_error(model: LoadedModel) -> None:
+def test_the_gradient_is_the_derivative_of_the_error(model: ModelNetworks) -> None:
     picture = scene(48, 64)
     random = np.random.default_rng(0)
     trials = trials_of(model, picture)

@@ -30,8 +30,8 @@ def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> No
     )
     manifest = export(request)
     assert set(manifest.networks) == {"postprocess-1", "postprocess-2", "description-2"}
-    worths = [OperatingTable(manifest.tables).worth(quality) for quality in range(1, 101)]
-    assert worths == sorted(worths, reverse=True)
+    multipliers = [OperatingTable(manifest.tables).multiplier(quality) for quality in range(1, 101)]
+    assert multipliers == sorted(multipliers, reverse=True)
     store = ModelStore(tmp_path / "store")
     assert store.default == manifest
     assert not list((tmp_path / "store").glob(".*"))

@@ -1,4 +1,4 @@
-"""The product as one class: `VirtualCodec` does whole jobs, bytes in and bytes out, wherever it runs.
+"""Virtual codec: `VirtualCodec` does whole jobs, bytes in and bytes out, wherever it runs.
 
 compress:  image ─► description ─► stream ─► decoded ─► restored, measured ─► the best stream
 restore:   stream ─► decoded ─► restored ─► PNG
@@ -10,16 +10,17 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, final
+from typing import final
 
 import numpy as np
 
 from virtual_codec import bitstream, images
 from virtual_codec.codec.effort import EFFORTS
-from virtual_codec.codec.model import LoadedModel, is_neutral
-from virtual_codec.codec.proof import prove
+from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
-from virtual_codec.codec.search import at_quality, at_target
+from virtual_codec.codec.search import at_quality
+from virtual_codec.codec.self_check import check_model
+from virtual_codec.codec.targets import at_target
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS
 from virtual_codec.counts import RunnerCounts
@@ -39,13 +40,11 @@ from virtual_codec.jobs import (
     RestoreResult,
     check_deadline,
 )
-from virtual_codec.metrics import ms_ssim
+from virtual_codec.metrics import MS_SSIM_MIN_SIDE, ms_ssim
 from virtual_codec.runner import BatchingRunner, Runner, open_device
 from virtual_codec.store import ModelStore
 
 __all__ = ["VirtualCodec", "open_codec"]
-
-_SMALLEST_MS_SSIM_SIDE: Final = 161
 
 
 def open_codec(
@@ -57,10 +56,9 @@ def open_codec(
     max_effort: int = 9,
     model: str | None = None,
 ) -> VirtualCodec:
-    """A codec on a model store, warm: the default model is loaded, has done whole jobs, and kept its promise.
+    """Open a codec on a model store and warm its default model up (see `VirtualCodec.warm`).
 
-    `model`, a name or id, is the default in place of the store's own. What is damaged in the store besides it is
-    passed over.
+    `model`, a name or id, is the default in place of the store's own. Damaged models besides it are passed over.
     """
     codec = VirtualCodec(
         ModelStore(store, default=model, tolerant=True),
@@ -89,17 +87,17 @@ class VirtualCodec:
         self._runner = runner
         self._limits = limits or ImageLimits()
         self._max_effort = max_effort
-        self._models: dict[str, LoadedModel] = {}
+        self._models: dict[str, ModelNetworks] = {}
         self._lock = threading.Lock()
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """How this machine runs the networks, for people."""
+        """Notes on how this machine runs the networks, by name."""
         return self._runner.notes
 
     @property
     def counts(self) -> RunnerCounts:
-        """What the runner has counted since it was opened."""
+        """Counts of the runner since it was opened."""
         return self._runner.counts
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
@@ -109,7 +107,7 @@ class VirtualCodec:
         return self.restore(job.data, job.options)
 
     def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:
-        """An image file to a stream. Raises the errors of `virtual_codec.errors.BadInput`, or `DeadlineExceeded`."""
+        """Compress an image file to a stream. Raises subclasses of `errors.BadInput`, or `DeadlineExceeded`."""
         options = options or CompressOptions()
         stopwatch = Stopwatch()
         model = self._model_for(options)
@@ -120,10 +118,8 @@ class VirtualCodec:
             with stopwatch.stage("decode"):
                 pixels = images.decode(data, limits=self._limits, background=options.background)
         height, width = pixels.shape[:2]
-        if options.min_ms_ssim is not None and min(height, width) < _SMALLEST_MS_SSIM_SIDE:
-            raise BadOption(
-                f"min_ms_ssim needs sides of at least {_SMALLEST_MS_SSIM_SIDE} pixels, got {width}x{height}"
-            )
+        if options.min_ms_ssim is not None and min(height, width) < MS_SSIM_MIN_SIDE:
+            raise BadOption(f"min_ms_ssim needs sides of at least {MS_SSIM_MIN_SIDE} pixels, got {width}x{height}")
         codec = CODECS[options.codec]
         effort = EFFORTS[options.effort]
         grey_as_colour = is_neutral(pixels)
@@ -152,7 +148,7 @@ class VirtualCodec:
         )
 
     def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:
-        """A stream of ours, or any other JPEG, to an image file. Raises as `compress` does."""
+        """Restore a stream of ours, or any other JPEG, to an image file. Raises as `compress` does."""
         options = options or RestoreOptions()
         stopwatch = Stopwatch()
         found = images.sniff(data)
@@ -204,13 +200,13 @@ class VirtualCodec:
             self._models.pop(model, None)
 
     def warm(self) -> None:
-        """Load the default model, let it do whole jobs and keep its promise: the first request waits for nothing.
+        """Load the default model, check it, and run whole jobs with it, so that the first request does not wait.
 
-        Raises `BadModel` for a model that should serve nobody.
+        Raises `BadModel` for a model that fails the check.
         """
         model = self._model(self._initial_store.default.id)
         model.warm()
-        prove(model)
+        check_model(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
         colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
         effort = min(5, self._max_effort)  # from 5 on gradients are computed, too
@@ -218,7 +214,7 @@ class VirtualCodec:
             options = CompressOptions(effort=effort, scale=scale)
             self.restore(self.compress(colour, options).stream)
 
-    def _model_for(self, options: CompressOptions) -> LoadedModel:
+    def _model_for(self, options: CompressOptions) -> ModelNetworks:
         if options.effort > self._max_effort:
             raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
         if options.codec not in CODECS:
@@ -231,17 +227,17 @@ class VirtualCodec:
             raise BadOption(f"model {manifest.name} works with {', '.join(manifest.codecs)}, not {options.codec}")
         return model
 
-    def _model_of_stream(self, header: bitstream.StreamHeader) -> LoadedModel:
+    def _model_of_stream(self, header: bitstream.StreamHeader) -> ModelNetworks:
         try:
             return self._model(header.model)
         except ModelNotFound as error:
             raise UnknownStreamModel(f"the stream was made by a model this store lacks: {error.detail}") from error
 
-    def _model(self, name_or_id: str) -> LoadedModel:
+    def _model(self, name_or_id: str) -> ModelNetworks:
         with self._lock:
             if name_or_id in self._models:
                 return self._models[name_or_id]
             manifest = self._store.get(name_or_id)
             if manifest.id not in self._models:
-                self._models[manifest.id] = LoadedModel(self._store, manifest, self._runner)
+                self._models[manifest.id] = ModelNetworks(self._store, manifest, self._runner)
             return self._models[manifest.id]

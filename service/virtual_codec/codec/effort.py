@@ -1,4 +1,4 @@
-"""Efforts 0 to 9: what each level adds to the search. What they gain and cost stands in docs/effort.md."""
+"""Effort levels 0 to 9 of the search for a stream. Their gains and costs stand in docs/effort.md."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final, Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How far the search goes.
+    """Extent of the search at one effort level.
 
-    `modes`: which are tried of those that a model has: the one likeliest for the image, those that are likely, or all.
-    `doubt`: how near the image has to be to where the other scale begins to be likelier, as a logarithm of squared
-    error, for that one to be likely, too. `polish`: whether the scans are optimised. `passes`: of
-    the quantiser. `neighbours`: whether other settings of the encoder are tried around the best. `rounds`: how often
-    the description is moved down the gradient of the cost, by `stride` levels on average, and `coarser` how much larger
-    than the target's own the step is that it begins at.
+    `modes` are the candidates of the mode decision: the mode predicted best for the image, the plausible ones, or all.
+    `margin` is the distance from the decision threshold between the scales, as a logarithm of squared error, within
+    which both scales are plausible. `polish` is true if the scans are optimised. `passes` counts the quantiser's runs.
+    `neighbours` is true if other encoder settings are tried around the best. `rounds` counts the steps of gradient
+    descent on the description, each of `stride` levels on average; for a target, descent starts at `coarser` times the
+    quantisation step that meets the target.
     """
 
-    modes: Literal["likeliest", "likely", "all"]
-    doubt: float = 0.0
+    modes: Literal["predicted", "plausible", "all"]
+    margin: float = 0.0
     polish: bool
     passes: int
     neighbours: bool = False
@@ -29,14 +29,14 @@ class Effort:
 
 
 EFFORTS: Final = (
-    Effort(modes="likeliest", polish=False, passes=1),
-    Effort(modes="likeliest", polish=False, passes=2),
-    Effort(modes="likeliest", polish=True, passes=2),
-    Effort(modes="likely", doubt=0.75, polish=True, passes=2),
-    Effort(modes="likely", doubt=1.5, polish=True, passes=2),
-    Effort(modes="likely", doubt=1.5, polish=True, passes=2, rounds=1, stride=0.8, coarser=1.02),
-    Effort(modes="likely", doubt=1.5, polish=True, passes=2, rounds=2, stride=0.6, coarser=1.04),
-    Effort(modes="likely", doubt=1.5, polish=True, passes=2, rounds=4, stride=0.5, coarser=1.05),
+    Effort(modes="predicted", polish=False, passes=1),
+    Effort(modes="predicted", polish=False, passes=2),
+    Effort(modes="predicted", polish=True, passes=2),
+    Effort(modes="plausible", margin=0.75, polish=True, passes=2),
+    Effort(modes="plausible", margin=1.5, polish=True, passes=2),
+    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=1, stride=0.8, coarser=1.02),
+    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=2, stride=0.6, coarser=1.04),
+    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=4, stride=0.5, coarser=1.05),
     Effort(modes="all", polish=True, passes=3, rounds=8, stride=0.35, coarser=1.08),
     Effort(modes="all", polish=True, passes=3, neighbours=True, rounds=20, stride=0.2, coarser=1.1),
 )

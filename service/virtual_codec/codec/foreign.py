@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec.bitstream import JpegLayout
-from virtual_codec.codec.model import LoadedModel, condition_of
+from virtual_codec.codec.model import ModelNetworks, condition_of
 from virtual_codec.codec.recompression import primary_correction
 from virtual_codec.codecs import excess_over_cells
 from virtual_codec.images import DecodedJpeg
@@ -65,7 +65,7 @@ def primary_luma_correction(jpeg: DecodedJpeg) -> Plane | None:
     return primary_correction(jpeg.luma, layout.tables[0])
 
 
-def restore(model: LoadedModel, decoded: Pixels, layout: JpegLayout, correction: Plane | None) -> Pixels:
+def restore(model: ModelNetworks, decoded: Pixels, layout: JpegLayout, correction: Plane | None) -> Pixels:
     """Restored picture: [h, w, 3] or [h, w] -> the same kind. `correction` comes from `primary_luma_correction`."""
     restored = model.restore(decoded, 1, condition_of(layout, own=False))
     if correction is not None:

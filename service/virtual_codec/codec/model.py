@@ -1,4 +1,4 @@
-"""A model ready to work: its networks on a runner, and the plain filters they are measured against."""
+"""Networks of a model on a runner, and the plain filters that they are measured against."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Sample = TypeVar("Sample", np.uint8, np.float32)
 
 
 @final
-class LoadedModel:
-    """One model's networks, loaded when first needed. Safe to use from several threads."""
+class ModelNetworks:
+    """Networks of one model, each prepared on the runner at its first use. Safe to use from several threads."""
 
     def __init__(self, store: ModelStore, manifest: Manifest, runner: Runner) -> None:
         self.manifest = manifest
@@ -35,28 +35,28 @@ class LoadedModel:
 
     @cached_property
     def operating(self) -> OperatingTable:
-        """What its qualities stand for. Raises `BadModel` when its manifest does not tell."""
+        """Operating points of its qualities. Raises `BadModel` when the manifest lacks their tables."""
         return OperatingTable(self.manifest.tables)
 
     def describe(
         self, pixels: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]
     ) -> NDArray[np.uint8] | NDArray[np.float32]:
-        """The description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
+        """Description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
 
-        h = ceil(H / scale); `vector` is the condition of the stream to come. A colour image without colour may
-        get some: give it as a grey one.
+        h = ceil(H / scale); `vector` is the condition of the stream to come. Give a neutral image as a grey one: the
+        network may add colour to three equal channels.
         """
         key = _DESCRIPTION.format(scale)
         if key not in self.manifest.networks:
-            return plain_description(pixels, scale)
+            return lanczos_reduced(pixels, scale)
         network = self._network(key)
         described = self._described(as_colour(pixels), scale, network, vector)
         return described if pixels.ndim == 3 else described.mean(axis=2)
 
     def restore(self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The post-processed image, `scale` times as large: [h, w, 3] or [h, w] -> the same kind.
+        """Restored image, `scale` times as large as `decoded`: [h, w, 3] or [h, w] -> the same kind.
 
-        A colour picture without colour gets none.
+        A neutral picture stays neutral.
         """
         if is_neutral(decoded):
             return as_colour(self.restore(decoded[..., 0], scale, vector))
@@ -72,7 +72,7 @@ class LoadedModel:
     def error_gradient(
         self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32], image: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """The derivative of the restored image's squared error, summed over its samples (0 to 255), by `decoded`."""
+        """Derivative of the restored image's squared error, summed over its samples (0 to 255), by `decoded`."""
         network = self._network(_POSTPROCESS.format(scale))
         height, width = decoded.shape[:2]
         padded = as_colour(_padded(decoded, network.multiple))
@@ -81,7 +81,7 @@ class LoadedModel:
         return gradient if decoded.ndim == 3 else np.ascontiguousarray(gradient.sum(axis=2))
 
     def warm(self) -> None:
-        """Load everything now, so that the first request waits for nothing."""
+        """Prepare all networks now, so that the first request does not wait for them."""
         for key in self.manifest.networks:
             if not (self.manifest.retired and key.startswith("description")):
                 self._network(key)
@@ -103,15 +103,15 @@ class LoadedModel:
 
 
 def plain_restore(decoded: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """The frozen plain filter of stream version 1: Pillow's bicubic. [h, w(, 3)] -> [scale*h, scale*w(, 3)]."""
+    """Plain filter of stream version 1, frozen: Pillow's bicubic. [h, w(, 3)] -> [scale*h, scale*w(, 3)]."""
     if scale == 1:
         return decoded
     size = (decoded.shape[1] * scale, decoded.shape[0] * scale)
     return np.asarray(Image.fromarray(decoded).resize(size, Image.Resampling.BICUBIC))
 
 
-def plain_description(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """The description of a model without a description network: Lanczos at 1/scale size."""
+def lanczos_reduced(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Description of a model without a description network: Pillow's Lanczos at 1/scale size."""
     if scale == 1:
         return pixels
     padded = _padded(pixels, scale)
@@ -120,17 +120,17 @@ def plain_description(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8
 
 
 def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
-    """What the networks are told of a stream."""
+    """Condition vector of a stream, from its layout; `own` is true if this encoder made it."""
     return condition(layout.tables[:3], subsampled=len(set(layout.sampling)) > 1, own=own)
 
 
 def is_neutral(pixels: NDArray[np.uint8]) -> bool:
-    """Whether this is a colour picture ([h, w, 3]) without colour: its channels are equal everywhere."""
+    """True if a colour picture ([h, w, 3]) has equal channels everywhere."""
     return pixels.ndim == 3 and _has_equal_channels(pixels[::16, ::16]) and _has_equal_channels(pixels)
 
 
 def as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
-    """Three equal channels of a grey picture: [h, w] -> [h, w, 3]; a colour picture as it is."""
+    """Three-channel picture: [h, w] -> [h, w, 3] with equal channels; a colour picture as it is."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
@@ -139,7 +139,7 @@ def _has_equal_channels(pixels: NDArray[np.uint8]) -> bool:
 
 
 def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Edges replicated below and to the right, to multiples."""
+    """Picture with its edges replicated below and to the right, to multiples."""
     below, right = (-side % multiple for side in pixels.shape[:2])
     if not (below or right):
         return pixels
@@ -147,6 +147,6 @@ def _padded(pixels: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
 
 
 def _filled(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Edges replicated below and to the right, to a size."""
+    """Picture with its edges replicated below and to the right, to a size."""
     missing = [(0, height - pixels.shape[0]), (0, width - pixels.shape[1]), (0, 0)]
     return np.pad(pixels, missing[: pixels.ndim], mode="edge")

@@ -1,4 +1,4 @@
-"""Around a good trial: other settings of the encoder, and a description moved down the gradient of its cost."""
+"""Refinement of a good trial: neighbouring encoder settings, and gradient descent on the description."""
 
 from __future__ import annotations
 
@@ -30,23 +30,26 @@ _NEIGHBOURS: Final[tuple[dict[str, float], ...]] = (
 _RATE_WEIGHT: Final = (
     1.3  # the smooth rate misses what the trellis zeroes; 1.3 measured better than 1 and as good as 1.5
 )
-_MEMORY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
+_MOMENT_DECAY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
 _USUAL_STEP: Final = 40.0  # finer tables want shorter strides
 _BAND: Final = 256  # rows
 _WINDOW: Final = 2048  # columns whose codec is differentiated at once, in 150 MB
 
 
 def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
-    """Settings near the given ones, each moved in one way."""
+    """Settings near the given ones, each with one change."""
     for factors in _NEIGHBOURS:
         yield replace(settings, **{name: getattr(settings, name) * factor for name, factor in factors.items()})
 
 
-def descended(trials: Trials, trial: Trial, worth: float, effort: Effort, *, polish: bool = False) -> Iterator[Trial]:
-    """Trials of descriptions that each go a stride further down the gradient of squared error plus bits at `worth`.
+def gradient_descent(
+    trials: Trials, trial: Trial, multiplier: float, effort: Effort, *, polish: bool = False
+) -> Iterator[Trial]:
+    """Trials of descriptions moved down the gradient of squared error plus `multiplier` times bits, one for each round.
 
-    Forward is the real codec, backward a smooth model of it. Every round costs about three restores. Not every trial is
-    better than the one before: choose among them. An image that is shown as decoded has no gradient to follow.
+    The forward pass is the real codec, the backward pass a smooth model of it. A round takes about the time of three
+    restorations. The cost does not fall in every round, so the caller chooses among the trials. The iteration ends at a
+    stream that is shown as decoded, for which there is no gradient.
     """
     mode, settings = trial.mode, trial.settings
     description = trials.describe(mode, settings).astype(np.float32)
@@ -57,12 +60,12 @@ def descended(trials: Trials, trial: Trial, worth: float, effort: Effort, *, pol
             return
         gradient = trials.error_gradient(mode, settings, trials.decode(trial.coded))
         gradient /= 3
-        _through_codec(trials, description, gradient, settings, worth * 8 * trial.size_bytes * _RATE_WEIGHT)
-        square += (1 - _MEMORY[1]) * (_mean_square(gradient) - square)
+        _through_codec(trials, description, gradient, settings, multiplier * 8 * trial.size_bytes * _RATE_WEIGHT)
+        square += (1 - _MOMENT_DECAY[1]) * (_mean_square(gradient) - square)
         gradient -= mean
-        gradient *= 1 - _MEMORY[0]
+        gradient *= 1 - _MOMENT_DECAY[0]
         mean += gradient
-        typical = (square / (1 - _MEMORY[1] ** step)) ** 0.5 * (1 - _MEMORY[0] ** step)
+        typical = (square / (1 - _MOMENT_DECAY[1] ** step)) ** 0.5 * (1 - _MOMENT_DECAY[0] ** step)
         np.multiply(mean, stride / max(typical, 1e-12), out=gradient)
         description -= gradient
         del gradient  # 600 MB of the largest images, while the next stream is made
@@ -76,12 +79,12 @@ def _through_codec(
     description: NDArray[np.float32],
     gradient: NDArray[np.float32],
     settings: JpegSettings,
-    bits_worth: float,
+    rate_cost: float,
 ) -> None:
-    """Take `gradient`, the derivative by the decoded picture, back to the description, in place, and add the bits'.
+    """Backpropagate `gradient`, by the decoded picture, to the description, in place, and add the rate's gradient.
 
-    `bits_worth` is what all bits of the stream cost together; the smooth rate only shares it out. Done by windows,
-    whose number alone grows with the picture.
+    `rate_cost` is the cost of all bits of the stream; the smooth rate only distributes it. The picture is processed in
+    windows, so memory does not grow with it.
     """
     height, width = description.shape[:2]
     tables = torch.from_numpy(np.stack(quantisation_tables(settings))).float()[None]
@@ -91,15 +94,15 @@ def _through_codec(
         for left in range(0, width, _WINDOW):
             window = (slice(top, top + _BAND), slice(left, left + _WINDOW))
             with trials.stage("device"), torch.enable_grad():
-                levels = (_whole(description[window]) / 255).requires_grad_()
+                levels = (_padded_input(description[window]) / 255).requires_grad_()
                 decoded, rate = smooth_jpeg(levels, tables, subsampled=settings.subsampling == "420")
-                error = (decoded * _whole(gradient[window])).sum()
+                error = (decoded * _padded_input(gradient[window])).sum()
                 (error_share,) = torch.autograd.grad(error, levels, retain_graph=True)
                 (rate_share,) = torch.autograd.grad(rate.sum(), levels)
             total_rate += rate.sum().item()
-            gradient[window] = _like(error_share, gradient[window])
-            by_rate[window] = _like(rate_share, by_rate[window])
-    by_rate *= bits_worth / max(total_rate, 1.0) / 255
+            gradient[window] = _cropped_to(error_share, gradient[window])
+            by_rate[window] = _cropped_to(rate_share, by_rate[window])
+    by_rate *= rate_cost / max(total_rate, 1.0) / 255
     gradient += by_rate
 
 
@@ -107,17 +110,17 @@ def _mean_square(values: NDArray[np.float32]) -> float:
     return sum(float(np.square(values[top : top + _BAND]).sum()) for top in range(0, len(values), _BAND)) / values.size
 
 
-def _whole(window: NDArray[np.float32]) -> Tensor:
-    """[h, w, 3] or [h, w] -> [1, 3, H, W], edges replicated to whole MCUs.
+def _padded_input(window: NDArray[np.float32]) -> Tensor:
+    """Window as a network input: [h, w, 3] or [h, w] -> [1, 3, H, W], edges replicated to whole MCUs.
 
-    Grey becomes three equal channels; a derivative's parts add up to the grey one's.
+    Grey becomes three equal channels; the derivative by grey is the sum of theirs.
     """
     padding = [(0, -window.shape[0] % 16), (0, -window.shape[1] % 16), (0, 0)]
     padded = np.pad(window, padding[: window.ndim], mode="edge")
     return torch.from_numpy(as_colour(padded)).permute(2, 0, 1)[None]
 
 
-def _like(derivative: Tensor, window: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[1, 3, H, W] -> as large as the window; summed where that is grey."""
+def _cropped_to(derivative: Tensor, window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Derivative [1, 3, H, W] cropped to the window, and summed over channels if that is grey."""
     kept: NDArray[np.float32] = derivative[0].permute(1, 2, 0).numpy()[: window.shape[0], : window.shape[1]]
     return kept if window.ndim == 3 else kept.sum(axis=2)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from virtual_codec import bitstream, images
 from virtual_codec.codec import foreign
-from virtual_codec.codec.model import LoadedModel, as_colour, condition_of, plain_restore
+from virtual_codec.codec.model import ModelNetworks, as_colour, condition_of, plain_restore
 from virtual_codec.codec.trial import Stopwatch
 from virtual_codec.codecs import is_transposed
 from virtual_codec.errors import BadStream, TooManyPixels
@@ -28,7 +28,7 @@ def find_header(data: bytes, limits: ImageLimits) -> bitstream.StreamHeader | No
 
 
 def restored_own(
-    data: bytes, header: bitstream.StreamHeader, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch
+    data: bytes, header: bitstream.StreamHeader, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch
 ) -> NDArray[np.uint8]:
     """Image restored from a stream of this project, [H, W, 3] or [H, W].
 
@@ -39,7 +39,7 @@ def restored_own(
 
 
 def restored_upright(
-    data: bytes, header: bitstream.StreamHeader, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch
+    data: bytes, header: bitstream.StreamHeader, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch
 ) -> NDArray[np.uint8]:
     """Image restored from a stream of this project, turned by the EXIF orientation that another tool put in.
 
@@ -49,7 +49,7 @@ def restored_upright(
     return jpeg.upright(restored)
 
 
-def restored_foreign(data: bytes, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch) -> NDArray[np.uint8]:
+def restored_foreign(data: bytes, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch) -> NDArray[np.uint8]:
     """Foreign JPEG with its artefacts removed, upright sRGB, [H, W, 3] or [H, W].
 
     The network works on the samples as coded, before orientation and colour profile are applied. A picture that it
@@ -73,7 +73,7 @@ def restored_foreign(data: bytes, model: LoadedModel, limits: ImageLimits, stopw
 
 
 def _restored(
-    data: bytes, header: bitstream.StreamHeader, model: LoadedModel, limits: ImageLimits, stopwatch: Stopwatch
+    data: bytes, header: bitstream.StreamHeader, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch
 ) -> tuple[DecodedJpeg, NDArray[np.uint8]]:
     with stopwatch.stage("decode"):
         parsed = images.parse_jpeg(data, limits=limits)

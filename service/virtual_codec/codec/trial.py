@@ -1,4 +1,4 @@
-"""One trial: an image coded at one operating point, decoded, restored and measured, as any decoder will see it."""
+"""Trial of an operating point: the image is coded, decoded, restored and measured as a decoder will see it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import bitstream
-from virtual_codec.codec.model import LoadedModel, condition_of, plain_description, plain_restore
+from virtual_codec.codec.model import ModelNetworks, condition_of, lanczos_reduced, plain_restore
 from virtual_codec.codec.operating import Mode
 from virtual_codec.codecs import JpegSettings, StandardCodec, quantisation_tables
 from virtual_codec.jobs import check_deadline
@@ -32,7 +32,7 @@ _FARTHEST_DESCRIPTION: Final = 0.02
 
 @final
 class Stopwatch:
-    """Seconds by stage of a job."""
+    """Stopwatch of the stages of a job, in seconds."""
 
     def __init__(self) -> None:
         self.stages_s: dict[str, float] = {}
@@ -49,7 +49,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A stream and how far its restored image is from the original.
+    """Stream of an image, and the distance of its restored image from the original.
 
     `coded` is the stream without our segment, `header` what that will say. `squared_error` is the mean over all
     samples; `restored` the image that a decoder of ours will show.
@@ -64,43 +64,43 @@ class Trial:
 
     @property
     def step(self) -> float:
-        """The mean of the luma quantisation table."""
+        """Mean of the luma quantisation table."""
         return self.settings.step
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the whole stream."""
+        """Size of the whole stream in bytes."""
         return len(self.coded) + bitstream.SEGMENT_BYTES
 
     @property
     def psnr_db(self) -> float:
-        """Peak signal to noise ratio over all samples; 100 for identical images."""
+        """Peak signal-to-noise ratio over all samples; 100 for identical images."""
         return 100.0 if self.squared_error == 0 else 10 * math.log10(255**2 / self.squared_error)
 
-    def cost(self, worth: float) -> float:
-        """Squared error over all pixels, plus the bits at `worth` each, times the mode's favour."""
+    def cost(self, multiplier: float) -> float:
+        """Lagrangian cost: squared error over all pixels plus `multiplier` times bits, times the mode's favour."""
         pixels: int = self.restored.shape[0] * self.restored.shape[1]
-        return self.mode.favour * (self.squared_error * pixels + worth * 8 * self.size_bytes)
+        return self.mode.favour * (self.squared_error * pixels + multiplier * 8 * self.size_bytes)
 
 
 @final
 class Trials:
-    """Makes trials of one image with one model and codec.
+    """Trials of one image with one model and codec.
 
-    `ordinary` keeps bytes and PSNR of the image as an ordinary JPEG, by quality.
+    `reference_jpegs` caches bytes and PSNR of the image as an ordinary JPEG, by quality.
     """
 
     def __init__(
         self,
         pixels: NDArray[np.uint8],
-        model: LoadedModel,
+        model: ModelNetworks,
         codec: StandardCodec,
         *,
         stopwatch: Stopwatch,
         passes: int = 2,
     ) -> None:
         self.pixels = pixels
-        self.ordinary: dict[int, tuple[int, float]] = {}
+        self.reference_jpegs: dict[int, tuple[int, float]] = {}
         self._passes = passes
         self._model = model
         self._codec = codec
@@ -108,25 +108,25 @@ class Trials:
 
     @property
     def is_grey(self) -> bool:
-        """Whether the image has one channel."""
+        """True if the image has one channel."""
         return self.pixels.ndim == 2
 
     @property
     def least_scale(self) -> int:
-        """How many times smaller the description has to be at least, so that the codec takes it."""
+        """Least scale at which the description fits the codec's longest side."""
         longest: int = max(self.pixels.shape[:2])
         return -(-longest // self._codec.longest_side)
 
     @cached_property
     def halving_error(self) -> float:
-        """The mean squared error of the image halved and doubled again by the plain filters."""
+        """Mean squared error of the image after halving and doubling by the plain filters."""
         with self.stage("encode"):
-            halved = plain_description(self.pixels, 2)
+            halved = lanczos_reduced(self.pixels, 2)
             return mean_squared_error(self._cropped(plain_restore(halved, 2)), self.pixels)
 
     @cached_property
     def halved_chroma_error(self) -> float:
-        """The mean squared error of the image with its chroma halved and doubled again; 0 of a grey one."""
+        """Mean squared error of the image after halving and doubling its chroma; 0 for a grey one."""
         if self.is_grey:
             return 0.0
         with self.stage("encode"):
@@ -142,13 +142,13 @@ class Trials:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time of the block to a stage of the job. Raises `DeadlineExceeded` if it is too late for it."""
+        """Timer of a stage of the job. Raises `DeadlineExceeded` if the deadline has passed."""
         check_deadline()
         with self._stopwatch.stage(name):
             yield
 
     def settings(self, mode: Mode, step: float) -> JpegSettings:
-        """The encoder's settings at a mode and step, the rest as it measured best."""
+        """Encoder settings at a mode and step, with the model's encoder parameters and defaults for the rest."""
         return JpegSettings(
             step=step,
             subsampling=mode.subsampling,
@@ -157,9 +157,9 @@ class Trials:
         )
 
     def describe(self, mode: Mode, settings: JpegSettings) -> NDArray[np.uint8] | NDArray[np.float32]:
-        """The description that suits a mode and settings, 0 to 255: [h, w, 3] or, of a grey image, [h, w].
+        """Description for a mode and settings, 0 to 255: [h, w, 3], or [h, w] of a grey image.
 
-        The image itself, not to be written to, where it is its own best description.
+        It is the image itself, which must not be written to, where that is the best description.
         """
         may_be_image = mode.scale == 1 and (self.is_grey or mode.subsampling == "444")
         if may_be_image and settings.step <= _FINEST_DESCRIBED_STEP:
@@ -178,7 +178,7 @@ class Trials:
         *,
         polish: bool = False,
     ) -> bytes:
-        """The stream of the description (or of the one given), without our segment."""
+        """Stream of the description, or of the one given, without our segment."""
         if description is None:
             description = self.describe(mode, settings)
         with self.stage("encode"):
@@ -186,9 +186,9 @@ class Trials:
             return self._codec.polish(coded) if polish else coded
 
     def measure(self, mode: Mode, settings: JpegSettings, coded: bytes | None = None) -> Trial:
-        """Code with a mode and settings (or take what was coded), decode, restore and compare.
+        """Trial of a mode and settings: code the image (or take `coded`), decode, restore and compare.
 
-        Where post-processing would not bring the image nearer than the plain filter does, the stream says so.
+        The header's `show_decoded` is set where the plain filter is at least as near to the image as post-processing.
         """
         coded = coded if coded is not None else self.encode(mode, settings)
         decoded = self.decode(coded)
@@ -215,17 +215,17 @@ class Trials:
         )
 
     def decode(self, coded: bytes) -> NDArray[np.uint8]:
-        """The picture that every decoder shows of a stream."""
+        """Picture that every decoder of the standard shows of a stream."""
         with self.stage("encode"):
             return self._codec.decode(coded)
 
     def error_gradient(self, mode: Mode, settings: JpegSettings, decoded: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """How the squared error of the restored image, summed over its samples, moves with each of `decoded`'s."""
+        """Derivative of the restored image's squared error, summed over its samples, by each sample of `decoded`."""
         with self.stage("device"):
             return self._model.error_gradient(decoded, mode.scale, self.condition(mode, settings), self.pixels)
 
     def condition(self, mode: Mode, settings: JpegSettings) -> NDArray[np.float32]:
-        """What the networks are told of the stream that a mode and settings make."""
+        """Condition vector of the stream that a mode and settings make."""
         tables = quantisation_tables(settings)[: 1 if self.is_grey else 2]
         subsampled = mode.subsampling == "420" and not self.is_grey
         return condition([table.astype(np.uint16) for table in tables], subsampled=subsampled, own=True)
@@ -235,7 +235,7 @@ class Trials:
 
 
 def mean_squared_error(picture: NDArray[np.uint8] | NDArray[np.float32], image: NDArray[np.uint8]) -> float:
-    """The mean squared difference over all samples, summed in bands so that large images need little memory."""
+    """Mean squared difference over all samples, summed in bands so that large images need little memory."""
     total = 0.0
     for top in range(0, len(image), 256):
         band, wanted = picture[top : top + 256], image[top : top + 256]

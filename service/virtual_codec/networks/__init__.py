@@ -1,8 +1,8 @@
-"""The networks, and the table that manifests choose them from.
+"""Networks, and the table from which manifests choose them.
 
 A new network is one module here and one row in `NETWORKS`; manifests name the row and its arguments, so that neither
 serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] (the paper's: [B, 1, h, w])
-and a condition [B, CONDITION_SIZE] (see `virtual_codec.networks.condition`), and tells four numbers of itself:
+and a condition [B, CONDITION_SIZE] (see `virtual_codec.networks.condition`), and has four attributes:
 
     ratio     output size over input size
     multiple  what its input's sides, and a tile's origin, must be multiples of
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class ColourNet(Protocol):
-    """What every row of `NETWORKS` for colour makes; see the module's docstring."""
+    """Network for colour pictures, as every row of `NETWORKS` without `paper` makes it; see the module's docstring."""
 
     ratio: float
     multiple: int
@@ -63,7 +63,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build(architecture: str, arguments: Mapping[str, int | float | str | bool]) -> nn.Module:
-    """Make a network of the table with fresh weights. Raises `BadModel` for an unknown one or wrong arguments."""
+    """Build a network of the table with fresh weights. Raises `BadModel` for an unknown one or wrong arguments."""
     if architecture not in NETWORKS:
         raise BadModel(f"no network {architecture!r}; have {', '.join(sorted(NETWORKS))}")
     try:

@@ -1,4 +1,4 @@
-"""The trunk that the colour networks share: residual blocks of plain convolutions, each told of the stream."""
+"""Trunk of the colour networks: residual blocks of plain convolutions, modulated by the stream's condition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from virtual_codec.networks.condition import CONDITION_SIZE
 
 @final
 class ConditionedBody(nn.Module):
-    """Plain 3x3 residual blocks whose hidden channels are scaled and shifted by the condition (FiLM).
+    """Trunk of 3x3 residual blocks whose hidden channels are scaled and shifted by the condition (FiLM).
 
         [B, C, h, w] ──► conv ─► FiLM ─► ReLU ─► conv ──► + ──► ... ──► [B, C, h, w]
                      └────────────────────────────────────┘
@@ -61,13 +61,13 @@ def _folded(convolution: nn.Conv2d, features: Tensor, scale: Tensor, shift: Tens
 
 
 def keep_unfolded(network: nn.Module) -> None:
-    """Have a network compute one picture as it computes each of several."""
+    """Turn folding off: the network computes a single picture as it computes each of a batch, to the bit."""
     for part in network.modules():
         if isinstance(part, ConditionedBody):
             part.folds = False
 
 
 def start_at_zero(layer: nn.Conv2d) -> None:
-    """Make a layer's first output zero, so that what it is added to passes unchanged until training moves it."""
+    """Set a layer's parameters to zero, so that a sum with its output begins as the other operand."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -1,4 +1,4 @@
-"""The description network (the paper's FDNN): the image to the small picture that the standard codec codes."""
+"""Description network (the paper's FDNN): the image to the small picture that the standard codec codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from virtual_codec.networks._body import ConditionedBody, start_at_zero
 
 
 def _lanczos_half() -> list[float]:
-    """The taps of Lanczos, a = 3, at half size: at (k + 1/2) / 2 for k = -6..5, with a sum of one."""
+    """Taps of the Lanczos filter, a = 3, for half size: at (k + 1/2) / 2 for k = -6..5, with a sum of one."""
     places = [math.pi * (k + 0.5) / 2 for k in range(-6, 6)]
     taps = [math.sin(x) / x * math.sin(x / 3) / (x / 3) for x in places]
     return [tap / sum(taps) for tap in taps]
@@ -24,12 +24,13 @@ _LANCZOS: Final = _lanczos_half()
 
 @final
 class DescriptionNet(nn.Module):
-    """Makes of an image a picture, `scale` times smaller, that the standard codec spends fewer bits on.
+    """Description network: an image to a picture, `scale` times smaller, that the standard codec spends fewer bits on.
 
         image ──► plain half size (at scale 1: as it is) ─────────────────────────────► + ──► description
              └──► pixels unshuffled ─► conv ─► conditioned body ─► conv (─► shuffled) ──┘
 
-    It begins as the plain filter and is told which tables the codec will use, so that one network serves every quality.
+    Its fresh weights make it the plain filter. The condition describes the codec's tables, so one network serves every
+    quality.
     """
 
     def __init__(self, *, channels: int, blocks: int, scale: int = 2) -> None:
@@ -56,14 +57,14 @@ class DescriptionNet(nn.Module):
 
 
 def plain_description(image: Tensor, scale: int) -> Tensor:
-    """What a description network begins as: the image, or at scale 2 the plain half size. [B, C, H, W]."""
+    """Output of a fresh description network: the image, or at scale 2 the plain half size. [B, C, H, W]."""
     return image if scale == 1 else shrink(image)
 
 
 def shrink(image: Tensor) -> Tensor:
-    """The plain filter inside the network: Lanczos at half size. [B, C, 2h, 2w] -> [B, C, h, w].
+    """Plain filter inside the network: Lanczos at half size. [B, C, 2h, 2w] -> [B, C, h, w].
 
-    It keeps the image's precision under autocast, too: in bfloat16 its samples would be off by a level.
+    Autocast does not apply to it: in bfloat16 its samples would be off by a level.
     """
     with torch.autocast(image.device.type, enabled=False):
         return _shrunk(image)

@@ -1,4 +1,4 @@
-"""The post-processing network (the paper's PPNN): the decoded description back to the image."""
+"""Post-processing network (the paper's PPNN): the decoded description back to the image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIRRORS: Final[dict[int, tuple[tuple[int, ...], ...]]] = {1: ((),), 2: ((), (3,
 
 @final
 class PostprocessNet(nn.Module):
-    """Removes the codec's artefacts and enlarges by `scale`.
+    """Post-processing network that removes the codec's artefacts and enlarges by `scale`.
 
         decoded ──► plain filter (identity, or bicubic) ───────────────────────► + ──► restored
                └──► half resolution ─► conv ─► conditioned body ─► conv ─► x2 ───┘
@@ -62,7 +62,7 @@ class PostprocessNet(nn.Module):
 
 
 def enlarge(picture: Tensor, scale: int) -> Tensor:
-    """The plain filter inside the networks: bicubic, or nothing at scale 1. [B, C, h, w] -> [B, C, s*h, s*w]."""
+    """Plain filter inside the networks: bicubic, or nothing at scale 1. [B, C, h, w] -> [B, C, s*h, s*w]."""
     if scale == 1:
         return picture
     return functional.interpolate(picture, scale_factor=scale, mode="bicubic", align_corners=False)

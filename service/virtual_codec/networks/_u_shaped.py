@@ -14,7 +14,7 @@ from virtual_codec.networks._postprocess import enlarge
 
 @final
 class UShapedPostprocessNet(nn.Module):
-    """Removes the codec's artefacts and enlarges by `scale`, as `PostprocessNet` does, on several resolutions.
+    """Post-processing network like `PostprocessNet`, with its blocks on several resolutions.
 
         decoded ──► plain filter ───────────────────────────────────────────────────────► + ──► restored
                └──► 1/2: conv ──► down.0 ──► skip 0 ─────────────► + ──► up.0 ─► conv ─► x2 ─┘
@@ -79,7 +79,7 @@ def _body(channels: int, blocks: int) -> ConditionedBody:
 
 
 def _numbers(name: str, text: str) -> list[int]:
-    """The whole numbers of "48-80-128"."""
+    """Whole numbers of a text such as "48-80-128"."""
     numbers = [int(part) for part in text.split("-")] if text.replace("-", "").isdecimal() else []
     if not numbers or min(numbers) < 1:
         raise ValueError(f"{name} must be whole numbers above 0 joined by hyphens, got {text!r}")
@@ -87,7 +87,7 @@ def _numbers(name: str, text: str) -> list[int]:
 
 
 def _radius(down: list[int], up: list[int]) -> int:
-    """The reach of the trunk and its first and last convolution, in features of the finest level.
+    """Radius of the trunk and its first and last convolution, in features of the finest level.
 
     A block has two 3x3 convolutions, each of which reaches one feature of its level. The way down and up again adds
     2^levels - 1 features, for a shrunk feature covers two of the level above.

@@ -1,7 +1,7 @@
-"""What a network is told of the stream its picture came out of: a short vector read off the stream's own tables.
+"""Condition of a network: a short vector that describes the quantisation of the stream that its picture came from.
 
-The vector describes quantisation, not files: means of log2 of the table entries over bands of rising frequency,
-so that a table no training run ever saw (another encoder's, another quality's) still lies between known ones.
+The vector holds means of log2 of the quantisation tables' entries over bands of rising frequency. Hence a table that
+no training run saw (of another encoder or quality) still lies between known ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONDITION_SIZE: Final = 2 * len(_BANDS) + 3
 
 
 def condition(tables: Sequence[NDArray[np.uint16]], *, subsampled: bool, own: bool) -> NDArray[np.float32]:
-    """The condition vector [CONDITION_SIZE] of a stream, each entry about -2 to 2.
+    """Condition vector [CONDITION_SIZE] of a stream, each entry about -2 to 2.
 
     `tables` holds one [8, 8] table in natural order for each component, the luma's first; `subsampled` says that the
     chroma planes are smaller than the luma plane; `own` that our encoder made the stream: its trellis puts

@@ -1,4 +1,4 @@
-"""A model of JPEG that a gradient can pass: the real decode going forward, a smooth model of the codec going back.
+"""Differentiable model of JPEG: the real codec in the forward pass, a smooth model of it in the backward pass.
 
     description ─► colour, 4:2:0, DCT ─► z = coefficient / step ─► soft rounding ─► and back ─► decoded
                                               └─► log2(1 + 4 z^2) ─► bits
@@ -58,7 +58,7 @@ def smooth_jpeg(
 
 
 def with_forward(smooth: Tensor, real: Tensor) -> Tensor:
-    """The value of `real` with the derivative of `smooth`."""
+    """Tensor with the value of `real` and the derivative of `smooth`."""
     return smooth + (real - smooth).detach()
 
 
@@ -107,7 +107,7 @@ def _through_blocks(plane: Tensor, tables: Tensor, levels: Tensor | None) -> tup
 
 
 def _basis(like: Tensor) -> Tensor:
-    """The orthonormal 8-point DCT, a row a frequency."""
+    """Orthonormal 8-point DCT matrix; each row is a frequency."""
     frequency = torch.arange(8, device=like.device)[:, None]
     place = torch.arange(8, device=like.device)[None]
     waves = torch.cos((2 * place + 1) * frequency * math.pi / 16) / 2

@@ -17,14 +17,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from virtual_codec import bitstream
-from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES
 from virtual_codec.codec.promise import ALLOWED_BYTES, LOWEST_PROMISED
 from virtual_codec.codec.trial import Stopwatch, Trials, mean_squared_error
 from virtual_codec.codecs import CODECS
 
 _STEPS: Final = np.exp(np.linspace(np.log(1.0), np.log(180.0), 15))
-_RATES: Final = np.exp(np.linspace(np.log(0.02), np.log(4000.0), 160))  # squared error that one bit is worth
+_RATES: Final = np.exp(
+    np.linspace(np.log(0.02), np.log(4000.0), 160)
+)  # Lagrange multipliers: squared error for one bit
 
 # Target size of a quality between that at JPEG's PSNR (0) and the bytes allowed (1), on a log scale. A margin on both
 # sides is needed because sets of photographs differ.
@@ -44,11 +46,11 @@ class _Hull:
 
 
 def calibrate(
-    model: LoadedModel, pictures: Sequence[NDArray[np.uint8]], *, show_progress: bool = True
+    model: ModelNetworks, pictures: Sequence[NDArray[np.uint8]], *, show_progress: bool = True
 ) -> dict[str, list[float]]:
     """Tables of a manifest, measured on [H, W, 3] photographs that no network was trained on."""
     hull = _hull(pictures, *_measured(model, pictures, show_progress))
-    rates = _log_worth_of_qualities(hull, *_jpegs(pictures))
+    rates = _log_multiplier_of_qualities(hull, *_jpegs(pictures))
     at = np.log(_RATES)
     tables = {"worth": np.exp(rates)}
     for index, mode in enumerate(MODES):
@@ -57,7 +59,7 @@ def calibrate(
     return {key: [float(f"{value:.5g}") for value in values] for key, values in tables.items()}
 
 
-def _log_worth_of_qualities(hull: _Hull, jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
+def _log_multiplier_of_qualities(hull: _Hull, jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
     """Log exchange rate of each quality, [100], falling."""
     rates, qualities = np.log(_RATES), np.arange(1, 101)
     psnr_db, size = np.minimum.accumulate(hull.psnr_db), np.log(np.minimum.accumulate(hull.size_bytes))
@@ -66,10 +68,10 @@ def _log_worth_of_qualities(hull: _Hull, jpeg_psnr_db: Floats, jpeg_bytes: Float
     places, shares = np.array(ALLOWED_BYTES).T
     allowed = np.log(np.interp(qualities, places, shares) * jpeg_bytes)
     wanted = equal_size + _SIZE_TARGET * np.maximum(0, allowed - equal_size)
-    worth: Floats = np.minimum.accumulate(np.interp(-wanted, -size, rates))
+    multiplier: Floats = np.minimum.accumulate(np.interp(-wanted, -size, rates))
     below = qualities < LOWEST_PROMISED  # down to the coarsest there is, where nothing is promised
-    worth[below] = np.interp(qualities[below], [1, LOWEST_PROMISED], [rates[-1], worth[LOWEST_PROMISED - 1]])
-    return worth
+    multiplier[below] = np.interp(qualities[below], [1, LOWEST_PROMISED], [rates[-1], multiplier[LOWEST_PROMISED - 1]])
+    return multiplier
 
 
 def _hull(pictures: Sequence[NDArray[np.uint8]], errors: Floats, bits: Floats, coded_bytes: Floats) -> _Hull:
@@ -97,7 +99,7 @@ def _hull(pictures: Sequence[NDArray[np.uint8]], errors: Floats, bits: Floats, c
 
 
 def _measured(
-    model: LoadedModel, pictures: Sequence[NDArray[np.uint8]], show_progress: bool
+    model: ModelNetworks, pictures: Sequence[NDArray[np.uint8]], show_progress: bool
 ) -> tuple[Floats, Floats, Floats]:
     """Mean squared error, bits, and bytes of coded data, each [modes, images, steps].
 

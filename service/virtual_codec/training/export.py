@@ -19,8 +19,8 @@ from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
-from virtual_codec.codec import proof
-from virtual_codec.codec.model import LoadedModel
+from virtual_codec.codec import self_check
+from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.errors import BadOption
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import EncoderParameters, Manifest, ModelStore, NetworkEntry, model_id
@@ -156,9 +156,9 @@ def _measured_manifest(
         shutil.copytree(staging, Path(scratch) / request.name)
         (Path(scratch) / request.name / "manifest.json").write_text(draft.model_dump_json())
         (Path(scratch) / "CURRENT").write_text(request.name)
-        model = LoadedModel(ModelStore(Path(scratch)), draft, DirectRunner())
+        model = ModelNetworks(ModelStore(Path(scratch)), draft, DirectRunner())
         tables = calibrate(model, _held_out(request.data), show_progress=request.show_progress)
-        tables[proof.TABLE] = proof.expected(model)
+        tables[self_check.TABLE] = self_check.expected_psnr_db(model)
     return draft.model_copy(update={"tables": tables})
 
 

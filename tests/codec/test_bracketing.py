@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtual_codec.codec.solve import largest
+from virtual_codec.codec.bracketing import solve_by_false_position
 
 
 def solved(
@@ -19,7 +19,9 @@ def solved(
         places.append(x)
         return f(x), x
 
-    found = largest(evaluate, wanted=wanted, low=0.0, high=5.5, first=first, slope=-3.0, tolerance=tolerance)
+    found = solve_by_false_position(
+        evaluate, target=wanted, low=0.0, high=5.5, first=first, slope=-3.0, tolerance=tolerance
+    )
     assert all(0 <= place <= 5.5 for place in places)
     return found, len(places)
 
@@ -67,9 +69,9 @@ def test_places_that_mean_the_same_are_evaluated_once() -> None:
         places.append(x)
         return 40 - 2 * math.floor(2 * x), x
 
-    best, value = largest(
+    best, value = solve_by_false_position(
         evaluate,
-        wanted=33.0,
+        target=33.0,
         low=0.0,
         high=5.5,
         first=1.0,

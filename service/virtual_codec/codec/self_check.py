@@ -1,4 +1,4 @@
-"""The golden picture: what a model has to do with it before anybody is served by that model."""
+"""Self-check of a model on a golden picture, before the model serves any request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec import bitstream
-from virtual_codec.codec.model import LoadedModel, condition_of, plain_restore
+from virtual_codec.codec.model import ModelNetworks, condition_of, plain_restore
 from virtual_codec.codec.operating import MODES
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS
@@ -22,13 +22,13 @@ _HEIGHT, _WIDTH = 96, 128
 
 # Machines differ by their arithmetic (bfloat16, vector widths) in hundredths of a decibel on this picture.
 _TOLERANCE_DB: Final = 0.5
-# Without a table nothing is expected but that the picture can be recognised; weights that were mixed up, and broken
-# devices, end 10 dB and more below the plain filter.
+# A manifest without the table only has to give a recognisable picture; weights that were mixed up, and broken devices,
+# end 10 dB and more below the plain filter.
 _MUCH_WORSE_DB: Final = 8.0
 
 
 def golden_picture() -> NDArray[np.uint8]:
-    """Colour fields, edges, a disc and a fine texture: [96, 128, 3], the same for ever."""
+    """Golden picture [96, 128, 3] of colour fields, edges, a disc and a fine texture. It never changes."""
     y, x = np.mgrid[0:_HEIGHT, 0:_WIDTH]
     edges = 50 * ((x + 2 * y) // 24 % 2) - 25
     disc = 70 * ((x - 84) ** 2 + (y - 40) ** 2 < 26**2)
@@ -42,8 +42,8 @@ def golden_picture() -> NDArray[np.uint8]:
     return picture
 
 
-def measure(model: LoadedModel) -> dict[str, tuple[float, float]]:
-    """PSNR (RGB, dB) of the golden picture post-processed, and enlarged plainly, by mode of the model."""
+def measure(model: ModelNetworks) -> dict[str, tuple[float, float]]:
+    """PSNR (RGB, dB) of the golden picture, post-processed and plainly enlarged, for each mode of the model."""
     picture = golden_picture()
     codec = CODECS["jpeg"]
     trials = Trials(picture, model, codec, stopwatch=Stopwatch())
@@ -59,21 +59,21 @@ def measure(model: LoadedModel) -> dict[str, tuple[float, float]]:
     return found
 
 
-def expected(model: LoadedModel) -> list[float]:
-    """What a manifest's table `golden` says of the model that was measured: PSNR in dB, by mode in order of `MODES`."""
+def expected_psnr_db(model: ModelNetworks) -> list[float]:
+    """Values of the manifest table `golden`: PSNR in dB of the model for each mode, in the order of `MODES`."""
     return [round(restored, 3) for restored, _ in measure(model).values()]
 
 
-def prove(model: LoadedModel) -> None:
-    """Raise `BadModel` unless the golden picture comes back as well as the manifest promises."""
+def check_model(model: ModelNetworks) -> None:
+    """Check that the model restores the golden picture as well as its manifest says. Raises `BadModel` if not."""
     found = measure(model)
     table = model.manifest.tables.get(TABLE)
     if table is not None and len(table) != len(found):
         raise BadModel(f"the manifest's table {TABLE!r} must have {len(found)} numbers, one for each mode")
-    promises = table or [plain + _TOLERANCE_DB - _MUCH_WORSE_DB for _, plain in found.values()]
-    for (mode, (restored, _)), promise in zip(found.items(), promises, strict=True):
-        if not restored >= promise - _TOLERANCE_DB:
+    expected = table or [plain + _TOLERANCE_DB - _MUCH_WORSE_DB for _, plain in found.values()]
+    for (mode, (restored, _)), least in zip(found.items(), expected, strict=True):
+        if not restored >= least - _TOLERANCE_DB:
             raise BadModel(
                 f"model {model.manifest.name}: its golden picture comes back with {restored:.1f} dB in mode {mode}, "
-                f"and {promise:.1f} were to be expected"
+                f"and {least:.1f} were to be expected"
             )

@@ -11,8 +11,8 @@ import pytest
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
 from virtual_codec.codec import VirtualCodec, open_codec
-from virtual_codec.codec.model import LoadedModel
-from virtual_codec.codec.proof import TABLE, expected, golden_picture, measure, prove
+from virtual_codec.codec.model import ModelNetworks
+from virtual_codec.codec.self_check import TABLE, check_model, expected_psnr_db, golden_picture, measure
 from virtual_codec.errors import BadModel, ModelNotFound
 from virtual_codec.jobs import CompressOptions, RestoreOptions
 from virtual_codec.runner import DirectRunner
@@ -22,10 +22,10 @@ from virtual_codec.store import Manifest, ModelStore
 PICTURE = scene(40, 56)
 
 
-def promising(store: ModelStore, table: list[float]) -> LoadedModel:
+def promising(store: ModelStore, table: list[float]) -> ModelNetworks:
     """The default model of a store with another table in its manifest."""
     manifest = store.default.model_copy(update={"tables": {**store.default.tables, TABLE: table}})
-    return LoadedModel(store, manifest, DirectRunner())
+    return ModelNetworks(store, manifest, DirectRunner())
 
 
 def test_the_golden_picture_is_colourful_and_always_the_same() -> None:
@@ -37,22 +37,22 @@ def test_the_golden_picture_is_colourful_and_always_the_same() -> None:
 
 
 def test_a_model_that_does_as_it_did_is_proven(store: ModelStore) -> None:
-    model = LoadedModel(store, store.default, DirectRunner())
+    model = ModelNetworks(store, store.default, DirectRunner())
     assert list(measure(model)) == ["2-420", "1-420", "1-444"]
-    prove(model)
-    prove(promising(store, expected(model)))
+    check_model(model)
+    check_model(promising(store, expected_psnr_db(model)))
 
 
 def test_a_model_that_does_worse_than_it_did_is_refused(store: ModelStore) -> None:
-    promised = expected(LoadedModel(store, store.default, DirectRunner()))
+    promised = expected_psnr_db(ModelNetworks(store, store.default, DirectRunner()))
     promised[1] += 1
     with pytest.raises(BadModel, match=r"model tiny: its golden picture comes back with .* dB in mode 1-420, and"):
-        prove(promising(store, promised))
+        check_model(promising(store, promised))
 
 
 def test_a_table_of_the_wrong_length_is_refused(store: ModelStore) -> None:
     with pytest.raises(BadModel, match="'golden' must have 3 numbers"):
-        prove(promising(store, [20.0]))
+        check_model(promising(store, [20.0]))
 
 
 def test_weights_that_ruin_every_picture_are_refused(tmp_path: Path) -> None:
@@ -64,13 +64,13 @@ def test_weights_that_ruin_every_picture_are_refused(tmp_path: Path) -> None:
 def test_the_released_model_keeps_its_promise() -> None:
     store = ModelStore(default_model_store())
     assert TABLE in store.default.tables
-    prove(LoadedModel(store, store.default, DirectRunner()))
+    check_model(ModelNetworks(store, store.default, DirectRunner()))
 
 
-def in_memory() -> set[LoadedModel]:
+def in_memory() -> set[ModelNetworks]:
     """All models that anything in this process holds."""
     gc.collect()
-    return {it for it in gc.get_objects() if type(it) is LoadedModel}
+    return {it for it in gc.get_objects() if type(it) is ModelNetworks}
 
 
 def test_another_model_is_warmed_beside_the_default(tmp_path: Path) -> None:

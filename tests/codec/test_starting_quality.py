@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tests.pictures import scene
-from virtual_codec.codec.guess import likely_quality
-from virtual_codec.codec.model import LoadedModel
-from virtual_codec.codec.promise import ordinary_jpeg, ordinary_picture
+from virtual_codec.codec.model import ModelNetworks
+from virtual_codec.codec.promise import reference_jpeg, reference_picture
+from virtual_codec.codec.starting_quality import starting_quality
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
@@ -18,36 +18,36 @@ PICTURE = scene(176, 192)
 
 @pytest.fixture(scope="module")
 def trials(store: ModelStore) -> Trials:
-    model = LoadedModel(store, store.default, DirectRunner())
+    model = ModelNetworks(store, store.default, DirectRunner())
     return Trials(PICTURE, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
 @pytest.mark.parametrize("quality", [8, 30, 55, 80, 92])
 def test_what_an_ordinary_jpeg_reaches_leads_to_its_quality(trials: Trials, quality: int) -> None:
-    _, shown = ordinary_picture(trials, quality, subsampling=0)
+    _, shown = reference_picture(trials, quality, subsampling=0)
     for options in (
         CompressOptions(min_psnr=psnr(shown, PICTURE)),
         CompressOptions(min_ms_ssim=ms_ssim(shown, PICTURE)),
     ):
-        assert likely_quality(trials, options) == pytest.approx(quality, abs=5)
+        assert starting_quality(trials, options) == pytest.approx(quality, abs=5)
 
 
 @pytest.mark.parametrize(("quality", "share"), [(8, 0.7), (30, 0.7), (95, 0.97)])
 def test_as_does_what_is_promised_of_its_bytes(trials: Trials, quality: int, share: float) -> None:
-    most = round(share * ordinary_jpeg(trials, quality)[0])
-    assert likely_quality(trials, CompressOptions(max_bytes=most)) == pytest.approx(quality, abs=4)
+    most = round(share * reference_jpeg(trials, quality)[0])
+    assert starting_quality(trials, CompressOptions(max_bytes=most)) == pytest.approx(quality, abs=4)
     bits = 8 * most / (PICTURE.shape[0] * PICTURE.shape[1])
-    assert likely_quality(trials, CompressOptions(max_bpp=bits)) == pytest.approx(quality, abs=4)
+    assert starting_quality(trials, CompressOptions(max_bpp=bits)) == pytest.approx(quality, abs=4)
 
 
 def test_what_no_jpeg_reaches_leads_to_the_ends(trials: Trials) -> None:
-    assert likely_quality(trials, CompressOptions(max_bytes=1)) == 1
-    assert likely_quality(trials, CompressOptions(min_psnr=5)) == 1
-    assert likely_quality(trials, CompressOptions(min_psnr=90)) == 99
-    assert likely_quality(trials, CompressOptions(min_ms_ssim=1)) == 99
+    assert starting_quality(trials, CompressOptions(max_bytes=1)) == 1
+    assert starting_quality(trials, CompressOptions(min_psnr=5)) == 1
+    assert starting_quality(trials, CompressOptions(min_psnr=90)) == 99
+    assert starting_quality(trials, CompressOptions(min_ms_ssim=1)) == 99
 
 
 def test_an_image_too_long_for_a_jpeg_has_the_default(store: ModelStore) -> None:
-    model = LoadedModel(store, store.default, DirectRunner())
+    model = ModelNetworks(store, store.default, DirectRunner())
     long = Trials(scene(1, 65_501), model, CODECS["jpeg"], stopwatch=Stopwatch())
-    assert likely_quality(long, CompressOptions(max_bytes=4000)) == DEFAULT_QUALITY
+    assert starting_quality(long, CompressOptions(max_bytes=4000)) == DEFAULT_QUALITY

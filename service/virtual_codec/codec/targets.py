@@ -1,0 +1,209 @@
+"""Search for the stream that meets a target: a size, a rate, a PSNR or an MS-SSIM."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from virtual_codec.bitstream import SEGMENT_BYTES
+from virtual_codec.codec.bracketing import solve_by_false_position
+from virtual_codec.codec.effort import EFFORTS, Effort
+from virtual_codec.codec.mode_decision import candidate_points
+from virtual_codec.codec.operating import (
+    COARSEST_STEP,
+    FINEST_STEP,
+    LOG_BYTES_PER_LOG_STEP,
+    Mode,
+    OperatingTable,
+    bounded_step,
+)
+from virtual_codec.codec.refine import gradient_descent
+from virtual_codec.codec.starting_quality import starting_quality
+from virtual_codec.codec.trial import Trial, Trials
+from virtual_codec.codecs import JpegSettings, quantisation_tables
+from virtual_codec.errors import UnreachableTarget
+from virtual_codec.jobs import CompressOptions
+from virtual_codec.metrics import ms_ssim, similarity_db
+
+_LOG_STEPS: Final = (math.log(FINEST_STEP), math.log(COARSEST_STEP))
+_DB_PER_LOG_STEP: Final = -3.1  # of photographs, for first guesses
+_CLOSE_LOG_BYTES: Final = 0.004  # tolerance of a size
+_CLOSE_DB: Final = 0.02  # tolerance of a PSNR or MS-SSIM
+
+
+def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
+    """Trial that meets the target of `options`, whose `target` is not None. Raises `UnreachableTarget`."""
+    if options.max_bytes is not None:
+        return _within_bytes(trials, table, options, options.max_bytes)
+    if options.max_bpp is not None:
+        return _within_rate(trials, table, options, options.max_bpp)
+    if options.min_psnr is not None:
+        return _reaching(trials, table, options, options.min_psnr, lambda trial: trial.psnr_db, lambda value: value)
+    assert options.min_ms_ssim is not None
+    return _reaching(
+        trials, table, options, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), _ms_ssim_db
+    )
+
+
+def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOptions, most: int) -> Trial:
+    """Best trial within `most` bytes. Raises `UnreachableTarget` with the smallest size that can be had."""
+    effort = EFFORTS[options.effort]
+    smallest = math.inf
+
+    def meet(mode: Mode, first: float) -> Trial | None:
+        nonlocal smallest
+
+        def coded(log_step: float) -> tuple[float, tuple[JpegSettings, bytes]]:
+            settings = trials.settings(mode, math.exp(-log_step))
+            stream = trials.encode(mode, settings, polish=effort.polish)
+            return -math.log(len(stream) + SEGMENT_BYTES), (settings, stream)
+
+        found, value = solve_by_false_position(
+            coded,
+            target=-math.log(most),
+            low=-_LOG_STEPS[1],
+            high=-_LOG_STEPS[0],
+            first=-math.log(first),
+            slope=LOG_BYTES_PER_LOG_STEP,
+            tolerance=_CLOSE_LOG_BYTES,
+            key=lambda log_step: _tables(trials.settings(mode, math.exp(-log_step))),
+        )
+        smallest = min(smallest, round(math.exp(-value)))
+        return trials.measure(mode, *found) if found else None
+
+    best = _best_of_modes(trials, table, options, meet, lambda trial: trial.squared_error)
+    if best is None:
+        raise UnreachableTarget(
+            f"no stream of this image is that small; the smallest has {smallest:.0f} bytes",
+            limit=most,
+            actual=smallest,
+        )
+    for trial in _coarser_and_descended(trials, table, best, effort):
+        if trial.size_bytes <= most and trial.squared_error < best.squared_error:
+            best = trial
+    return best
+
+
+def _within_rate(trials: Trials, table: OperatingTable, options: CompressOptions, most_bpp: float) -> Trial:
+    height, width = trials.pixels.shape[:2]
+    try:
+        return _within_bytes(trials, table, options, max(1, math.floor(most_bpp * height * width / 8 + 1e-6)))
+    except UnreachableTarget as error:
+        smallest = _ceiling(8 * (error.actual or 0) / (height * width))
+        raise UnreachableTarget(
+            f"no stream of this image is that small; the smallest has {smallest} bits per pixel",
+            limit=most_bpp,
+            actual=smallest,
+        ) from error
+
+
+def _reaching(
+    trials: Trials,
+    table: OperatingTable,
+    options: CompressOptions,
+    least: float,
+    measure: Callable[[Trial], float],
+    decibels: Callable[[float], float],
+) -> Trial:
+    """Smallest trial whose `measure` of the restored image is at least `least`.
+
+    `decibels` converts a measure to a scale that is about linear in the logarithm of the step. Raises
+    `UnreachableTarget` with the best value that can be had.
+    """
+    nearest = -math.inf
+
+    def meet(mode: Mode, first: float) -> Trial | None:
+        nonlocal nearest
+        values: list[float] = []
+
+        def measured(log_step: float) -> tuple[float, Trial]:
+            trial = trials.measure(mode, trials.settings(mode, math.exp(log_step)))
+            values.append(measure(trial))
+            return decibels(values[-1]), trial
+
+        found, _ = solve_by_false_position(
+            measured,
+            target=decibels(least),
+            low=_LOG_STEPS[0],
+            high=_LOG_STEPS[1],
+            first=math.log(first),
+            slope=_DB_PER_LOG_STEP,
+            tolerance=_CLOSE_DB,
+            key=lambda log_step: _tables(trials.settings(mode, math.exp(log_step))),
+        )
+        nearest = max(nearest, values[-1])  # at the finest step, where every search for too much ends: it can be had
+        return found
+
+    best = _best_of_modes(trials, table, options, meet, lambda trial: trial.size_bytes)
+    if best is None:
+        unit = " dB" if options.min_psnr is not None else ""
+        raise UnreachableTarget(
+            f"this image cannot be restored that well; the best is {_floor(nearest)}{unit}",
+            limit=least,
+            actual=_floor(nearest),
+        )
+    for trial in _coarser_and_descended(trials, table, best, EFFORTS[options.effort]):
+        if trial.size_bytes < best.size_bytes and measure(trial) >= least:
+            best = trial
+    return best
+
+
+def _best_of_modes(
+    trials: Trials,
+    table: OperatingTable,
+    options: CompressOptions,
+    meet: Callable[[Mode, float], Trial | None],
+    key: Callable[[Trial], float],
+) -> Trial | None:
+    """Best trial by `key` of those that `meet(mode, first step)` returns, or None if no mode meets the target.
+
+    The step found in the first mode gives the multiplier at which the target lies, and with it the other candidates and
+    their first steps. If none of the candidates meets the target, every mode is tried.
+    """
+    multiplier = table.multiplier(starting_quality(trials, options))
+    first = candidate_points(trials, table, options, multiplier)[0]
+    best = meet(first.mode, first.step)
+    if best is not None:
+        multiplier = table.multiplier_at(best.mode, best.step)
+    tried = {first.mode}
+    for all_modes in (False, True):
+        for point in candidate_points(trials, table, options, multiplier, all_modes=all_modes):
+            if point.mode not in tried:
+                tried.add(point.mode)
+                trial = meet(point.mode, point.step)
+                if trial is not None and (best is None or key(trial) < key(best)):
+                    best = trial
+        if best is not None:
+            return best
+    return None
+
+
+def _coarser_and_descended(trials: Trials, table: OperatingTable, best: Trial, effort: Effort) -> Iterator[Trial]:
+    """Trials of gradient descent from a coarser step: the gain in quality is to bring them back to the target."""
+    if effort.rounds:
+        coarser = replace(best.settings, step=bounded_step(best.step * effort.coarser))
+        start = trials.measure(best.mode, coarser)
+        yield from gradient_descent(
+            trials, start, table.multiplier_at(best.mode, best.step), effort, polish=effort.polish
+        )
+
+
+def _tables(settings: JpegSettings) -> bytes:
+    """Quantisation tables as a key: entries are whole numbers, so steps near each other make the same stream."""
+    return b"".join(table.tobytes() for table in quantisation_tables(settings))
+
+
+def _ms_ssim_db(similarity: float) -> float:
+    """MS-SSIM in decibels, at most 90."""
+    return similarity_db(min(similarity, 1 - 1e-9))
+
+
+def _floor(value: float) -> float:
+    """Value rounded down to 4 decimals, so that a request for the value that an error gives succeeds."""
+    return math.floor(value * 1e4) / 1e4
+
+
+def _ceiling(value: float) -> float:
+    return math.ceil(value * 1e4) / 1e4
