@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from virtual_codec.bitstream import JpegLayout
 from virtual_codec.codec.model import ModelNetworks, condition_of
 from virtual_codec.codec.recompression import primary_correction
-from virtual_codec.codecs import excess_over_cells
+from virtual_codec.codecs import keep_flat_areas, within_cells
 from virtual_codec.images import DecodedJpeg
 
 Pixels = NDArray[np.uint8]
 Plane = NDArray[np.float16]
-Change = NDArray[np.float32]
 
 # Below this mean of the luma table (libjpeg's quality 97) the network makes the luma worse: on held-out crops by 0.1 dB
 # at quality 98 and 1.5 dB at 100. Subsampled chroma still gains.
@@ -38,11 +37,10 @@ _ROUNDING: Final = 0.5  # of coefficients, beside half a step: decoded samples a
 # training crops it gains 0.04 dB and more there; at quality 80 it loses up to 0.15 dB, at 95 up to 2.1.
 _COARSE_RGB_TABLE: Final = 28.0
 
-_BAND: Final = 256  # rows at once, a multiple of every MCU's, so that large images need little memory
+_BAND: Final = 256  # rows at once, so that large images need little memory
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
-# JFIF's YCbCr of RGB, without offsets, and its inverse.
+# JFIF's YCbCr of RGB, without offsets.
 _YCC: Final = np.array([_LUMA, [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]], np.float32)
-_RGB: Final = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0]], np.float32)
 
 
 def can_restore(layout: JpegLayout) -> bool:
@@ -79,54 +77,17 @@ def within_quantisation(decoded: Pixels, restored: Pixels, layout: JpegLayout) -
     Each coefficient of the change, in the components that were coded, is limited to half a quantisation step. Areas
     where whole neighbourhoods of blocks have one colour stay as decoded.
     """
-    limited = np.empty_like(decoded)
-    for band in _bands(decoded):
-        change = restored[band].astype(np.float32) - decoded[band]
-        limited[band] = np.clip(np.rint(decoded[band] + _within_cells(change, layout)), 0, 255)
-    is_flat = _is_flat(decoded, layout)
-    if is_flat.any():
-        limited[is_flat] = decoded[is_flat]
-    return limited
-
-
-def _within_cells(change: Change, layout: JpegLayout) -> Change:
-    """Change [h, w, 3] or [h, w], limited to the quantisation cells of each component of full resolution.
-
-    Chroma of reduced resolution has been interpolated, so that the coefficients of its blocks are not known here.
-    """
-    if change.ndim == 2:
-        return change - _excess(change, layout, 0)
-    is_ycc = layout.colour_model == "ycbcr"
-    to_coded, back = (_YCC, _RGB) if is_ycc else (np.eye(3, dtype=np.float32),) * 2
-    for component in range(3):
-        if layout.sampling[component] == _largest(layout):
-            excess = _excess(np.ascontiguousarray(change @ to_coded[component]), layout, component)
-            change = change - excess[..., None] * back[:, component]
-    return change
-
-
-def _excess(change: Change, layout: JpegLayout, component: int) -> Change:
-    """Part of a component's change [h, w] that leads out of its quantisation cells."""
-    return excess_over_cells(change, 0.5 * layout.tables[component].astype(np.float32) + _ROUNDING)
-
-
-def _is_flat(decoded: Pixels, layout: JpegLayout) -> NDArray[np.bool_]:
-    """Mask [h, w] of the MCUs that have one colour, together with all their neighbours.
-
-    All their coefficients but DC are zero, and their DCs equal: nothing is left of any texture there was.
-    """
-    across, down = _largest(layout)
-    columns, rows = 8 * across, 8 * down
     height, width = decoded.shape[:2]
-    planes = decoded.reshape(height, width, -1)
-    padded = np.pad(planes, ((0, -height % rows), (0, -width % columns), (0, 0)), mode="edge")
-    units = padded.reshape(len(padded) // rows, rows, -1, columns, planes.shape[2])
-    low, high = units.min(axis=(1, 3)), units.max(axis=(1, 3))
-    bordered_low, bordered_high = (np.pad(each, ((1, 1), (1, 1), (0, 0)), mode="edge") for each in (low, high))
-    shifts = [(slice(y, y + len(low)), slice(x, x + low.shape[1])) for y in range(3) for x in range(3)]
-    is_flat = np.logical_and.reduce([bordered_low[shift] == low for shift in shifts])
-    is_flat &= np.logical_and.reduce([bordered_high[shift] == low for shift in shifts])
-    return np.asarray(is_flat.all(axis=2).repeat(rows, axis=0).repeat(columns, axis=1)[:height, :width], np.bool_)
+    channels = decoded.reshape(height, width, -1)
+    bounds = np.full((channels.shape[2], 8, 8), np.inf, np.float32)
+    for component, table in enumerate(layout.tables):
+        if layout.sampling[component] == _largest(layout):  # chroma of reduced resolution has been interpolated
+            bounds[component] = 0.5 * table + _ROUNDING
+    to_coded = _YCC if layout.colour_model == "ycbcr" else np.eye(len(bounds), dtype=np.float32)
+    limited = within_cells(channels, restored.reshape(channels.shape), bounds, to_coded)
+    across, down = _largest(layout)
+    keep_flat_areas(channels, limited, 8 * down, 8 * across)
+    return limited.reshape(decoded.shape)
 
 
 def _is_fine(layout: JpegLayout) -> bool:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs._cells import excess_over_cells
+from virtual_codec.codecs._cells import keep_flat_areas, within_cells
 from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of, samples_of
 from virtual_codec.codecs._scans import check_scans_complete
@@ -26,12 +26,13 @@ __all__ = [
     "blocks_of",
     "check_scans_complete",
     "compiled",
-    "excess_over_cells",
     "ijg_luma_table",
     "is_transposed",
+    "keep_flat_areas",
     "quantisation_tables",
     "rgb_of",
     "samples_of",
+    "within_cells",
 ]
 
 

@@ -14,52 +14,153 @@ from numpy.typing import NDArray
 from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._dct import DCT_BASIS
 
+Pixels = NDArray[np.uint8]
 
-def excess_over_cells(change: NDArray[np.float32], bounds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Part of a change that leads out of the cells: [h, w] -> [h, w].
 
-    `bounds` [8, 8] are the greatest magnitudes of the change's coefficients, rows being vertical frequencies. Blocks
-    that the picture's edge cuts are completed by repeating the edge, as encoders do.
+def within_cells(
+    decoded: Pixels, restored: Pixels, bounds: NDArray[np.float32], to_coded: NDArray[np.float32]
+) -> Pixels:
+    """Limit `restored` to the cells around `decoded`: [h, w, channels] each, 1 or 3 channels -> the same.
+
+    `bounds` [components, 8, 8] are the greatest magnitudes of the change's coefficients, rows being vertical
+    frequencies; infinite ones leave a component alone. `to_coded` [components, channels] makes the components of the
+    channels. Blocks that the picture's edge cuts are completed by repeating the edge, as encoders do.
     """
-    height, width = change.shape
-    padded = np.pad(change, ((0, -height % 8), (0, -width % 8)), mode="edge")
-    excess = np.zeros_like(padded)
-    _excess(padded, bounds.astype(np.float32), excess)
-    return excess[:height, :width]
+    back = np.ascontiguousarray(np.linalg.inv(to_coded.astype(np.float64)).astype(np.float32))
+    result = np.empty_like(decoded)
+    is_bounded = np.array([bool(np.isfinite(each).all()) for each in bounds], np.bool_)
+    _limit(decoded, restored, bounds.astype(np.float32), to_coded.astype(np.float32), back, is_bounded, result)
+    return result
+
+
+def keep_flat_areas(decoded: Pixels, limited: Pixels, rows: int, columns: int) -> None:
+    """Put `decoded` back into `limited`, [h, w, channels] each, where the MCUs of 3 x 3 have one colour.
+
+    All coefficients but DC are zero there, and the DCs equal: nothing is left of any texture that there was. An MCU has
+    `rows` x `columns` pixels.
+    """
+    _keep_flat(decoded, limited, rows, columns)
 
 
 @compiled
-def _excess(change: NDArray[np.float32], bounds: NDArray[np.float32], excess: NDArray[np.float32]) -> None:
+def _limit(
+    decoded: Pixels,
+    restored: Pixels,
+    bounds: NDArray[np.float32],
+    to_coded: NDArray[np.float32],
+    back: NDArray[np.float32],
+    is_bounded: NDArray[np.bool_],
+    result: Pixels,
+) -> None:
+    height, width, channels = decoded.shape
+    change = np.empty((channels, 8, 8), np.float32)
+    plane = np.empty((8, 8), np.float32)
     half = np.empty((8, 8), np.float32)
     over = np.empty((8, 8), np.float32)
-    for top in range(0, change.shape[0], 8):
-        for left in range(0, change.shape[1], 8):
-            for k in range(8):
+    least = np.empty(len(bounds), np.float32)
+    for component in range(len(bounds)):
+        least[component] = bounds[component].min()
+    for top in range(0, height, 8):
+        for left in range(0, width, 8):
+            for y in range(8):
+                row = min(top + y, height - 1)
                 for x in range(8):
-                    total = np.float32(0)
-                    for n in range(8):
-                        total += DCT_BASIS[k, n] * change[top + n, left + x]
-                    half[k, x] = total
-            is_inside = True
-            for k in range(8):
-                for m in range(8):
-                    total = np.float32(0)
+                    column = min(left + x, width - 1)
+                    for c in range(channels):
+                        moved = np.float32(restored[row, column, c]) - np.float32(decoded[row, column, c])
+                        change[c, y, x] = moved
+            for component in range(len(bounds)):
+                if not is_bounded[component]:
+                    continue
+                energy = np.float32(0)
+                for y in range(8):
                     for x in range(8):
-                        total += half[k, x] * DCT_BASIS[m, x]
-                    bound = bounds[k, m]
-                    over[k, m] = total - min(max(total, -bound), bound)
-                    is_inside = is_inside and over[k, m] == 0
-            if is_inside:
-                continue
-            for n in range(8):
-                for m in range(8):
-                    total = np.float32(0)
-                    for k in range(8):
-                        total += DCT_BASIS[k, n] * over[k, m]
-                    half[n, m] = total
-            for n in range(8):
-                for x in range(8):
-                    total = np.float32(0)
-                    for m in range(8):
-                        total += half[n, m] * DCT_BASIS[m, x]
-                    excess[top + n, left + x] = total
+                        total = np.float32(0)
+                        for c in range(channels):
+                            total += to_coded[component, c] * change[c, y, x]
+                        plane[y, x] = total
+                        energy += total * total
+                if energy <= least[component] * least[component]:  # no coefficient is greater than the block's norm
+                    continue
+                if not _excess(plane, bounds[component], half, over):
+                    continue
+                for c in range(channels):
+                    factor = back[c, component]
+                    for y in range(8):
+                        for x in range(8):
+                            change[c, y, x] -= factor * plane[y, x]
+            for y in range(min(8, height - top)):
+                for x in range(min(8, width - left)):
+                    for c in range(channels):
+                        shown = np.rint(np.float32(decoded[top + y, left + x, c]) + change[c, y, x])
+                        result[top + y, left + x, c] = np.uint8(min(max(shown, np.float32(0)), np.float32(255)))
+
+
+@compiled
+def _excess(
+    plane: NDArray[np.float32], bounds: NDArray[np.float32], half: NDArray[np.float32], over: NDArray[np.float32]
+) -> bool:
+    """Replace a block by the part of it that leads out of its cell; False, and no replacement, if there is none."""
+    for k in range(8):
+        for x in range(8):
+            half[k, x] = np.float32(0)
+        for n in range(8):
+            for x in range(8):
+                half[k, x] += DCT_BASIS[k, n] * plane[n, x]
+    is_outside = False
+    for k in range(8):
+        for m in range(8):
+            total = np.float32(0)
+            for x in range(8):
+                total += half[k, x] * DCT_BASIS[m, x]
+            over[k, m] = total - min(max(total, -bounds[k, m]), bounds[k, m])
+            is_outside = is_outside or over[k, m] != 0
+    if not is_outside:
+        return False
+    for n in range(8):
+        for m in range(8):
+            half[n, m] = np.float32(0)
+        for k in range(8):
+            for m in range(8):
+                half[n, m] += DCT_BASIS[k, n] * over[k, m]
+    for n in range(8):
+        for x in range(8):
+            plane[n, x] = np.float32(0)
+        for m in range(8):
+            for x in range(8):
+                plane[n, x] += half[n, m] * DCT_BASIS[m, x]
+    return True
+
+
+@compiled
+def _keep_flat(decoded: Pixels, limited: Pixels, rows: int, columns: int) -> None:
+    height, width, channels = decoded.shape
+    down, across = -(-height // rows), -(-width // columns)
+    is_uniform = np.zeros((down, across), np.bool_)
+    for v in range(down):
+        for u in range(across):
+            uniform = True
+            for y in range(v * rows, min((v + 1) * rows, height)):
+                for x in range(u * columns, min((u + 1) * columns, width)):
+                    for c in range(channels):
+                        if decoded[y, x, c] != decoded[v * rows, u * columns, c]:
+                            uniform = False
+                            break
+                    if not uniform:
+                        break
+                if not uniform:
+                    break
+            is_uniform[v, u] = uniform
+    for v in range(down):
+        for u in range(across):
+            flat = True
+            for q in range(max(0, v - 1), min(down, v + 2)):
+                for p in range(max(0, u - 1), min(across, u + 2)):
+                    flat = flat and is_uniform[q, p]
+                    for c in range(channels):
+                        flat = flat and decoded[q * rows, p * columns, c] == decoded[v * rows, u * columns, c]
+            if flat:
+                for y in range(v * rows, min((v + 1) * rows, height)):
+                    for x in range(u * columns, min((u + 1) * columns, width)):
+                        for c in range(channels):
+                            limited[y, x, c] = decoded[y, x, c]
