@@ -41,9 +41,9 @@ def test_what_is_not_said_is_the_default() -> None:
 
 
 def test_every_option_is_read_from_text() -> None:
-    common = {"effort": "9", "scale": "2", "codec": "webp", "model": "small", "background": "0aFF10"}
+    common = {"effort": "9", "scale": "2", "codec": "webp", "model": "small", "background": "0aFF10", "metadata": "all"}
     assert CompressOptions.parse({"quality": "75", **common}) == CompressOptions(
-        quality=75, effort=9, scale=2, codec="webp", model="small", background=(10, 255, 16)
+        quality=75, effort=9, scale=2, codec="webp", model="small", background=(10, 255, 16), metadata="all"
     )
     assert CompressOptions.parse({"scale": "auto"}).scale is None
 
@@ -85,6 +85,7 @@ def test_a_target_is_read_from_text(text: str, value: float) -> None:
         ("scale", "AUTO"),
         ("codec", ""),
         ("model", ""),
+        ("metadata", "gps"),
         ("background", "fff"),
         ("background", "#ffffff"),
         ("background", "gggggg"),

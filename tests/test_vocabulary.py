@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 RETIRED: Final[dict[str, tuple[str, ...]]] = {
     "package": (r"\bfrom service\b", r"\bimport service\b", r"\bthe house\b"),
     "shared": (r"\b[Cc]rew\b", r"\bhired\b", r"\bdismiss(?:ed)?\b", r"interrupts\.came\b"),
-    "api": (),
+    "api": (r"\bstrangers\b", r"\b_?of_runners\b", r"\bHeadLimits\b", r"\bcheck_apart\b", r"\battended\b"),
     "bitstream": (r"\b_ZIGZAG\b", r"\bsomebody else\b"),
     "cli": (r"CodecWish", r"_PATIENCE_S"),
     "codec": (

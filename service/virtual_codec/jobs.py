@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from virtual_codec.errors import BadOption, DeadlineExceeded
 
@@ -16,6 +16,7 @@ DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 4
 
 OutputFormat = Literal["png", "webp", "bmp"]
+MetadataChoice = Literal["none", "exif", "xmp", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class CompressOptions:
     At most one of `quality` (JPEG's own scale), `max_bytes`, `max_bpp` (bits per pixel of the image), `min_psnr` (RGB,
     dB) and `min_ms_ssim` (RGB mean) may be given; without any, the quality is 50. `RANGES` has their ranges and that of
     `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default;
+    `metadata` is what of the image's metadata the stream keeps: location and maker notes only with "all".
     `background` is the RGB colour that transparent pixels are flattened onto.
     """
 
@@ -66,6 +68,7 @@ class CompressOptions:
     effort: int = DEFAULT_EFFORT
     scale: int | None = None
     codec: str = "jpeg"
+    metadata: MetadataChoice = "none"
     model: str | None = None
     background: tuple[int, int, int] = (255, 255, 255)
 
@@ -79,6 +82,9 @@ class CompressOptions:
                 raise BadOption(f"{name} must be {allowed}, got {value:.15g}")
         if self.scale not in (None, 1, 2):
             raise BadOption(f"scale must be auto, 1 or 2, got {self.scale}")
+        if self.metadata not in get_args(MetadataChoice):
+            choices = ", ".join(get_args(MetadataChoice))
+            raise BadOption(f"metadata must be one of {choices}, got {self.metadata[:40]!r}")
 
     @property
     def target(self) -> str | None:

@@ -71,6 +71,11 @@ _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
         "How many times smaller than the image the picture in the stream is.",
     ),
     ("codec", {"type": "string", "default": "jpeg"}, "The standard codec of the stream."),
+    (
+        "metadata",
+        {"type": "string", "enum": ["none", "exif", "xmp", "all"], "default": "none"},
+        "Metadata of the image that the stream and the restored PNG or WebP keep; location only with `all`.",
+    ),
     ("model", {"type": "string"}, "A model's name or id, see /models. Default: the store's default."),
     (
         "background",

@@ -28,6 +28,7 @@ from virtual_codec.errors import (
     BadOption,
     ModelNotFound,
     UnknownStreamModel,
+    UnreachableTarget,
     UnsupportedFormat,
 )
 from virtual_codec.images import ImageLimits
@@ -117,6 +118,7 @@ class VirtualCodec:
         else:
             with stopwatch.stage("decode"):
                 pixels = images.decode(data, limits=self._limits, background=options.background)
+        metadata = images.metadata_segments(images.read_metadata(data, options.metadata))
         height, width = pixels.shape[:2]
         if options.min_ms_ssim is not None and min(height, width) < MS_SSIM_MIN_SIDE:
             raise BadOption(f"min_ms_ssim needs sides of at least {MS_SSIM_MIN_SIDE} pixels, got {width}x{height}")
@@ -127,11 +129,13 @@ class VirtualCodec:
             pixels = pixels[..., 0].copy()
         trials = Trials(pixels, model, codec, stopwatch=stopwatch, passes=effort.passes)
         find = at_target if options.target else at_quality
-        best = find(trials, model.operating, options)
+        best = find(trials, model.operating, _without(options, len(metadata), height * width))
         with stopwatch.stage("encode"):
             is_final = options.max_bytes is not None or options.max_bpp is not None  # a size is that of the last bytes
             coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
             stream = bitstream.insert(coded, replace(best.header, grey_as_colour=grey_as_colour))
+            if metadata:
+                stream = images.insert_segments(stream, metadata)
         check_deadline()
         quality = options.quality or DEFAULT_QUALITY
         return CompressResult(
@@ -163,7 +167,8 @@ class VirtualCodec:
             restored = restored_own(data, header, model, self._limits, stopwatch)
         check_deadline()
         with stopwatch.stage("encode"):
-            image = images.encode(restored, options.output)
+            metadata = images.metadata_of_stream(data) if header is not None else images.Metadata()
+            image = images.encode(restored, options.output, metadata)
         height, width = restored.shape[:2]
         return RestoreResult(
             image=image,
@@ -241,3 +246,26 @@ class VirtualCodec:
             if manifest.id not in self._models:
                 self._models[manifest.id] = ModelNetworks(self._store, manifest, self._runner)
             return self._models[manifest.id]
+
+
+def _without(options: CompressOptions, metadata_bytes: int, pixels: int) -> CompressOptions:
+    """Options of the stream without its metadata. Raises `UnreachableTarget` if that alone is above a target size."""
+    if options.max_bytes is not None:
+        left: float = options.max_bytes - metadata_bytes
+        if left < 1:
+            raise UnreachableTarget(
+                f"the metadata alone has {metadata_bytes} bytes; allow more, or leave it out with metadata=none",
+                limit=options.max_bytes,
+                actual=metadata_bytes,
+            )
+        return replace(options, max_bytes=int(left))
+    if options.max_bpp is not None:
+        left = options.max_bpp - 8 * metadata_bytes / pixels
+        if left <= 0:
+            raise UnreachableTarget(
+                f"the metadata alone has {metadata_bytes} bytes; allow more, or leave it out with metadata=none",
+                limit=options.max_bpp,
+                actual=8 * metadata_bytes / pixels,
+            )
+        return replace(options, max_bpp=left)
+    return options

@@ -7,17 +7,29 @@ from virtual_codec.images._decode import decode, probe
 from virtual_codec.images._decoded_jpeg import DecodedJpeg, ParsedJpeg, decode_jpeg, parse_jpeg
 from virtual_codec.images._encode import MEDIA_TYPES, encode
 from virtual_codec.images._limits import ImageLimits
+from virtual_codec.images._metadata import (
+    Metadata,
+    insert_segments,
+    metadata_of_stream,
+    metadata_segments,
+    read_metadata,
+)
 from virtual_codec.images._sniff import sniff
 
 __all__ = [
     "MEDIA_TYPES",
     "DecodedJpeg",
     "ImageLimits",
+    "Metadata",
     "ParsedJpeg",
     "decode",
     "decode_jpeg",
     "encode",
+    "insert_segments",
+    "metadata_of_stream",
+    "metadata_segments",
     "parse_jpeg",
     "probe",
+    "read_metadata",
     "sniff",
 ]

@@ -10,32 +10,41 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec.errors import NotAcceptable
+from virtual_codec.images._metadata import Metadata, add_to_png
 from virtual_codec.images._png_writer import write_png
 from virtual_codec.jobs import OutputFormat
 
 MEDIA_TYPES: dict[OutputFormat, str] = {"png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
 
+_NO_METADATA = Metadata()
 _WEBP_MAX_SIDE = 16_383
 
 
-def encode(pixels: NDArray[np.uint8], output: OutputFormat) -> bytes:
+def encode(pixels: NDArray[np.uint8], output: OutputFormat, metadata: Metadata = _NO_METADATA) -> bytes:
     """Encode [H, W, 3] sRGB or [H, W] grey, uint8, without loss; grey stays grey, except in WebP, which has no grey.
 
-    Raises `NotAcceptable` for a picture that the format cannot hold.
+    `metadata` goes into PNG and WebP; BMP has no place for it. Raises `NotAcceptable` for a picture that the format
+    cannot hold.
     """
     is_shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     if pixels.dtype != np.uint8 or not is_shaped or not pixels.size:
         raise ValueError(f"pixels must be [H, W] or [H, W, 3] uint8, got {pixels.shape} {pixels.dtype}")
-    return _WRITERS[output](pixels)
+    return _WRITERS[output](pixels, metadata)
 
 
-def _write_webp(pixels: NDArray[np.uint8]) -> bytes:
+def _write_png(pixels: NDArray[np.uint8], metadata: Metadata) -> bytes:
+    return add_to_png(write_png(pixels), metadata)
+
+
+def _write_webp(pixels: NDArray[np.uint8], metadata: Metadata) -> bytes:
     if max(pixels.shape[:2]) > _WEBP_MAX_SIDE:
         raise NotAcceptable(f"a WebP holds at most {_WEBP_MAX_SIDE} pixels a side; ask for image/png")
-    return _write_by_pillow(pixels, "WEBP", lossless=True, method=0, quality=0)
+    options = {"exif": metadata.exif, "xmp": metadata.xmp}
+    options = {name: value for name, value in options.items() if value is not None}
+    return _write_by_pillow(pixels, "WEBP", lossless=True, method=0, quality=0, **options)
 
 
-def _write_bmp(pixels: NDArray[np.uint8]) -> bytes:
+def _write_bmp(pixels: NDArray[np.uint8], _metadata: Metadata) -> bytes:
     return _write_by_pillow(pixels, "BMP")
 
 
@@ -45,8 +54,8 @@ def _write_by_pillow(pixels: NDArray[np.uint8], name: str, **options: object) ->
     return file.getvalue()
 
 
-_WRITERS: dict[OutputFormat, Callable[[NDArray[np.uint8]], bytes]] = {
-    "png": write_png,
+_WRITERS: dict[OutputFormat, Callable[[NDArray[np.uint8], Metadata], bytes]] = {
+    "png": _write_png,
     "webp": _write_webp,
     "bmp": _write_bmp,
 }
