@@ -97,9 +97,9 @@ def without_rounding(tensors: Tensors) -> Tensors:
 @pytest.mark.parametrize(("scale", "unit", "multiple", "radius"), [(1, 2, 2, 26), (2, 1, 1, 13)])
 def test_a_released_model_is_packed_in_half_precision(scale: int, unit: int, multiple: int, radius: int) -> None:
     store = ModelStore(ROOT / "model_store")
-    entry = store.default.networks[f"postprocess-{scale}"]
-    blocks = int(entry.arguments["blocks"])
-    header, weights = opened(pack_weights(store.weights(store.default, f"postprocess-{scale}"), scale))
+    model = store.get("standard-2")
+    blocks = int(model.networks[f"postprocess-{scale}"].arguments["blocks"])
+    header, weights = opened(pack_weights(store.weights(model, f"postprocess-{scale}"), scale))
     assert (header["unit"], header["multiple"]) == (unit, multiple)
     assert header["radius"] == unit * (2 * blocks + 2)
     assert [step[0] for step in header["steps"]] == ["conv", "conv", *["block"] * blocks, "conv"]

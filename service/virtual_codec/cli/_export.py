@@ -1,4 +1,4 @@
-"""`vcodec export`: export of training runs to a model in a store, with its measured tables and card."""
+"""`vcodec export`: training runs as a model in a store, with its measured tables and card; a store as a website."""
 
 from __future__ import annotations
 
@@ -7,22 +7,29 @@ from pathlib import Path
 from typing import Final
 
 from virtual_codec import interrupts
+from virtual_codec.cli._file_io import write
 from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._open import add_store_argument, default_store_root
-from virtual_codec.cli._verb import Verb
+from virtual_codec.cli._verb import Misuse, Verb
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs",
-        nargs="+",
+        nargs="*",
         type=Path,
         metavar="RUN",
         help="folders that `vcodec train` made, or folders of weights with a networks.json",
     )
-    parser.add_argument("--name", required=True, metavar="NAME", help="of the new model")
+    parser.add_argument("--name", metavar="NAME", help="of the new model")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="the images trained on; those held out are measured on"
+        "--data", type=Path, metavar="DIR", help="the images trained on; those held out are measured on"
+    )
+    parser.add_argument(
+        "--web",
+        type=Path,
+        metavar="FOLDER",
+        help="write the files for restoring in browsers, of all models in the store, for a static host; no RUN then",
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the model card: data, commands, time")
     parser.add_argument("--keep-current", action="store_true", help="do not make it the store's default model")
@@ -31,6 +38,28 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
+    store = arguments.model_store or default_store_root()
+    if arguments.web is not None:
+        if arguments.runs or arguments.name or arguments.data:
+            raise Misuse("--web writes the store as it is; export the runs first, without it")
+        return _export_web(store, arguments.web)
+    if not (arguments.runs and arguments.name and arguments.data):
+        raise Misuse("a RUN, --name and --data are needed; or --web FOLDER alone")
+    return _export_runs(arguments, store)
+
+
+def _export_web(store: Path, folder: Path) -> int:
+    from virtual_codec.store import ModelStore
+    from virtual_codec.web import WebSite
+
+    files = WebSite().export(ModelStore(store, tolerant=True))
+    for file in files:  # the manifest, which is the last, names only what is there
+        write(folder / file.path, file.content, force=True)
+    print(f"{folder}: {len(files)} files, {sum(len(file.content) for file in files):,} bytes")
+    return 0
+
+
+def _export_runs(arguments: argparse.Namespace, store: Path) -> int:
     from virtual_codec.training.export import ExportRequest, export
 
     interrupts.raise_keyboard_interrupt()
@@ -38,7 +67,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         ExportRequest(
             runs=tuple(arguments.runs),
             data=arguments.data,
-            store=arguments.model_store or default_store_root(),
+            store=store,
             name=arguments.name,
             notes=arguments.notes.read_text(encoding="utf-8") if arguments.notes else "",
             make_current=not arguments.keep_current,
@@ -49,4 +78,8 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     return 0
 
 
-VERB: Final = Verb(summary="make a model of finished trainings", add_arguments=_add_arguments, run=_run)
+VERB: Final = Verb(
+    summary="make a model of trainings, or a site's files for browsers",
+    add_arguments=_add_arguments,
+    run=_run,
+)
