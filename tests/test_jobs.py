@@ -190,3 +190,8 @@ def test_a_deadline_is_checked_against_the_monotonic_clock() -> None:
     check_deadline(time.monotonic() + 60)
     with pytest.raises(DeadlineExceeded, match="deadline passed"):
         check_deadline(time.monotonic() - 0.001)
+
+
+def test_a_scale_given_as_a_word_is_told_what_automatic_is() -> None:
+    with pytest.raises(BadOption, match=r"scale must be None \(automatic\), 1 or 2, got 'auto'"):
+        CompressOptions(scale="auto")  # type: ignore[arg-type]  # wrong on purpose

@@ -81,7 +81,7 @@ class CompressOptions:
             if value is not None and not allowed.holds(value):
                 raise BadOption(f"{name} must be {allowed}, got {value:.15g}")
         if self.scale not in (None, 1, 2):
-            raise BadOption(f"scale must be auto, 1 or 2, got {self.scale}")
+            raise BadOption(f"scale must be None (automatic), 1 or 2, got {self.scale!r}")
         if self.metadata not in get_args(MetadataChoice):
             choices = ", ".join(get_args(MetadataChoice))
             raise BadOption(f"metadata must be one of {choices}, got {self.metadata[:40]!r}")

@@ -22,14 +22,14 @@ from virtual_codec.training.recipes import RECIPES
 @pytest.mark.slow
 def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> None:
     runs = (tmp_path / "one", tmp_path / "two")
-    for run, recipe in zip(runs, ("postprocess-1", "joint-2"), strict=True):
+    for run, recipe in zip(runs, ("postprocess-1", "postprocess-2"), strict=True):
         options = RunOptions(out=run, show_progress=False)
         train(TrainRequest(recipe=recipe, data=photographs, run=options, steps=1))
     request = ExportRequest(
         runs=runs, data=photographs, store=tmp_path / "store", name="first", show_progress=False, notes="Of nothing."
     )
     manifest = export(request)
-    assert set(manifest.networks) == {"postprocess-1", "postprocess-2", "description-2"}
+    assert set(manifest.networks) == {"postprocess-1", "postprocess-2"}
     multipliers = [OperatingTable(manifest.tables).multiplier(quality) for quality in range(1, 101)]
     assert multipliers == sorted(multipliers, reverse=True)
     store = ModelStore(tmp_path / "store")
@@ -117,4 +117,20 @@ def test_what_was_not_trained_leaves_no_folder(photographs: Path, tmp_path: Path
     store = tmp_path / "store"
     with pytest.raises(BadModel, match="not a checkpoint"):
         export(ExportRequest(runs=(tmp_path,), data=photographs, store=store, name="first", show_progress=False))
+    assert not list(store.iterdir())
+
+
+@pytest.mark.parametrize(("recipe", "missing"), [("postprocess-1", 2), ("postprocess-2", 1)])
+def test_runs_of_one_scale_are_refused_with_what_to_add(
+    photographs: Path, tmp_path: Path, recipe: str, missing: int
+) -> None:
+    train(
+        TrainRequest(
+            recipe=recipe, data=photographs, steps=1, run=RunOptions(out=tmp_path / "run", show_progress=False)
+        )
+    )
+    store = tmp_path / "store"
+    request = ExportRequest(runs=(tmp_path / "run",), data=photographs, store=store, name="half", show_progress=False)
+    with pytest.raises(BadOption, match=f"add a run of scale {missing}"):
+        export(request)
     assert not list(store.iterdir())

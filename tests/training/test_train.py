@@ -184,3 +184,15 @@ def test_matching_weights_are_loaded_and_others_left() -> None:
     load_matching_weights(network, {"0.weight": torch.ones(2, 2), "1.weight": torch.ones(5, 5), "other": torch.ones(1)})
     assert torch.equal(network[0].weight, torch.ones(2, 2))
     assert torch.equal(network[1].weight, last)
+
+
+@pytest.mark.parametrize("name", [name for name, make in RECIPES.items() if make().starts_from])
+def test_a_recipe_that_continues_another_is_refused_without_its_weights(
+    photographs: Path, tmp_path: Path, name: str
+) -> None:
+    needed = RECIPES[name]().starts_from
+    assert needed in RECIPES
+    for resume in (False, True):
+        with pytest.raises(BadOption, match=f"a finished run of {needed}: .* --start-from"):
+            train(request(photographs, tmp_path / "run", recipe=name, resume=resume))
+    assert not (tmp_path / "run").exists()

@@ -8,19 +8,28 @@ from __future__ import annotations
 from dataclasses import replace
 
 from virtual_codec.errors import BadOption
-from virtual_codec.training.options import RunOptions, TrainReport, TrainRequest
+from virtual_codec.training.options import RunOptions, TrainReport, TrainRequest, has_checkpoint
 from virtual_codec.training.recipes import RECIPES
 
 __all__ = ["RunOptions", "TrainReport", "TrainRequest", "train"]
 
 
 def train(request: TrainRequest) -> TrainReport:
-    """Run a recipe, or resume it. Raises `BadOption`, `BadTrainingData` or `BadModel`."""
+    """Run a recipe, or resume it. Raises `BadOption`, `BadTrainingData` or `BadModel`.
+
+    A recipe that needs another run's weights is refused without `start_from`, unless it resumes from a checkpoint.
+    """
     if request.recipe not in RECIPES:
         raise BadOption(f"no recipe {request.recipe!r}; have {', '.join(RECIPES)}")
     config = RECIPES[request.recipe]()
     if request.steps is not None:
         config = replace(config, steps=request.steps)
+    needed = config.starts_from
+    if needed is not None and request.start_from is None and not (request.run.resume and has_checkpoint(request.run)):
+        raise BadOption(
+            f"{request.recipe} needs the weights of a finished run of {needed}: "
+            f"train that first, then give its folder with --start-from"
+        )
     from virtual_codec.training import targets  # loads torch
 
     return targets.train_recipe(config, request)

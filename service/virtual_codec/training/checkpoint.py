@@ -15,8 +15,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from virtual_codec.errors import BadModel
+from virtual_codec.training.options import CHECKPOINT
 
-CHECKPOINT: Final = "checkpoint.safetensors"
+__all__ = [
+    "BEST",
+    "CHECKPOINT",
+    "Progress",
+    "load_average",
+    "load_checkpoint",
+    "read_progress",
+    "save_best",
+    "save_checkpoint",
+    "under",
+]
+
 BEST: Final = "best.safetensors"  # averaged weights of the best validation
 
 

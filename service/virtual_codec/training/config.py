@@ -42,6 +42,7 @@ class TrainConfig:
     enlargement: float = 1.0  # largest factor by which crops are taken smaller, and enlarged
     drawings_share: float = 0.0  # of the crops: text, interfaces and other drawings, rendered by code
     schedule: Schedule | None = None  # of the targets paper and virtual
+    starts_from: str | None = None  # recipe of the finished run that this one needs to start from
 
     def __post_init__(self) -> None:
         if self.crop % 32:

@@ -55,8 +55,8 @@ class ExportRequest:
 def export(request: ExportRequest) -> Manifest:
     """Write `store`/`name` and, if asked, point CURRENT at it.
 
-    The tables are measured on the images of `data` that training held out. Raises `BadOption` when the folder is
-    there already, `BadModel` or `BadTrainingData` as the parts do.
+    The tables are measured on the images of `data` that training held out. Raises `BadOption` if the folder is
+    there already or the runs lack a scale, `BadModel` or `BadTrainingData` as the parts do.
     """
     folder = request.store / request.name
     if folder.exists():
@@ -77,6 +77,7 @@ def export(request: ExportRequest) -> Manifest:
             else:
                 configs.append(read_recipe(run))
                 entries |= _write_networks(staging, load_average(run / CHECKPOINT), configs[-1])
+        _check_scales(entries)
         manifest = _measured_manifest(request, staging, entries, encoder)
         (staging / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
         (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
@@ -105,6 +106,16 @@ def read_recipe(run: Path) -> TrainConfig:
             "`python -m benchmarks.published` measures them"
         )
     return replace(config, steps=max(1, progress.step))
+
+
+def _check_scales(entries: Mapping[str, NetworkEntry]) -> None:
+    """Raise `BadOption` if a scale has no post-processing network: calibration measures both."""
+    missing = [scale for scale in (1, 2) if f"postprocess-{scale}" not in entries]
+    if missing:
+        raise BadOption(
+            f"a model needs post-processing at scales 1 and 2, these runs hold {', '.join(sorted(entries))}; "
+            f"add a run of scale {missing[0]} (postprocess-{missing[0]}, joint-{missing[0]} ...)"
+        )
 
 
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:

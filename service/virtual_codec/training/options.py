@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+CHECKPOINT: Final = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,3 +56,8 @@ class TrainReport:
     interrupted: bool = False
     has_diverged: bool = False
     best_step: int = 0
+
+
+def has_checkpoint(options: RunOptions) -> bool:
+    """True if the run's folder holds a checkpoint."""
+    return (options.out / CHECKPOINT).exists()

@@ -48,6 +48,7 @@ def joint_2() -> TrainConfig:
     """Description and post-processing at scale 2 together; start it from a finished `postprocess-2`."""
     return TrainConfig(
         name="joint-2",
+        starts_from="postprocess-2",
         target="joint",
         scale=2,
         channels=48,
@@ -67,7 +68,15 @@ def joint_2() -> TrainConfig:
 
 def softer_1() -> TrainConfig:
     """Post-processing of `postprocess-1` trained on soft pictures too, by log error; start it from `postprocess-1`."""
-    return replace(postprocess_1(), name="softer-1", steps=3000, learning_rate=4e-4, loss="log-error", enlargement=2.2)
+    return replace(
+        postprocess_1(),
+        name="softer-1",
+        starts_from="postprocess-1",
+        steps=3000,
+        learning_rate=4e-4,
+        loss="log-error",
+        enlargement=2.2,
+    )
 
 
 def softer_2() -> TrainConfig:
@@ -75,6 +84,7 @@ def softer_2() -> TrainConfig:
     return replace(
         joint_2(),
         name="softer-2",
+        starts_from="joint-2",
         steps=2400,
         learning_rate=4e-4,
         loss="log-error",
@@ -91,6 +101,7 @@ def joint_1() -> TrainConfig:
     """
     return TrainConfig(
         name="joint-1",
+        starts_from="softer-1",
         target="joint",
         scale=1,
         channels=48,
@@ -115,6 +126,7 @@ def drawings_1() -> TrainConfig:
     return replace(
         joint_1(),
         name="drawings-1",
+        starts_from="joint-1",
         steps=2400,
         learning_rate=4e-4,
         frozen_description=True,
@@ -128,6 +140,7 @@ def wider_2() -> TrainConfig:
     return replace(
         joint_2(),
         name="wider-2",
+        starts_from="softer-2",
         steps=1500,
         description_channels=48,
         pull_weight=0.2,
@@ -138,13 +151,29 @@ def wider_2() -> TrainConfig:
 
 def lanczos_2() -> TrainConfig:
     """Post-processing behind plain Lanczos, to compare a learned description with; start it from `wider-2`."""
-    return replace(postprocess_2(), name="lanczos-2", steps=1500, learning_rate=3e-4, loss="log-error", enlargement=2.2)
+    return replace(
+        postprocess_2(),
+        name="lanczos-2",
+        starts_from="wider-2",
+        steps=1500,
+        learning_rate=3e-4,
+        loss="log-error",
+        enlargement=2.2,
+    )
 
 
 def best_1() -> TrainConfig:
     """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
     return replace(
-        postprocess_1(), name="best-1", channels=64, blocks=8, steps=2400, learning_rate=5e-4, loss="log-error", views=2
+        postprocess_1(),
+        name="best-1",
+        starts_from="postprocess-1",
+        channels=64,
+        blocks=8,
+        steps=2400,
+        learning_rate=5e-4,
+        loss="log-error",
+        views=2,
     )
 
 
@@ -153,6 +182,7 @@ def best_2() -> TrainConfig:
     return replace(
         joint_2(),
         name="best-2",
+        starts_from="joint-2",
         channels=64,
         blocks=8,
         steps=1600,
@@ -166,7 +196,16 @@ def best_2() -> TrainConfig:
 
 def best_joint_2() -> TrainConfig:
     """Description and post-processing at scale 2, each for the other; start it from `best-2`."""
-    return replace(joint_2(), name="best-joint-2", channels=64, blocks=8, steps=800, learning_rate=2e-4, views=2)
+    return replace(
+        joint_2(),
+        name="best-joint-2",
+        starts_from="best-2",
+        channels=64,
+        blocks=8,
+        steps=800,
+        learning_rate=2e-4,
+        views=2,
+    )
 
 
 def virtual_2() -> TrainConfig:
@@ -174,6 +213,7 @@ def virtual_2() -> TrainConfig:
     virtual_codec, joint = Phase(kind="virtual_codec", steps=2), Phase(kind="joint", steps=1)
     return TrainConfig(
         name="virtual-2",
+        starts_from="postprocess-2",
         target="virtual",
         scale=2,
         channels=48,

@@ -21,7 +21,7 @@ from virtual_codec.training.data import Pictures
 from virtual_codec.training.interrupt import Interrupt
 from virtual_codec.training.joint import JointLoss, JointNetworks, JointValidation, joint_batches
 from virtual_codec.training.loop import TrainingTask, run
-from virtual_codec.training.options import RunOptions, TrainReport, TrainRequest
+from virtual_codec.training.options import RunOptions, TrainReport, TrainRequest, has_checkpoint
 from virtual_codec.training.postprocess import PostprocessValidation, postprocess_loss
 from virtual_codec.training.process_group import ProcessGroup, process_group
 from virtual_codec.training.published_algorithm import (
@@ -59,7 +59,7 @@ def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
 
 def _prepare(options: RunOptions) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
-    if (options.out / CHECKPOINT).exists() and not options.resume:
+    if has_checkpoint(options) and not options.resume:
         raise BadOption(f"{options.out} holds a checkpoint; go on with --resume, or choose another folder")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
