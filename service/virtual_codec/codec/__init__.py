@@ -22,7 +22,7 @@ from virtual_codec.codec.search import at_quality
 from virtual_codec.codec.self_check import check_model
 from virtual_codec.codec.targets import at_target
 from virtual_codec.codec.trial import Stopwatch, Trials
-from virtual_codec.codecs import CODECS
+from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import (
     BadOption,
@@ -213,7 +213,11 @@ class VirtualCodec:
         model.warm()
         check_model(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
-        colour = images.encode(np.stack([ramp, ramp[::-1], 255 - ramp], axis=2), "png")
+        pixels = np.stack([ramp, ramp[::-1], 255 - ramp], axis=2)
+        self.restore(
+            CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0))
+        )  # a foreign JPEG: it has no segment of ours
+        colour = images.encode(pixels, "png")
         effort = min(5, self._max_effort)  # from 5 on gradients are computed, too
         for scale in model.manifest.scales:
             options = CompressOptions(effort=effort, scale=scale)
