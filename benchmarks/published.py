@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import metrics
-from virtual_codec.cli._open import default_store_root
 from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.jobs import CompressOptions
+from virtual_codec.settings import default_model_store
 from virtual_codec.store import ModelStore
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
 from virtual_codec.training.published_algorithm import PublishedNetworks, describe, through_real_codec
@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--store", type=Path, help="of models (default: the one that came along)")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="finished runs of paper-... recipes")
     given = parser.parse_args()
-    store = ModelStore(given.store or default_store_root())
+    store = ModelStore(given.store or default_model_store())
     codec = open_codec(store.root)
     pictures = {name: grey(given.test / path) for name, path in IMAGES.items() if (given.test / path).exists()}
     rows = [row_of(codec, name, picture, quality) for quality in JIANG for name, picture in pictures.items()]

@@ -1,4 +1,4 @@
-"""What programs show: windows with their controls, and charts."""
+"""Screens of programs: windows with their controls, and charts."""
 
 from __future__ import annotations
 
