@@ -65,6 +65,12 @@ async def test_images_go_through_the_service_and_come_back(store: Path) -> None:
         codec = VirtualCodec(ModelStore(store), DirectRunner())
         assert codec.compress(saved(picture), CompressOptions(quality=40)).stream == made.content
 
+        half = await client.post("/compress?scale=2", content=saved(picture))
+        again = await client.post("/compress?scale=2", content=half.content)
+        assert half.headers["vcodec-scale"] == "2"
+        assert again.headers["vcodec-size"] == "181x123"  # the image's size, not the description's
+        assert opened((await client.post("/decompress", content=again.content)).content).shape == (123, 181, 3)
+
         good, bad = await asyncio.gather(
             client.post("/compress", content=saved(picture)),
             client.post("/decompress", content=made.content[: len(made.content) // 2]),
@@ -79,4 +85,4 @@ async def test_images_go_through_the_service_and_come_back(store: Path) -> None:
         assert float(target.headers["vcodec-psnr"]) >= 27
 
         metrics = (await client.get("/metrics")).text
-        assert 'vcodec_http_requests_total{method="POST",route="/compress",status="200"} 3.0' in metrics
+        assert 'vcodec_http_requests_total{method="POST",route="/compress",status="200"} 5.0' in metrics

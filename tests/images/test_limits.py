@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import fields
 
@@ -181,3 +183,20 @@ def test_a_jpeg_of_one_colour_is_small_and_whole(mode: str, progressive: bool) -
     flat = Image.new(mode, (1_999, 1_001))
     file = written(flat, "JPEG", optimize=True, progressive=progressive, quality=1)
     assert decode(file).shape[:2] == (1_001, 1_999)
+
+
+def test_a_codec_sets_pillows_process_wide_settings_as_it_starts() -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from PIL import Image, ImageFile\n"
+        "before = Image.MAX_IMAGE_PIXELS, ImageFile.MAXBLOCK\n"
+        "from virtual_codec.codec import VirtualCodec\n"
+        "from virtual_codec.runner import DirectRunner\n"
+        "from virtual_codec.settings import default_model_store\n"
+        "from virtual_codec.store import ModelStore\n"
+        "assert (Image.MAX_IMAGE_PIXELS, ImageFile.MAXBLOCK) == before  # nothing is configured at import time\n"
+        "VirtualCodec(ModelStore(default_model_store()), DirectRunner())\n"
+        "assert Image.MAX_IMAGE_PIXELS > 50_000_000 and ImageFile.MAXBLOCK > 100 << 20\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -35,7 +35,7 @@ from virtual_codec.api._trace import NoTracer, Tracer
 from virtual_codec.api._web import WebFiles
 from virtual_codec.cores import usable_cores
 from virtual_codec.errors import BadInput, BadOption, MethodNotAllowed, NotFound, VirtualCodecError
-from virtual_codec.images import ImageLimits
+from virtual_codec.images import ImageLimits, configure_pillow
 from virtual_codec.keys import KeyRing
 from virtual_codec.logs import Event
 from virtual_codec.serving import Pool, PoolPolicy, open_pool
@@ -73,6 +73,7 @@ def create_service(
 
     Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
     """
+    configure_pillow()
     limits = settings.image_limits
     store = ModelStore(settings.model_store, tolerant=True)
     pool = pool or _open_pool(settings, limits, store)

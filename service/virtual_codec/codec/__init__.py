@@ -83,6 +83,7 @@ class VirtualCodec:
         limits: ImageLimits | None = None,
         max_effort: int = 9,
     ) -> None:
+        images.configure_pillow()
         self._store = store  # as it was last read
         self._initial_store = store
         self._runner = runner

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image
 
 from virtual_codec.codec.operating import LOG_BYTES_PER_LOG_STEP
 from virtual_codec.codec.trial import Trial, Trials, mean_squared_error
@@ -27,10 +27,6 @@ _SPARE_DB: Final = 0.1
 _SPARE_LOG_BYTES: Final = 0.03
 _LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far
 _SMALLEST_MOVE: Final = math.log(1.02)
-# Noise of 230x65500 is the widest that may need more than a byte a pixel, 15 MB. This is more than memory allocators
-# keep (`virtual_codec.memory`): pages of its own, that go back whole. Of 16 MB in kept memory a stream stayed
-# behind each time.
-_ROOM_BYTES: Final = 144 << 20
 
 
 def log_step_correction(trials: Trials, quality: int, trial: Trial) -> float:
@@ -62,9 +58,6 @@ def reference_jpeg(trials: Trials, quality: int) -> tuple[int, float]:
 def reference_picture(trials: Trials, quality: int, *, subsampling: int = 2) -> tuple[int, NDArray[np.uint8]]:
     """Bytes and decoded picture of the image as an ordinary JPEG; `subsampling` is 2 (4:2:0) or 0 (4:4:4)."""
     file = io.BytesIO()
-    # Pillow gives an optimised JPEG a byte a pixel to write into, which noise in a narrow picture does not fit: there
-    # most of what is coded is padding.
-    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, _ROOM_BYTES)
     Image.fromarray(trials.pixels).save(file, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
     with Image.open(file, formats=("JPEG",)) as shown:
         return file.getbuffer().nbytes, np.asarray(shown)

@@ -14,6 +14,7 @@ from virtual_codec.images._metadata import (
     metadata_segments,
     read_metadata,
 )
+from virtual_codec.images._pillow import configure_pillow
 from virtual_codec.images._sniff import sniff
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ImageLimits",
     "Metadata",
     "ParsedJpeg",
+    "configure_pillow",
     "decode",
     "decode_jpeg",
     "encode",

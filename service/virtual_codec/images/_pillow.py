@@ -9,12 +9,17 @@ from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from virtual_codec.errors import AnimatedImage, TooManyPixels, UndecodableImage, VirtualCodecError
 from virtual_codec.images._limits import PILLOW_MAX_PIXELS, ImageLimits
 
 _DECODER_BYTES_PER_PIXEL = 12  # at most, roughly: 4 of the picture, 6 of a progressive JPEG's levels
+# Pillow gives an optimised JPEG a byte a pixel to write into, which noise in a narrow picture does not fit: there most
+# of what is coded is padding. Noise of 230x65500 is the widest that may need more, 15 MB. This is more than memory
+# allocators keep (`virtual_codec.memory`): pages of its own, that go back whole. Of 16 MB in kept memory a stream
+# stayed behind each time.
+_ENCODER_ROOM_BYTES = 144 << 20
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def load(image: Image.Image) -> None:
 @contextmanager
 def foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
     """Turn whatever Pillow raises on bad bytes, which is nearly everything, into `UndecodableImage`."""
-    guard_pillow()
+    configure_pillow()
     try:
         yield
     except (VirtualCodecError, MemoryError):
@@ -52,11 +57,14 @@ def foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
 
 
 @cache
-def guard_pillow() -> None:
-    """Set Pillow's process-wide limit once, above that of `ImageLimits`, which can differ by call and by thread.
+def configure_pillow() -> None:
+    """Set Pillow's process-wide settings, once: pixel limit, warnings, and room for encoded files.
 
-    Pillow's remains for the pixels that a decoder finds inside a file.
+    The server and `VirtualCodec` call it as they start, so that no job changes them; elsewhere the first picture does.
+    The pixel limit lies above that of `ImageLimits`, which can differ by call and by thread. It remains for the pixels
+    that a decoder finds inside a file.
     """
     Image.MAX_IMAGE_PIXELS = PILLOW_MAX_PIXELS
+    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, _ENCODER_ROOM_BYTES)
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
