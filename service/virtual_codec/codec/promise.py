@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from virtual_codec import images
 from virtual_codec.codec.operating import LOG_BYTES_PER_LOG_STEP
 from virtual_codec.codec.trial import Trial, Trials, mean_squared_error
 
@@ -57,6 +58,7 @@ def reference_jpeg(trials: Trials, quality: int) -> tuple[int, float]:
 
 def reference_picture(trials: Trials, quality: int, *, subsampling: int = 2) -> tuple[int, NDArray[np.uint8]]:
     """Bytes and decoded picture of the image as an ordinary JPEG; `subsampling` is 2 (4:2:0) or 0 (4:4:4)."""
+    images.configure_pillow()
     file = io.BytesIO()
     Image.fromarray(trials.pixels).save(file, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
     with Image.open(file, formats=("JPEG",)) as shown:

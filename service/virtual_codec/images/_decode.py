@@ -45,7 +45,7 @@ def decode(
             profile: bytes | None = stripped.profile or loaded.info.get("icc_profile")
             limits.check_profile(len(profile or b""))
             orientation = _orientation(stripped, loaded)
-            load(loaded)
+            load(loaded, reader.title, is_complete=stripped.is_complete)
             reader.check_whole(stripped, loaded)
             pixels = to_srgb(loaded, profile, background, stripped.space)
     return upright(pixels, orientation)

@@ -71,7 +71,7 @@ def decode_jpeg(parsed: ParsedJpeg) -> DecodedJpeg:
         limits.check_profile(len(profile or b""))
         if parsed.layout.colour_model == "ycbcr":
             image.draft("YCbCr", image.size)  # the planes before libjpeg mixes them
-        load(image)
+        load(image, "JPEG")
         _jpeg.check_whole(stripped, image)
         if image.mode == "YCbCr":
             planes = np.asarray(image)

@@ -32,12 +32,17 @@ def opened(file: bytes, title: str, formats: tuple[str, ...], limits: ImageLimit
         yield image
 
 
-def load(image: Image.Image) -> None:
-    """Decode the pixels. Raises `MemoryError` where memory may have run out: decoders report that as damage too."""
+def load(image: Image.Image, title: str, *, is_complete: bool = True) -> None:
+    """Decode the pixels. Raises `MemoryError` where memory may have run out: decoders report that as damage too.
+
+    A file that is not `is_complete` and lacks samples is truncated, and `UndecodableImage` says so.
+    """
     try:
         image.load()
-    except Exception:
+    except Exception as error:
         np.empty((*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8)  # for a moment, and no page of it is touched
+        if not is_complete:
+            raise UndecodableImage(f"the {title} is truncated") from error
         raise
 
 

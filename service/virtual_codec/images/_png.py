@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import final
 
 import numpy as np
@@ -45,7 +46,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
             if name == b"IDAT":
                 kept.append(_chunk(name, file[body]))
             kept.append(_chunk(b"IEND", b""))  # if rows are missing, the decoder finds out
-            return facts.stripped(b"".join(kept))
+            return replace(facts.stripped(b"".join(kept)), is_complete=False)
         if name == b"IHDR" and count:
             raise UndecodableImage("the PNG is damaged: it has two headers")
         if name == b"acTL" and (frames := int.from_bytes(file[body][:4], "big")) > 1:

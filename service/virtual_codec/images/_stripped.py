@@ -17,7 +17,8 @@ class StrippedFile:
     65,000 tags that all point at one block, a million empty chunks), so they get none.
     `size` is (width, height) as coded, None where only the decoder knows; `orientation` is EXIF's, 1-8;
     `profile` an ICC profile where it does not travel inside the file, `space` the colours of a file without profile,
-    None for sRGB. `wide` reads samples that the decoder would narrow or misread.
+    None for sRGB. `wide` reads samples that the decoder would narrow or misread. `is_complete` is False if the file
+    ends before its end marker.
     """
 
     file: bytes
@@ -26,3 +27,4 @@ class StrippedFile:
     profile: bytes | None = None
     space: ColourSpace | None = None
     wide: Callable[[], WideSamples] | None = None
+    is_complete: bool = True

@@ -98,7 +98,7 @@ def _bytes_of(
         tags[_ROWS_PER_STRIP] = (first_value(reader, entries, _ROWS_PER_STRIP) or tags[_HEIGHT][0],)
         tags[_STRIPS[0]], tags[_STRIPS[1]] = offsets, counts
     with Image.open(io.BytesIO(_with_directory(file, tags)), formats=("TIFF",)) as image:
-        load(image)
+        load(image, "TIFF")
         return np.array(image)
 
 
