@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import final
 
+from virtual_codec.cli import main
 from virtual_codec.cli._image_codec import CodecConfig
 from virtual_codec.errors import UndecodableImage
 from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
@@ -65,3 +67,16 @@ class PrefixCodec:
             raise ZeroDivisionError("division by zero")
         if data.startswith(b"^C"):
             raise KeyboardInterrupt
+
+
+def make(**contents: str) -> None:
+    """Write files of these contents; in a name, `__` stands for a slash and `_` for a dot."""
+    for name, content in contents.items():
+        path = Path(name.replace("__", "/").replace("_", "."))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def run(codec: PrefixCodec, line: str) -> int:
+    """Exit status of a command line, its words apart by blanks."""
+    return main(line.split(), open_codec=codec.open)

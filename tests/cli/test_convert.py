@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.fakes import PrefixCodec
-from virtual_codec.cli import main
+from tests.cli.fakes import PrefixCodec, make, run
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +18,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def codec() -> PrefixCodec:
     return PrefixCodec()
-
-
-def make(**contents: str) -> None:
-    for name, content in contents.items():
-        path = Path(name.replace("__", "/").replace("_", "."))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-
-def run(codec: PrefixCodec, line: str) -> int:
-    return main(line.split(), open_codec=codec.open)
 
 
 def test_an_image_becomes_a_stream_and_the_stream_an_image(codec: PrefixCodec) -> None:

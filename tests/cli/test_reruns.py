@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.fakes import PrefixCodec
-from virtual_codec.cli import main
+from tests.cli.fakes import PrefixCodec, make, run
 
 
 @pytest.fixture(autouse=True)
@@ -20,17 +19,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def codec() -> PrefixCodec:
     return PrefixCodec()
-
-
-def make(**contents: str) -> None:
-    for name, content in contents.items():
-        path = Path(name.replace("__", "/").replace("_", "."))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-
-def run(codec: PrefixCodec, line: str) -> int:
-    return main(line.split(), open_codec=codec.open)
 
 
 def test_the_last_operand_is_the_output(codec: PrefixCodec) -> None:
