@@ -37,7 +37,7 @@ from virtual_codec.load_test import (
     synthetic_png,
     temporary_server,
 )
-from virtual_codec.settings import default_model_store
+from virtual_codec.store import default_model_store
 
 MARK = ("<!-- engine figures -->", "<!-- end of engine figures -->")
 SIDE = 512

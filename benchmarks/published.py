@@ -24,8 +24,7 @@ from PIL import Image
 from virtual_codec import metrics
 from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.jobs import CompressOptions
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
 from virtual_codec.training.published_algorithm import PublishedNetworks, describe, through_real_codec
 from virtual_codec.training.recipes import RECIPES

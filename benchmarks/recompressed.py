@@ -24,8 +24,7 @@ from virtual_codec.codec import foreign
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codecs import JpegSettings, quantisation_tables
 from virtual_codec.runner import DirectRunner
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 
 Pixels = NDArray[np.uint8]
 

@@ -176,7 +176,7 @@ class Comparison:
         """Restoring's input, made once by the codec itself."""
         if sizes not in self._streams:
             from virtual_codec.codec import open_codec
-            from virtual_codec.settings import default_model_store
+            from virtual_codec.store import default_model_store
 
             codec = open_codec(default_model_store(), device="cpu")
             found = [

@@ -10,8 +10,7 @@ from tests.pictures import saved, scene
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 
 CASES = {
     "colour": (scene(61, 83), 40),

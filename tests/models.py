@@ -70,7 +70,7 @@ def make_store(
         encoder=encoder or EncoderParameters(),
         tables=made_up_tables(),
     )
-    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    (folder / "manifest.json").write_text(manifest.to_json())
     (root / "CURRENT").write_text(name + "\n")
     return ModelStore(root)
 

@@ -26,8 +26,7 @@ from virtual_codec.codec.model import as_colour, plain_restore
 from virtual_codec.codec.trial import mean_squared_error
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 
 Pixels = NDArray[np.uint8]
 

@@ -15,8 +15,7 @@ from virtual_codec.codec.model import plain_restore
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.load_test import synthetic_png
 from virtual_codec.runner import DirectRunner
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 
 STORE = ModelStore(default_model_store())
 STREAMS = sorted((ROOT / "tests" / "golden" / "streams").glob("*.jpg"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from virtual_codec.local_settings import LocalSettings
 from virtual_codec.settings import Settings, describe, unknown_variables
 
 
@@ -149,3 +150,20 @@ def test_every_setting_with_a_range_or_choices_says_so() -> None:
     assert takes["VCODEC_HOST"] == ""
     assert takes["VCODEC_MAX_EFFORT"] == "a whole number from 0 to 9"
     assert takes["VCODEC_DRAIN_DELAY_S"] == "a number from 0 to 600"
+
+
+def test_commands_without_a_server_read_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {"VCODEC_MODEL_STORE": str(tmp_path), "vcodec_devices": "cuda:0, cuda:1", "VCODEC_MAX_SIDE": "900"}
+    for variables in ({}, given, {"VCODEC_DEVICES": "", "VCODEC_MAX_SCANS": "7"}):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings, local = Settings.load(), LocalSettings.load()
+        assert (local.model_store, local.devices) == (settings.model_store, settings.devices)
+        assert local.image_limits == settings.image_limits
+
+
+def test_commands_without_a_server_name_every_wrong_variable() -> None:
+    with pytest.raises(ValueError, match=r"VCODEC_DEVICES: .*got 'gpu!'.*\nVCODEC_MAX_SIDE: must be a whole number"):
+        LocalSettings.load({"VCODEC_DEVICES": "gpu!", "VCODEC_MAX_SIDE": "wide"})
+    with pytest.raises(ValueError, match=r"^VCODEC_MAX_PIXELS: must be at least 1, got 0$"):
+        LocalSettings.load({"VCODEC_MAX_PIXELS": "0"})

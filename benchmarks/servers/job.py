@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def _open(threads: int) -> VirtualCodec:  # torch is imported only by those that work
     from virtual_codec.codec import open_codec
-    from virtual_codec.settings import default_model_store
+    from virtual_codec.store import default_model_store
 
     codec = open_codec(default_model_store(), device="cpu", threads=threads)
     if folder := os.environ.get(PIDS):

@@ -25,7 +25,7 @@ from benchmarks.engine import children, load, other_jpeg
 from benchmarks.synthetic_device.device import open_synthetic
 from virtual_codec.cores import usable_cores
 from virtual_codec.load_test import temporary_server
-from virtual_codec.settings import default_model_store
+from virtual_codec.store import default_model_store
 
 _SUM: Final = re.compile(r"^vcodec_batch_items_sum\S* (\S+)", re.MULTILINE)
 _COUNT: Final = re.compile(r"^vcodec_batch_items_count\S* (\S+)", re.MULTILINE)

@@ -158,7 +158,7 @@ def open(  # noqa: A001  # called as virtual_codec.open, as PIL's Image.open is
     import torch
 
     from virtual_codec.codec import open_codec
-    from virtual_codec.settings import default_model_store
+    from virtual_codec.store import default_model_store
 
     store = default_model_store() if model_store is None else Path(model_store)
     return Codec(open_codec(store, device=device or ("cuda" if torch.cuda.is_available() else "cpu"), model=model))

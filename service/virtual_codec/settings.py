@@ -1,7 +1,8 @@
-"""Settings of the service, read from the environment. No other module reads it.
+"""Settings of the service, read from the environment.
 
 Every field is a variable `VCODEC_<NAME>`; unset fields keep their defaults. Only the command line and
-`virtual_codec.api.create_app` import this.
+`virtual_codec.api.create_app` import this. `virtual_codec.local_settings` reads the few that commands without a server
+need; no other module reads the environment.
 """
 
 from __future__ import annotations
@@ -16,19 +17,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from virtual_codec.keys import RATES, Key, check_distinct, digest_of, parse_entry
-from virtual_codec.variables import PREFIX, Description, describe_field, error_lines, find_unknown
+from virtual_codec.local_settings import DEVICES_FORM, DEVICES_MEANING, PREFIX
+from virtual_codec.store import default_model_store
+from virtual_codec.variables import Description, describe_field, error_lines, find_unknown
 
 if TYPE_CHECKING:
     from virtual_codec.images import ImageLimits
 
 _MIB = 2**20
-
-
-def default_model_store() -> Path:
-    """Model store beside the package in a checkout, or the one inside the installed wheel."""
-    package = Path(__file__).resolve().parent
-    candidates = (package.parents[1] / "model_store", package / "_model_store")
-    return next((store for store in candidates if store.is_dir()), candidates[0])
 
 
 @final
@@ -49,8 +45,8 @@ class Settings(BaseSettings):
     )
     devices: str = Field(
         "auto",
-        pattern=r"^(auto|[a-z]+(:[0-9]+)?( *, *[a-z]+(:[0-9]+)?)*)$",
-        description="auto (every CUDA device, else the CPU) or a list such as cuda:0,cuda:1",
+        pattern=DEVICES_FORM,
+        description=DEVICES_MEANING,
     )
     workers_per_device: int = Field(1, ge=1, le=64, description="worker processes on each device")
     threads: int | None = Field(

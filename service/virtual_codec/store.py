@@ -14,92 +14,21 @@ whose name begins with a dot are ignored: write a new model into one, then renam
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, Self, final
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from typing import final
 
 from virtual_codec.errors import BadModel, ModelNotFound
+from virtual_codec.manifest import EncoderParameters, Manifest, NetworkEntry, is_restoring, model_id
 
-_ID = r"[0-9a-f]{8}"
-_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-Sha256 = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
-FileName = Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors\z", max_length=100)]
-NetworkKey = Annotated[str, Field(pattern=r"\A[a-z_]+-[1-9][0-9]?\z")]
+__all__ = ["EncoderParameters", "Manifest", "ModelStore", "NetworkEntry", "default_model_store", "model_id"]
 
 
-@final
-class NetworkEntry(BaseModel):
-    """Network of a model: its row in `networks.NETWORKS`, the arguments of its constructor, its weights."""
-
-    model_config = _FROZEN
-
-    architecture: str = Field(min_length=1)
-    arguments: dict[str, int | float | str | bool]
-    file: FileName
-    sha256: Sha256
-
-
-@final
-class EncoderParameters(BaseModel):
-    """Encoder parameters that a model's networks were trained with; they differ from model to model.
-
-    `chroma_dc` is the factor on the DC entry of the chroma quantisation table (`codecs.JpegSettings.chroma_dc`).
-    """
-
-    model_config = _FROZEN
-
-    chroma_dc: float = Field(1.0, gt=0, le=4)
-
-
-@final
-class Manifest(BaseModel):
-    """Manifest of a model folder.
-
-    `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
-    `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. A manifest
-    without `encoder` means the encoder's defaults.
-    """
-
-    model_config = _FROZEN
-
-    format: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"\A[a-z0-9][a-z0-9._-]*\z", max_length=64)]
-    id: Annotated[str, Field(pattern=rf"\A{_ID}\z")]
-    created: str
-    retired: bool = False
-    codecs: list[str] = Field(min_length=1)
-    networks: dict[NetworkKey, NetworkEntry]
-    encoder: EncoderParameters = EncoderParameters()
-    tables: dict[str, list[float]] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
-
-    @property
-    def scales(self) -> list[int]:
-        """Scales that this model restores from, ascending."""
-        return sorted(int(key.removeprefix("postprocess-")) for key in self.networks if _is_restoring(key))
-
-    @field_validator("created")
-    @classmethod
-    def _is_a_date(cls, created: str) -> str:
-        date.fromisoformat(created)
-        return created
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if re.fullmatch(_ID, self.name):
-            raise ValueError(f"the name {self.name} looks like an id; choose another")
-        if not self.scales:
-            raise ValueError("there is no postprocess network, so nothing could be restored")
-        expected = model_id(self.networks)
-        if self.id != expected:
-            raise ValueError(f"the id is {self.id}, but its postprocess networks make it {expected}")
-        return self
+def default_model_store() -> Path:
+    """Model store beside the package in a checkout, or the one inside the installed wheel."""
+    package = Path(__file__).resolve().parent
+    candidates = (package.parents[1] / "model_store", package / "_model_store")
+    return next((store for store in candidates if store.is_dir()), candidates[0])
 
 
 @final
@@ -210,30 +139,11 @@ class ModelStore:
         raise BadModel(f"CURRENT names {name[:80]!r}, which is no model in use; have {have}")
 
 
-def model_id(networks: Mapping[str, NetworkEntry]) -> str:
-    """Model id, which depends only on what restoring needs: 8 hex digits.
-
-    These are the first 4 bytes of the sha256 of the JSON of all postprocess networks: key -> architecture,
-    arguments and sha256 of the weights, keys sorted, no blanks, ASCII.
-    """
-    restoring = {
-        key: {"architecture": entry.architecture, "arguments": entry.arguments, "sha256": entry.sha256}
-        for key, entry in networks.items()
-        if _is_restoring(key)
-    }
-    canonical = json.dumps(restoring, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:8]
-
-
 def _read_current(root: Path) -> str | None:
     try:
         return (root / "CURRENT").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def _is_restoring(network: str) -> bool:
-    return network.startswith("postprocess-")
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -242,19 +152,13 @@ def _read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise BadModel(f"model folder {folder.name} has no readable manifest.json") from error
     try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        raise BadModel(f"model {folder.name}: manifest.json: {_explain(error)}") from error
+        manifest = Manifest.from_json(text)
+    except ValueError as error:
+        raise BadModel(f"model {folder.name}: manifest.json: {error}") from error
     if manifest.name != folder.name:
         raise BadModel(f"model folder {folder.name} holds the manifest of {manifest.name}")
     for key, entry in manifest.networks.items():
-        is_needed = _is_restoring(key) or not manifest.retired
+        is_needed = is_restoring(key) or not manifest.retired
         if is_needed and not (folder / entry.file).is_file():
             raise BadModel(f"model {manifest.name} lacks {entry.file}, the weights of {key}")
     return manifest
-
-
-def _explain(error: ValidationError) -> str:
-    return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"]))) for problem in error.errors()
-    )

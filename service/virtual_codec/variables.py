@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-PREFIX: Final = "VCODEC_"
+from virtual_codec.local_settings import PREFIX
 
 _SECRET: Final = frozenset({"api_keys"})
 _SHOWN_CHARACTERS: Final = 80

@@ -158,6 +158,6 @@ def write_model(root: Path, name: str, *, is_retired: bool = False) -> None:
     """A model of that name in the store, without weights that anything could be done with."""
     manifest = manifest_of(name, is_retired=is_retired)
     (root / name).mkdir()
-    (root / name / "manifest.json").write_text(manifest.model_dump_json())
+    (root / name / "manifest.json").write_text(manifest.to_json())
     for network in manifest.networks.values():
         (root / name / network.file).touch()

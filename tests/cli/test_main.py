@@ -9,8 +9,8 @@ import pytest
 
 from virtual_codec import __version__
 from virtual_codec.cli import VERBS, main
-from virtual_codec.settings import default_model_store, describe
-from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
+from virtual_codec.settings import describe
+from virtual_codec.store import Manifest, ModelStore, NetworkEntry, default_model_store, model_id
 
 
 def test_every_verb_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +137,7 @@ def test_models_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture
             metrics={"psnr_db": 30.5},
         )
         (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(manifest.model_dump_json())
+        (tmp_path / name / "manifest.json").write_text(manifest.to_json())
         (tmp_path / name / entry.file).touch()
     (tmp_path / "CURRENT").write_text("second\n")
     assert main(["models", "--model-store", str(tmp_path)]) == 0

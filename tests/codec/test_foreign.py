@@ -15,8 +15,7 @@ from tests.pictures import opened, saved, scene
 from virtual_codec import images, metrics
 from virtual_codec.codec import VirtualCodec, foreign
 from virtual_codec.runner import DirectRunner
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 
 Pixels = NDArray[np.uint8]
 

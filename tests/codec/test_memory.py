@@ -12,7 +12,7 @@ CODE = """
 import resource
 from virtual_codec.codec import open_codec
 from virtual_codec.jobs import CompressOptions
-from virtual_codec.settings import default_model_store
+from virtual_codec.store import default_model_store
 from tests.pictures import opened, saved, scene
 
 data = saved(scene(3000, 4000), compress_level=1)

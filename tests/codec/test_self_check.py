@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,14 @@ from virtual_codec.codec.self_check import TABLE, check_model, expected_psnr_db,
 from virtual_codec.errors import BadModel, ModelNotFound
 from virtual_codec.jobs import CompressOptions, RestoreOptions
 from virtual_codec.runner import DirectRunner
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import Manifest, ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 
 PICTURE = scene(40, 56)
 
 
 def promising(store: ModelStore, table: list[float]) -> ModelNetworks:
     """The default model of a store with another table in its manifest."""
-    manifest = store.default.model_copy(update={"tables": {**store.default.tables, TABLE: table}})
+    manifest = replace(store.default, tables={**store.default.tables, TABLE: table})
     return ModelNetworks(store, manifest, DirectRunner())
 
 
@@ -144,7 +144,7 @@ def test_one_that_was_changed_under_its_id_is_loaded_anew(tmp_path: Path) -> Non
     before = codec.compress(saved(PICTURE), CompressOptions(quality=50)).stream
     tables = dict(store.default.tables)
     tables |= {key: [2 * step for step in tables[key]] for key in tables if key.startswith("step-")}
-    changed: Manifest = store.default.model_copy(update={"tables": tables})
-    (tmp_path / "tiny" / "manifest.json").write_text(changed.model_dump_json())
+    changed = replace(store.default, tables=tables)
+    (tmp_path / "tiny" / "manifest.json").write_text(changed.to_json())
     codec.warm_model("tiny")
     assert codec.compress(saved(PICTURE), CompressOptions(quality=50)).stream != before

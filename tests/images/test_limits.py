@@ -192,7 +192,7 @@ def test_a_codec_sets_pillows_process_wide_settings_as_it_starts() -> None:
         "before = Image.MAX_IMAGE_PIXELS, ImageFile.MAXBLOCK\n"
         "from virtual_codec.codec import VirtualCodec\n"
         "from virtual_codec.runner import DirectRunner\n"
-        "from virtual_codec.settings import default_model_store\n"
+        "from virtual_codec.store import default_model_store\n"
         "from virtual_codec.store import ModelStore\n"
         "assert (Image.MAX_IMAGE_PIXELS, ImageFile.MAXBLOCK) == before  # nothing is configured at import time\n"
         "VirtualCodec(ModelStore(default_model_store()), DirectRunner())\n"

@@ -13,8 +13,7 @@ from virtual_codec import images, metrics
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.errors import UndecodableImage
 from virtual_codec.runner import DirectRunner
-from virtual_codec.settings import default_model_store
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, default_model_store
 
 Pixels = NDArray[np.uint8]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_the_same_tile_gives_the_same_numbers(store: ModelStore) -> None:
 def test_weights_that_do_not_fit_are_a_bad_model(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     entry = store.default.networks["postprocess-1"]
-    wrong = entry.model_copy(update={"arguments": {"scale": 1, "channels": 4, "blocks": 1}})
-    manifest = store.default.model_copy(update={"networks": {"postprocess-1": wrong}})
+    wrong = replace(entry, arguments={"scale": 1, "channels": 4, "blocks": 1})
+    manifest = replace(store.default, networks={"postprocess-1": wrong})
     with pytest.raises(BadModel, match="do not fit"):
         DirectRunner().prepare(store, manifest, "postprocess-1")

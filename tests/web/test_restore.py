@@ -246,7 +246,7 @@ def u_shaped_store(root: Path) -> ModelStore:
             sha256=hashlib.sha256(content).hexdigest(),
         )
     manifest = Manifest(name="wide", id=model_id(entries), created="2026-01-01", codecs=["jpeg"], networks=entries)
-    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    (folder / "manifest.json").write_text(manifest.to_json())
     (root / "CURRENT").write_text("wide")
     return ModelStore(root)
 

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,8 @@ def test_one_network_with_script_and_kernels_is_small(name: str, most: int) -> N
 def test_a_network_of_several_views_is_refused(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     arguments = {**store.default.networks["postprocess-1"].arguments, "views": 2}
-    entry = store.default.networks["postprocess-1"].model_copy(update={"arguments": arguments})
-    model = store.default.model_copy(update={"networks": {**store.default.networks, "postprocess-1": entry}})
+    entry = replace(store.default.networks["postprocess-1"], arguments=arguments)
+    model = replace(store.default, networks={**store.default.networks, "postprocess-1": entry})
     with pytest.raises(BadModel, match="several views"):
         WebSite().weights(store, model, 1)
 

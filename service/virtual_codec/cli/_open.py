@@ -13,6 +13,7 @@ from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
 from virtual_codec.cli._verb import Misuse
 
 if TYPE_CHECKING:
+    from virtual_codec.local_settings import LocalSettings
     from virtual_codec.settings import Settings
 
 
@@ -23,7 +24,7 @@ def open_default_codec(config: CodecConfig) -> ImageCodec:
     """
     from virtual_codec.store import ModelStore
 
-    settings = load_settings()
+    settings = load_local_settings()
     root = check_store(config.model_store or settings.model_store)
     if config.model is not None:
         ModelStore(root).get(config.model)
@@ -72,7 +73,7 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 def default_store_root() -> Path:
     """Model store that the settings name."""
-    return load_settings().model_store
+    return load_local_settings().model_store
 
 
 def check_store(root: Path) -> Path:
@@ -89,8 +90,17 @@ def load_settings(**given: object) -> Settings:
     try:
         return Settings.load(**given)
     except ValueError as error:
-        first, *others = str(error).splitlines()
-        raise Misuse("\n  ".join(["several settings are wrong:", first, *others] if others else [first])) from error
+        raise _misuse(error) from error
+
+
+def load_local_settings() -> LocalSettings:
+    """Settings of a command without a server. Raises `Misuse` as `load_settings` does."""
+    from virtual_codec.local_settings import LocalSettings
+
+    try:
+        return LocalSettings.load()
+    except ValueError as error:
+        raise _misuse(error) from error
 
 
 def check_device(name: str) -> str:
@@ -111,9 +121,14 @@ def check_device(name: str) -> str:
 
 def first_device() -> str:
     """First device of the settings, or the best of this machine."""
-    devices = load_settings().devices
+    devices = load_local_settings().devices
     if devices != "auto":
         return devices.partition(",")[0].strip()
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _misuse(error: ValueError) -> Misuse:
+    first, *others = str(error).splitlines()
+    return Misuse("\n  ".join(["several settings are wrong:", first, *others] if others else [first]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +33,8 @@ def record(summary: Summary, store: ModelStore, root: Path, *, codec: str) -> No
         for (name, metric, low, high), percent in rates.items()
     }
     folder = root / manifest.name
-    changed = manifest.model_copy(update={"metrics": manifest.metrics | metrics})
-    _replace(folder / "manifest.json", changed.model_dump_json(indent=1) + "\n")
+    changed = replace(manifest, metrics=manifest.metrics | metrics)
+    _replace(folder / "manifest.json", changed.to_json())
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8").split(_HEADING)[0]
     _replace(folder / "MODEL_CARD.md", card + _HEADING + _table(rates))
 

@@ -164,5 +164,7 @@ def error_gradient(network: Network, picture: Tensor, vector: Tensor, target: Gr
 
 def _has_fast_bfloat16() -> bool:
     """True if the processor computes bfloat16 itself: AVX-512 BF16 or AMX."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # as in PyTorch 2.11
+        return False
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))

@@ -79,7 +79,7 @@ def export(request: ExportRequest) -> Manifest:
                 entries |= _write_networks(staging, load_average(run / CHECKPOINT), configs[-1])
         _check_scales(entries)
         manifest = _measured_manifest(request, staging, entries, encoder)
-        (staging / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n")
+        (staging / "manifest.json").write_text(manifest.to_json())
         (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
         staging.chmod(0o755)
         os.replace(staging, folder)
@@ -165,12 +165,12 @@ def _measured_manifest(
     )
     with tempfile.TemporaryDirectory(dir=request.store, prefix=".measure-") as scratch:
         shutil.copytree(staging, Path(scratch) / request.name)
-        (Path(scratch) / request.name / "manifest.json").write_text(draft.model_dump_json())
+        (Path(scratch) / request.name / "manifest.json").write_text(draft.to_json())
         (Path(scratch) / "CURRENT").write_text(request.name)
         model = ModelNetworks(ModelStore(Path(scratch)), draft, DirectRunner())
         tables = calibrate(model, _held_out(request.data), show_progress=request.show_progress)
         tables[self_check.TABLE] = self_check.expected_psnr_db(model)
-    return draft.model_copy(update={"tables": tables})
+    return replace(draft, tables=tables)
 
 
 def _held_out(data: Path) -> list[NDArray[np.uint8]]:

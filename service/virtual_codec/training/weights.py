@@ -7,41 +7,69 @@ FOLDER/
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from virtual_codec.errors import BadModel
+from virtual_codec.json_object import JsonObject
+from virtual_codec.manifest import EncoderParameters, check_network, check_network_key, read_arguments
 from virtual_codec.networks import build
-from virtual_codec.store import EncoderParameters, FileName, NetworkKey
 
 _INDEX: Final = "networks.json"
-_FROZEN: Final = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @final
-class WeightsSource(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class WeightsSource:
     """Network in a weights folder: a row of `networks.NETWORKS`, its arguments, and the file that holds its weights."""
 
-    model_config = _FROZEN
-
-    architecture: str = Field(min_length=1)
+    architecture: str
     arguments: dict[str, int | float | str | bool]
-    file: FileName
+    file: str
+
+    def __post_init__(self) -> None:
+        check_network(self.architecture, self.file)
+
+    @classmethod
+    def read(cls, fields: JsonObject) -> Self:
+        """Network of a JSON object."""
+        return fields.build(
+            cls,
+            architecture=fields.text("architecture"),
+            arguments=read_arguments(fields),
+            file=fields.text("file"),
+        )
 
 
 @final
-class WeightsFolder(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class WeightsFolder:
     """Contents of `networks.json`; `networks` has the keys of a manifest, such as `postprocess-1`."""
 
-    model_config = _FROZEN
+    encoder: EncoderParameters
+    networks: dict[str, WeightsSource]
 
-    encoder: EncoderParameters = EncoderParameters()
-    networks: dict[NetworkKey, WeightsSource] = Field(min_length=1)
+    def __post_init__(self) -> None:
+        if not self.networks:
+            raise ValueError("networks: must hold at least one")
+        for key in self.networks:
+            check_network_key(key)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """Read a `networks.json`. Raises `ValueError` with the place of what is wrong."""
+        fields = JsonObject.parse(text)
+        networks = fields.child("networks")
+        return fields.build(
+            cls,
+            encoder=EncoderParameters.read(fields.child("encoder", {})),
+            networks={key: WeightsSource.read(networks.child(key)) for key in networks.names()},
+        )
 
 
 def is_weights_folder(folder: Path) -> bool:
@@ -52,12 +80,11 @@ def is_weights_folder(folder: Path) -> bool:
 def read_weights_folder(folder: Path) -> WeightsFolder:
     """Read a folder's `networks.json`. Raises `BadModel` where it is not what `WeightsFolder` says."""
     try:
-        return WeightsFolder.model_validate_json((folder / _INDEX).read_bytes())
+        return WeightsFolder.from_json((folder / _INDEX).read_bytes())
     except OSError as error:
         raise BadModel(f"{folder / _INDEX} cannot be read") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in error.errors())
-        raise BadModel(f"{folder / _INDEX}: {problems}") from error
+    except ValueError as error:
+        raise BadModel(f"{folder / _INDEX}: {error}") from error
 
 
 def load_weights(folder: Path, source: WeightsSource) -> dict[str, Tensor]:

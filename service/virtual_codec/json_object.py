@@ -1,0 +1,116 @@
+"""Typed reading of JSON objects: each field is taken with a check of its type, and errors name the field's place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, Self, TypeVar, final
+
+Built = TypeVar("Built")
+
+_REQUIRED: Final = object()
+
+
+@final
+class JsonObject:
+    """Fields of a JSON object that are yet to be read.
+
+    `text` and the methods like it remove a field and return its value, or its default where there is none. A field
+    that is missing or of another type raises `ValueError` with its place: "networks.postprocess-1.file: must be a
+    string, got 3". `build` does so for a field that was not read, and for values that the built object refuses.
+    """
+
+    def __init__(self, value: object, place: str = "") -> None:
+        self._place = place
+        if not isinstance(value, dict):
+            raise ValueError(f"{place or 'the file'}: must be an object, got {_shown(value)}")
+        self._fields: dict[str, Any] = dict(value)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self:
+        """Object of a JSON text. Raises `ValueError` for other texts; NaN and infinities are none of JSON's numbers."""
+        try:
+            return cls(json.loads(text, parse_constant=_refuse_constant))
+        except RecursionError:
+            raise ValueError("the JSON is nested too deeply") from None
+
+    def text(self, name: str, default: object = _REQUIRED) -> str:
+        """String of a field."""
+        value = self._take(name, default)
+        if not isinstance(value, str):
+            self.refuse(name, f"must be a string, got {_shown(value)}")
+        return value
+
+    def flag(self, name: str, default: object = _REQUIRED) -> bool:
+        """Truth value of a field."""
+        value = self._take(name, default)
+        if not isinstance(value, bool):
+            self.refuse(name, f"must be true or false, got {_shown(value)}")
+        return value
+
+    def number(self, name: str, default: object = _REQUIRED) -> float:
+        """Finite number of a field."""
+        value = self._take(name, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.refuse(name, f"must be a number, got {_shown(value)}")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            self.refuse(name, "must be a finite number")
+        return number
+
+    def scalar(self, name: str) -> int | float | str | bool:
+        """Finite number, string or truth value of a field, of the type that it is written in."""
+        value = self._fields.get(name)
+        if isinstance(value, bool | str):
+            self._take(name, _REQUIRED)
+            return value
+        number = self.number(name)
+        return value if isinstance(value, int) else number
+
+    def items(self, name: str) -> Self:
+        """Array of a field as an object whose fields are its indices."""
+        value = self._take(name, _REQUIRED)
+        if not isinstance(value, list):
+            self.refuse(name, f"must be an array, got {_shown(value)}")
+        return type(self)({str(index): item for index, item in enumerate(value)}, self._place_of(name))
+
+    def child(self, name: str, default: object = _REQUIRED) -> Self:
+        """Object of a field."""
+        return type(self)(self._take(name, default), self._place_of(name))
+
+    def names(self) -> list[str]:
+        """Names of the fields that are left, in the order of the file."""
+        return list(self._fields)
+
+    def build(self, kind: Callable[..., Built], **values: object) -> Built:
+        """Object made of values that were read; its own `ValueError` gets the place of this JSON object."""
+        for name in self._fields:
+            self.refuse(name, "there is no such field")
+        try:
+            return kind(**values)
+        except ValueError as error:
+            raise ValueError(self._place_of(str(error))) from None
+
+    def refuse(self, name: str, problem: str) -> NoReturn:
+        """Raise `ValueError` for a field."""
+        raise ValueError(f"{self._place_of(name)}: {problem}")
+
+    def _take(self, name: str, default: object) -> Any:
+        if name not in self._fields and default is _REQUIRED:
+            self.refuse(name, "is missing")
+        return self._fields.pop(name, default)
+
+    def _place_of(self, name: str) -> str:
+        return f"{self._place}.{name}" if self._place else name
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:40]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
