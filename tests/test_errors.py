@@ -39,6 +39,7 @@ CODES = [
     "poison_input",
     "profile_too_large",
     "quota_exceeded",
+    "server_unreachable",
     "side_too_long",
     "too_many_parts",
     "too_many_pixels",

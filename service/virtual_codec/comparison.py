@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from virtual_codec.errors import BadOption
-from virtual_codec.library import file_bytes
+from virtual_codec.sources import file_bytes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from virtual_codec.library import FileSource
+    from virtual_codec.sources import FileSource
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from virtual_codec.library import file_bytes
+from virtual_codec.sources import file_bytes
 
 if TYPE_CHECKING:
-    from virtual_codec.library import FileSource
+    from virtual_codec.sources import FileSource
 
 
 @dataclass(frozen=True, kw_only=True)

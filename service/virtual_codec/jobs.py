@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
@@ -92,15 +92,33 @@ class CompressOptions:
         return next((name for name in _TARGETS[1:] if getattr(self, name) is not None), None)
 
     @classmethod
+    def of(cls, given: Mapping[str, object]) -> CompressOptions:
+        """Make options of Python values. A scale may be "auto", a background "rrggbb". Raises `BadOption`."""
+        _check_names(given)
+        values = {name: value for name, value in given.items() if not (name == "scale" and value == "auto")}
+        if isinstance(background := values.get("background"), str):
+            values["background"] = _parse_option("background", background)
+        try:
+            return cls(**values)  # type: ignore[arg-type]  # checked as it is made
+        except TypeError as error:  # a comparison with a value of another type
+            raise BadOption(f"an option has a value of a wrong type: {given}") from error
+
+    @classmethod
     def parse(cls, text: Mapping[str, str]) -> CompressOptions:
         """Parse options from text. Raises `BadOption` that names the option and its range."""
-        known = [item.name for item in fields(cls)]
-        values: dict[str, object] = {}
-        for name, value in text.items():
-            if name not in known:
-                raise BadOption(f"unknown option {name[:40]!r}; the options are {', '.join(known)}")
-            values[name] = _parse_option(name, value)
+        _check_names(text)
+        values = {name: _parse_option(name, value) for name, value in text.items()}
         return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
+
+    def to_text(self, given: Collection[str] = ()) -> dict[str, str]:
+        """Options as text that `parse` reads: those that differ from their defaults, and those named in `given`."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        defaults = {item.name: item.default for item in fields(self)}
+        return {
+            name: bytes(value).hex() if name == "background" else str(value)
+            for name, value in values.items()
+            if value is not None and (name in given or value != defaults[name])
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +227,13 @@ def check_deadline(deadline: float | None = None) -> None:
 _SCOPE: ContextVar[tuple[float | None, Callable[[], bool]]] = ContextVar(
     "deadline_scope", default=(None, lambda: False)
 )
+
+
+def _check_names(given: Iterable[str]) -> None:
+    known = [item.name for item in fields(CompressOptions)]
+    for name in given:
+        if name not in known:
+            raise BadOption(f"unknown option {name[:40]!r}; the options are {', '.join(known)}")
 
 
 def _parse_option(name: str, value: str) -> object:

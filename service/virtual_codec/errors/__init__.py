@@ -13,15 +13,16 @@
     │   └── ModelNotFound
     ├── Unavailable          not now; try again after `retry_after_s`
     │   ├── Overloaded  Draining  NoWorker
-    │   └── QuotaExceeded
+    │   ├── QuotaExceeded
+    │   └── ServerUnreachable
     ├── Unauthorized  MethodNotAllowed  HeadersTimeout  BodyTimeout
     ├── DeadlineExceeded     the time the caller gave has passed
     ├── BadModel             a model folder is damaged or of an unknown kind
     └── BadTrainingData      a data folder without usable images
 
-Each class has a `code`: stable, public and documented under /problems/<code>, except that of BadTrainingData, which
-serving never raises. HTTP statuses live in `virtual_codec.api.problems` only. A message says what was wrong and
-what would be right, and is safe to show to callers.
+Each class has a `code`: stable, public and documented under /problems/<code>, except those of BadTrainingData and
+ServerUnreachable, which serving never raises. HTTP statuses live in `virtual_codec.api.problems` only. A message says
+what was wrong and what would be right, and is safe to show to callers.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ from virtual_codec.errors._service import (
     NoWorker,
     Overloaded,
     QuotaExceeded,
+    ServerUnreachable,
     Unauthorized,
     Unavailable,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "PoisonInput",
     "ProfileTooLarge",
     "QuotaExceeded",
+    "ServerUnreachable",
     "SideTooLong",
     "TooManyParts",
     "TooManyPixels",

@@ -8,7 +8,8 @@ from typing import ClassVar
 class VirtualCodecError(Exception):
     """Root of the error tree: a stable code, and the exceeded limit where there is one.
 
-    `worker` is the name of the worker that raised it, if known; it is only logged.
+    `worker` is the name of the worker that raised it, if known; it is only logged. `request_id` is that of the server's
+    answer, for errors that a client raises.
     """
 
     code: ClassVar[str] = "internal"
@@ -27,6 +28,7 @@ class VirtualCodecError(Exception):
         self.actual = actual
         self.retry_after_s = retry_after_s
         self.worker = ""
+        self.request_id = ""
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword arguments do not survive Exception's own pickling
         return (_rebuild, (type(self), self.detail, self.limit, self.actual, self.retry_after_s))

@@ -55,6 +55,13 @@ class QuotaExceeded(Unavailable):
 
 
 @final
+class ServerUnreachable(Unavailable):
+    """Server that a client cannot reach, or that broke the connection."""
+
+    code = "server_unreachable"
+
+
+@final
 class Unauthorized(VirtualCodecError):
     """API key that is required and missing or wrong."""
 

@@ -1,0 +1,72 @@
+"""Retries of a call within its time."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import Final, final
+
+from virtual_codec.errors import DeadlineExceeded, Unavailable, VirtualCodecError
+
+_FIRST_WAIT_S: Final = 0.2
+_JITTER: Final = 0.25  # so that callers that were refused together do not come back together
+_CHANCE: Final = random.SystemRandom()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """Policy of retries.
+
+    A call that ends in `Unavailable` (the service is full or stopping, a quota is used up, the connection failed) is
+    attempted again, up to `retries` times, after the seconds of the answer's Retry-After, or after 0.2 s, twice as many
+    each time. A call whose wait would be above `max_wait_s`, or would not end within the call's time, fails at once.
+    Other errors are never retried. Every call may be repeated: the service keeps nothing of it.
+    """
+
+    retries: int = 3
+    max_wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ValueError(f"retries must be at least 0, got {self.retries}")
+        if not 0 <= self.max_wait_s < float("inf"):
+            raise ValueError(f"max_wait_s must be at least 0, got {self.max_wait_s}")
+
+
+@final
+class Attempts:
+    """Attempts of one call, which may take `timeout_s` in all, waits included. Raises `ValueError` for no time."""
+
+    def __init__(self, policy: RetryPolicy, timeout_s: float) -> None:
+        if not 0 < timeout_s < float("inf"):
+            raise ValueError(f"timeout_s must be above 0, got {timeout_s}")
+        self._policy = policy
+        self._timeout_s = timeout_s
+        self._ends_at = time.monotonic() + timeout_s
+        self._retries = 0
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that the call was given."""
+        return self._timeout_s
+
+    def remaining_s(self) -> float:
+        """Seconds that are left. Raises `DeadlineExceeded` if there are none."""
+        remaining_s = self._ends_at - time.monotonic()
+        if remaining_s <= 0:
+            raise DeadlineExceeded(
+                f"the call took more than {self._timeout_s:g} seconds; allow more by timeout_s", limit=self._timeout_s
+            )
+        return remaining_s
+
+    def wait_s(self, error: VirtualCodecError) -> float:
+        """Seconds to wait before the next attempt. Raises the error if there is to be none."""
+        if not isinstance(error, Unavailable) or self._retries >= self._policy.retries:
+            raise error
+        least_s = _FIRST_WAIT_S * 2**self._retries if error.retry_after_s is None else error.retry_after_s
+        wait_s = least_s * _CHANCE.uniform(1, 1 + _JITTER)
+        if least_s > self._policy.max_wait_s or time.monotonic() + wait_s >= self._ends_at:
+            raise error
+        self._retries += 1
+        return wait_s
