@@ -13,15 +13,15 @@ from virtual_codec.codec.operating import MODES
 from virtual_codec.networks import build
 from virtual_codec.store import EncoderParameters, Manifest, ModelStore, NetworkEntry, model_id
 
-ARGUMENTS: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
+Networks = dict[str, tuple[str, dict[str, int | float | str | bool]]]
+
+ARGUMENTS: Networks = {
     "postprocess-1": ("postprocess", {"scale": 1, "channels": 8, "blocks": 1}),
     "postprocess-2": ("postprocess", {"scale": 2, "channels": 8, "blocks": 1}),
     "description-2": ("description", {"channels": 8, "blocks": 1}),
 }
-FULL_SIZE: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
-    "description-1": ("description", {"scale": 1, "channels": 8, "blocks": 1})
-}
-U_SHAPED: dict[str, tuple[str, dict[str, int | float | str | bool]]] = {
+FULL_SIZE: Networks = {"description-1": ("description", {"scale": 1, "channels": 8, "blocks": 1})}
+U_SHAPED: Networks = {
     f"postprocess-{scale}": (
         "u-shaped-postprocess",
         {"scale": scale, "widths": "8-12-16", "down": "1-1-1", "up": "1-1"},
@@ -39,17 +39,19 @@ def make_store(
     full_size: bool = False,
     u_shaped: bool = False,
     encoder: EncoderParameters | None = None,
+    networks: Networks | None = None,
 ) -> ModelStore:
     """Write one model and make it the default. `strength` is how much its networks change a picture.
 
-    With `full_size` it describes at scale 1, too; with `u_shaped` its post-processing has a U-shaped trunk.
+    With `full_size` it describes at scale 1, too; with `u_shaped` its post-processing has a U-shaped trunk. `networks`
+    go before those.
     """
     folder = root / name
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     entries = {}
-    networks = ARGUMENTS | (FULL_SIZE if full_size else {}) | (U_SHAPED if u_shaped else {})
-    for key, (architecture, arguments) in networks.items():
+    chosen = ARGUMENTS | (FULL_SIZE if full_size else {}) | (U_SHAPED if u_shaped else {}) | (networks or {})
+    for key, (architecture, arguments) in chosen.items():
         network = build(architecture, arguments)
         weights = network.state_dict()
         weights["tail.weight"] = strength * torch.randn_like(weights["tail.weight"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from virtual_codec.networks import DescriptionNet, PostprocessNet
+from virtual_codec.networks import DescriptionNet, PostprocessNet, UShapedPostprocessNet
 from virtual_codec.networks.condition import CONDITION_SIZE
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.growth import grown
@@ -29,6 +29,27 @@ def test_a_grown_network_begins_as_the_one_it_grew_from() -> None:
         load_matching_weights(large, small.state_dict())
         assert torch.allclose(large(picture, condition), small(picture, condition), atol=1e-6)
         assert not torch.allclose(large(picture, condition), untouched, atol=1e-3)
+
+
+def test_a_grown_u_shape_begins_as_the_one_it_grew_from() -> None:
+    torch.manual_seed(0)
+    picture, condition = torch.rand(2, 3, 32, 32), torch.rand(2, CONDITION_SIZE)
+    small = taught(UShapedPostprocessNet(scale=2, widths="8-12-16", down="2-1-1", up="1-1"))
+    large = UShapedPostprocessNet(scale=2, widths="12-16-24", down="2-2-1", up="2-1")
+    load_matching_weights(large, small.state_dict())
+    assert torch.allclose(large(picture, condition), small(picture, condition), atol=1e-5)
+    large(picture, condition).square().mean().backward()
+    gradient = large.get_parameter("tail.weight").grad
+    assert gradient is not None
+    assert gradient[:, 8:].abs().sum() > 0, "the new channels are asked for"
+
+
+def test_a_narrower_u_shape_takes_no_convolution() -> None:
+    small = UShapedPostprocessNet(scale=1, widths="8-12", down="1-1", up="1")
+    wide = taught(UShapedPostprocessNet(scale=1, widths="12-16", down="1-1", up="1"))
+    before = small.state_dict()
+    state = grown(before, wide.state_dict())
+    assert all(torch.equal(state[name], value) for name, value in before.items() if value.ndim == 4)
 
 
 def test_what_was_added_learns() -> None:

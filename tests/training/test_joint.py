@@ -10,16 +10,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tests.models import Networks, make_store
 from tests.pictures import scene
 from virtual_codec.codecs import JpegSettings
 from virtual_codec.codecs.jpeg import decode, encode
+from virtual_codec.networks import build
+from virtual_codec.networks.condition import CONDITION_SIZE
 from virtual_codec.networks.differentiable import kept_levels, smooth_jpeg, soft_round, with_forward
+from virtual_codec.training import RunOptions, TrainRequest
+from virtual_codec.training.checkpoint import load_average
 from virtual_codec.training.coding import code_descriptions, levels_of_descriptions, tables_of
-from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.config import TrainConfig, UShape
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.joint import JointBatch, JointLoss, JointNetworks, joint_batches, smooth_codec
 from virtual_codec.training.losses import LOSSES, colour_drift
 from virtual_codec.training.recipes import RECIPES, joint_2
+from virtual_codec.training.samples import default_settings, draw_settings
+from virtual_codec.training.targets import train_recipe
+from virtual_codec.training.weights import load_model_network
 
 
 def small_pair() -> TrainConfig:
@@ -69,7 +77,7 @@ def test_both_networks_of_a_pair_learn(photographs: Path) -> None:
     pair, loss = JointNetworks(config), JointLoss(config)
     with torch.no_grad():
         for network in (pair.description, pair.postprocess):
-            network.tail.weight.normal_(std=0.01)
+            network.get_parameter("tail.weight").normal_(std=0.01)
     batch = next(iter(joint_batches(Pictures(photographs, smallest=64), config, 0, 0)))
     value = loss(pair, batch)
     value.backward()
@@ -191,7 +199,7 @@ def test_errors_are_relative_to_the_network_that_the_run_began_with(photographs:
         if isinstance(batch, JointBatch)
     )
     with torch.no_grad():
-        networks.postprocess.tail.weight.normal_(std=0.05)
+        networks.postprocess.get_parameter("tail.weight").normal_(std=0.05)
         before = float(loss(networks, batch))
         networks.begin()
         after = float(loss(networks, batch))
@@ -216,3 +224,42 @@ def test_a_patch_of_wrong_hue_costs_more_than_noise_of_the_same_error() -> None:
         assert float(loss(hue, image, 0.0)) == pytest.approx(float(loss(noise, image, 0.0)), rel=1e-5)
         assert float(loss(hue, image, 4.0)) > float(loss(noise, image, 4.0))
     assert float(colour_drift(image + 0.1, image)) == pytest.approx(0, abs=1e-9)  # grey has no hue
+
+
+def test_settings_have_the_chroma_dc_of_the_recipe() -> None:
+    config = replace(RECIPES["joint-2"](), chroma_dc=0.7)
+    random = np.random.default_rng(0)
+    assert {draw_settings(random, config).chroma_dc, default_settings(30.0, config).chroma_dc} == {0.7}
+
+
+@pytest.mark.parametrize("recipe", ["large-1", "large-2"])
+def test_a_run_starts_from_a_models_description_and_grows_its_post_processing(
+    photographs: Path, tmp_path: Path, recipe: str
+) -> None:
+    config = RECIPES[recipe]()
+    assert config.u_shape is not None
+    small = UShape(widths="8-12-16")
+    role = f"description-{config.scale}", f"postprocess-{config.scale}"
+    channels: dict[str, int | float | str | bool] = {"channels": config.description_channels, "scale": config.scale}
+    channels["blocks"] = config.description_blocks
+    networks: Networks = {
+        role[0]: ("description", channels),
+        role[1]: replace(config, u_shape=small).postprocess_network,
+    }
+    store = make_store(tmp_path / "store", networks=networks, strength=0.2)
+    config = replace(config, crop=64, batch=2, steps=1, u_shape=UShape(widths="12-16-24"), learning_rate=1e-9)
+    request = TrainRequest(
+        recipe=recipe,
+        data=photographs,
+        run=RunOptions(out=tmp_path / "run", show_progress=False),
+        start_from=store.root / "tiny",
+    )
+    train_recipe(config, request)
+    trained = JointNetworks(config)
+    trained.load_state_dict(load_average(tmp_path / "run" / "checkpoint.safetensors"))
+    given = load_model_network(store.root / "tiny", role[0])
+    assert all(torch.equal(value, given[name]) for name, value in trained.description.state_dict().items())
+    grown_from = build(*networks[role[1]])
+    grown_from.load_state_dict(load_model_network(store.root / "tiny", role[1]))
+    picture, condition = torch.rand(1, 3, 32, 32), torch.rand(1, CONDITION_SIZE)
+    assert torch.allclose(trained.postprocess(picture, condition), grown_from(picture, condition), atol=1e-4)

@@ -28,7 +28,7 @@ def train(request: TrainRequest) -> TrainReport:
     if needed is not None and request.start_from is None and not (request.run.resume and has_checkpoint(request.run)):
         raise BadOption(
             f"{request.recipe} needs the weights of a finished run of {needed}: "
-            f"train that first, then give its folder with --start-from"
+            f"train that first, or take a model of that name, and give its folder with --start-from"
         )
     from virtual_codec.training import targets  # loads torch
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from virtual_codec.training.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class UShape:
+    """Shape of a U-shaped post-processing network, as `virtual_codec.networks.UShapedPostprocessNet` takes it."""
+
+    widths: str = "48-80-128"
+    down: str = "2-1-1"
+    up: str = "2-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +50,8 @@ class TrainConfig:
     scale_jitter: float = 1.0  # largest factor by which crops are taken larger, and reduced
     enlargement: float = 1.0  # largest factor by which crops are taken smaller, and enlarged
     drawings_share: float = 0.0  # of the crops: text, interfaces and other drawings, rendered by code
+    chroma_dc: float = 1.0  # of our encoder (`codecs.JpegSettings.chroma_dc`)
+    u_shape: UShape | None = None  # of post-processing, in place of `channels` and `blocks`
     schedule: Schedule | None = None  # of the targets paper and virtual
     starts_from: str | None = None  # recipe of the finished run that this one needs to start from
 
@@ -59,3 +70,10 @@ class TrainConfig:
             raise ValueError(f"drawings_share must be between 0 and 1, got {self.drawings_share}")
         if (self.schedule is None) != (self.target in ("postprocess", "joint")):
             raise ValueError(f"target {self.target} goes with {'no' if self.schedule else 'a'} schedule")
+
+    @property
+    def postprocess_network(self) -> tuple[str, dict[str, int | float | str | bool]]:
+        """Row of `virtual_codec.networks.NETWORKS` for post-processing, and its arguments."""
+        if self.u_shape is not None:
+            return "u-shaped-postprocess", {"scale": self.scale, **asdict(self.u_shape)}
+        return "postprocess", {"scale": self.scale, "channels": self.channels, "blocks": self.blocks}

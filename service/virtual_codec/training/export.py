@@ -66,19 +66,20 @@ def export(request: ExportRequest) -> Manifest:
     try:
         configs: list[TrainConfig] = []
         entries: dict[str, NetworkEntry] = {}
-        encoder = EncoderParameters()
+        encoders: list[EncoderParameters] = []
         for run in request.runs:
             if is_weights_folder(run):
                 described = read_weights_folder(run)
-                encoder = described.encoder
+                encoders.append(described.encoder)
                 for key, source in described.networks.items():
                     weights = load_weights(run, source)
                     entries[key] = _write(staging, key, source.architecture, dict(source.arguments), weights)
             else:
                 configs.append(read_recipe(run))
+                encoders.append(EncoderParameters(chroma_dc=configs[-1].chroma_dc))
                 entries |= _write_networks(staging, load_average(run / CHECKPOINT), configs[-1])
         _check_scales(entries)
-        manifest = _measured_manifest(request, staging, entries, encoder)
+        manifest = _measured_manifest(request, staging, entries, _common(encoders))
         (staging / "manifest.json").write_text(manifest.to_json())
         (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
         staging.chmod(0o755)
@@ -118,22 +119,31 @@ def _check_scales(entries: Mapping[str, NetworkEntry]) -> None:
         )
 
 
+def _common(encoders: list[EncoderParameters]) -> EncoderParameters:
+    """Encoder parameters that all runs share. Raises `BadOption` if they differ."""
+    if any(encoder != encoders[0] for encoder in encoders):
+        found = ", ".join(f"{encoder.chroma_dc:g}" for encoder in encoders)
+        raise BadOption(f"a model has one chroma_dc, these runs were trained with {found}; train them with the same")
+    return encoders[0] if encoders else EncoderParameters()
+
+
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:
     """Manifest entries of a run's networks, whose weights are written into `folder`."""
-    body: dict[str, int | float | str | bool] = {"channels": config.channels, "blocks": config.blocks}
-    postprocess = body | {"scale": config.scale} | ({"views": config.views} if config.views > 1 else {})
+    architecture, postprocess = config.postprocess_network
+    postprocess |= {"views": config.views} if config.views > 1 else {}
     if config.target == "postprocess":
         key = f"postprocess-{config.scale}"
-        return {key: _write(folder, key, "postprocess", postprocess, weights)}
+        return {key: _write(folder, key, architecture, postprocess, weights)}
     description: dict[str, int | float | str | bool] = {
         "channels": config.description_channels,
         "blocks": config.description_blocks,
     }
     if config.scale != 2:
         description["scale"] = config.scale
+    networks = {"description": ("description", description), "postprocess": (architecture, postprocess)}
     return {
-        f"{role}-{config.scale}": _write(folder, f"{role}-{config.scale}", role, arguments, under(f"{role}.", weights))
-        for role, arguments in (("description", description), ("postprocess", postprocess))
+        f"{role}-{config.scale}": _write(folder, f"{role}-{config.scale}", *network, under(f"{role}.", weights))
+        for role, network in networks.items()
     }
 
 

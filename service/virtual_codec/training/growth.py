@@ -18,31 +18,61 @@ def grown(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str,
     """State of a network, `own`, in which the tensors that `weights` can provide are replaced.
 
     A tensor of the same name and shape is copied. A conditioned body of more channels or blocks, with its head and
-    tail, holds the smaller one in its first channels and blocks. Other tensors stay as they are.
+    tail, holds the smaller one in its first channels and blocks; so does a U-shaped trunk. Other tensors stay as they
+    are.
     """
     result = dict(own)
     result |= {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     for head in (name for name in own if name == _HEAD or name.endswith(f".{_HEAD}")):
         prefix = head.removesuffix(_HEAD)
+        if f"{prefix}shrink.0.weight" in own and f"{prefix}shrink.0.weight" in weights:
+            _grow_u_shape(result, own, weights, prefix)
         if f"{prefix}body.embed.2.weight" in weights and head in weights:
             _grow(result, own, weights, prefix)
     return result
 
 
 def _grow(result: dict[str, Tensor], own: Mapping[str, Tensor], weights: Mapping[str, Tensor], prefix: str) -> None:
+    """Grow a network with one body, if it has at least the channels and blocks of the smaller one."""
     channels, old_channels = len(own[f"{prefix}{_HEAD}"]), len(weights[f"{prefix}{_HEAD}"])
-    blocks, old_blocks = _blocks(own, prefix), _blocks(weights, prefix)
+    blocks, old_blocks = _blocks(own, f"{prefix}body."), _blocks(weights, f"{prefix}body.")
     if (channels, blocks) == (old_channels, old_blocks) or channels < old_channels or blocks < old_blocks:
         return
-    for name in (name for name in own if name.startswith(prefix) and ".embed." not in name):
+    for name in (name for name in own if name.startswith(prefix) and ".body." not in f".{name}" and name in weights):
+        result[name] = _padded(own[name], weights[name])
+    _grow_body(result, own, weights, f"{prefix}body.")
+
+
+def _grow_u_shape(
+    result: dict[str, Tensor], own: Mapping[str, Tensor], weights: Mapping[str, Tensor], prefix: str
+) -> None:
+    """Grow a U-shaped network of as many levels, each with at least the channels and blocks of the smaller one."""
+    bodies = [name.removesuffix("embed.2.weight") for name in own if name.endswith("embed.2.weight")]
+    bodies = [body for body in bodies if body.startswith(prefix)]
+    for body in bodies:
+        old = weights.get(f"{body}embed.2.weight")
+        if old is None or _blocks(own, body) < _blocks(weights, body) or len(own[f"{body}embed.2.weight"]) < len(old):
+            return
+    for name in (name for name in own if name.startswith(prefix) and not name.startswith(tuple(bodies))):
         if name in weights:
             result[name] = _padded(own[name], weights[name])
-        elif ".reduce." in name:  # a new block begins as the identity
+    for body in bodies:
+        _grow_body(result, own, weights, body)
+
+
+def _grow_body(result: dict[str, Tensor], own: Mapping[str, Tensor], weights: Mapping[str, Tensor], body: str) -> None:
+    """Grow a `ConditionedBody`: its old channels and blocks come first, new blocks begin as the identity."""
+    for name in (name for name in own if name.startswith(body) and ".embed." not in f".{name}"):
+        if name in weights:
+            result[name] = _padded(own[name], weights[name])
+        elif "reduce." in name:
             result[name] = torch.zeros_like(own[name])
+    blocks, old_blocks = _blocks(own, body), _blocks(weights, body)
     for kind in ("weight", "bias"):
-        name = f"{prefix}body.embed.2.{kind}"
-        film = torch.zeros_like(own[name]).unflatten(0, (blocks, 2, channels))  # new channels begin unconditioned
-        film[:old_blocks, :, :old_channels] = weights[name].unflatten(0, (old_blocks, 2, old_channels))
+        name = f"{body}embed.2.{kind}"
+        film = torch.zeros_like(own[name]).unflatten(0, (blocks, 2, -1))  # new channels begin unconditioned
+        old = weights[name].unflatten(0, (old_blocks, 2, -1))
+        film[:old_blocks, :, : old.shape[2]] = old
         result[name] = film.flatten(0, 2)
 
 
@@ -59,5 +89,5 @@ def _padded(fresh: Tensor, old: Tensor) -> Tensor:
     return result
 
 
-def _blocks(weights: Mapping[str, Tensor], prefix: str) -> int:
-    return sum(name.startswith(f"{prefix}body.reduce.") and name.endswith(".weight") for name in weights)
+def _blocks(weights: Mapping[str, Tensor], body: str) -> int:
+    return sum(name.startswith(f"{body}reduce.") and name.endswith(".weight") for name in weights)

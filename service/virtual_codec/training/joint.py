@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from virtual_codec.codecs import JpegSettings
-from virtual_codec.networks import DescriptionNet, PostprocessNet, plain_description
+from virtual_codec.networks import DescriptionNet, build, plain_description
 from virtual_codec.networks.differentiable import smooth_jpeg, with_forward
 from virtual_codec.training.coding import (
     code_descriptions,
@@ -25,7 +25,7 @@ from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.crops import training_crop
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import LOSSES, mean_psnr, squared_error
-from virtual_codec.training.samples import Batch, draw_settings, plain_batch, prefetched, to_tensor
+from virtual_codec.training.samples import Batch, default_settings, draw_settings, plain_batch, prefetched, to_tensor
 
 
 @final
@@ -42,8 +42,8 @@ class JointNetworks(nn.Module):
             channels=config.description_channels, blocks=config.description_blocks, scale=config.scale
         )
         self.description.requires_grad_(not config.frozen_description)
-        self.postprocess = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
-        self.reference = PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks)
+        self.postprocess = build(*config.postprocess_network)
+        self.reference = build(*config.postprocess_network)
         self.reference.requires_grad_(False)
         self.begin()
 
@@ -161,7 +161,7 @@ class JointValidation:
         self._scale = config.scale
         images = to_tensor(pictures.held_out_crops(config.crop, most))
         self.batches = {
-            step: joint_batch(images, [JpegSettings(step=step)] * len(images), scale=config.scale)
+            step: joint_batch(images, [default_settings(step, config)] * len(images), scale=config.scale)
             for step in (10.0, 30.0, 60.0)
         }
 

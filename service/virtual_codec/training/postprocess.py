@@ -8,12 +8,11 @@ from typing import Final, final
 import torch
 from torch import Tensor, nn
 
-from virtual_codec.codecs import JpegSettings
 from virtual_codec.networks import enlarge
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import LOSSES, mean_psnr
-from virtual_codec.training.samples import Batch, collate, shrink_pixels, through_codec
+from virtual_codec.training.samples import Batch, collate, default_settings, shrink_pixels, through_codec
 
 VALIDATION_STEPS: Final = (10.0, 30.0, 60.0)
 
@@ -41,7 +40,8 @@ class PostprocessValidation:
         for step in VALIDATION_STEPS:
             samples = []
             for image in pictures.held_out_crops(config.crop, most=48):
-                decoded, vector, _ = through_codec(shrink_pixels(image, config.scale), JpegSettings(step=step))
+                settings = default_settings(step, config)
+                decoded, vector, _ = through_codec(shrink_pixels(image, config.scale), settings)
                 samples.append((decoded, image, vector))
             self._batches[step] = collate(samples)
 

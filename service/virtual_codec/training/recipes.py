@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.config import TrainConfig, UShape
 from virtual_codec.training.published_recipes import (
     paper_jpeg2000_r20,
     paper_jpeg2000_r20_small,
@@ -22,6 +22,7 @@ from virtual_codec.training.published_recipes import (
 )
 from virtual_codec.training.schedule import Phase, Schedule
 
+_LARGE: Final = UShape(widths="96-160-256", down="2-1-1", up="2-1")  # 3.9 times the operations of standard-3's
 DRIFT_WEIGHT: Final = 4.0  # took a tenth off the blurred colour error at no cost in PSNR
 
 
@@ -208,6 +209,38 @@ def best_joint_2() -> TrainConfig:
     )
 
 
+def large_1() -> TrainConfig:
+    """Post-processing for accelerators at full size, behind a model's description; start it from `standard-3`."""
+    return replace(
+        joint_1(),
+        name="large-1",
+        starts_from="standard-3",
+        u_shape=_LARGE,
+        steps=20_000,
+        crop=192,
+        batch=96,
+        learning_rate=1e-3,
+        warmup_steps=300,
+        frozen_description=True,
+        chroma_dc=0.7,
+        scale_jitter=1.45,
+        validate_every=1000,
+    )
+
+
+def large_2() -> TrainConfig:
+    """Post-processing for accelerators at scale 2, behind a model's description; start it from `standard-3`."""
+    return replace(
+        large_1(),
+        name="large-2",
+        scale=2,
+        step_range=(4.0, 100.0),
+        foreign_share=0.0,
+        full_chroma_share=0.0,
+        description_channels=48,
+    )
+
+
 def virtual_2() -> TrainConfig:
     """Description and post-processing at scale 2 together, the gradient through a virtual codec; start as `joint-2`."""
     virtual_codec, joint = Phase(kind="virtual_codec", steps=2), Phase(kind="joint", steps=1)
@@ -270,6 +303,8 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "best-1": best_1,
     "best-2": best_2,
     "best-joint-2": best_joint_2,
+    "large-1": large_1,
+    "large-2": large_2,
     "virtual-2": virtual_2,
     "paper-jpeg-q5": paper_jpeg_q5,
     "paper-jpeg-q10": paper_jpeg_q10,

@@ -102,6 +102,11 @@ def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(255)
 
 
+def default_settings(step: float, config: TrainConfig) -> JpegSettings:
+    """Settings of our encoder at a codec step, as a model with the recipe's networks codes by default."""
+    return JpegSettings(step=step, chroma_dc=config.chroma_dc)
+
+
 def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSettings:
     """Random settings of our encoder around its defaults; coarse steps are more frequent than fine ones."""
     low, high = np.log(config.step_range)
@@ -111,6 +116,7 @@ def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSetti
         trellis=defaults.trellis * float(np.exp(random.uniform(-0.5, 0.5))),
         luma_exponent=float(random.uniform(0.05, 0.6)),
         chroma_ratio=float(random.uniform(0.6, 1.1)),
+        chroma_dc=config.chroma_dc,
         masking=float(random.uniform(0.0, 0.4)),
         subsampling="444" if random.random() < config.full_chroma_share else "420",
     )

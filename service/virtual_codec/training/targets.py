@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from virtual_codec.errors import BadOption
-from virtual_codec.networks import PostprocessNet
+from virtual_codec.networks import build
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, under
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
@@ -32,6 +33,7 @@ from virtual_codec.training.published_algorithm import (
 )
 from virtual_codec.training.samples import batches
 from virtual_codec.training.virtual import VirtualCodecNetworks, VirtualLoss, VirtualValidation, virtual_batches
+from virtual_codec.training.weights import is_model, load_model_network
 
 
 def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
@@ -73,7 +75,7 @@ def _postprocess(
     config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
 ) -> TrainingTask[Any]:
     return TrainingTask(
-        network=PostprocessNet(scale=config.scale, channels=config.channels, blocks=config.blocks),
+        network=build(*config.postprocess_network),
         batches=partial(batches, pictures, *_share(config, options, processes)),
         loss=partial(postprocess_loss, loss=config.loss, drift_weight=config.drift_weight),
         validate=PostprocessValidation(pictures, config, options.device, bfloat16=options.bfloat16),
@@ -124,14 +126,17 @@ def _share(config: TrainConfig, options: RunOptions, processes: ProcessGroup) ->
 
 
 def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Tensor] | None:
-    """Weights of the run to start from, renamed for this target; None without `start_from`.
+    """Weights of the run or model to start from, renamed for this target; None without `start_from`.
 
     Post-processing weights become those of every network of that shape.
     """
     if request.start_from is None:
         return None
-    path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
-    weights = load_average(path)
+    if is_model(request.start_from):
+        weights = _model_weights(request.start_from, config)
+    else:
+        path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
+        weights = load_average(path)
     if config.target == "postprocess" and under("postprocess.", weights):
         return under("postprocess.", weights)
     if config.target == "joint" and not under("postprocess.", weights):
@@ -141,3 +146,10 @@ def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Te
         weights = {name: value for name, value in weights.items() if name.startswith("description.")}
         weights |= {f"{role}.{name}": v for role in ("postprocess", "virtual_codec") for name, v in restoring.items()}
     return weights
+
+
+def _model_weights(folder: Path, config: TrainConfig) -> dict[str, Tensor]:
+    """Weights of a model's networks of the recipe's scale, named as in a joint run."""
+    roles = ("description", "postprocess") if config.target in ("joint", "virtual") else ("postprocess",)
+    loaded = {role: load_model_network(folder, f"{role}-{config.scale}") for role in roles}
+    return {f"{role}.{name}": value for role, weights in loaded.items() for name, value in weights.items()}

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final, Self, final
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from virtual_codec.errors import BadModel
 from virtual_codec.json_object import JsonObject
 from virtual_codec.manifest import EncoderParameters, check_network, check_network_key, read_arguments
 from virtual_codec.networks import build
+from virtual_codec.store import ModelStore
 
 _INDEX: Final = "networks.json"
 
@@ -75,6 +76,18 @@ class WeightsFolder:
 def is_weights_folder(folder: Path) -> bool:
     """True if the folder has a `networks.json`."""
     return (folder / _INDEX).is_file()
+
+
+def is_model(folder: Path) -> bool:
+    """True if the folder is a model of a store."""
+    return (folder / "manifest.json").is_file()
+
+
+def load_model_network(folder: Path, key: str) -> dict[str, Tensor]:
+    """Weights of a network of a model in a store. Raises `BadModel` where it has none of that key, or a damaged one."""
+    store = ModelStore(folder.parent, default=folder.name, tolerant=True)
+    weights = load(store.weights(store.get(folder.name), key))
+    return {name: value.float() for name, value in weights.items()}
 
 
 def read_weights_folder(folder: Path) -> WeightsFolder:
