@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
-from typing import Final, Literal, get_args
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Final, Literal, get_args
 
 from virtual_codec.errors import BadOption, DeadlineExceeded
 
@@ -16,6 +16,7 @@ DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 4
 
 OutputFormat = Literal["png", "webp", "bmp"]
+OrdinaryFormat = Literal["jpeg", "webp", "avif"]
 MetadataChoice = Literal["none", "exif", "xmp", "all"]
 
 
@@ -57,6 +58,7 @@ class CompressOptions:
     dB) and `min_ms_ssim` (RGB mean) may be given; without any, the quality is 50. `RANGES` has their ranges and that of
     `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default;
     `metadata` is what of the image's metadata the stream keeps: location and maker notes only with "all".
+    With `measure` the result has PSNR and, from sides of 161 pixels on, MS-SSIM of the restored image.
     `background` is the RGB colour that transparent pixels are flattened onto.
     """
 
@@ -71,6 +73,7 @@ class CompressOptions:
     metadata: MetadataChoice = "none"
     model: str | None = None
     background: tuple[int, int, int] = (255, 255, 255)
+    measure: bool = False
 
     def __post_init__(self) -> None:
         given = [name for name in _TARGETS if getattr(self, name) is not None]
@@ -94,7 +97,7 @@ class CompressOptions:
     @classmethod
     def of(cls, given: Mapping[str, object]) -> CompressOptions:
         """Make options of Python values. A scale may be "auto", a background "rrggbb". Raises `BadOption`."""
-        _check_names(given)
+        _check_names(given, fields(cls))
         values = {name: value for name, value in given.items() if not (name == "scale" and value == "auto")}
         if isinstance(background := values.get("background"), str):
             values["background"] = _parse_option("background", background)
@@ -106,7 +109,7 @@ class CompressOptions:
     @classmethod
     def parse(cls, text: Mapping[str, str]) -> CompressOptions:
         """Parse options from text. Raises `BadOption` that names the option and its range."""
-        _check_names(text)
+        _check_names(text, fields(cls))
         values = {name: _parse_option(name, value) for name, value in text.items()}
         return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
 
@@ -115,7 +118,7 @@ class CompressOptions:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         defaults = {item.name: item.default for item in fields(self)}
         return {
-            name: bytes(value).hex() if name == "background" else str(value)
+            name: _option_text(value)
             for name, value in values.items()
             if value is not None and (name in given or value != defaults[name])
         }
@@ -133,11 +136,41 @@ class RestoreOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OrdinaryOptions:
+    """Options of a comparison file: the image as an ordinary JPEG, WebP or AVIF, at a quality or within a size.
+
+    Exactly one of `quality` (the encoder's own, 1 to 100) and `max_bytes` is given. Raises `BadOption`.
+    """
+
+    format: OrdinaryFormat = "jpeg"
+    quality: int | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in get_args(OrdinaryFormat):
+            choices = ", ".join(get_args(OrdinaryFormat))
+            raise BadOption(f"format must be one of {choices}, got {self.format[:40]!r}")
+        if (self.quality is None) == (self.max_bytes is None):
+            raise BadOption("give either quality or max_bytes")
+        for name in ("quality", "max_bytes"):
+            value = getattr(self, name)
+            if value is not None and not RANGES[name].holds(value):
+                raise BadOption(f"{name} must be {RANGES[name]}, got {value}")
+
+    @classmethod
+    def parse(cls, text: Mapping[str, str]) -> OrdinaryOptions:
+        """Parse options from text. Raises `BadOption` that names the option and its range."""
+        _check_names(text, fields(cls))
+        values = {name: _parse_option(name, value) for name, value in text.items()}
+        return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompressResult:
-    """Result of compression: the stream and its measures.
+    """Result of compression: the stream and its measures. An ordinary file is one without a model (`model` is "").
 
     `quality` is the quality that was used, for a target the one that was found; `psnr_db` and `ms_ssim` are
-    measured on the actually restored image if a target requires it. `stages_s` holds seconds by stage:
+    measured on the actually restored image if a target or `measure` requires it. `stages_s` holds seconds by stage:
     decode, queue, device, encode; `worker` is the worker's name, if known.
     """
 
@@ -182,7 +215,7 @@ class Job:
     """
 
     data: bytes = field(repr=False)
-    options: CompressOptions | RestoreOptions
+    options: CompressOptions | RestoreOptions | OrdinaryOptions
     request_id: str = ""
     trace_id: str = ""
     deadline: float | None = None
@@ -229,11 +262,18 @@ _SCOPE: ContextVar[tuple[float | None, Callable[[], bool]]] = ContextVar(
 )
 
 
-def _check_names(given: Iterable[str]) -> None:
-    known = [item.name for item in fields(CompressOptions)]
+def _check_names(given: Iterable[str], options: Iterable[Field[Any]]) -> None:
+    known = [item.name for item in options]
     for name in given:
         if name not in known:
             raise BadOption(f"unknown option {name[:40]!r}; the options are {', '.join(known)}")
+
+
+def _option_text(value: object) -> str:
+    """Text that `_parse_option` reads as this value."""
+    if isinstance(value, tuple):
+        return bytes(value).hex()
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _parse_option(name: str, value: str) -> object:
@@ -258,6 +298,10 @@ def _parse_option(name: str, value: str) -> object:
             if len(value) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in value):
                 raise BadOption(f"background must be six hex digits rrggbb, got {value[:40]!r}")
             return tuple(bytes.fromhex(value))
+        case "measure":
+            if value not in ("true", "false"):
+                raise BadOption(f"measure must be true or false, got {value[:40]!r}")
+            return value == "true"
         case _:
             if not value:
                 raise BadOption(f"{name} must not be empty")

@@ -12,7 +12,7 @@ from typing import Any, final
 import httpx2
 from PIL import Image
 
-from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreResult
+from virtual_codec.jobs import CompressOptions, CompressResult, Job, OrdinaryOptions, RestoreResult
 from virtual_codec.serving import PoolState, Result, WorkerState
 from virtual_codec.store import Manifest, NetworkEntry, model_id
 
@@ -89,6 +89,18 @@ class PretendPool:
                 stages_s=stages_s,
             )
             return replace(result, **self.measured)  # type: ignore[arg-type]  # tests say what fits
+        if isinstance(job.options, OrdinaryOptions):
+            return CompressResult(
+                stream=b"ordinary",
+                media_type=f"image/{job.options.format}",
+                model="",
+                scale=1,
+                width=30,
+                height=20,
+                quality=job.options.quality or 50,
+                psnr_db=31.5,
+                stages_s=stages_s,
+            )
         return RestoreResult(
             image=self.image,
             media_type=f"image/{job.options.output}",

@@ -172,7 +172,7 @@ async def test_the_documentation_is_complete(client: httpx2.AsyncClient) -> None
     names = {parameter["name"] for parameter in compress["parameters"]}
     assert names == {
         *("quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim"),
-        *("effort", "scale", "codec", "metadata", "model", "background", "Request-Timeout-Ms"),
+        *("effort", "scale", "codec", "metadata", "model", "background", "measure", "Request-Timeout-Ms"),
     }
     assert "multipart/form-data" in compress["requestBody"]["content"]
     common = {"200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504"}

@@ -15,7 +15,7 @@ from virtual_codec.serving import Result
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-_JOB_ROUTES: Final = ("/compress", "/decompress")
+_JOB_ROUTES: Final = ("/compress", "/decompress", "/playground/ordinary")
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 _BYTES: Final = tuple(4**power * 1024 for power in range(9))  # 1 KiB to 64 MiB
 _PIXELS: Final = (1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 5e7)
@@ -126,7 +126,7 @@ class JobCounters:
         self._pixels.labels(route).observe(result.width * result.height)
         if key is not None:
             self._key_pixels.labels(key.id).inc(result.width * result.height)
-        if isinstance(result, CompressResult):
+        if isinstance(result, CompressResult) and result.model:  # an ordinary file has none
             self._rate.labels(result.model).observe(result.rate_bpp)
             self._ratio.labels(result.model).observe(input_bytes / len(result.stream))
 

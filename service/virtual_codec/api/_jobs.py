@@ -1,10 +1,10 @@
-"""`POST /compress` and `POST /decompress`."""
+"""`POST /compress`, `POST /decompress` and `POST /playground/ordinary`."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, final
 
@@ -27,6 +27,7 @@ from virtual_codec.jobs import (
     CompressOptions,
     CompressResult,
     Job,
+    OrdinaryOptions,
     OutputFormat,
     RestoreOptions,
     RestoreResult,
@@ -47,7 +48,7 @@ def largest_answer_bytes(pixels: int) -> int:
 
 @final
 class Jobs:
-    """Job endpoints: /compress and /decompress."""
+    """Job endpoints: /compress, /decompress and /playground/ordinary."""
 
     def __init__(
         self,
@@ -71,26 +72,11 @@ class Jobs:
 
     async def compress(self, request: Request) -> Response:
         """Compress an image to a standard JPEG that any program opens and /decompress restores."""
-        with self._metrics.in_progress.labels("/compress").track_inprogress():
-            reservation = self._reserve(request)
-            deadline = self._reader.deadline(request)
-            # Everything in the head is checked before the body: nobody sends 64 MiB for a refusal.
-            query = self._reader.query(request)
-            options = self._options(query) if query else None
-            await self._admit(request, deadline)
-            body = await self._reader.read(request, deadline, reservation, has_query=bool(query))
-            if options is None:
-                options = self._options(body.fields)
-            pixels = await asyncio.to_thread(self._probe, body.data)
-            reservation.grow(len(body.data) + pixels * _STREAM_BYTES_PER_PIXEL)
-            result = await self._submit(request, body.data, deadline, options, pixels)
-        assert isinstance(result, CompressResult)
-        headers = _headers(result) | {"Vcodec-Quality": str(result.quality)}
-        if result.psnr_db is not None:
-            headers["Vcodec-Psnr"] = f"{result.psnr_db:.3f}"
-        if result.ms_ssim is not None:
-            headers["Vcodec-Ms-Ssim"] = f"{result.ms_ssim:.5f}"
-        return _answer(result.stream, headers, result.media_type, reservation)
+        return await self._encode(request, "/compress", self._options)
+
+    async def ordinary(self, request: Request) -> Response:
+        """Encode an image as an ordinary JPEG, WebP or AVIF, to compare with: the playground's endpoint."""
+        return await self._encode(request, "/playground/ordinary", OrdinaryOptions.parse)
 
     async def decompress(self, request: Request) -> Response:
         """Restore a stream of /compress, or improve any other JPEG, to a PNG, WebP or BMP."""
@@ -111,6 +97,31 @@ class Jobs:
             result = await self._submit(request, body.data, deadline, options, pixels)
         assert isinstance(result, RestoreResult)
         return _answer(result.image, _headers(result), result.media_type, reservation)
+
+    async def _encode(
+        self, request: Request, route: str, parse: Callable[[Mapping[str, str]], CompressOptions | OrdinaryOptions]
+    ) -> Response:
+        """Answer of a job that turns an image into a smaller file."""
+        with self._metrics.in_progress.labels(route).track_inprogress():
+            reservation = self._reserve(request)
+            deadline = self._reader.deadline(request)
+            # Everything in the head is checked before the body: nobody sends 64 MiB for a refusal.
+            query = self._reader.query(request)
+            options = parse(query) if query else None
+            await self._admit(request, deadline)
+            body = await self._reader.read(request, deadline, reservation, has_query=bool(query))
+            if options is None:
+                options = parse(body.fields)
+            pixels = await asyncio.to_thread(self._probe, body.data)
+            reservation.grow(len(body.data) + pixels * _STREAM_BYTES_PER_PIXEL)
+            result = await self._submit(request, body.data, deadline, options, pixels)
+        assert isinstance(result, CompressResult)
+        headers = _headers(result) | {"Vcodec-Quality": str(result.quality)}
+        if result.psnr_db is not None:
+            headers["Vcodec-Psnr"] = f"{result.psnr_db:.3f}"
+        if result.ms_ssim is not None:
+            headers["Vcodec-Ms-Ssim"] = f"{result.ms_ssim:.5f}"
+        return _answer(result.stream, headers, result.media_type, reservation)
 
     def _reserve(self, request: Request) -> Reservation:
         """Reservation that is given back after the last byte of the answer."""
@@ -139,17 +150,17 @@ class Jobs:
         request: Request,
         data: bytes,
         deadline: float,
-        options: CompressOptions | RestoreOptions,
+        options: CompressOptions | RestoreOptions | OrdinaryOptions,
         pixels: int,
     ) -> Result:
         exchange = exchange_of(request.scope)
         exchange.facts["pixels"] = pixels
         if self._quotas is not None:
             await self._quotas.take_pixels(exchange.key, pixels)
-        with self._catalogue.use(options.model) as model:
+        with self._catalogue.use(None if isinstance(options, OrdinaryOptions) else options.model) as model:
             job = Job(
                 data=data,
-                options=replace(options, model=model.id),
+                options=options if isinstance(options, OrdinaryOptions) else replace(options, model=model.id),
                 request_id=exchange.request_id,
                 trace_id=exchange.trace_id,
                 deadline=deadline,
@@ -168,7 +179,7 @@ class Jobs:
             "size": f"{result.width}x{result.height}",
             "scale": result.scale,
             "bpp": round(result.rate_bpp, 4),
-            "model": result.model,
+            **({"model": result.model} if result.model else {}),
             **({"worker": result.worker} if result.worker else {}),
         }
         return result
@@ -222,8 +233,7 @@ async def _disconnected(request: Request) -> None:
 def _headers(result: Result) -> dict[str, str]:
     stages_ms = {stage: 1000 * result.stages_s.get(stage, 0.0) for stage in _STAGES}
     return {
-        "Vcodec-Model": result.model,
-        "Vcodec-Scale": str(result.scale),
+        **({"Vcodec-Model": result.model, "Vcodec-Scale": str(result.scale)} if result.model else {}),
         "Vcodec-Size": f"{result.width}x{result.height}",
         "Vcodec-Bpp": f"{result.rate_bpp:.4f}",
         "Server-Timing": ", ".join(f"{stage};dur={ms:.1f}" for stage, ms in stages_ms.items()),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, get_args
 
 from virtual_codec.api.problems import MEDIA_TYPE, PROBLEMS
-from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, RANGES
+from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, RANGES, OrdinaryFormat
 
 JsonObject = dict[str, Any]
 
@@ -78,6 +78,11 @@ _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
     ),
     ("model", {"type": "string"}, "A model's name or id, see /models. Default: the store's default."),
     (
+        "measure",
+        {"type": "boolean", "default": False},
+        "Whether the answer has PSNR and MS-SSIM of the restored image where no target asks for them.",
+    ),
+    (
         "background",
         {"type": "string", "pattern": "^[0-9a-fA-F]{6}$", "default": "ffffff"},
         "The colour that transparent pixels are flattened onto, as rrggbb.",
@@ -94,8 +99,22 @@ _COMMON_HEADERS: Final[dict[str, str]] = {
 }
 _COMPRESS_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Quality": "The quality that was used.",
-    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB), where a target stood in place of a quality.",
-    "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, where `min_ms_ssim` was asked for.",
+    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB), where a target stood in place of a quality, or `measure`.",
+    "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, where `min_ms_ssim` or `measure` was asked for.",
+}
+_ORDINARY_OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
+    ("format", {"type": "string", "enum": list(get_args(OrdinaryFormat)), "default": "jpeg"}, "The file's format."),
+    ("quality", _numbers("quality"), "The encoder's own quality."),
+    ("max_bytes", _numbers("max_bytes"), "Instead of a quality: the highest quality in so many bytes."),
+)
+_ORDINARY_HEADERS: Final[dict[str, str]] = {
+    "Vcodec-Size": "WIDTHxHEIGHT of the image.",
+    "Vcodec-Bpp": "Bits of the file per pixel of the image.",
+    "Vcodec-Quality": "The quality that was used.",
+    "Vcodec-Psnr": "PSNR of the decoded file (RGB, dB).",
+    "Vcodec-Ms-Ssim": "MS-SSIM of the decoded file, where both sides have at least 161 pixels.",
+    "Server-Timing": "Milliseconds of the stages decode, queue, device and encode.",
+    "X-Request-ID": "The request's id: the caller's own, if it sent one.",
 }
 
 _BODY_PROBLEMS: Final = (
@@ -113,16 +132,31 @@ def compress_docs(*, max_effort: int, timeout_s: float, max_timeout_s: float) ->
     """Keyword arguments of the /compress route of a server with these limits."""
     effort = {"maximum": max_effort, "default": min(DEFAULT_EFFORT, max_effort)}
     options = [(name, schema | effort if name == "effort" else schema, meaning) for name, schema, meaning in _OPTIONS]
-    parameters = [
-        {"name": name, "in": "query", "schema": schema, "description": meaning} for name, schema, meaning in options
-    ]
-    fields = {name: schema | {"description": meaning} for name, schema, meaning in options}
+    parameters, fields = _option_docs(options)
     codes = (*_BODY_PROBLEMS, "model_not_found", "animated_image", "unreachable_target")
     return {
         "summary": "Image to JPEG",
         "tags": ["codec"],
         "responses": {
             200: _answer("The stream.", ["image/jpeg"], _COMMON_HEADERS | _COMPRESS_HEADERS),
+            **problem_docs(codes),
+        },
+        "openapi_extra": {
+            "parameters": [*parameters, _timeout(timeout_s, max_timeout_s)],
+            "requestBody": _body(["image/*"], fields),
+        },
+    }
+
+
+def ordinary_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
+    """Keyword arguments of the /playground/ordinary route of a server with these limits."""
+    parameters, fields = _option_docs(_ORDINARY_OPTIONS)
+    codes = (*_BODY_PROBLEMS, "animated_image", "unreachable_target")
+    return {
+        "summary": "Image to ordinary JPEG, WebP or AVIF, to compare with",
+        "tags": ["playground"],
+        "responses": {
+            200: _answer("The file.", ["image/jpeg", "image/webp", "image/avif"], _ORDINARY_HEADERS),
             **problem_docs(codes),
         },
         "openapi_extra": {
@@ -181,6 +215,14 @@ def problem_docs(codes: Iterable[str]) -> dict[int | str, JsonObject]:
         }
         for status, found in sorted(by_status.items())
     }
+
+
+def _option_docs(options: Sequence[tuple[str, JsonObject, str]]) -> tuple[list[JsonObject], JsonObject]:
+    """Query parameters of these options, and the same as fields of a form."""
+    parameters: list[JsonObject] = [
+        {"name": name, "in": "query", "schema": schema, "description": meaning} for name, schema, meaning in options
+    ]
+    return parameters, {name: schema | {"description": meaning} for name, schema, meaning in options}
 
 
 def _timeout(timeout_s: float, max_timeout_s: float) -> JsonObject:

@@ -16,6 +16,7 @@ from virtual_codec.api import problems
 from virtual_codec.api._accept import choose
 from virtual_codec.api._exchange import exchange_of
 from virtual_codec.api._metrics import Metrics
+from virtual_codec.api._playground import playground_page, sample_picture
 from virtual_codec.api._policy import page_headers
 from virtual_codec.errors import BadModel, Draining, ModelNotFound, NotFound, NoWorker, Unavailable
 from virtual_codec.serving import Pool, PoolState
@@ -41,18 +42,22 @@ class Drain:
 class Pages:
     """Read-only endpoints. They never queue."""
 
-    def __init__(self, pool: Pool, catalogue: Catalogue, metrics: Metrics, drain: Drain) -> None:
+    def __init__(self, pool: Pool, catalogue: Catalogue, metrics: Metrics, drain: Drain, max_effort: int = 9) -> None:
         self._pool = pool
         self._catalogue = catalogue
         self._metrics = metrics
         self._drain = drain
-        static = resources.files("virtual_codec.api").joinpath("static")
-        self._playground = static.joinpath("index.html").read_text(encoding="utf-8")
-        self._docs = static.joinpath("docs.html").read_text(encoding="utf-8")
+        self._playground = playground_page(max_effort)
+        self._sample = sample_picture()
+        self._docs = resources.files("virtual_codec.api").joinpath("static", "docs.html").read_text(encoding="utf-8")
 
     async def playground(self, _request: Request) -> Response:
         """Playground page: compress and restore a picture in the browser."""
         return HTMLResponse(self._playground, headers=page_headers(self._playground, restores=True))
+
+    async def sample(self, _request: Request) -> Response:
+        """Sample picture of the playground: a lossless WebP in the public domain."""
+        return Response(self._sample, media_type="image/webp", headers={"Cache-Control": "public, max-age=86400"})
 
     async def docs(self, _request: Request) -> Response:
         """Documentation page of /openapi.json."""

@@ -90,7 +90,7 @@ def create_service(
     )
     tracer = tracer or open_tracer(settings.tracing)
     app = _application(pool, catalogue, tracer)
-    _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain), keys, settings)
+    _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain, settings.max_effort), keys, settings)
     _add_web_routes(app, WebFiles(catalogue, WebSite()))
     _add_problems(app)
     # The last that is added is the first that is called.
@@ -160,6 +160,7 @@ def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None, se
     for path, endpoint, docs in (
         ("/compress", jobs.compress, _openapi.compress_docs(max_effort=settings.max_effort, **times)),
         ("/decompress", jobs.decompress, _openapi.decompress_docs(**times)),
+        ("/playground/ordinary", jobs.ordinary, _openapi.ordinary_docs(**times)),
     ):
         app.add_api_route(
             path,
@@ -181,6 +182,7 @@ def _add_routes(app: FastAPI, jobs: Jobs, pages: Pages, keys: KeyRing | None, se
     by_code = _openapi.path_docs({"code": "The `code` of a problem."}, ["not_found"])
     get("/problems/{code}", pages.problem, tags=["problems"], **by_code)
     get("/", pages.playground, include_in_schema=False)
+    get("/playground/sample", pages.sample, include_in_schema=False)
     get("/docs", pages.docs, include_in_schema=False)
 
 

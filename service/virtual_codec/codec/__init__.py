@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from virtual_codec import bitstream, images
 from virtual_codec.codec.effort import EFFORTS
 from virtual_codec.codec.model import ModelNetworks, is_neutral
+from virtual_codec.codec.ordinary import encode_ordinary
 from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
 from virtual_codec.codec.search import at_quality
 from virtual_codec.codec.self_check import check_model
@@ -37,6 +39,7 @@ from virtual_codec.jobs import (
     CompressOptions,
     CompressResult,
     Job,
+    OrdinaryOptions,
     RestoreOptions,
     RestoreResult,
     check_deadline,
@@ -106,6 +109,8 @@ class VirtualCodec:
         """Do a job of either kind. Callers set its deadline with `virtual_codec.jobs.deadline_scope`."""
         if isinstance(job.options, CompressOptions):
             return self.compress(job.data, job.options)
+        if isinstance(job.options, OrdinaryOptions):
+            return self.ordinary(job.data, job.options)
         return self.restore(job.data, job.options)
 
     def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:
@@ -113,12 +118,7 @@ class VirtualCodec:
         options = options or CompressOptions()
         stopwatch = Stopwatch()
         model = self._model_for(options)
-        header = find_header(data, self._limits)
-        if header is not None:  # a stream of this project, whose image is larger than its description
-            pixels = restored_upright(data, header, self._model_of_stream(header), self._limits, stopwatch)
-        else:
-            with stopwatch.stage("decode"):
-                pixels = images.decode(data, limits=self._limits, background=options.background)
+        pixels = self._pixels(data, options.background, stopwatch)
         metadata = images.metadata_segments(images.read_metadata(data, options.metadata))
         height, width = pixels.shape[:2]
         if options.min_ms_ssim is not None and min(height, width) < MS_SSIM_MIN_SIDE:
@@ -139,6 +139,8 @@ class VirtualCodec:
                 stream = images.insert_segments(stream, metadata)
         check_deadline()
         quality = options.quality or DEFAULT_QUALITY
+        is_large_enough = min(height, width) >= MS_SSIM_MIN_SIDE
+        wants_ms_ssim = options.min_ms_ssim is not None or (options.measure and is_large_enough)
         return CompressResult(
             stream=stream,
             media_type=codec.media_type,
@@ -147,10 +149,19 @@ class VirtualCodec:
             width=width,
             height=height,
             quality=model.operating.nearest_quality(best.mode, best.step) if options.target else quality,
-            psnr_db=best.psnr_db if options.target else None,
-            ms_ssim=ms_ssim(best.restored, pixels) if options.min_ms_ssim is not None else None,
+            psnr_db=best.psnr_db if options.target or options.measure else None,
+            ms_ssim=ms_ssim(best.restored, pixels) if wants_ms_ssim else None,
             stages_s=stopwatch.stages_s,
         )
+
+    def ordinary(self, data: bytes, options: OrdinaryOptions) -> CompressResult:
+        """Encode an image as an ordinary JPEG, WebP or AVIF, to compare with. Raises as `compress` does."""
+        stopwatch = Stopwatch()
+        pixels = self._pixels(data, CompressOptions.background, stopwatch)
+        if is_neutral(pixels):
+            pixels = pixels[..., 0].copy()
+        with stopwatch.stage("encode"):
+            return encode_ordinary(pixels, options, stopwatch.stages_s)
 
     def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:
         """Restore a stream of ours, or any other JPEG, to an image file. Raises as `compress` does."""
@@ -223,6 +234,13 @@ class VirtualCodec:
         for scale in model.manifest.scales:
             options = CompressOptions(effort=effort, scale=scale)
             self.restore(self.compress(colour, options).stream)
+
+    def _pixels(self, data: bytes, background: tuple[int, int, int], stopwatch: Stopwatch) -> NDArray[np.uint8]:
+        header = find_header(data, self._limits)
+        if header is not None:  # a stream of this project, whose image is larger than its description
+            return restored_upright(data, header, self._model_of_stream(header), self._limits, stopwatch)
+        with stopwatch.stage("decode"):
+            return images.decode(data, limits=self._limits, background=background)
 
     def _model_for(self, options: CompressOptions) -> ModelNetworks:
         if options.effort > self._max_effort:

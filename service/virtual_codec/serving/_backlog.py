@@ -7,7 +7,7 @@ import time
 from typing import Final, final
 
 from virtual_codec.errors import Overloaded, Unavailable
-from virtual_codec.jobs import CompressOptions, Job
+from virtual_codec.jobs import CompressOptions, Job, OrdinaryOptions
 
 # A job costs something however small its image is; without this a few 1x1 images would make every other image
 # look like hours of work.
@@ -66,6 +66,8 @@ class Throughput:
 def kind_of(job: Job) -> str:
     """Kind of a job: jobs of one kind cost about the same per pixel."""
     options = job.options
+    if isinstance(options, OrdinaryOptions):
+        return f"ordinary/{options.format}/{'size' if options.max_bytes else 'quality'}"
     if not isinstance(options, CompressOptions):
         return "restore"
     return f"compress/{options.effort}/{'target' if options.target else 'quality'}"
