@@ -2,8 +2,11 @@
 
     FF EB | 00 0D | "VCDC" | version:4 flags:4 | scale-1:4 width-1:2 height-1:2 | model id, 4 bytes | CRC-8
 
-where width and height are the remainders. Flag 1 is "show as decoded", flag 2 "grey as colour"; the others are
-reserved and zero.
+where width and height are the remainders. Flag 1 is "show as decoded", flag 2 "grey as colour", flag 4 "colour as
+grey", which a JPEG has not; the other is reserved and zero.
+
+The 11 bytes from the signature to the CRC are the header's body, which other codecs' files hold as well
+(`virtual_codec.bitstream._attached`).
 """
 
 from __future__ import annotations
@@ -16,21 +19,25 @@ from virtual_codec.errors import BadStream
 
 SIGNATURE = b"VCDC"
 SEGMENT_BYTES = 15
+BODY_BYTES = 11
 VERSION = 1
 
 _SHOW_DECODED = 0x1
 _GREY_AS_COLOUR = 0x2
+_COLOUR_AS_GREY = 0x4
 _MAX_SCALE, _MAX_REMAINDER = 16, 4
+_RESERVED_FLAGS = "the stream's VCDC segment has reserved flags set: it may come from a newer version of this service"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamHeader:
-    """Contents of the VCDC segment.
+    """Contents of the VCDC segment, or of what holds the same bytes in the files of other codecs.
 
     `model` is the model id, 8 lower-case hex digits; `scale` (1-16) is how many times smaller the description
     is. A remainder is the side of the image minus `scale` times (side of the description - 1): from 1 to the
     smaller of `scale` and 4. `show_decoded` asks for the plain enlarged decode, where post-processing would not
-    help the image. `grey_as_colour` asks for three equal channels, which the image had and its description has not.
+    help the image. `grey_as_colour` asks for three equal channels, which the image had and its description has not,
+    `colour_as_grey` for one channel of a description that has three because its codec knows no grey pictures.
     """
 
     model: str
@@ -39,6 +46,7 @@ class StreamHeader:
     height_remainder: int
     show_decoded: bool = False
     grey_as_colour: bool = False
+    colour_as_grey: bool = False
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -56,7 +64,13 @@ class StreamHeader:
 
 def pack(header: StreamHeader) -> bytes:
     """VCDC segment of a header, marker included: 15 bytes."""
+    return bytes([0xFF, APP11, 0, SEGMENT_BYTES - 2]) + pack_body(header)
+
+
+def pack_body(header: StreamHeader) -> bytes:
+    """Body of a header, from the signature to the CRC: 11 bytes."""
     flags = header.show_decoded * _SHOW_DECODED | header.grey_as_colour * _GREY_AS_COLOUR
+    flags |= header.colour_as_grey * _COLOUR_AS_GREY
     body = SIGNATURE + bytes(
         [
             header.version << 4 | flags,
@@ -64,7 +78,7 @@ def pack(header: StreamHeader) -> bytes:
         ]
     )
     body += bytes.fromhex(header.model)
-    return bytes([0xFF, APP11, 0, SEGMENT_BYTES - 2]) + body + bytes([_crc8(body)])
+    return body + bytes([_crc8(body)])
 
 
 def insert(stream: bytes, header: StreamHeader) -> bytes:
@@ -109,23 +123,30 @@ def _is_ours(stream: bytes, segment: Segment) -> bool:
 
 
 def _unpack(segment: bytes) -> StreamHeader:
-    if len(segment) != SEGMENT_BYTES or _crc8(segment[4:-1]) != segment[-1]:
+    header = unpack_body(segment[4:])
+    if header.colour_as_grey:
+        raise BadStream(_RESERVED_FLAGS)
+    return header
+
+
+def unpack_body(body: bytes) -> StreamHeader:
+    """Header of a body. Raises `BadStream` where it is damaged or of a version from the future."""
+    if len(body) != BODY_BYTES or not body.startswith(SIGNATURE) or _crc8(body[:-1]) != body[-1]:
         raise BadStream("the stream's VCDC segment is damaged, or of a version from the future")
-    version, flags = segment[8] >> 4, segment[8] & 0xF
+    version, flags = body[4] >> 4, body[4] & 0xF
     if version != VERSION:
         raise BadStream(f"the stream is of version {version}; this service reads version {VERSION}")
-    if flags & ~(_SHOW_DECODED | _GREY_AS_COLOUR):
-        raise BadStream(
-            "the stream's VCDC segment has reserved flags set: it may come from a newer version of this service"
-        )
+    if flags & ~(_SHOW_DECODED | _GREY_AS_COLOUR | _COLOUR_AS_GREY):
+        raise BadStream(_RESERVED_FLAGS)
     try:
         return StreamHeader(
-            model=segment[10:14].hex(),
-            scale=(segment[9] >> 4) + 1,
-            width_remainder=(segment[9] >> 2 & 3) + 1,
-            height_remainder=(segment[9] & 3) + 1,
+            model=body[6:10].hex(),
+            scale=(body[5] >> 4) + 1,
+            width_remainder=(body[5] >> 2 & 3) + 1,
+            height_remainder=(body[5] & 3) + 1,
             show_decoded=bool(flags & _SHOW_DECODED),
             grey_as_colour=bool(flags & _GREY_AS_COLOUR),
+            colour_as_grey=bool(flags & _COLOUR_AS_GREY),
         )
     except ValueError as error:
         raise BadStream(f"the stream's VCDC segment contradicts itself: {error}") from error
