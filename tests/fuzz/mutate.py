@@ -338,6 +338,17 @@ def _change_box(file: bytearray, random: Random) -> None:
         file[start : start + 12] = view
 
 
+def _change_marker_segment(file: bytearray, random: Random) -> None:
+    """A byte or a number of a marker segment of a JPEG 2000's headers."""
+    place = file.find(
+        random.choice((b"\xff\x51", b"\xff\x52", b"\xff\x5c", b"\xff\x90", b"\xff\x93", b"jp2h", b"ihdr"))
+    )
+    if place >= 0:
+        view = bytearray(file[place : place + 48])
+        random.choice((_set_byte, _flip_bit, _set_number))(view, random)
+        file[place : place + 48] = view
+
+
 _ANYWHERE: Final[tuple[Mutation, ...]] = (_set_byte, _flip_bit, _set_number, _cut, _drop, _repeat, _append)
 _BY_FORMAT: Final[dict[str, tuple[Mutation, ...]]] = {
     "jpeg": (_shuffle_segments, _insert_segment, _insert_marker, _forge_header, _repeat_scan, _change_frame, _set_byte),
@@ -345,4 +356,5 @@ _BY_FORMAT: Final[dict[str, tuple[Mutation, ...]]] = {
     "webp": (_change_riff,),
     "tiff": (_change_tag,),
     "avif": (_change_box,),
+    "jpeg2000": (_change_marker_segment, _change_marker_segment, _change_box),
 }

@@ -41,6 +41,11 @@ def seeds() -> dict[str, bytes]:
         "bmp-palette": written(colour.quantize(16), "BMP"),
         "bmp-runs": _runs(),
         "avif": written(colour, "AVIF", quality=20, speed=10, exif=exif),
+        "jpeg2000": written(colour, "JPEG2000"),
+        "jpeg2000-lossy": written(
+            colour, "JPEG2000", quality_layers=[40, 10], irreversible=True, no_jp2=True, tile_size=(8, 8)
+        ),
+        "jpeg2000-alpha": written(_picture("LA"), "JPEG2000"),
     }
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd"):
         files[f"tiff-{compression}"] = written(colour, "TIFF", compression=compression)
@@ -49,6 +54,9 @@ def seeds() -> dict[str, bytes]:
     header = bitstream.StreamHeader(model="4f6c3978", scale=2, width_remainder=2, height_remainder=1)
     for name in ("jpeg", "jpeg-grey", "jpeg-progressive"):
         files[name.replace("jpeg", "stream")] = bitstream.insert(files[name], header)
+    attached = bitstream.StreamHeader(model="4f6c3978", scale=1, width_remainder=1, height_remainder=1)
+    for codec in bitstream.CODEC_NAMES:
+        files[f"{codec}-stream"] = bitstream.attach(files[codec], attached, codec)
     return files
 
 

@@ -42,6 +42,23 @@ def read_stream(data: bytes) -> None:
             raise Finding(f"an impossible layout: {layout}")
 
 
+def read_attached(data: bytes) -> None:
+    """What WebP, AVIF and JPEG 2000 files hold is read without another failure, and a header is written as it was."""
+    for codec in bitstream.CODEC_NAMES:
+        found = bitstream.quantisation(data, codec)
+        if found is not None and not all(0 < step < 1000 for step in (*found.luma, *found.chroma)):
+            raise Finding(f"impossible steps: {found}")
+        if bitstream.picture_bytes(data, codec) > len(data):
+            raise Finding("the picture is larger than its file")
+        with contextlib.suppress(VirtualCodecError):
+            header = bitstream.find_attached(data, codec)
+            bare = bitstream.detach(data, codec)
+            if bitstream.find_attached(bare, codec) is not None:
+                raise Finding("a header of ours is left after detach")
+            if header and bitstream.find_attached(bitstream.attach(bare, header, codec), codec) != header:
+                raise Finding("what was found is not what is written again")
+
+
 def read_image(data: bytes) -> None:
     """What `decode` returns is what `probe` promised, and what `probe` refuses is refused."""
     promised: tuple[int, int] | None = None
@@ -74,6 +91,7 @@ def read_request(data: bytes) -> None:
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "stream": read_stream,
+    "attached": read_attached,
     "image": read_image,
     "request": read_request,
 }

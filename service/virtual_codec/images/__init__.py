@@ -15,10 +15,11 @@ from virtual_codec.images._metadata import (
     read_metadata,
 )
 from virtual_codec.images._pillow import configure_pillow
-from virtual_codec.images._sniff import sniff
+from virtual_codec.images._sniff import RESTORABLE, sniff
 
 __all__ = [
     "MEDIA_TYPES",
+    "RESTORABLE",
     "DecodedJpeg",
     "ImageLimits",
     "Metadata",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from virtual_codec.images import _avif, _bmp, _gif, _jpeg, _png, _tiff, _webp
+from virtual_codec.images import _avif, _bmp, _gif, _jpeg, _jpeg2000, _png, _tiff, _webp
 from virtual_codec.images._colour import WHITE, to_srgb
 from virtual_codec.images._exif import exif_orientation
 from virtual_codec.images._limits import DEFAULT_LIMITS, ImageLimits
@@ -86,6 +86,7 @@ _READERS = {
     "bmp": _Reader("BMP", ("BMP",), _bmp.strip),
     "gif": _Reader("GIF", ("GIF",), _gif.strip),
     "avif": _Reader("AVIF", ("AVIF",), _avif.strip),
+    "jpeg2000": _Reader("JPEG 2000", ("JPEG2000",), _jpeg2000.strip),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image
 
-from virtual_codec.bitstream import leading_segments
+from virtual_codec.bitstream import JP2_EXIF, JP2_XMP, leading_segments, uuid_bodies
 from virtual_codec.errors import BadOption, UndecodableImage
 from virtual_codec.images._exif_rewrite import rewrite_exif
 from virtual_codec.images._sniff import sniff
@@ -51,7 +51,9 @@ def read_metadata(image: bytes, choice: MetadataChoice) -> Metadata:
 
 
 def metadata_of_stream(stream: bytes) -> Metadata:
-    """Metadata of a JPEG stream as it stands there."""
+    """Metadata of a stream as it stands there."""
+    if not stream.startswith(b"\xff\xd8"):
+        return _found(stream)
     bodies = [stream[it.start + 4 : it.end] for it in leading_segments(stream) if it.marker == _APP1]
     return Metadata(
         exif=next((it[len(_EXIF_HEAD) :] for it in bodies if it.startswith(_EXIF_HEAD)), None),
@@ -115,6 +117,9 @@ def _found(image: bytes) -> Metadata:
             with Image.open(io.BytesIO(image), formats=("AVIF",)) as opened:
                 exif, xmp = opened.info.get("exif"), opened.info.get("xmp")
             return Metadata(exif=exif.removeprefix(_EXIF_HEAD) if exif else None, xmp=xmp)
+        case "jpeg2000":
+            exif, xmp = (next(iter(uuid_bodies(image, uuid)), None) for uuid in (JP2_EXIF, JP2_XMP))
+            return Metadata(exif=exif, xmp=xmp)
         case _:
             return Metadata()
 

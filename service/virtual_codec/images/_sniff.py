@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from virtual_codec.errors import EmptyInput, UnsupportedFormat
 
 _PREFIXES = {
@@ -14,11 +17,16 @@ _PREFIXES = {
     b"MM\0*": "tiff",
     b"II+\0": "tiff",
     b"MM\0+": "tiff",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "jpeg2000",
+    b"\xff\x4f\xff\x51": "jpeg2000",
 }
+
+# Titles of the formats whose artefacts can be removed.
+RESTORABLE: Final[Mapping[str, str]] = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
 
 
 def sniff(image: bytes) -> str:
-    """Name of a file's format by its first bytes: png, jpeg, webp, tiff, bmp, gif or avif.
+    """Name of a file's format by its first bytes: png, jpeg, webp, tiff, bmp, gif, avif or jpeg2000.
 
     Raises `EmptyInput` for no bytes and `UnsupportedFormat` for any other format.
     """
@@ -33,4 +41,4 @@ def sniff(image: bytes) -> str:
         brands = image[8 : min(int.from_bytes(image[:4], "big"), 256)]
         if any(brands[offset : offset + 4] in (b"avif", b"avis") for offset in range(0, len(brands), 4)):
             return "avif"
-    raise UnsupportedFormat("these are not the bytes of a PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF image")
+    raise UnsupportedFormat("these are not the bytes of a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000 image")
