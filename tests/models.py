@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from virtual_codec.codec.operating import MODES
 from virtual_codec.networks import build
+from virtual_codec.networks.condition import CODEC_CONDITION_SIZE
 from virtual_codec.store import EncoderParameters, Manifest, ModelStore, NetworkEntry, model_id
 
 Networks = dict[str, tuple[str, dict[str, int | float | str | bool]]]
@@ -75,6 +76,39 @@ def make_store(
     (folder / "manifest.json").write_text(manifest.to_json())
     (root / "CURRENT").write_text(name + "\n")
     return ModelStore(root)
+
+
+def add_codecs_model(root: Path, *, strength: float = 0.02, name: str = "tiny-codecs", seed: int = 5) -> Manifest:
+    """Write a model of WebP, AVIF and JPEG 2000 into a store that has a default."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    arguments = U_SHAPED["postprocess-1"][1] | {"condition": CODEC_CONDITION_SIZE}
+    network = build("u-shaped-postprocess", arguments)
+    weights = {key: value.half() for key, value in network.state_dict().items()}
+    weights["tail.weight"] = (strength * torch.randn(weights["tail.weight"].shape)).half()
+    data = save(weights)
+    (folder / "postprocess-1.safetensors").write_bytes(data)
+    entry = NetworkEntry(
+        architecture="u-shaped-postprocess",
+        arguments=arguments,
+        file="postprocess-1.safetensors",
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    manifest = Manifest(
+        name=name,
+        id=model_id({"postprocess-1": entry}),
+        created="2026-01-02",
+        codecs=["avif", "webp", "jpeg2000"],
+        networks={"postprocess-1": entry},
+        tables={
+            "level-avif": list(np.linspace(1, 97, 100)),
+            "level-webp": list(np.linspace(0, 99, 100)),
+            "level-jpeg2000": list(np.linspace(-2, 1, 100)),
+        },
+    )
+    (folder / "manifest.json").write_text(manifest.to_json())
+    return manifest
 
 
 def made_up_tables() -> dict[str, list[float]]:

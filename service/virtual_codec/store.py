@@ -76,6 +76,17 @@ class ModelStore:
             raise ModelNotFound("the model store is empty")
         return self._default
 
+    def default_of(self, codec: str) -> Manifest:
+        """Model for requests that name a codec and no model: the default one, or the newest in use that has the codec.
+
+        The default one where none has. Raises `ModelNotFound` when the store is empty.
+        """
+        default = self.default
+        fitting = [model for model in self._models if codec in model.codecs and not model.retired]
+        if codec in default.codecs or not fitting:
+            return default
+        return max(fitting, key=lambda model: (model.created, model.name))
+
     @property
     def damaged(self) -> Mapping[str, str]:
         """Reasons why a tolerant store ignored folders, by folder."""

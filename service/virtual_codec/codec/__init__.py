@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec import bitstream, images
+from virtual_codec.codec.compress_by_quality import compress_by_quality
 from virtual_codec.codec.effort import EFFORTS
+from virtual_codec.codec.metadata_room import without_metadata
 from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.ordinary import encode_ordinary
 from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
@@ -24,16 +26,15 @@ from virtual_codec.codec.search import at_quality
 from virtual_codec.codec.self_check import check_model
 from virtual_codec.codec.targets import at_target
 from virtual_codec.codec.trial import Stopwatch, Trials
-from virtual_codec.codecs import CODECS, JpegSettings
+from virtual_codec.codecs import CODECS, QUALITY_CODECS, JpegSettings
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import (
     BadOption,
     ModelNotFound,
     UnknownStreamModel,
-    UnreachableTarget,
     UnsupportedFormat,
 )
-from virtual_codec.images import ImageLimits
+from virtual_codec.images import RESTORABLE, ImageLimits
 from virtual_codec.jobs import (
     DEFAULT_QUALITY,
     CompressOptions,
@@ -119,18 +120,21 @@ class VirtualCodec:
         stopwatch = Stopwatch()
         model = self._model_for(options)
         pixels = self._pixels(data, options.background, stopwatch)
-        metadata = images.metadata_segments(images.read_metadata(data, options.metadata))
+        kept = images.read_metadata(data, options.metadata)
         height, width = pixels.shape[:2]
         if options.min_ms_ssim is not None and min(height, width) < MS_SSIM_MIN_SIDE:
             raise BadOption(f"min_ms_ssim needs sides of at least {MS_SSIM_MIN_SIDE} pixels, got {width}x{height}")
-        codec = CODECS[options.codec]
-        effort = EFFORTS[options.effort]
         grey_as_colour = is_neutral(pixels)
         if grey_as_colour:
             pixels = pixels[..., 0].copy()
+        if options.codec in QUALITY_CODECS:
+            return compress_by_quality(pixels, model, options, kept, stopwatch, grey_as_colour=grey_as_colour)
+        metadata = images.metadata_segments(kept)
+        codec = CODECS[options.codec]
+        effort = EFFORTS[options.effort]
         trials = Trials(pixels, model, codec, stopwatch=stopwatch, passes=effort.passes)
         find = at_target if options.target else at_quality
-        best = find(trials, model.operating, _without(options, len(metadata), height * width))
+        best = find(trials, model.operating, without_metadata(options, len(metadata), height * width))
         with stopwatch.stage("encode"):
             is_final = options.max_bytes is not None or options.max_bpp is not None  # a size is that of the last bytes
             coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
@@ -164,15 +168,18 @@ class VirtualCodec:
             return encode_ordinary(pixels, options, stopwatch.stages_s)
 
     def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:
-        """Restore a stream of ours, or any other JPEG, to an image file. Raises as `compress` does."""
+        """Restore a stream of ours, or any other JPEG, WebP, AVIF or JPEG 2000, to an image file.
+
+        Raises as `compress` does.
+        """
         options = options or RestoreOptions()
         stopwatch = Stopwatch()
-        found = images.sniff(data)
-        if found != "jpeg":
-            raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
-        header = bitstream.find(data, max_segments=self._limits.max_segments)
+        form = images.sniff(data)
+        if form not in RESTORABLE:
+            raise UnsupportedFormat(f"only {', '.join(RESTORABLE.values())} can be restored; this is a {form.upper()}")
+        header = find_header(data, self._limits)
         if header is None:
-            model, scale = self._model(options.model or self._initial_store.default.id), 1
+            model, scale = self._model_of_codec(form, options.model), 1
             restored = restored_foreign(data, model, self._limits, stopwatch)
         else:
             model, scale = self._model_of_stream(header), header.scale
@@ -226,13 +233,15 @@ class VirtualCodec:
         check_model(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
         pixels = np.stack([ramp, ramp[::-1], 255 - ramp], axis=2)
-        self.restore(
-            CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0))
-        )  # a foreign JPEG: it has no segment of ours
+        codec = next(iter(model.manifest.codecs))
+        if codec == "jpeg":
+            self.restore(
+                CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0))
+            )  # a foreign JPEG: it has no segment of ours
         colour = images.encode(pixels, "png")
         effort = min(5, self._max_effort)  # from 5 on gradients are computed, too
         for scale in model.manifest.scales:
-            options = CompressOptions(effort=effort, scale=scale)
+            options = CompressOptions(effort=effort, scale=scale, codec=codec)
             self.restore(self.compress(colour, options).stream)
 
     def _pixels(self, data: bytes, background: tuple[int, int, int], stopwatch: Stopwatch) -> NDArray[np.uint8]:
@@ -245,14 +254,24 @@ class VirtualCodec:
     def _model_for(self, options: CompressOptions) -> ModelNetworks:
         if options.effort > self._max_effort:
             raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
-        if options.codec not in CODECS:
-            raise BadOption(f"codec must be one of {', '.join(sorted(CODECS))}, got {options.codec[:40]!r}")
-        model = self._model(options.model or self._initial_store.default.id)
+        if options.codec not in RESTORABLE:
+            raise BadOption(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {options.codec[:40]!r}")
+        model = self._model(options.model or self._initial_store.default_of(options.codec).id)
         manifest = model.manifest
         if manifest.retired:
             raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")
         if options.codec not in manifest.codecs:
             raise BadOption(f"model {manifest.name} works with {', '.join(manifest.codecs)}, not {options.codec}")
+        return model
+
+    def _model_of_codec(self, codec: str, name_or_id: str | None) -> ModelNetworks:
+        """Model that restores foreign pictures of a codec. Raises `UnsupportedFormat` where there is none."""
+        model = self._model(name_or_id or self._initial_store.default_of(codec).id)
+        if codec not in model.manifest.codecs:
+            raise UnsupportedFormat(
+                f"model {model.manifest.name} restores {', '.join(model.manifest.codecs)} files; this is a "
+                f"{RESTORABLE[codec]}"
+            )
         return model
 
     def _model_of_stream(self, header: bitstream.StreamHeader) -> ModelNetworks:
@@ -269,26 +288,3 @@ class VirtualCodec:
             if manifest.id not in self._models:
                 self._models[manifest.id] = ModelNetworks(self._store, manifest, self._runner)
             return self._models[manifest.id]
-
-
-def _without(options: CompressOptions, metadata_bytes: int, pixels: int) -> CompressOptions:
-    """Options of the stream without its metadata. Raises `UnreachableTarget` if that alone is above a target size."""
-    if options.max_bytes is not None:
-        left: float = options.max_bytes - metadata_bytes
-        if left < 1:
-            raise UnreachableTarget(
-                f"the metadata alone has {metadata_bytes} bytes; allow more, or leave it out with metadata=none",
-                limit=options.max_bytes,
-                actual=metadata_bytes,
-            )
-        return replace(options, max_bytes=int(left))
-    if options.max_bpp is not None:
-        left = options.max_bpp - 8 * metadata_bytes / pixels
-        if left <= 0:
-            raise UnreachableTarget(
-                f"the metadata alone has {metadata_bytes} bytes; allow more, or leave it out with metadata=none",
-                limit=options.max_bpp,
-                actual=8 * metadata_bytes / pixels,
-            )
-        return replace(options, max_bpp=left)
-    return options

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from virtual_codec.bitstream import JpegLayout
+from virtual_codec.bitstream import JpegLayout, Quantisation
 from virtual_codec.codec.operating import OperatingTable
-from virtual_codec.networks.condition import condition
+from virtual_codec.networks.condition import codec_condition, condition
 from virtual_codec.runner import Network, Runner, run_error_gradient, run_network, run_network_to_bytes
 from virtual_codec.store import Manifest, ModelStore
 
@@ -66,8 +66,7 @@ class ModelNetworks:
         restored = run_network_to_bytes(self._runner, network, padded, vector)[: height * scale, : width * scale]
         if decoded.ndim == 3:
             return restored
-        grey: NDArray[np.uint8] = np.rint(restored.mean(axis=2, dtype=np.float32)).astype(np.uint8)
-        return grey
+        return as_grey(restored)
 
     def error_gradient(
         self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32], image: NDArray[np.uint8]
@@ -124,6 +123,18 @@ def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
     return condition(layout.tables[:3], subsampled=len(set(layout.sampling)) > 1, own=own)
 
 
+def condition_of_quantisation(found: Quantisation) -> NDArray[np.float32]:
+    """Condition vector of a WebP, AVIF or JPEG 2000 stream, from what it states of its quantisation."""
+    return codec_condition(
+        found.codec,
+        luma=found.luma,
+        chroma=found.chroma,
+        subsampled=found.is_subsampled,
+        grey=found.is_grey,
+        filter_level=found.filter_level,
+    )
+
+
 def is_neutral(pixels: NDArray[np.uint8]) -> bool:
     """True if a colour picture ([h, w, 3]) has equal channels everywhere."""
     return pixels.ndim == 3 and _has_equal_channels(pixels[::16, ::16]) and _has_equal_channels(pixels)
@@ -132,6 +143,14 @@ def is_neutral(pixels: NDArray[np.uint8]) -> bool:
 def as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
     """Three-channel picture: [h, w] -> [h, w, 3] with equal channels; a colour picture as it is."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def as_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Picture of one channel: the rounded mean of three; a grey picture as it is."""
+    if pixels.ndim == 2:
+        return pixels
+    grey: NDArray[np.uint8] = np.rint(pixels.mean(axis=2, dtype=np.float32)).astype(np.uint8)
+    return grey
 
 
 def _has_equal_channels(pixels: NDArray[np.uint8]) -> bool:

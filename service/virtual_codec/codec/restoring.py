@@ -1,20 +1,31 @@
-"""Restoring of streams: those of this project at the image's size, foreign JPEGs at their own."""
+"""Restoring of streams: those of this project at the image's size, foreign pictures at their own."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec import bitstream, images
 from virtual_codec.codec import foreign
-from virtual_codec.codec.model import ModelNetworks, as_colour, condition_of, plain_restore
+from virtual_codec.codec.model import (
+    ModelNetworks,
+    as_colour,
+    as_grey,
+    condition_of,
+    condition_of_quantisation,
+    plain_restore,
+)
 from virtual_codec.codec.trial import Stopwatch
-from virtual_codec.codecs import is_transposed
+from virtual_codec.codecs import QUALITY_CODECS, QualityCodec, is_transposed
 from virtual_codec.errors import BadStream, TooManyPixels
 from virtual_codec.images import DecodedJpeg, ImageLimits, ParsedJpeg
 from virtual_codec.jobs import check_deadline
+
+# Step of the luma below which a WebP, AVIF or JPEG 2000 of another encoder is shown as decoded.
+_FINE_STEP: Final = 2.5
 
 
 def find_header(data: bytes, limits: ImageLimits) -> bitstream.StreamHeader | None:
@@ -22,9 +33,11 @@ def find_header(data: bytes, limits: ImageLimits) -> bitstream.StreamHeader | No
 
     Raises `BadStream` for a damaged header, and the errors of `images.sniff` and of parsing.
     """
-    if images.sniff(data) != "jpeg":
-        return None
-    return bitstream.find(data, max_segments=limits.max_segments)
+    form = images.sniff(data)
+    if form == "jpeg":
+        return bitstream.find(data, max_segments=limits.max_segments)
+    codec = QUALITY_CODECS.get(form)
+    return None if codec is None else bitstream.find_attached(data, codec.name)
 
 
 def restored_own(
@@ -35,6 +48,8 @@ def restored_own(
     An EXIF orientation, which only another tool can have put in, is not applied. Raises `BadStream` when the header
     does not fit the picture, `TooManyPixels`, `DeadlineExceeded`, and the errors of decoding.
     """
+    if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
+        return _restored_by_quality(data, codec, header, model, limits, stopwatch)
     return _restored(data, header, model, limits, stopwatch)[1]
 
 
@@ -45,16 +60,21 @@ def restored_upright(
 
     Raises as `restored_own` does.
     """
+    if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
+        return _restored_by_quality(data, codec, header, model, limits, stopwatch)
     jpeg, restored = _restored(data, header, model, limits, stopwatch)
     return jpeg.upright(restored)
 
 
 def restored_foreign(data: bytes, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch) -> NDArray[np.uint8]:
-    """Foreign JPEG with its artefacts removed, upright sRGB, [H, W, 3] or [H, W].
+    """Foreign picture with its artefacts removed, upright sRGB, [H, W, 3] or [H, W].
 
-    The network works on the samples as coded, before orientation and colour profile are applied. A picture that it
-    cannot improve is plainly decoded. Raises `DeadlineExceeded`, and the errors of decoding.
+    A JPEG's samples are restored as coded, before orientation and colour profile are applied; a WebP, AVIF or JPEG 2000
+    afterwards, its alpha flattened onto white. A picture that the network cannot improve is plainly decoded. Raises
+    `DeadlineExceeded`, and the errors of decoding.
     """
+    if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
+        return _restored_foreign_by_quality(data, codec, model, limits, stopwatch)
     with stopwatch.stage("decode"):
         parsed = images.parse_jpeg(data, limits=limits)
         if parsed.layout.colour_model == "four components":
@@ -97,6 +117,48 @@ def _restored(
             restored = model.restore(jpeg.samples, header.scale, condition_of(layout, own=True))
     restored = restored[:height, :width]
     return jpeg, as_colour(restored) if header.grey_as_colour else restored
+
+
+def _restored_by_quality(
+    data: bytes,
+    codec: QualityCodec,
+    header: bitstream.StreamHeader,
+    model: ModelNetworks,
+    limits: ImageLimits,
+    stopwatch: Stopwatch,
+) -> NDArray[np.uint8]:
+    """Image restored from a WebP, AVIF or JPEG 2000 stream of this project."""
+    with stopwatch.stage("decode"):
+        decoded = images.decode(data, limits=limits)
+        found = bitstream.quantisation(data, codec.name)
+    if (
+        found is None
+        or header.scale != 1
+        or codec.name not in model.manifest.codecs
+        or (header.colour_as_grey and (codec.has_grey or decoded.ndim == 2))
+        or (header.grey_as_colour and decoded.ndim == 3 and not header.colour_as_grey)
+    ):
+        raise BadStream("the stream carries a VCDC header that does not belong to its picture")
+    check_deadline()
+    picture = as_grey(decoded) if header.colour_as_grey else decoded
+    if not header.show_decoded:
+        with stopwatch.stage("device"):
+            picture = model.restore(picture, 1, condition_of_quantisation(found))
+    return as_colour(picture) if header.grey_as_colour else picture
+
+
+def _restored_foreign_by_quality(
+    data: bytes, codec: QualityCodec, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch
+) -> NDArray[np.uint8]:
+    """Foreign WebP, AVIF or JPEG 2000 with its artefacts removed, or as decoded where that is as good."""
+    with stopwatch.stage("decode"):
+        decoded = images.decode(data, limits=limits)
+        found = bitstream.quantisation(data, codec.name)
+    if found is None or found.is_lossless or found.luma[1] < _FINE_STEP:
+        return decoded
+    check_deadline()
+    with stopwatch.stage("device"):
+        return model.restore(decoded, 1, condition_of_quantisation(found))
 
 
 def _size(parsed: ParsedJpeg, header: bitstream.StreamHeader) -> tuple[int, int]:

@@ -8,16 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec import bitstream
-from virtual_codec.codec.model import ModelNetworks, condition_of, plain_restore
+from virtual_codec.codec.model import ModelNetworks, condition_of, condition_of_quantisation, plain_restore
 from virtual_codec.codec.operating import MODES
 from virtual_codec.codec.trial import Stopwatch, Trials
-from virtual_codec.codecs import CODECS
+from virtual_codec.codecs import CODECS, QUALITY_CODECS, QualitySettings
 from virtual_codec.errors import BadModel
 from virtual_codec.metrics import psnr
 
 TABLE: Final = "golden"
 
 _STEP: Final = 30.0  # of full-size modes: coarse enough that every network has much to mend
+_LEVEL: Final = 30  # of codecs that are told a level of quality
 _HEIGHT, _WIDTH = 96, 128
 
 # Machines differ by their arithmetic (bfloat16, vector widths) in hundredths of a decibel on this picture.
@@ -43,11 +44,16 @@ def golden_picture() -> NDArray[np.uint8]:
 
 
 def measure(model: ModelNetworks) -> dict[str, tuple[float, float]]:
-    """PSNR (RGB, dB) of the golden picture, post-processed and plainly enlarged, for each mode of the model."""
+    """PSNR (RGB, dB) of the golden picture, post-processed and plainly enlarged, for each mode of the model.
+
+    A model of other codecs than JPEG has one mode for each of them.
+    """
     picture = golden_picture()
     codec = CODECS["jpeg"]
     trials = Trials(picture, model, codec, stopwatch=Stopwatch())
     found = {}
+    if "jpeg" not in model.manifest.codecs:
+        return _measure_by_quality(model, picture)
     for mode in MODES:
         if mode.scale not in model.manifest.scales:
             continue
@@ -56,6 +62,21 @@ def measure(model: ModelNetworks) -> dict[str, tuple[float, float]]:
         restored = model.restore(decoded, mode.scale, condition_of(bitstream.layout(coded), own=True))
         plain = plain_restore(decoded, mode.scale)
         found[mode.name] = (psnr(restored[:_HEIGHT, :_WIDTH], picture), psnr(plain[:_HEIGHT, :_WIDTH], picture))
+    return found
+
+
+def _measure_by_quality(model: ModelNetworks, picture: NDArray[np.uint8]) -> dict[str, tuple[float, float]]:
+    """PSNR of the picture, restored and as decoded, for each codec of the model that this machine has."""
+    found: dict[str, tuple[float, float]] = {}
+    for codec in (QUALITY_CODECS[name] for name in model.manifest.codecs):
+        if codec.is_available:
+            settings = QualitySettings(level=_LEVEL, speed=codec.usual_speed, subsampling=codec.subsamplings[-1])
+            coded = codec.encode(picture, settings)
+            stated = bitstream.quantisation(coded, codec.name)
+            if stated is not None:
+                decoded = codec.decode(coded)
+                restored = model.restore(decoded, 1, condition_of_quantisation(stated))
+                found[codec.name] = (psnr(restored, picture), psnr(decoded, picture))
     return found
 
 

@@ -1,6 +1,7 @@
 """Standard codecs that code descriptions.
 
-To add one: a private module with a class that implements `StandardCodec`, and a row in `CODECS`.
+To add one: a private module with a class that implements `StandardCodec`, and a row in `CODECS`; one whose encoder is
+Pillow's and takes a level of quality is a row in `QUALITY_CODECS`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from virtual_codec.codecs._by_quality import QUALITY_CODECS, QualityCodec, QualitySettings
 from virtual_codec.codecs._cells import keep_flat_areas, within_cells
 from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of, samples_of
@@ -20,8 +22,11 @@ from virtual_codec.codecs.jpeg import Jpeg, JpegSettings, quantisation_tables
 
 __all__ = [
     "CODECS",
+    "QUALITY_CODECS",
     "Blocks",
     "JpegSettings",
+    "QualityCodec",
+    "QualitySettings",
     "StandardCodec",
     "blocks_of",
     "check_scans_complete",
@@ -61,4 +66,5 @@ class StandardCodec(Protocol):
         """Decode a stream as any decoder of the standard does: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
 
 
+# Codecs that are given quantisation tables.
 CODECS: dict[str, StandardCodec] = {codec.name: codec for codec in (Jpeg(),)}

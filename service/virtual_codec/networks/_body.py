@@ -18,23 +18,25 @@ class ConditionedBody(nn.Module):
         [B, C, h, w] ──► conv ─► FiLM ─► ReLU ─► conv ──► + ──► ... ──► [B, C, h, w]
                      └────────────────────────────────────┘
 
+    `condition` is the length of the condition vector.
+
     Plain convolutions: depthwise and attention blocks cost two to four times more per operation on processors.
     """
 
-    def __init__(self, *, channels: int, blocks: int) -> None:
+    def __init__(self, *, channels: int, blocks: int, condition: int = CONDITION_SIZE) -> None:
         super().__init__()
         self.channels = channels
         self.folds = True
         self.expand = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
         self.reduce = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
-        self.embed = nn.Sequential(nn.Linear(CONDITION_SIZE, 64), nn.ReLU(), nn.Linear(64, 2 * channels * blocks))
+        self.embed = nn.Sequential(nn.Linear(condition, 64), nn.ReLU(), nn.Linear(64, 2 * channels * blocks))
         for layer in self.reduce:  # each block starts as the identity
             assert isinstance(layer, nn.Conv2d)
             with torch.no_grad():
                 layer.weight.mul_(0.1)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
-        """[B, C, h, w] and [B, CONDITION_SIZE] -> [B, C, h, w]."""
+        """[B, C, h, w] and [B, condition] -> [B, C, h, w]."""
         film: Tensor = self.embed(condition.to(features.dtype))
         steps = film.view(-1, len(self.expand), 2, self.channels, 1, 1)
         for index, (expand, reduce) in enumerate(zip(self.expand, self.reduce, strict=True)):

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from virtual_codec.networks._body import ConditionedBody, start_at_zero
 from virtual_codec.networks._postprocess import enlarge
+from virtual_codec.networks.condition import CONDITION_SIZE
 
 
 @final
@@ -29,11 +30,12 @@ class UShapedPostprocessNet(nn.Module):
     with sums in place of concatenations).
 
     `widths` are the channels of each level, `down` and `up` the residual blocks of each level before and after the
-    levels below it; each is written as numbers joined by hyphens: "48-80-128", "2-1-1", "2-1". Raises `ValueError` for
-    a scale other than 1 or 2, and for lists of a wrong length or with numbers below 1.
+    levels below it; each is written as numbers joined by hyphens: "48-80-128", "2-1-1", "2-1". `condition` is the
+    length of the condition vector. Raises `ValueError` for a scale other than 1 or 2, and for lists of a wrong length
+    or with numbers below 1.
     """
 
-    def __init__(self, *, scale: int, widths: str, down: str, up: str) -> None:
+    def __init__(self, *, scale: int, widths: str, down: str, up: str, condition: int = CONDITION_SIZE) -> None:
         super().__init__()
         if scale not in (1, 2):
             raise ValueError(f"scale must be 1 or 2, got {scale}")
@@ -49,10 +51,10 @@ class UShapedPostprocessNet(nn.Module):
         self.multiple = self.stride * 2 ** (len(channels) - 1)
         self.radius = self.stride * _radius(down_blocks, up_blocks)
         self.head = nn.Conv2d(12 if scale == 1 else 3, channels[0], 3, padding=1)
-        self.down = nn.ModuleList(map(_body, channels, down_blocks))
+        self.down = nn.ModuleList(_bodies(channels, down_blocks, condition))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(channels))
-        self.up = nn.ModuleList(map(_body, channels, up_blocks))
+        self.up = nn.ModuleList(_bodies(channels, up_blocks, condition))
         self.tail = nn.Conv2d(channels[0], 12, 3, padding=1)
         start_at_zero(self.tail)  # begins as the plain filter
 
@@ -74,8 +76,12 @@ class UShapedPostprocessNet(nn.Module):
         return features
 
 
-def _body(channels: int, blocks: int) -> ConditionedBody:
-    return ConditionedBody(channels=channels, blocks=blocks)
+def _bodies(channels: list[int], blocks: list[int], condition: int) -> list[ConditionedBody]:
+    """Trunks of the levels that have blocks, from the finest on."""
+    return [
+        ConditionedBody(channels=width, blocks=count, condition=condition)
+        for width, count in zip(channels, blocks, strict=False)
+    ]
 
 
 def _numbers(name: str, text: str) -> list[int]:

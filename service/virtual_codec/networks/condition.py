@@ -17,6 +17,8 @@ _BANDS: Final = ((0, 0), (1, 1), (2, 2), (3, 3), (4, 5), (6, 8), (9, 14))
 _DIAGONAL: Final = np.add.outer(np.arange(8), np.arange(8))
 
 CONDITION_SIZE: Final = 2 * len(_BANDS) + 3
+CODECS: Final = ("avif", "webp", "jpeg2000")  # the order of their flags
+CODEC_CONDITION_SIZE: Final = CONDITION_SIZE + len(CODECS) + 1
 
 
 def condition(tables: Sequence[NDArray[np.uint16]], *, subsampled: bool, own: bool) -> NDArray[np.float32]:
@@ -31,6 +33,28 @@ def condition(tables: Sequence[NDArray[np.uint16]], *, subsampled: bool, own: bo
     bands = [_band_means(luma), _band_means(chroma)]
     flags = [float(subsampled), float(own), float(len(tables) == 1)]
     return np.concatenate([*bands, np.array(flags, np.float32)]).astype(np.float32)
+
+
+def codec_condition(
+    codec: str,
+    *,
+    luma: tuple[float, float],
+    chroma: tuple[float, float],
+    subsampled: bool,
+    grey: bool,
+    filter_level: int = 0,
+) -> NDArray[np.float32]:
+    """Condition vector [CODEC_CONDITION_SIZE] of a stream of another codec than JPEG, each entry about -2 to 2.
+
+    It begins as JPEG's does, as if the tables were flat: `luma` and `chroma` are the steps of the lowest frequency and
+    of the others, of an orthonormal transform of 8-bit samples. Behind that stand flags of the codec, in the order of
+    `CODECS`, and the level of VP8's loop filter (0 to 63, or 0). Raises `ValueError` for another codec.
+    """
+    if codec not in CODECS:
+        raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
+    steps = [step for lowest, others in (luma, chroma) for step in (lowest, *[others] * (len(_BANDS) - 1))]
+    flags = [float(subsampled), 0.0, float(grey), *(float(codec == each) for each in CODECS)]
+    return np.array([*((np.log2(max(step, 0.5)) - 4.0) / 2.0 for step in steps), *flags, filter_level / 32], np.float32)
 
 
 def _band_means(table: NDArray[np.uint16]) -> NDArray[np.float32]:

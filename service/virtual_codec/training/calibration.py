@@ -50,7 +50,7 @@ def calibrate(
 ) -> dict[str, list[float]]:
     """Tables of a manifest, measured on [H, W, 3] photographs that no network was trained on."""
     hull = _hull(pictures, *_measured(model, pictures, show_progress))
-    rates = _log_multiplier_of_qualities(hull, *_jpegs(pictures))
+    rates = _log_multiplier_of_qualities(hull, *ordinary_jpegs(pictures))
     at = np.log(_RATES)
     tables = {"worth": np.exp(rates)}
     for index, mode in enumerate(MODES):
@@ -129,7 +129,7 @@ def _refined(values: Floats, fine: Floats) -> Floats:
     return refined.reshape(*values.shape[:2], len(fine))
 
 
-def _jpegs(pictures: Sequence[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
+def ordinary_jpegs(pictures: Sequence[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
     """Ordinary JPEGs of qualities 1 to 100 (libjpeg's tables, 4:2:0, optimised): mean PSNR (RGB), bytes of data."""
     psnr_db, size_bytes = np.zeros(100), np.zeros(100)
     for quality in range(1, 101):

@@ -22,7 +22,7 @@ class TrainConfig:
     """Configuration of one run. Sizes are in pixels of the image, codec steps are means of the luma table."""
 
     name: str
-    target: Literal["postprocess", "joint", "paper", "virtual"]
+    target: Literal["postprocess", "joint", "paper", "virtual", "codecs"]
     scale: int
     channels: int
     blocks: int
@@ -52,6 +52,7 @@ class TrainConfig:
     drawings_share: float = 0.0  # of the crops: text, interfaces and other drawings, rendered by code
     chroma_dc: float = 1.0  # of our encoder (`codecs.JpegSettings.chroma_dc`)
     u_shape: UShape | None = None  # of post-processing, in place of `channels` and `blocks`
+    codecs: tuple[tuple[str, float], ...] = ()  # of the target codecs: rows of `QUALITY_CODECS`, and shares of crops
     schedule: Schedule | None = None  # of the targets paper and virtual
     starts_from: str | None = None  # recipe of the finished run that this one needs to start from
 
@@ -68,12 +69,19 @@ class TrainConfig:
             raise ValueError(f"scale_jitter must be at least 1, got {self.scale_jitter}")
         if not 0 <= self.drawings_share <= 1:
             raise ValueError(f"drawings_share must be between 0 and 1, got {self.drawings_share}")
-        if (self.schedule is None) != (self.target in ("postprocess", "joint")):
+        if (self.target == "codecs") != bool(self.codecs) or (self.codecs and self.u_shape is None):
+            raise ValueError(
+                f"codecs goes with the target codecs and a u_shape, and that with codecs; got {self.target}"
+            )
+        if (self.schedule is None) != (self.target in ("postprocess", "joint", "codecs")):
             raise ValueError(f"target {self.target} goes with {'no' if self.schedule else 'a'} schedule")
 
     @property
     def postprocess_network(self) -> tuple[str, dict[str, int | float | str | bool]]:
         """Row of `virtual_codec.networks.NETWORKS` for post-processing, and its arguments."""
         if self.u_shape is not None:
-            return "u-shaped-postprocess", {"scale": self.scale, **asdict(self.u_shape)}
+            from virtual_codec.networks.condition import CODEC_CONDITION_SIZE  # which loads torch
+
+            condition = {"condition": CODEC_CONDITION_SIZE} if self.codecs else {}
+            return "u-shaped-postprocess", {"scale": self.scale, **asdict(self.u_shape), **condition}
         return "postprocess", {"scale": self.scale, "channels": self.channels, "blocks": self.blocks}

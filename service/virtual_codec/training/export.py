@@ -25,6 +25,7 @@ from virtual_codec.errors import BadOption
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import EncoderParameters, Manifest, ModelStore, NetworkEntry, model_id
 from virtual_codec.training.calibration import calibrate
+from virtual_codec.training.calibration_of_levels import calibrate_levels
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, under
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
@@ -53,7 +54,7 @@ class ExportRequest:
 
 
 def export(request: ExportRequest) -> Manifest:
-    """Write `store`/`name` and, if asked, point CURRENT at it.
+    """Write `store`/`name` and, if asked, point CURRENT at it, which a model without JPEG cannot be.
 
     The tables are measured on the images of `data` that training held out. Raises `BadOption` if the folder is
     there already or the runs lack a scale, `BadModel` or `BadTrainingData` as the parts do.
@@ -78,15 +79,17 @@ def export(request: ExportRequest) -> Manifest:
                 configs.append(read_recipe(run))
                 encoders.append(EncoderParameters(chroma_dc=configs[-1].chroma_dc))
                 entries |= _write_networks(staging, load_average(run / CHECKPOINT), configs[-1])
-        _check_scales(entries)
-        manifest = _measured_manifest(request, staging, entries, _common(encoders))
+        codecs = _codecs(configs)
+        if codecs == ["jpeg"]:
+            _check_scales(entries)
+        manifest = _measured_manifest(request, staging, entries, _common(encoders), codecs)
         (staging / "manifest.json").write_text(manifest.to_json())
         (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
         staging.chmod(0o755)
         os.replace(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    if request.make_current:
+    if request.make_current and "jpeg" in manifest.codecs:
         pointer = request.store / "CURRENT.partial"
         pointer.write_text(request.name + "\n")
         os.replace(pointer, request.store / "CURRENT")
@@ -107,6 +110,14 @@ def read_recipe(run: Path) -> TrainConfig:
             "`python -m benchmarks.published` measures them"
         )
     return replace(config, steps=max(1, progress.step))
+
+
+def _codecs(configs: list[TrainConfig]) -> list[str]:
+    """Codecs of a model made of runs. Raises `BadOption` where some are for JPEG and others are not."""
+    of_runs = [[name for name, _ in config.codecs] or ["jpeg"] for config in configs] or [["jpeg"]]
+    if any(codecs != of_runs[0] for codecs in of_runs) or (len(of_runs) > 1 and of_runs[0] != ["jpeg"]):
+        raise BadOption("runs with the target codecs make a model of their own, of one run; export them by themselves")
+    return of_runs[0]
 
 
 def _check_scales(entries: Mapping[str, NetworkEntry]) -> None:
@@ -131,9 +142,10 @@ def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainCo
     """Manifest entries of a run's networks, whose weights are written into `folder`."""
     architecture, postprocess = config.postprocess_network
     postprocess |= {"views": config.views} if config.views > 1 else {}
-    if config.target == "postprocess":
+    if config.target in ("postprocess", "codecs"):
         key = f"postprocess-{config.scale}"
-        return {key: _write(folder, key, architecture, postprocess, weights)}
+        precision = torch.float16 if config.codecs else torch.float32
+        return {key: _write(folder, key, architecture, postprocess, weights, precision)}
     description: dict[str, int | float | str | bool] = {
         "channels": config.description_channels,
         "blocks": config.description_blocks,
@@ -153,8 +165,9 @@ def _write(
     architecture: str,
     arguments: dict[str, int | float | str | bool],
     weights: Mapping[str, Tensor],
+    precision: torch.dtype = torch.float32,
 ) -> NetworkEntry:
-    data = save({name: value.to(torch.float32).contiguous() for name, value in weights.items()})
+    data = save({name: value.to(precision).contiguous() for name, value in weights.items()})
     file = f"{key}.safetensors"
     (folder / file).write_bytes(data)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -162,14 +175,18 @@ def _write(
 
 
 def _measured_manifest(
-    request: ExportRequest, staging: Path, entries: Mapping[str, NetworkEntry], encoder: EncoderParameters
+    request: ExportRequest,
+    staging: Path,
+    entries: Mapping[str, NetworkEntry],
+    encoder: EncoderParameters,
+    codecs: list[str],
 ) -> Manifest:
     """Manifest with its tables, measured by running the model as it will be served."""
     draft = Manifest(
         name=request.name,
         id=model_id(entries),
         created=datetime.now(UTC).date().isoformat(),
-        codecs=["jpeg"],
+        codecs=codecs,
         networks=dict(entries),
         encoder=encoder,
     )
@@ -178,7 +195,8 @@ def _measured_manifest(
         (Path(scratch) / request.name / "manifest.json").write_text(draft.to_json())
         (Path(scratch) / "CURRENT").write_text(request.name)
         model = ModelNetworks(ModelStore(Path(scratch)), draft, DirectRunner())
-        tables = calibrate(model, _held_out(request.data), show_progress=request.show_progress)
+        measured = calibrate if "jpeg" in codecs else calibrate_levels
+        tables = measured(model, _held_out(request.data), show_progress=request.show_progress)
         tables[self_check.TABLE] = self_check.expected_psnr_db(model)
     return replace(draft, tables=tables)
 

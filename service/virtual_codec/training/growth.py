@@ -10,19 +10,25 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _HEAD = "head.weight"
+_EMBED = "embed.0.weight"  # of the condition
 
 
 def grown(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of a network, `own`, in which the tensors that `weights` can provide are replaced.
 
     A tensor of the same name and shape is copied. A conditioned body of more channels or blocks, with its head and
-    tail, holds the smaller one in its first channels and blocks; so does a U-shaped trunk. Other tensors stay as they
-    are.
+    tail, holds the smaller one in its first channels and blocks; so does a U-shaped trunk. A longer condition begins
+    without a say in its new entries. Other tensors stay as they are.
     """
     result = dict(own)
     result |= {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    for name in (name for name in own if name.endswith(_EMBED) and name in weights):
+        more = own[name].shape[1] - weights[name].shape[1]
+        if more > 0 and len(own[name]) == len(weights[name]):
+            result[name] = functional.pad(weights[name], (0, more))
     for head in (name for name in own if name == _HEAD or name.endswith(f".{_HEAD}")):
         prefix = head.removesuffix(_HEAD)
         if f"{prefix}shrink.0.weight" in own and f"{prefix}shrink.0.weight" in weights:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from virtual_codec.training.codec_recipes import codecs_1
 from virtual_codec.training.config import TrainConfig, UShape
 from virtual_codec.training.published_recipes import (
     paper_jpeg2000_r20,
@@ -306,6 +307,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "large-1": large_1,
     "large-2": large_2,
     "virtual-2": virtual_2,
+    "codecs-1": codecs_1,
     "paper-jpeg-q5": paper_jpeg_q5,
     "paper-jpeg-q10": paper_jpeg_q10,
     "paper-jpeg-q20": paper_jpeg_q20,

@@ -17,6 +17,7 @@ from torch import Tensor
 from virtual_codec.errors import BadOption
 from virtual_codec.networks import build
 from virtual_codec.training.checkpoint import CHECKPOINT, load_average, under
+from virtual_codec.training.codecs import CodecsValidation, codecs_batches
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.interrupt import Interrupt
@@ -112,11 +113,21 @@ def _virtual(
     )
 
 
+def _codecs(config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup) -> TrainingTask[Any]:
+    return TrainingTask(
+        network=build(*config.postprocess_network),
+        batches=partial(codecs_batches, pictures, *_share(config, options, processes)),
+        loss=partial(postprocess_loss, loss=config.loss, drift_weight=config.drift_weight),
+        validate=CodecsValidation(pictures, config, options.device, bfloat16=options.bfloat16),
+    )
+
+
 TARGETS: Final[Mapping[str, Target]] = {
     "postprocess": _postprocess,
     "joint": _joint,
     "paper": _paper,
     "virtual": _virtual,
+    "codecs": _codecs,
 }
 
 
@@ -128,6 +139,7 @@ def _share(config: TrainConfig, options: RunOptions, processes: ProcessGroup) ->
 def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Tensor] | None:
     """Weights of the run or model to start from, renamed for this target; None without `start_from`.
 
+    Of a model's folder, they are those of its post-processing network.
     Post-processing weights become those of every network of that shape.
     """
     if request.start_from is None:
@@ -137,7 +149,7 @@ def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Te
     else:
         path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
         weights = load_average(path)
-    if config.target == "postprocess" and under("postprocess.", weights):
+    if config.target in ("postprocess", "codecs") and under("postprocess.", weights):
         return under("postprocess.", weights)
     if config.target == "joint" and not under("postprocess.", weights):
         return {f"postprocess.{name}": value for name, value in weights.items()}

@@ -1,0 +1,170 @@
+"""Standard codecs whose encoders are Pillow's and are told a level of quality: AVIF, WebP and JPEG 2000.
+
+To add one: a function that saves a picture, and a row in `QUALITY_CODECS`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+from virtual_codec.bitstream import JP2_EXIF, JP2_XMP, CodecName, uuid_box
+from virtual_codec.errors import UndecodableImage
+
+Subsampling = Literal["420", "444"]
+
+_DECIBELS: Final = (20.0, 52.0)  # of JPEG 2000's levels 0 and 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualitySettings:
+    """Settings of an encoder by quality.
+
+    `level` is 0 (coarsest) to 100, on the codec's own scale; the codec has `QualityCodec.levels` of them. `speed` is
+    that of the codec's encoder: AVIF 0 (slowest) to 10, WebP 6 (slowest) to 0; JPEG 2000 has one. `subsampling` is of
+    the chroma; a codec that cannot ignores it. `for_psnr` tunes an encoder that can for squared error, as our own
+    streams are; False leaves its own tuning, as other programs do.
+    """
+
+    level: int
+    speed: int
+    subsampling: Subsampling = "420"
+    for_psnr: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.level <= 100:
+            raise ValueError(f"level must be 0 to 100, got {self.level}")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class QualityCodec:
+    """Codec of a published standard, coded by Pillow at a level of quality.
+
+    `decibels` is the PSNR that the encoder aims at for levels 0 and 100, evenly spaced between them; None for encoders
+    whose levels stand for quantisers.
+    """
+
+    name: CodecName
+    media_type: str
+    title: str
+    longest_side: int
+    finest_level: int
+    usual_speed: int
+    subsamplings: tuple[Subsampling, ...]
+    has_grey: bool = True
+    decibels: tuple[float, float] | None = None
+    pillow_format: str
+    options: Callable[[QualitySettings, bool], dict[str, object]]
+
+    @property
+    def levels(self) -> range:
+        """Levels of the encoder, the coarsest first."""
+        return range(self.finest_level + 1)
+
+    @property
+    def is_available(self) -> bool:
+        """True if this machine's Pillow has the codec."""
+        return bool(features.check({"jpeg2000": "jpg_2000"}.get(self.name, self.name)))
+
+    def encode(
+        self,
+        pixels: NDArray[np.uint8],
+        settings: QualitySettings,
+        *,
+        exif: bytes | None = None,
+        xmp: bytes | None = None,
+    ) -> bytes:
+        """Encode [h, w, 3] RGB or [h, w] grey samples. The same pixels give the same bytes on one machine.
+
+        `exif` is a TIFF file without the `Exif` prefix, `xmp` a packet.
+        """
+        file = io.BytesIO()
+        options = self.options(settings, pixels.ndim == 2)
+        if self.name == "jpeg2000":
+            Image.fromarray(pixels).save(file, self.pillow_format, **options)
+            return file.getvalue() + b"".join(
+                uuid_box(uuid, body) for uuid, body in ((JP2_EXIF, exif), (JP2_XMP, xmp)) if body is not None
+            )
+        options |= {"exif": b"Exif\0\0" + exif} if exif is not None else {}
+        options |= {"xmp": xmp} if xmp is not None else {}
+        Image.fromarray(pixels).save(file, self.pillow_format, **options)
+        return file.getvalue()
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        """Decode a stream as any decoder of the standard does: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
+        try:
+            with Image.open(io.BytesIO(stream), formats=[self.pillow_format]) as image:
+                return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning) as error:
+            raise UndecodableImage(f"the stream is not a {self.title} file that Pillow decodes: {error}") from error
+
+
+def _avif(settings: QualitySettings, is_grey: bool) -> dict[str, object]:
+    subsampling = "4:0:0" if is_grey else {"420": "4:2:0", "444": "4:4:4"}[settings.subsampling]
+    options: dict[str, object] = {
+        "quality": settings.level,
+        "speed": settings.speed,
+        "subsampling": subsampling,
+        "max_threads": 1,  # a job has its own thread, and tiles for several would cost bytes
+        "autotiling": False,
+    }
+    return options | ({"advanced": {"tune": "psnr"}} if settings.for_psnr else {})
+
+
+def _webp(settings: QualitySettings, _is_grey: bool) -> dict[str, object]:
+    return {"quality": settings.level, "method": settings.speed}
+
+
+def _jpeg2000(settings: QualitySettings, is_grey: bool) -> dict[str, object]:
+    low, high = _DECIBELS
+    wanted = low + (high - low) * settings.level / 100
+    return {"quality_mode": "dB", "quality_layers": [wanted], "irreversible": True, "mct": 0 if is_grey else 1}
+
+
+QUALITY_CODECS: Final[Mapping[str, QualityCodec]] = {
+    codec.name: codec
+    for codec in (
+        QualityCodec(
+            name="webp",
+            media_type="image/webp",
+            title="WebP",
+            longest_side=16_383,
+            finest_level=100,
+            usual_speed=4,
+            subsamplings=("420",),
+            has_grey=False,
+            pillow_format="WEBP",
+            options=_webp,
+        ),
+        QualityCodec(
+            name="avif",
+            media_type="image/avif",
+            title="AVIF",
+            longest_side=32_768,  # libavif decodes no longer ones
+            finest_level=99,  # 100 is lossless
+            usual_speed=6,
+            subsamplings=("420", "444"),
+            pillow_format="AVIF",
+            options=_avif,
+        ),
+        QualityCodec(
+            name="jpeg2000",
+            media_type="image/jp2",
+            title="JPEG 2000",
+            longest_side=65_535,
+            finest_level=100,
+            usual_speed=0,
+            subsamplings=("444",),
+            decibels=_DECIBELS,
+            pillow_format="JPEG2000",
+            options=_jpeg2000,
+        ),
+    )
+}

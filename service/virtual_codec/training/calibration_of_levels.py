@@ -1,0 +1,115 @@
+"""Calibration of a model of AVIF, WebP and JPEG 2000: the level of the encoder that each quality stands for.
+
+images × levels         ─► mean PSNR of the restored images, bytes ─┐
+images × JPEG qualities ─► mean PSNR, bytes                        ─┴─► for each quality: a level within its promise
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from virtual_codec import bitstream
+from virtual_codec.codec.levels import LevelTrials
+from virtual_codec.codec.model import ModelNetworks
+from virtual_codec.codec.promise import ALLOWED_BYTES
+from virtual_codec.codec.quality_scale import level_of_decibels, ordinary_jpeg_psnr_db
+from virtual_codec.codec.trial import Stopwatch
+from virtual_codec.codecs import QUALITY_CODECS, QualityCodec
+from virtual_codec.jobs import DEFAULT_EFFORT
+from virtual_codec.training.calibration import ordinary_jpegs
+
+_LEVELS: Final = (0, 6, 12, 20, 30, 40, 50, 60, 70, 80, 88, 94, 98, 100)
+_QUALITIES: Final = (1, 5, 15, 30, 50, 70, 85, 95, 100)  # measured for codecs whose levels are decibels
+_MORE_DECIBELS: Final = (-3.0, -1.5, -0.5, 0.5)  # than the ordinary JPEG
+
+# Place of a quality's size between that at JPEG's PSNR (0) and the bytes allowed (1), on a log scale.
+_SIZE_TARGET: Final = 0.4
+
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+
+def calibrate_levels(
+    model: ModelNetworks, pictures: Sequence[Pixels], *, show_progress: bool = True
+) -> dict[str, list[float]]:
+    """Tables of a manifest, `level-<codec>`, measured on [H, W, 3] photographs that no network was trained on."""
+    jpeg_psnr_db, jpeg_bytes = ordinary_jpegs(pictures)
+    jpeg_psnr_db = np.maximum.accumulate(jpeg_psnr_db)
+    tables = {}
+    for codec in (QUALITY_CODECS[name] for name in model.manifest.codecs):
+        measure = _Measurement(model, codec, pictures, show_progress)
+        if codec.decibels is None:
+            found = _levels(measure, codec, jpeg_psnr_db, jpeg_bytes)
+        else:
+            found = _decibels(measure, codec.decibels, jpeg_psnr_db, jpeg_bytes)
+        tables[f"level-{codec.name}"] = [float(f"{value:.4g}") for value in found]
+    return tables
+
+
+def _levels(measure: _Measurement, codec: QualityCodec, jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
+    """Level of each quality, [100], rising."""
+    levels = np.minimum(_LEVELS, codec.finest_level).astype(np.float64)
+    curve = np.array([measure([level] * len(measure.pictures)) for level in levels])
+    found = [
+        _within_promise(levels, curve, quality, jpeg_psnr_db[quality - 1], jpeg_bytes[quality - 1])
+        for quality in range(1, 101)
+    ]
+    return np.maximum.accumulate(np.array(found))
+
+
+def _decibels(measure: _Measurement, decibels: tuple[float, float], jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
+    """Decibels above the ordinary JPEG of each quality, [100]."""
+    found = []
+    for quality in _QUALITIES:
+        own = [ordinary_jpeg_psnr_db(picture, quality) for picture in measure.pictures]
+        curve = np.array(
+            [measure([level_of_decibels(decibels, each + more) for each in own]) for more in _MORE_DECIBELS]
+        )
+        place = quality - 1
+        found.append(_within_promise(np.array(_MORE_DECIBELS), curve, quality, jpeg_psnr_db[place], jpeg_bytes[place]))
+    return np.interp(np.arange(1, 101), _QUALITIES, found)
+
+
+def _within_promise(settings: Floats, curve: Floats, quality: int, jpeg_psnr_db: float, jpeg_bytes: float) -> float:
+    """Setting between that of the ordinary JPEG's PSNR and that of the bytes allowed.
+
+    `curve` [settings, 2] holds mean PSNR and bytes of rising settings.
+    """
+    psnr_db, log_bytes = np.maximum.accumulate(curve[:, 0]), np.log(np.maximum.accumulate(curve[:, 1]))
+    equal_size = float(np.interp(np.interp(jpeg_psnr_db, psnr_db, settings), settings, log_bytes))
+    places, shares = np.array(ALLOWED_BYTES).T
+    allowed = float(np.log(np.interp(quality, places, shares) * jpeg_bytes))
+    wanted = equal_size + _SIZE_TARGET * max(0.0, allowed - equal_size)
+    return float(np.interp(wanted, log_bytes, settings))
+
+
+@final
+class _Measurement:
+    """Mean PSNR of the restored pictures, and bytes of all, at a level for each picture.
+
+    The coded pictures alone are compared with JPEG's data: the parts around them weigh more in small pictures.
+    """
+
+    def __init__(
+        self, model: ModelNetworks, codec: QualityCodec, pictures: Sequence[Pixels], show_progress: bool
+    ) -> None:
+        self._codec = codec
+        self.pictures = pictures
+        self._trials = [
+            LevelTrials(picture, model, codec, effort=DEFAULT_EFFORT, stopwatch=Stopwatch()) for picture in pictures
+        ]
+        self._bar = tqdm(desc=f"calibrate {codec.name}", disable=not show_progress, mininterval=5)
+
+    def __call__(self, levels: Sequence[float]) -> tuple[float, float]:
+        psnr_db = size_bytes = 0.0
+        for level, trials in zip(levels, self._trials, strict=True):
+            trial = trials.measure(min(max(round(level), 0), self._codec.finest_level))
+            psnr_db += min(trial.psnr_db, 60.0) / len(self.pictures)
+            size_bytes += bitstream.picture_bytes(trial.stream, self._codec.name)
+            self._bar.update()
+        return psnr_db, size_bytes
