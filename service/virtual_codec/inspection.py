@@ -45,6 +45,8 @@ def info(source: FileSource) -> StreamInfo:
     kind = images.sniff(data)
     if kind != "jpeg":
         width, height = images.probe(data)
+        codec = next((name for name in bitstream.CODEC_NAMES if name == kind), None)
+        attached = bitstream.find_attached(data, codec) if codec is not None else None
         return StreamInfo(
             format=kind,
             size_bytes=len(data),
@@ -53,6 +55,9 @@ def info(source: FileSource) -> StreamInfo:
             restored_width=width,
             restored_height=height,
             rate_bpp=8 * len(data) / (width * height),
+            model=None if attached is None else attached.model,
+            scale=None if attached is None else attached.scale,
+            shows_decoded=None if attached is None else attached.show_decoded,
         )
     header = bitstream.find(data)
     layout = bitstream.layout(data)

@@ -59,7 +59,8 @@ class CompressOptions:
     `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default;
     `metadata` is what of the image's metadata the stream keeps: location and maker notes only with "all".
     With `measure` the result has PSNR and, from sides of 161 pixels on, MS-SSIM of the restored image.
-    `background` is the RGB colour that transparent pixels are flattened onto.
+    `background` is the RGB colour that transparent pixels are flattened onto. `codec` is jpeg, webp, avif or jpeg2000;
+    all but jpeg work at scale 1 only.
     """
 
     quality: int | None = None
@@ -128,7 +129,8 @@ class CompressOptions:
 class RestoreOptions:
     """Options of `/decompress` and `vcodec decompress`.
 
-    `model`, a name or id, restores JPEGs that are not ours (None: the store's default); our streams name theirs.
+    `model`, a name or id, restores files that are not ours (None: the store's for their codec); our streams name
+    theirs.
     """
 
     output: OutputFormat = "png"

@@ -50,7 +50,10 @@ class Codec:
         return Stream(self._codec.compress(image_file(image), CompressOptions.of(options)))
 
     def restore(self, stream: FileSource | Stream, *, model: str | None = None) -> Image:
-        """Restore a stream, or any other JPEG, to a PIL image (RGB or L). `model` is for JPEGs without one."""
+        """Restore a stream, or any other JPEG, WebP, AVIF or JPEG 2000, to a PIL image (RGB or L).
+
+        `model` is for files that name none.
+        """
         from PIL import Image
 
         image = Image.open(io.BytesIO(self.restore_bytes(stream, output="bmp", model=model)))
@@ -60,7 +63,7 @@ class Codec:
     def restore_bytes(
         self, stream: FileSource | Stream, *, output: OutputFormat = "png", model: str | None = None
     ) -> bytes:
-        """Restore a stream, or any other JPEG, to the bytes of an image file: png, webp (lossless) or bmp."""
+        """Restore a stream as `restore` does, to the bytes of an image file: png, webp (lossless) or bmp."""
         if output not in ("png", "webp", "bmp"):
             raise BadOption(f"output must be png, webp or bmp, got {output!r}")
         data = bytes(stream) if isinstance(stream, Stream) else file_bytes(stream)

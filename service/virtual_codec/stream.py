@@ -14,7 +14,7 @@ from virtual_codec.jobs import CompressResult
 
 @final
 class Stream:
-    """Compressed image: a standard JPEG that any viewer opens, and that `Codec.restore` restores."""
+    """Compressed image: a standard file that any viewer opens, and that `Codec.restore` restores."""
 
     def __init__(self, result: CompressResult) -> None:
         self._result = result
@@ -72,7 +72,7 @@ class Stream:
 
     @property
     def media_type(self) -> str:
-        """Media type of the stream: image/jpeg."""
+        """Media type of the stream: image/jpeg, or that of another `codec`."""
         return self._result.media_type
 
 

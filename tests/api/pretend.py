@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -113,7 +114,7 @@ class PretendPool:
         )
 
 
-def manifest_of(name: str, *, is_retired: bool = False) -> Manifest:
+def manifest_of(name: str, *, is_retired: bool = False, codecs: Sequence[str] = ("jpeg",)) -> Manifest:
     """Its manifest."""
     networks = {
         f"postprocess-{scale}": NetworkEntry(
@@ -126,7 +127,7 @@ def manifest_of(name: str, *, is_retired: bool = False) -> Manifest:
         id=model_id(networks),
         created="2026-11-22",
         retired=is_retired,
-        codecs=["jpeg"],
+        codecs=list(codecs),
         networks=networks,
         metrics={"bd_rate": -30.5},
     )
@@ -166,9 +167,9 @@ def write_store(root: Path) -> Path:
     return root
 
 
-def write_model(root: Path, name: str, *, is_retired: bool = False) -> None:
+def write_model(root: Path, name: str, *, is_retired: bool = False, codecs: Sequence[str] = ("jpeg",)) -> None:
     """A model of that name in the store, without weights that anything could be done with."""
-    manifest = manifest_of(name, is_retired=is_retired)
+    manifest = manifest_of(name, is_retired=is_retired, codecs=codecs)
     (root / name).mkdir()
     (root / name / "manifest.json").write_text(manifest.to_json())
     for network in manifest.networks.values():

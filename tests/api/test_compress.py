@@ -6,13 +6,14 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.api.conftest import Connect
-from tests.api.pretend import SMALL, PretendPool, picture, problem
+from tests.api.pretend import SMALL, PretendPool, manifest_of, picture, problem, write_model
 from virtual_codec.errors import Draining, Overloaded, UnreachableTarget, VirtualCodecError
 from virtual_codec.jobs import CompressOptions
 
@@ -67,6 +68,17 @@ async def test_a_form_may_hold_the_file_and_the_options(client: httpx2.AsyncClie
     )
     assert response.status_code == 200
     assert pool.jobs[0][0].options == CompressOptions(quality=70, scale=1, background=(0, 255, 0), model=SMALL)
+
+
+async def test_a_codec_gets_a_model_that_has_it(connect: Connect, pool: PretendPool, model_store: Path) -> None:
+    write_model(model_store, "other", codecs=["avif", "webp"])
+    other = manifest_of("other", codecs=["avif", "webp"]).id
+    async with connect() as client:
+        for query in ("codec=avif", "codec=webp", "codec=jpeg", "codec=jpeg2000"):
+            assert (await client.post(f"/compress?{query}", content=picture())).status_code == 200
+        assert (await client.post("/decompress", content=picture("WEBP"))).status_code == 200
+    models = [getattr(job.options, "model", None) for job, _ in pool.jobs]
+    assert models == [other, other, SMALL, SMALL, other]
 
 
 async def test_options_are_read_from_the_query(client: httpx2.AsyncClient, pool: PretendPool) -> None:

@@ -94,3 +94,13 @@ async def test_what_is_no_jpeg_is_refused(client: httpx2.AsyncClient, pool: Pret
     problem(await client.post("/decompress", content=picture("PNG")), 415, "unsupported_format")
     problem(await client.post("/decompress", content=b"nothing"), 415, "unsupported_format")
     assert pool.jobs == []
+
+
+@pytest.mark.parametrize("form", ["WEBP", "AVIF", "JPEG2000"])
+async def test_other_peoples_files_of_every_codec_are_taken(
+    client: httpx2.AsyncClient, pool: PretendPool, form: str
+) -> None:
+    response = await client.post("/decompress", content=picture(form))
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "image/png"
+    assert pool.jobs[0][1] == 600

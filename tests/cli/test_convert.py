@@ -28,6 +28,25 @@ def test_an_image_becomes_a_stream_and_the_stream_an_image(codec: PrefixCodec) -
     assert Path("b.png").read_text() == "image of stream of pixels"
 
 
+@pytest.mark.parametrize(
+    ("output", "chosen"),
+    [("b.avif", "avif"), ("b.WEBP", "webp"), ("b.jp2", "jpeg2000"), ("b.jpeg", "jpeg"), ("b", "jpeg")],
+)
+def test_the_suffix_of_the_output_names_the_codec(codec: PrefixCodec, output: str, chosen: str) -> None:
+    make(a_png="pixels")
+    assert run(codec, f"compress a.png -o {output}") == 0
+    assert [options.codec for options in codec.compress_options] == [chosen]
+    assert run(codec, "compress a.png -o folder/ --codec avif") == 0
+    assert Path("folder/a.avif").exists()
+    assert codec.compress_options[-1].codec == "avif"
+
+
+def test_a_suffix_of_another_codec_is_a_misuse(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
+    make(a_png="pixels")
+    assert run(codec, "compress a.png -o b.jpg --codec avif") == 2
+    assert "b.jpg ends in .jpg, but what is written is .avif" in capsys.readouterr().err
+
+
 def test_options_reach_the_codec(codec: PrefixCodec) -> None:
     make(a_png="pixels")
     options = "--min-psnr 31.5 --effort 7 --scale 1 --model small --background 00ff7F --device cpu --quiet"

@@ -21,7 +21,7 @@ from virtual_codec.api._pages import find_model
 from virtual_codec.api._quota import Quotas
 from virtual_codec.api._request import BodyReader
 from virtual_codec.errors import BadOption, NotAcceptable, UnsupportedFormat, VirtualCodecError
-from virtual_codec.images import ImageLimits
+from virtual_codec.images import RESTORABLE, ImageLimits
 from virtual_codec.jobs import (
     DEFAULT_EFFORT,
     CompressOptions,
@@ -157,7 +157,7 @@ class Jobs:
         exchange.facts["pixels"] = pixels
         if self._quotas is not None:
             await self._quotas.take_pixels(exchange.key, pixels)
-        with self._catalogue.use(None if isinstance(options, OrdinaryOptions) else options.model) as model:
+        with self._catalogue.use(*_model_wanted(options, data)) as model:
             job = Job(
                 data=data,
                 options=options if isinstance(options, OrdinaryOptions) else replace(options, model=model.id),
@@ -189,15 +189,24 @@ class Jobs:
         return width * height
 
     def _probe_restored(self, stream: bytes) -> int:
-        found = images.sniff(stream)
-        if found != "jpeg":
-            raise UnsupportedFormat(f"only JPEGs can be restored; this is a {found.upper()} file")
+        form = images.sniff(stream)
+        if form not in RESTORABLE:
+            raise UnsupportedFormat(f"only {', '.join(RESTORABLE.values())} can be restored; this is a {form.upper()}")
         width, height = images.probe(stream, limits=self._limits)
+        if form != "jpeg":
+            return width * height
         if (header := bitstream.find(stream, max_segments=self._limits.max_segments)) is not None:
             width = header.scale * (width - 1) + header.width_remainder
             height = header.scale * (height - 1) + header.height_remainder
             self._limits.check(width, height)
         return width * height
+
+
+def _model_wanted(options: CompressOptions | RestoreOptions | OrdinaryOptions, data: bytes) -> tuple[str | None, str]:
+    """Model that a job names, and the codec that any other has to have."""
+    if isinstance(options, OrdinaryOptions):
+        return None, "jpeg"
+    return options.model, options.codec if isinstance(options, CompressOptions) else images.sniff(data)
 
 
 def _answer(body: bytes, headers: Mapping[str, str], media_type: str, reservation: Reservation) -> Response:

@@ -70,7 +70,11 @@ _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
         {"type": "string", "enum": ["auto", "1", "2"], "default": "auto"},
         "How many times smaller than the image the picture in the stream is.",
     ),
-    ("codec", {"type": "string", "default": "jpeg"}, "The standard codec of the stream."),
+    (
+        "codec",
+        {"type": "string", "enum": ["jpeg", "webp", "avif", "jpeg2000"], "default": "jpeg"},
+        "The standard codec of the stream; all but `jpeg` work at scale 1.",
+    ),
     (
         "metadata",
         {"type": "string", "enum": ["none", "exif", "xmp", "all"], "default": "none"},
@@ -88,6 +92,8 @@ _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
         "The colour that transparent pixels are flattened onto, as rrggbb.",
     ),
 )
+
+_STREAM_TYPES: Final = ["image/jpeg", "image/webp", "image/avif", "image/jp2"]
 
 _COMMON_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Model": "Id of the model.",
@@ -135,10 +141,10 @@ def compress_docs(*, max_effort: int, timeout_s: float, max_timeout_s: float) ->
     parameters, fields = _option_docs(options)
     codes = (*_BODY_PROBLEMS, "model_not_found", "animated_image", "unreachable_target")
     return {
-        "summary": "Image to JPEG",
+        "summary": "Image to stream",
         "tags": ["codec"],
         "responses": {
-            200: _answer("The stream.", ["image/jpeg"], _COMMON_HEADERS | _COMPRESS_HEADERS),
+            200: _answer("The stream.", _STREAM_TYPES, _COMMON_HEADERS | _COMPRESS_HEADERS),
             **problem_docs(codes),
         },
         "openapi_extra": {
@@ -170,7 +176,7 @@ def decompress_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
     """Keyword arguments of the /decompress route of a server with these limits."""
     codes = (*_BODY_PROBLEMS, "not_acceptable", "bad_stream", "unknown_stream_model")
     return {
-        "summary": "JPEG to restored image",
+        "summary": "Stream to restored image",
         "tags": ["codec"],
         "responses": {
             200: _answer("The restored image.", ["image/png", "image/webp", "image/bmp"], _COMMON_HEADERS),
@@ -178,7 +184,7 @@ def decompress_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
         },
         "openapi_extra": {
             "parameters": [_timeout(timeout_s, max_timeout_s)],
-            "requestBody": _body(["image/jpeg"], {}),
+            "requestBody": _body(_STREAM_TYPES, {}),
         },
     }
 

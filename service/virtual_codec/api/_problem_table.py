@@ -139,7 +139,8 @@ PROBLEMS: Final[dict[str, Problem]] = {
         status=415,
         title="Not an image format that is read",
         meaning="By their first bytes the data are not of a format that is taken here.",
-        remedy="/compress takes PNG, JPEG, WebP, TIFF, BMP, GIF and AVIF; /decompress takes JPEG.",
+        remedy="/compress takes PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF and JPEG 2000; "
+        "/decompress JPEG, WebP, AVIF and JPEG 2000.",
     ),
     "undecodable_image": Problem(
         status=422,
@@ -186,8 +187,8 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "bad_stream": Problem(
         status=422,
         title="The stream is damaged",
-        meaning="The JPEG carries this service's segment, but damaged, doubled, or from a later version.",
-        remedy="Send the stream as /compress made it; programs that rewrite JPEGs may damage it.",
+        meaning="The file carries this service's segment, but damaged, doubled, or from a later version.",
+        remedy="Send the stream as /compress made it; programs that rewrite files may damage it.",
     ),
     "unknown_stream_model": Problem(
         status=422,

@@ -11,14 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from virtual_codec.cli._convert import Converted, Converter, add_file_arguments, check_operands, convert
-from virtual_codec.cli._files import IMAGES, check_copies, plan
+from virtual_codec.cli._files import IMAGES, check_copies, is_folder, plan
 from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
 from virtual_codec.cli._open import add_codec_arguments, opened_codec
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import BadOption
 from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, CompressOptions
 
-SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "jpeg2000": (".jp2",)}  # another's is its name, or any
+SUFFIXES: Final = {
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "webp": (".webp",),
+    "avif": (".avif",),
+    "jpeg2000": (".jp2",),
+}  # an unknown codec's is its name, or any
 OPTIONS: Final = {
     "quality": ("Q", f"1-100, JPEG's own scale (default {DEFAULT_QUALITY})"),
     "max-bytes": ("SIZE", "the best image in at most that many bytes: 20000, 20k, 1.5M, 64Ki"),
@@ -27,7 +32,7 @@ OPTIONS: Final = {
     "min-ms-ssim": ("X", "the smallest stream that restores to at least this MS-SSIM (RGB mean, 0-1): 0.98"),
     "effort": ("0-9", f"time spent on a smaller stream of equal quality (default {DEFAULT_EFFORT})"),
     "scale": ("S", "how many times smaller the description is: auto (default), 1 or 2"),
-    "codec": ("NAME", "the standard codec (default jpeg)"),
+    "codec": ("NAME", "the standard codec: jpeg, webp, avif or jpeg2000 (default: by OUT's suffix, otherwise jpeg)"),
     "model": ("NAME", "a model's name or id (default: the store's)"),
     "background": ("RRGGBB", "colour behind transparent pixels (default ffffff)"),
 }
@@ -54,6 +59,8 @@ def add_option_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     check_operands(arguments)
+    if arguments.codec is None and not is_folder(arguments.output):
+        arguments.codec = _codec_of(arguments.output)
     options = parse_options(arguments)
     force = arguments.force or arguments.newer
     planned = plan(
@@ -98,6 +105,12 @@ def _compress(codec: ImageCodec, options: CompressOptions, image: bytes) -> Conv
     )
 
 
+def _codec_of(output: str) -> str | None:
+    """Codec whose suffix an output file has, or None."""
+    suffix = Path(output).suffix.lower()
+    return next((codec for codec, suffixes in SUFFIXES.items() if suffix in suffixes), None)
+
+
 def parse_options(arguments: argparse.Namespace) -> CompressOptions:
     """Parse the options of compression from the arguments. Raises `Misuse`."""
     texts = {name.replace("-", "_"): getattr(arguments, name.replace("-", "_")) for name in OPTIONS}
@@ -124,11 +137,12 @@ Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-s
 
   vcodec compress photo.png small.jpg -q 30
   vcodec compress photo.png small.jpg --max-bytes 20k       the best image in 20,000 bytes
+  vcodec compress photo.png small.avif                      an AVIF, which is smaller still
   vcodec compress photos/ -o small/ --min-psnr 32.5         the smallest streams of at least 32.5 dB
   vcodec compress photos/ -o small/ --newer --keep-times    again, but only what has changed since"""
 
 VERB: Final = Verb(
-    summary="images to plain JPEGs",
+    summary="images to plain JPEGs, WebPs, AVIFs or JPEG 2000s",
     epilog=lambda: _EPILOG,
     add_arguments=_add_arguments,
     run=_run,

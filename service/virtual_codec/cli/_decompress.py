@@ -1,4 +1,4 @@
-"""`vcodec decompress`: restoration of streams, and of any other JPEGs, to images."""
+"""`vcodec decompress`: restoration of streams, and of other JPEGs, WebPs, AVIFs and JPEG 2000s, to images."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _format(arguments: argparse.Namespace) -> OutputFormat:
 
 
 VERB: Final = Verb(
-    summary="streams to images; other JPEGs are freed of their artefacts",
+    summary="streams to images; other JPEGs, WebPs, AVIFs and JPEG 2000s are freed of their artefacts",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -100,12 +100,14 @@ class Catalogue:
         return self._jobs[model.id]
 
     @contextmanager
-    def use(self, name_or_id: str | None) -> Iterator[Manifest]:
-        """Model of that name or id, None for the active one, in use by a job until the context ends.
+    def use(self, name_or_id: str | None, codec: str = "jpeg") -> Iterator[Manifest]:
+        """Model of that name or id, None for the active one or, if it lacks the codec, one that has it.
+
+        It is in use by a job until the context ends.
 
         Raises `ModelNotFound` when there is none.
         """
-        model = self._store.default if name_or_id is None else self._store.get(name_or_id)
+        model = self._store.default_of(codec) if name_or_id is None else self._store.get(name_or_id)
         self._jobs[model.id] += 1
         try:
             yield model
