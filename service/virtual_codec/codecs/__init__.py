@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 from virtual_codec.codecs._by_quality import QUALITY_CODECS, QualityCodec, QualitySettings
 from virtual_codec.codecs._cells import keep_flat_areas, within_cells
 from virtual_codec.codecs._compiled import compiled
-from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of, samples_of
+from virtual_codec.codecs._dct import DCT_BASIS, Blocks, Pixels, blocks_of, samples_of
 from virtual_codec.codecs._scans import check_scans_complete
-from virtual_codec.codecs._tables import ijg_luma_table, is_transposed
+from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ijg_luma_table, is_transposed
+from virtual_codec.codecs._trellis import SSIM_ENERGY
 from virtual_codec.codecs._ycc import rgb_of
 from virtual_codec.codecs.jpeg import Jpeg, JpegSettings, quantisation_tables
 
 __all__ = [
+    "ANNEX_K_CHROMA",
+    "ANNEX_K_LUMA",
     "CODECS",
+    "DCT_BASIS",
     "QUALITY_CODECS",
+    "SSIM_ENERGY",
     "Blocks",
     "JpegSettings",
     "QualityCodec",

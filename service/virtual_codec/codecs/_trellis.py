@@ -9,7 +9,7 @@ from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._huffman import bit_size
 
 _HIGHEST_AC = 1023
-_SSIM_ENERGY = 64 * (0.03 * 255) ** 2 / 2  # the block energy at which SSIM's constant C2 begins to matter
+SSIM_ENERGY = 64 * (0.03 * 255) ** 2 / 2  # the block energy at which SSIM's constant C2 begins to matter
 _LOWEST_DC, _HIGHEST_DC = -1024, 1023
 
 
@@ -21,7 +21,7 @@ def block_weights(
     Texture masks errors: the weight is the block's AC energy to the power `-masking`, with a geometric mean of 1 over
     the picture, and 0 for padding. A chroma block has the mean weight of its MCU.
     """
-    energy = np.einsum("ij,ij->i", luma[:, 1:], luma[:, 1:]).astype(np.float64) + _SSIM_ENERGY
+    energy = np.einsum("ij,ij->i", luma[:, 1:], luma[:, 1:]).astype(np.float64) + SSIM_ENERGY
     log_weight = -masking * np.log(energy)
     inside = ~is_padding
     weight = np.where(inside, np.exp(log_weight - log_weight[inside].mean()), 0)
