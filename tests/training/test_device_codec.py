@@ -20,6 +20,7 @@ from virtual_codec.networks.condition import condition
 from virtual_codec.networks.differentiable import smooth_jpeg
 from virtual_codec.training.coding import levels_of_descriptions, tables_of
 from virtual_codec.training.device_codec import DeviceCodec, foreign_settings, own_settings
+from virtual_codec.training.device_codec._planes import Component, components_of
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 STEPS: Final = (3.0, 10.0, 30.0, 80.0)
@@ -83,10 +84,8 @@ def test_levels_are_those_of_the_real_encoder(codec: DeviceCodec, device: str) -
         assert (mine.cpu().numpy() != theirs).mean() < 2e-4, "single precision decides a few ties otherwise"
 
 
-def _components(image: NDArray[np.uint8], device: str) -> list[object]:
-    from virtual_codec.training.device_codec._planes import components_of
-
-    return list(components_of(tensor(image, device=device), "420"))
+def _components(image: NDArray[np.uint8], device: str) -> list[Component]:
+    return components_of(tensor(image, device=device), "420")
 
 
 @pytest.mark.parametrize(("subsampling", "code"), [("420", 2), ("422", 1), ("444", 0)])

@@ -25,6 +25,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop by then, with a checkpoint"
     )
+    parser.add_argument(
+        "--pace",
+        choices=["steps", "time"],
+        default="steps",
+        help="what the learning rate follows: the recipe's steps, or the time until --time-limit (default steps)",
+    )
+    parser.add_argument(
+        "--codec",
+        choices=["auto", "host", "device"],
+        default="auto",
+        help="what codes the crops: the real codec on the processor, or one on the device (default: device on CUDA)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
     add_device_argument(parser)
     parser.add_argument(
@@ -57,6 +69,8 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
                 threads=arguments.threads,
                 resume=arguments.resume,
                 time_limit_s=arguments.time_limit,
+                paced_by_time=arguments.pace == "time",
+                codec=arguments.codec,
                 show_progress=not arguments.quiet,
                 bfloat16=arguments.precision == "bfloat16",
                 compiled=arguments.compile,

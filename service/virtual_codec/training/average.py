@@ -17,8 +17,9 @@ def averaged_model(network: nn.Module, decay: float) -> AveragedModel:
     After step n the weights enter with 1 - min(decay, n / (n + 10)), so that early averages forget the start quickly.
     """
 
-    def update(averages: _Tensors, values: _Tensors, step: Tensor | int) -> None:
-        weight = 1 - min(decay, int(step) / (int(step) + 10))
+    def update(averages: _Tensors, values: _Tensors, _step: Tensor | int) -> None:
+        steps = int(average.n_averaged)  # on the processor: the argument is a copy on the device, to wait for
+        weight = 1 - min(decay, steps / (steps + 10))
         torch._foreach_lerp_(list(averages), list(values), weight)
 
     average = AveragedModel(network, multi_avg_fn=update)

@@ -93,8 +93,9 @@ def load_checkpoint(
             if f"adam.step.{name}" not in tensors:  # an optimiser has no state of parameters without a gradient
                 continue
             state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            is_fused = bool(optimizer.defaults.get("fused"))  # which counts steps on the device
             optimizer.state[parameter] = {
-                key: value if key == "step" else value.to(parameter.device) for key, value in state.items()
+                key: value.to(parameter.device) if key != "step" or is_fused else value for key, value in state.items()
             }
     except (KeyError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         raise BadModel(f"{path} is not a checkpoint of this recipe: {error}") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, final
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import bitstream, images
+from virtual_codec.cores import usable_cores
 from virtual_codec.errors import BadInput, BadTrainingData
 from virtual_codec.training.dataset_manifest import DatasetEntry, read_manifests
 
@@ -117,6 +120,7 @@ class _Reader:
     def __init__(self, smallest: int) -> None:
         self._smallest = smallest
         self._unreadable = self._small = self._reduced = 0
+        self._lock = threading.Lock()
 
     @property
     def has_complaints(self) -> bool:
@@ -132,8 +136,12 @@ class _Reader:
 
     def read(self, paths: Iterable[Path], entries: Mapping[Path, DatasetEntry]) -> list[NDArray[np.uint8]]:
         """The usable images among `paths`, in that order."""
-        found = (self._read_one(path, is_reduced=path in entries and entries[path].is_reduced) for path in paths)
-        return [pixels for pixels in found if pixels is not None]
+
+        def read(path: Path) -> NDArray[np.uint8] | None:
+            return self._read_one(path, is_reduced=path in entries and entries[path].is_reduced)
+
+        with ThreadPoolExecutor(usable_cores()) as pool:  # decoders run without the interpreter's lock
+            return [pixels for pixels in pool.map(read, paths) if pixels is not None]
 
     def _read_one(self, path: Path, *, is_reduced: bool) -> NDArray[np.uint8] | None:
         try:
@@ -141,13 +149,16 @@ class _Reader:
             pixels = images.decode(source)
             factor = 1.0 if is_reduced else reduction_of(source)
         except (BadInput, OSError):
-            self._unreadable += 1
+            with self._lock:
+                self._unreadable += 1
             return None
         if factor > 1:
-            self._reduced += 1
+            with self._lock:
+                self._reduced += 1
             pixels = downscaled(pixels, factor)
         if min(pixels.shape[:2]) < self._smallest:
-            self._small += 1
+            with self._lock:
+                self._small += 1
             return None
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 

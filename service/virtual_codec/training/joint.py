@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, Protocol, final
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class JointNetworks(nn.Module):
 class JointBatch(Batch):
     """Batch of originals with encoder settings and bits [B] of the plain descriptions; `decoded` belongs to those."""
 
-    settings: tuple[JpegSettings, ...]
+    settings: Any  # a tuple of JpegSettings, or what another DescriptionCodec takes
     plain_bits: Tensor
 
 
@@ -70,12 +70,19 @@ class JointLoss:
     of the image. At scale 2 the derivative of the quantiser is that of the trellis, at scale 1 that of rounding, which
     measured better there (`virtual_codec.networks.differentiable`).
 
-    On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's loss.
+    On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's loss. `codec`
+    codes the descriptions; its settings are those of the batches.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, codec: DescriptionCodec | None = None) -> None:
         self._config = config
-        self.figures: dict[str, float] = {}  # of the last batch
+        self._codec = codec or RealCodec()
+        self._relative_bits: Tensor | None = None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Bits of the last batch's descriptions over those of plain ones."""
+        return {} if self._relative_bits is None else {"bits": float(self._relative_bits)}
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         """Loss of `JointNetworks` on a batch."""
@@ -89,11 +96,10 @@ class JointLoss:
             plain_error = squared_error(plain.float(), batch.image, self._config.drift_weight) + 1e-5
         described: Tensor = network.description(batch.image, batch.condition).float()
         described = with_forward(described, described.clamp(0, 1))
-        real, bits = code_descriptions(described, batch.settings)
-        smooth, rate = smooth_codec(described, batch.settings, follows_trellis=self._config.scale == 2)
-        decoded = with_forward(smooth, real.to(described.device))
-        rate = rate * (bits.to(rate.device) / rate).detach()
-        self.figures = {"bits": float((bits / batch.plain_bits.cpu()).mean())}
+        decoded, bits, rate = self._codec.code_differentiably(
+            described, batch.settings, follows_trellis=self._config.scale == 2
+        )
+        self._relative_bits = (bits / batch.plain_bits.to(bits.device)).mean().detach()
         restored: Tensor = network.postprocess(decoded, batch.condition)
         error = squared_error(restored.float(), batch.image, self._config.drift_weight)
         pull = (described - plain_description(batch.image, self._config.scale)).square().mean(dim=(1, 2, 3))
@@ -103,12 +109,41 @@ class JointLoss:
     def _postprocess_alone(self, network: JointNetworks, batch: JointBatch) -> Tensor:
         with torch.no_grad():
             described: Tensor = network.description(batch.image, batch.condition).float().clamp(0, 1)
-            decoded, _ = code_descriptions(described, batch.settings)
+            decoded, _ = self._codec.code(described, batch.settings)
         return self._restoring(network, decoded.to(batch.image.device), batch)
 
     def _restoring(self, network: JointNetworks, decoded: Tensor, batch: Batch) -> Tensor:
         restored: Tensor = network.postprocess(decoded, batch.condition)
         return LOSSES[self._config.loss](restored.float(), batch.image, self._config.drift_weight)
+
+
+class DescriptionCodec(Protocol):
+    """Codec of descriptions [B, 3, h, w] in [0, 1]; its settings are of a type of its own."""
+
+    def code(self, pictures: Tensor, settings: Any) -> tuple[Tensor, Tensor]:
+        """Decoded pictures and bits [B]. No gradient."""
+
+    def code_differentiably(
+        self, pictures: Tensor, settings: Any, *, follows_trellis: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Decoded pictures, bits [B], and rate [B], which equals the bits; the first and last have derivatives."""
+
+
+@final
+class RealCodec:
+    """Real encoder and decoder, one picture after another on the processor."""
+
+    def code(self, pictures: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
+        """Code as `code_descriptions` does."""
+        return code_descriptions(pictures, settings)
+
+    def code_differentiably(
+        self, pictures: Tensor, settings: tuple[JpegSettings, ...], *, follows_trellis: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Code as `code_descriptions` does, with the derivative of `smooth_codec`."""
+        real, bits = code_descriptions(pictures, settings)
+        smooth, rate = smooth_codec(pictures, settings, follows_trellis=follows_trellis)
+        return with_forward(smooth, real.to(pictures.device)), bits, rate * (bits.to(rate.device) / rate).detach()
 
 
 def smooth_codec(

@@ -30,6 +30,7 @@ from virtual_codec.training.process_group import ProcessGroup
 from virtual_codec.training.run_log import RunLog, reported_figures
 from virtual_codec.training.running_mean import RunningMean
 
+_FETCH_EVERY: Final = 20  # steps, for the progress bar
 DIVERGENCE_DB: Final = 0.5  # fall of validation below its best that ends a run: joint training at scale 2 ran away
 
 
@@ -95,14 +96,21 @@ def run(
         return session.train()
 
 
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Learning rate of a step: linear warm-up, then a half cosine down to a fiftieth, or constant without decay."""
-    if step < config.warmup_steps:
+def learning_rate(config: TrainConfig, step: int, share_of_time: float | None = None) -> float:
+    """Learning rate of a step: linear warm-up, then a half cosine down to a fiftieth, or constant without decay.
+
+    The cosine follows the steps, or the share of the run's time that has gone by, 0 to 1.
+    """
+    if step < config.warmup_steps and share_of_time is None:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.decay == "none":
         return config.learning_rate
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+    if share_of_time is None:
+        done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    else:
+        done = min(1.0, share_of_time)
+    rising = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    return rising * config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def load_matching_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -136,11 +144,15 @@ class _Session(Generic[BatchT]):
         self._network.to(self._device)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._learning = [each for each in self._network.parameters() if each.requires_grad]
-        self._optimizer = torch.optim.Adam(self._learning, lr=config.learning_rate, betas=(0.9, 0.99))
+        is_fused = self._device.type == "cuda"
+        self._optimizer = torch.optim.Adam(self._learning, lr=config.learning_rate, betas=(0.9, 0.99), fused=is_fused)
         self._average = averaged_model(self._network, config.ema_decay)
         self._before = Progress(recipe=config.name, seed=options.seed, step=0, seconds=0.0)
         self._step = 0
         self._losses = RunningMean()
+        self._pending: list[Tensor] = []
+        self._validated = 0
+        self._started = time.monotonic()
 
     def restore(self, initial: Mapping[str, Tensor] | None) -> None:
         """Load the checkpoint of a resumed run, or the initial weights of a new one."""
@@ -169,28 +181,33 @@ class _Session(Generic[BatchT]):
         log = RunLog(options.out, step=self._step, tensorboard=options.tensorboard) if is_first else None
         self._started = saved = time.monotonic()
         shown = options.show_progress and is_first
-        bar = tqdm(total=config.steps, initial=self._step, desc=config.name, disable=not shown, mininterval=5)
+        total = None if options.paced_by_time else config.steps
+        bar = tqdm(total=total, initial=self._step, desc=config.name, disable=not shown, mininterval=5)
         source = self._task.batches(self._step)
         with bar:
             while self._step < config.steps and not self._is_over():
-                self._losses.add(self._make_step(next(source)))
+                self._pending.append(self._make_step(next(source)))
                 bar.update()
-                if self._step % 20 == 0:
+                if self._step % _FETCH_EVERY == 0:
+                    self._fetch_losses()
                     figures = {"loss": self._losses.recent, **reported_figures(self._task.loss)}
                     bar.set_postfix({name: f"{value:.4f}" for name, value in figures.items()}, refresh=False)
                 self._validate(log)
                 if is_first and time.monotonic() - saved > options.save_every_s:
                     self._save()
                     saved = time.monotonic()
+        if options.paced_by_time and self._validated != self._step:  # time was up between a step and its validation
+            self._validate(log, is_last=True)
         if log is not None:
             self._save()
             log.close()
         self._network.load_state_dict(self._average.module.state_dict())
         return self._progress()
 
-    def _make_step(self, batch: BatchT) -> float:
+    def _make_step(self, batch: BatchT) -> Tensor:
+        """Make a step and return its loss, which a device may still be computing."""
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self._config, self._step)
+            group["lr"] = learning_rate(self._config, self._step, self._share_of_time())
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._options.bfloat16):
             loss = self._task.loss(self._network, batch.to(self._device))
         self._optimizer.zero_grad(set_to_none=True)
@@ -200,11 +217,27 @@ class _Session(Generic[BatchT]):
         self._optimizer.step()
         self._step += 1
         self._average.update_parameters(self._network)
-        return loss.item()
+        return loss.detach()
 
-    def _validate(self, log: RunLog | None) -> None:
+    def _fetch_losses(self) -> None:
+        """Add the losses of the last steps to their mean: waiting for each would leave a device idle."""
+        if self._pending:
+            for loss in torch.stack(self._pending).tolist():
+                self._losses.add(loss)
+            self._pending.clear()
+
+    def _share_of_time(self) -> float | None:
+        """Share of the time of a run that is paced by it; None of others."""
+        limit = self._options.time_limit_s if self._options.paced_by_time else None
+        return None if limit is None else (self._before.seconds + time.monotonic() - self._started) / limit
+
+    def _validate(self, log: RunLog | None, *, is_last: bool = False) -> None:
         is_due = self._step % self._config.validate_every == 0
-        if log is not None and (is_due or self._step == self._config.steps):
+        is_last = is_last or self._step == self._config.steps
+        if is_due or is_last:
+            self._fetch_losses()
+            self._validated = self._step
+        if log is not None and (is_due or is_last):
             with torch.no_grad():
                 network = self._average.module
                 figures = self._task.validate(network)
@@ -228,8 +261,10 @@ class _Session(Generic[BatchT]):
             set_averaged_weights(self._average, load_average(self._options.out / BEST))
 
     def _is_over(self) -> bool:
-        limit = self._options.time_limit_s
+        limit, share = self._options.time_limit_s, self._share_of_time()
         is_late = limit is not None and time.monotonic() - self._started > limit
+        if share is not None:
+            is_late = share >= 1
         is_over = is_late or self._interrupt.requested or self._before.has_diverged
         return self._processes.any_of(is_over, self._device)
 
@@ -239,5 +274,6 @@ class _Session(Generic[BatchT]):
         return replace(self._before, step=self._step, seconds=seconds, loss_total=losses.total, loss_count=losses.count)
 
     def _save(self) -> None:
+        self._fetch_losses()
         average = self._average.module.state_dict()
         save_checkpoint(self._options.out, self._progress(), self._network, average, self._optimizer)

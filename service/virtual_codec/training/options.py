@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 
@@ -13,7 +13,10 @@ CHECKPOINT: Final = "checkpoint.safetensors"
 class RunOptions:
     """Device, limits and output of a training run, whatever it trains.
 
-    `time_limit_s` bounds this session, not the whole run. `bfloat16` is the networks' precision under autocast;
+    `time_limit_s` bounds this session, not the whole run, unless `paced_by_time`: then the learning rate falls with the
+    time trained, over all sessions, and the run ends with it at that limit, whatever number of steps it made. `codec`
+    says what codes the crops: the real codec on the processor ("host"), `device_codec` ("device"), or by the device
+    ("auto"). `bfloat16` is the networks' precision under autocast;
     weights and losses are float32. `compiled` wraps the networks in torch.compile. `tensorboard` writes events beside
     log.csv.
     """
@@ -24,6 +27,8 @@ class RunOptions:
     threads: int | None = None
     resume: bool = False
     time_limit_s: float | None = None
+    paced_by_time: bool = False
+    codec: Literal["auto", "host", "device"] = "auto"
     show_progress: bool = True
     save_every_s: float = 120.0
     bfloat16: bool = True

@@ -20,6 +20,8 @@ from virtual_codec.training.checkpoint import CHECKPOINT, load_average, under
 from virtual_codec.training.codecs import CodecsValidation, codecs_batches
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
+from virtual_codec.training.device_batches import DeviceBatches
+from virtual_codec.training.device_codec import DeviceCodec
 from virtual_codec.training.interrupt import Interrupt
 from virtual_codec.training.joint import JointLoss, JointNetworks, JointValidation, joint_batches
 from virtual_codec.training.loop import TrainingTask, run
@@ -36,11 +38,17 @@ from virtual_codec.training.samples import batches
 from virtual_codec.training.virtual import VirtualCodecNetworks, VirtualLoss, VirtualValidation, virtual_batches
 from virtual_codec.training.weights import is_model, load_model_network
 
+_UNLIMITED: Final = 1_000_000_000
+
 
 def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
     """Train the target of a recipe; several processes share its batch."""
-    pictures = Pictures(request.data, smallest=config.crop)
     options = request.run
+    if options.paced_by_time:
+        if options.time_limit_s is None:
+            raise BadOption("a run that is paced by time needs --time-limit")
+        config = replace(config, steps=_UNLIMITED)
+    pictures = Pictures(request.data, smallest=config.crop)
     with process_group(options.device) as (processes, device):
         torch.manual_seed(options.seed)
         options = replace(options, device=device)
@@ -52,7 +60,7 @@ def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
     return TrainReport(
         recipe=config.name,
         step=progress.step,
-        steps=config.steps,
+        steps=progress.step if config.steps == _UNLIMITED else config.steps,
         seconds=progress.seconds,
         interrupted=interrupt.requested and progress.step < config.steps,
         has_diverged=progress.has_diverged,
@@ -77,17 +85,26 @@ def _postprocess(
 ) -> TrainingTask[Any]:
     return TrainingTask(
         network=build(*config.postprocess_network),
-        batches=partial(batches, pictures, *_share(config, options, processes)),
+        batches=(
+            _device_batches(pictures, config, options, processes).plain_from
+            if codes_on_device(config, options)
+            else partial(batches, pictures, *_share(config, options, processes))
+        ),
         loss=partial(postprocess_loss, loss=config.loss, drift_weight=config.drift_weight),
         validate=PostprocessValidation(pictures, config, options.device, bfloat16=options.bfloat16),
     )
 
 
 def _joint(config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup) -> TrainingTask[Any]:
+    if codes_on_device(config, options):
+        device = _device_batches(pictures, config, options, processes)
+        made, loss = device.joint_from, JointLoss(config, device.codec)
+    else:
+        made, loss = partial(joint_batches, pictures, *_share(config, options, processes)), JointLoss(config)
     return TrainingTask(
         network=JointNetworks(config),
-        batches=partial(joint_batches, pictures, *_share(config, options, processes)),
-        loss=JointLoss(config),
+        batches=made,
+        loss=loss,
         validate=JointValidation(pictures, config, options.device, bfloat16=options.bfloat16),
     )
 
@@ -129,6 +146,21 @@ TARGETS: Final[Mapping[str, Target]] = {
     "virtual": _virtual,
     "codecs": _codecs,
 }
+
+
+def codes_on_device(config: TrainConfig, options: RunOptions) -> bool:
+    """True if a run's crops are cut and coded on its device. Raises `BadOption` for a recipe that cannot do that."""
+    is_able = config.target in ("postprocess", "joint") and not config.drawings_share
+    if options.codec == "device" and not is_able:
+        raise BadOption(f"--codec device is for recipes of photographs behind JPEG; {config.name} needs --codec host")
+    return is_able and (options.codec == "device" or (options.codec == "auto" and options.device.startswith("cuda")))
+
+
+def _device_batches(
+    pictures: Pictures, config: TrainConfig, options: RunOptions, processes: ProcessGroup
+) -> DeviceBatches:
+    shared, seed = _share(config, options, processes)
+    return DeviceBatches(pictures, shared, DeviceCodec(options.device), seed)
 
 
 def _share(config: TrainConfig, options: RunOptions, processes: ProcessGroup) -> tuple[TrainConfig, int]:

@@ -26,14 +26,14 @@ class DeviceCodec:
     """
 
     def __init__(self, device: torch.device | str) -> None:
-        self._device = torch.device(device)
-        self._quantiser = load_quantiser(self._device)
-        self._magnitude_bits = torch.tensor([symbol & 15 for symbol in range(256)], device=self._device).float()
+        self.device = torch.device(device)
+        self._quantiser = load_quantiser(self.device)
+        self._magnitude_bits = torch.tensor([symbol & 15 for symbol in range(256)], device=self.device).float()
 
     @torch.no_grad()
     def code(self, pictures: Tensor, settings: CodingSettings) -> tuple[Tensor, Tensor]:
         """Decoded pictures and bits [B]. No gradient."""
-        with torch.autocast(self._device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False):
             components = components_of(pictures.float(), settings.subsampling)
             levels, bits = self._quantised(components, settings)
             return self._decoded(levels, settings, pictures), bits
@@ -46,7 +46,7 @@ class DeviceCodec:
         The decoded pictures have the derivative of the smooth model, that of the trellis or of rounding
         (`virtual_codec.networks.differentiable`); so has the rate, which is scaled to the bits.
         """
-        with torch.autocast(self._device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False):
             components = components_of(pictures.float(), settings.subsampling)
             levels, bits = self._quantised(components, settings)
             smooth, rate = [], torch.zeros_like(bits)
@@ -69,7 +69,7 @@ class DeviceCodec:
     def _quantised(self, components: list[Component], settings: CodingSettings) -> tuple[list[Tensor], Tensor]:
         """Levels [B, C, blocks, 64] of each component, as floats, and bits [B]."""
         weights = _block_weights(components[0], settings.masking) if settings.own else (None, None)
-        levels, bits = [], torch.zeros(len(settings), device=self._device)
+        levels, bits = [], torch.zeros(len(settings), device=self.device)
         for index, (component, table) in enumerate(zip(components, _tables(settings), strict=True)):
             multiplier = settings.multiplier * (_CHROMA_TRELLIS if index else 1)
             coefficients = component.coefficients.detach().contiguous()
@@ -87,13 +87,13 @@ class DeviceCodec:
         """
         batch, channels, length, _ = coefficients.shape
         count, per_picture = batch * channels * length, channels * length
-        levels = torch.empty(coefficients.shape, dtype=torch.int16, device=self._device)
-        last = torch.empty((batch, channels, length), dtype=torch.int32, device=self._device)
+        levels = torch.empty(coefficients.shape, dtype=torch.int16, device=self.device)
+        last = torch.empty((batch, channels, length), dtype=torch.int32, device=self.device)
         run = self._quantiser.run
         run("round_blocks", count, per_picture, coefficients, table, levels, last)
         if weight is not None:
             weights = weight[:, None].expand(batch, channels, length).contiguous()
-            came_from = torch.empty((batch, channels, length, 3), dtype=torch.uint8, device=self._device)
+            came_from = torch.empty((batch, channels, length, 3), dtype=torch.uint8, device=self.device)
             for _ in range(_PASSES):
                 ac, dc = ((self._price(each) * multiplier[:, None]).contiguous() for each in self._counts(levels, last))
                 run("quantise_ac", count, per_picture, coefficients, table, weights, ac, levels, last)
@@ -115,7 +115,7 @@ class DeviceCodec:
     def _counts(self, levels: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """Counts of AC and DC symbols, [B, 256] each."""
         batch, channels, length, _ = levels.shape
-        counts = torch.zeros((2, batch, 256), dtype=torch.int32, device=self._device)
+        counts = torch.zeros((2, batch, 256), dtype=torch.int32, device=self.device)
         per_picture = channels * length
         self._quantiser.run("count_symbols", batch * per_picture, length, per_picture, levels, last, *counts)
         ac, dc = counts.float()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -36,11 +36,6 @@ class CodingSettings:
 
     def __len__(self) -> int:
         return len(self.luma)
-
-    def to(self, device: torch.device) -> Self:
-        """Copy of the settings on a device."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)})
 
     def condition(self) -> Tensor:
         """Condition vectors [B, CONDITION_SIZE], as `virtual_codec.networks.condition` makes them of streams."""
