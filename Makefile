@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
     --quiet --custom-compile-command "make lock" $(ARGS)
 
-.PHONY: help serve test check test-compose test-all golden bench web fuzz lock audit sbom clean
+.PHONY: help serve test check test-compose test-all golden bench web docs fuzz lock audit sbom clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -44,6 +44,9 @@ bench: $(VENV)/.serve ## load a server of its own for 15 seconds; ARGS="--url ..
 web: $(VENV)/.dev ## compile the kernels that run in browsers; commit the result
 	$(BIN)/python -m ziglang cc @service/virtual_codec/web/kernels.flags \
 	    -o service/virtual_codec/web/kernels.wasm service/virtual_codec/web/kernels.c
+
+docs: $(VENV)/.dev ## build the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lock: $(VENV)/.supply ## pin what the container image holds, with hashes (ARGS=--upgrade: the newest); review the difference
 	$(COMPILE) --output-file docker/requirements-cuda.lock

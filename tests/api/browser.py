@@ -58,6 +58,18 @@ class Tab:
             assert time.monotonic() < until, f"never true: {condition}; complaints: {self.complaints}"
             time.sleep(0.05)
 
+    def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
+        """Give the page that many pixels; a phone has no mouse, and obeys the page's viewport."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=is_phone
+        )
+
+    def press(self, key: str) -> None:
+        """Press and release a key with the focus where it is."""
+        text = {"text": key} if len(key) == 1 else {}
+        self._ask("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        self._ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+
     def close(self) -> None:
         """Let go of the pipes."""
         for file in (self._to, self._from):

@@ -6,6 +6,7 @@ writes points.csv, foreign.csv, summary.json, results.md and rate_distortion.png
 is a row of `ANCHORS` in _anchors.py, a further metric a field of `Point` and a row of `METRICS`.
 """
 
+from virtual_codec.evaluation._anchors import ANCHORS, Anchor
 from virtual_codec.evaluation._evaluate import (
     EvaluateConfig,
     Progress,
@@ -18,6 +19,8 @@ from virtual_codec.evaluation._summary import Summary
 from virtual_codec.evaluation._sweep import TestedCodec, Variant
 
 __all__ = [
+    "ANCHORS",
+    "Anchor",
     "EvaluateConfig",
     "Progress",
     "Summary",

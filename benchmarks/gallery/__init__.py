@@ -1,0 +1,1 @@
+"""Gallery of crops beside those of ordinary codecs."""
