@@ -44,11 +44,11 @@ def exif_orientation(exif: bytes) -> int:
 
 def _is_adobe_rgb(reader: TiffReader, entries: dict[int, Entry]) -> bool:
     try:
-        entries = reader.directory(first_value(reader, entries, _EXIF_DIRECTORY))[0]
+        entries = reader.directory_below(entries, _EXIF_DIRECTORY)
         colours = first_value(reader, entries, _COLOUR_SPACE)
         if colours != _UNCALIBRATED or _INTEROPERABILITY not in entries:
             return colours == _ADOBE_RGB
-        entries = reader.directory(first_value(reader, entries, _INTEROPERABILITY))[0]
+        entries = reader.directory_below(entries, _INTEROPERABILITY)
         return _INDEX in entries and reader.raw(entries[_INDEX], 3) == b"R03"
     except (TooManySegments, UndecodableImage):
         return False

@@ -7,14 +7,16 @@ their offsets change. Source: CIPA DC-008 (Exif 2.32), TIFF 6.0.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from virtual_codec.errors import UndecodableImage
+from virtual_codec.errors import TooManySegments, UndecodableImage
+from virtual_codec.images._limits import DEFAULT_LIMITS
+from virtual_codec.images._tiff_directory import Entry, TiffReader
 
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _COLOUR_SPACE = 0x0112, 0x8769, 0x8825, 0xA001
 _SHORT, _LONG = 3, 4
-_TYPE_BYTES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_MAX_ENTRIES: Final = 1000  # of a directory; cameras write about 60
+_LAST_KIND: Final = 12  # of TIFF 6.0; later ones hold offsets
 _MAX_BYTES: Final = 256 * 1024  # of all values of a directory, which may overlap in a hostile file
 
 # Descriptive tags of the first directory: description, make, model, orientation, resolution, software, date, artist,
@@ -28,11 +30,29 @@ _STALE: Final = frozenset({0xA002, 0xA003, 0xA005})
 _MAKER_NOTE: Final = 0x927C  # private data of the camera's maker, previews and locations among them
 
 
+_RESOLUTION: Final = frozenset({0x011A, 0x011B, 0x0128})
+
+
+class ExifContents(NamedTuple):
+    """Contents of EXIF data that an image of its own can carry, each true or false."""
+
+    is_descriptive: bool = False
+    has_location: bool = False
+    has_maker_note: bool = False
+
+
 class _Entry(NamedTuple):
     tag: int
     kind: int
     items: int
     value: bytes
+
+
+class _Directories(NamedTuple):
+    order: str  # of bytes, as `struct` names it
+    main: list[_Entry]
+    camera: list[_Entry]
+    location: list[_Entry]
 
 
 def rewrite_exif(tiff: bytes, *, is_complete: bool) -> bytes | None:
@@ -41,50 +61,51 @@ def rewrite_exif(tiff: bytes, *, is_complete: bool) -> bytes | None:
     Orientation becomes 1 and the colour space sRGB. Location and maker notes stay only if `is_complete`.
     Raises `UndecodableImage` for damaged data.
     """
-    try:
-        order = {b"II*\0": "<", b"MM\0*": ">"}[tiff[:4]]
-        main = {
-            it.tag: it for it in _entries(tiff, order, _offset(tiff, order, 4), _DESCRIPTIVE | {_EXIF_IFD, _GPS_IFD})
-        }
-        kept = [it for tag, it in main.items() if tag in _DESCRIPTIVE and tag != _ORIENTATION]
-        camera = [it for it in _directory(tiff, order, main.get(_EXIF_IFD)) if it.tag not in _STALE]
-        if not is_complete:
-            camera = [it for it in camera if it.tag != _MAKER_NOTE]
-        camera = [_short(order, it.tag, 1) if it.tag == _COLOUR_SPACE else it for it in camera]
-        location = _directory(tiff, order, main.get(_GPS_IFD)) if is_complete else []
-    except (KeyError, struct.error, ValueError) as error:
-        raise UndecodableImage("the EXIF data is damaged; metadata=none leaves it out") from error
-    if not (kept or camera or location):
+    order, main, camera, location = _read(tiff)
+    if not is_complete:
+        camera, location = [it for it in camera if it.tag != _MAKER_NOTE], []
+    camera = [_short(order, it.tag, 1) if it.tag == _COLOUR_SPACE else it for it in camera]
+    if not (main or camera or location):
         return None
-    return _written(order, [*kept, _short(order, _ORIENTATION, 1)], camera, location)
+    return _written(order, [*main, _short(order, _ORIENTATION, 1)], camera, location)
 
 
-def _offset(tiff: bytes, order: str, position: int) -> int:
-    return int(struct.unpack_from(order + "I", tiff, position)[0])
+def exif_contents(tiff: bytes) -> ExifContents:
+    """Contents of EXIF data. Resolution alone, which every TIFF has, is no description. Raises as `rewrite_exif`."""
+    _, main, camera, location = _read(tiff)
+    return ExifContents(
+        is_descriptive=any(it.tag not in _RESOLUTION for it in main) or bool(camera or location),
+        has_location=bool(location),
+        has_maker_note=any(it.tag == _MAKER_NOTE for it in camera),
+    )
 
 
-def _directory(tiff: bytes, order: str, pointer: _Entry | None) -> list[_Entry]:
-    return [] if pointer is None else _entries(tiff, order, _offset(pointer.value, order, 0))
+def _read(tiff: bytes) -> _Directories:
+    """Directories of EXIF data without what belongs to the old file."""
+    try:
+        reader = TiffReader(tiff, DEFAULT_LIMITS)
+        main = reader.directory(reader.first)[0]
+        kept = {tag: it for tag, it in main.items() if tag in _DESCRIPTIVE and tag != _ORIENTATION}
+        camera = {tag: it for tag, it in reader.directory_below(main, _EXIF_IFD).items() if tag not in _STALE}
+        return _Directories(
+            "<" if reader.order == "little" else ">",
+            _entries(reader, kept),
+            _entries(reader, camera),
+            _entries(reader, reader.directory_below(main, _GPS_IFD)),
+        )
+    except (TooManySegments, UndecodableImage) as error:
+        raise UndecodableImage("the EXIF data is damaged; metadata=none leaves it out") from error
 
 
-def _entries(tiff: bytes, order: str, start: int, tags: frozenset[int] | None = None) -> list[_Entry]:
-    """Entries of the directory at `start`, those of `tags` alone: a TIFF file's strips may be gigabytes."""
-    (count,) = struct.unpack_from(order + "H", tiff, start)
-    if count > _MAX_ENTRIES:
-        raise ValueError("too many entries")
+def _entries(reader: TiffReader, directory: Mapping[int, Entry]) -> list[_Entry]:
     entries, total = [], 0
-    for position in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, items = struct.unpack_from(order + "HHI", tiff, position)
-        size = _TYPE_BYTES.get(kind, 0) * items
-        where = position + 8 if size <= 4 else _offset(tiff, order, position + 8)
-        if tags is not None and tag not in tags:
-            continue
-        total += size
-        value = tiff[where : where + size]
-        if len(value) < size or total > _MAX_BYTES:
-            raise ValueError("a value runs past the end")
-        if size:
-            entries.append(_Entry(tag, kind, items, value))
+    for tag, entry in directory.items():
+        value = reader.content(entry) if entry.kind <= _LAST_KIND else b""
+        total += len(value)
+        if total > _MAX_BYTES:
+            raise UndecodableImage("the values of a directory are too large")
+        if value:
+            entries.append(_Entry(tag, entry.kind, entry.values, value))
     return entries
 
 

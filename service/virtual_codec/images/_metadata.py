@@ -14,7 +14,9 @@ from PIL import Image
 from virtual_codec.bitstream import JP2_EXIF, JP2_XMP, leading_segments, uuid_bodies
 from virtual_codec.errors import BadOption, UndecodableImage
 from virtual_codec.images._exif_rewrite import rewrite_exif
+from virtual_codec.images._limits import DEFAULT_LIMITS
 from virtual_codec.images._sniff import sniff
+from virtual_codec.images._tiff_directory import TiffReader
 from virtual_codec.images._xmp import rewrite_xmp
 from virtual_codec.jobs import MetadataChoice
 
@@ -43,7 +45,7 @@ def read_metadata(image: bytes, choice: MetadataChoice) -> Metadata:
     """
     if choice == "none":
         return Metadata()
-    found = _found(image)
+    found = stored_metadata(image)
     is_complete = choice == "all"
     exif = rewrite_exif(found.exif, is_complete=is_complete) if found.exif and choice != "xmp" else None
     xmp = rewrite_xmp(found.xmp, is_complete=is_complete) if found.xmp and choice != "exif" else None
@@ -53,7 +55,7 @@ def read_metadata(image: bytes, choice: MetadataChoice) -> Metadata:
 def metadata_of_stream(stream: bytes) -> Metadata:
     """Metadata of a stream as it stands there."""
     if not stream.startswith(b"\xff\xd8"):
-        return _found(stream)
+        return stored_metadata(stream)
     bodies = [stream[it.start + 4 : it.end] for it in leading_segments(stream) if it.marker == _APP1]
     return Metadata(
         exif=next((it[len(_EXIF_HEAD) :] for it in bodies if it.startswith(_EXIF_HEAD)), None),
@@ -98,33 +100,37 @@ def add_to_png(png: bytes, metadata: Metadata) -> bytes:
     return png[:_PNG_HEADER_BYTES] + b"".join(packed) + png[_PNG_HEADER_BYTES:]
 
 
-def _found(image: bytes) -> Metadata:
-    """Metadata of an image file as it stands there. GIF and BMP have none."""
+def stored_metadata(image: bytes, *, inflates: bool = True) -> Metadata:
+    """Metadata of an image file as it stands there. GIF and BMP have none.
+
+    XMP data of a PNG, which may be compressed, is as its chunk has it if `inflates` is false. Raises
+    `UndecodableImage` for damaged data.
+    """
     match sniff(image):
         case "jpeg":
             return metadata_of_stream(image)
         case "png":
-            return _of_png(image)
+            return _of_png(image, inflates=inflates)
         case "webp":
             chunks = dict(_webp_chunks(image))
             exif = chunks.get(b"EXIF")
             return Metadata(exif=exif.removeprefix(_EXIF_HEAD) if exif else None, xmp=chunks.get(b"XMP "))
         case "tiff":
-            with Image.open(io.BytesIO(image), formats=("TIFF",)) as opened:
-                xmp = opened.tag_v2.get(_XMP_TAG)  # type: ignore[attr-defined]
-            return Metadata(exif=image, xmp=xmp if isinstance(xmp, bytes) else None)
+            reader = TiffReader(image, DEFAULT_LIMITS)
+            xmp = reader.directory(reader.first)[0].get(_XMP_TAG)
+            return Metadata(exif=image, xmp=None if xmp is None else reader.content(xmp))
         case "avif":
             with Image.open(io.BytesIO(image), formats=("AVIF",)) as opened:
-                exif, xmp = opened.info.get("exif"), opened.info.get("xmp")
-            return Metadata(exif=exif.removeprefix(_EXIF_HEAD) if exif else None, xmp=xmp)
+                exif, packet = opened.info.get("exif"), opened.info.get("xmp")
+            return Metadata(exif=exif.removeprefix(_EXIF_HEAD) if exif else None, xmp=packet)
         case "jpeg2000":
-            exif, xmp = (next(iter(uuid_bodies(image, uuid)), None) for uuid in (JP2_EXIF, JP2_XMP))
-            return Metadata(exif=exif, xmp=xmp)
+            exif, packet = (next(iter(uuid_bodies(image, uuid)), None) for uuid in (JP2_EXIF, JP2_XMP))
+            return Metadata(exif=exif, xmp=packet)
         case _:
             return Metadata()
 
 
-def _of_png(image: bytes) -> Metadata:
+def _of_png(image: bytes, *, inflates: bool) -> Metadata:
     exif = xmp = None
     position = 8
     while position + 12 <= len(image):
@@ -133,7 +139,8 @@ def _of_png(image: bytes) -> Metadata:
         if name == b"eXIf" and exif is None:
             exif = image[body]
         elif name == b"iTXt" and xmp is None and image.startswith(_XMP_KEYWORD, position + 8):
-            xmp = _international_text(image[body][len(_XMP_KEYWORD) :])
+            text = image[body][len(_XMP_KEYWORD) :]
+            xmp = _international_text(text) if inflates else text
         position = end
     return Metadata(exif=exif, xmp=xmp)
 

@@ -82,6 +82,21 @@ class TiffReader:
             )
         return entries, following
 
+    def directory_below(self, entries: dict[int, Entry], pointer: int) -> dict[int, Entry]:
+        """Entries of the directory that the tag `pointer` leads to; none where there is no such tag, or it is empty."""
+        if pointer not in entries:
+            return {}
+        offset = first_value(self, entries, pointer)
+        is_empty = self.integer(offset, 8 if self._is_big else 2) == 0  # some programs write such a location
+        return {} if is_empty else self.directory(offset)[0]
+
+    def content(self, entry: Entry) -> bytes:
+        """All bytes of an entry's values; none where its type is unknown."""
+        end = entry.offset + VALUE_BYTES.get(entry.kind, 0) * entry.values
+        if end > len(self._file):
+            raise UndecodableImage("the TIFF is truncated")
+        return self._file[entry.offset : end]
+
     def values(self, entry: Entry) -> tuple[int, ...]:
         """Integers of an entry; none where it holds another type."""
         if entry.kind not in _INTEGERS:
