@@ -20,8 +20,9 @@ class Comparison:
     """Quality measures of a picture against its original.
 
     PSNR in dB (infinite for equal pictures), of RGB and of luma; `ssim` of luma and `ms_ssim` of RGB, at most 1;
-    `colour_drift` in levels, 0 for equal colours. None for a measure that the pictures are too small for (sides under
-    11 pixels for SSIM, under 161 for MS-SSIM), and for drift of grey pictures.
+    `colour_drift` in levels, 0 for equal colours; `ssimulacra2` 100 for equal pictures, measured if the package is
+    installed (extra `ssimulacra2`). None for a measure that the pictures are too small for (sides under 11 pixels for
+    SSIM, under 161 for MS-SSIM), and for drift of grey pictures.
     """
 
     psnr_db: float
@@ -29,11 +30,12 @@ class Comparison:
     ssim: float | None
     ms_ssim: float | None
     colour_drift: float | None
+    ssimulacra2: float | None = None
 
 
 def compare(first: FileSource, second: FileSource) -> Comparison:
     """Compare two image files, given by their paths or bytes. Raises `BadInput`, or `BadOption` for unequal sizes."""
-    from virtual_codec import metrics
+    from virtual_codec import metrics, ssimulacra2
 
     one, other = _pixels(first, second)
     side = min(one.shape[:2])
@@ -43,6 +45,7 @@ def compare(first: FileSource, second: FileSource) -> Comparison:
         ssim=metrics.ssim(one, other) if side >= metrics.SSIM_MIN_SIDE else None,
         ms_ssim=metrics.ms_ssim(one, other) if side >= metrics.MS_SSIM_MIN_SIDE else None,
         colour_drift=metrics.colour_drift(one, other) if one.ndim == 3 else None,
+        ssimulacra2=ssimulacra2.ssimulacra2(one, other) if ssimulacra2.is_available() else None,
     )
 
 

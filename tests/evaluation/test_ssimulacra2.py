@@ -8,8 +8,9 @@ import pytest
 
 from tests.evaluation.plain_jpeg import PlainJpeg
 from tests.pictures import opened, saved, scene
+from virtual_codec.comparison import compare
 from virtual_codec.evaluation import EvaluateConfig, evaluate
-from virtual_codec.evaluation._ssimulacra2 import MISSING, is_available, ssimulacra2
+from virtual_codec.ssimulacra2 import MISSING, is_available, ssimulacra2
 
 needs_package = pytest.mark.skipif(not is_available(), reason="the extra `ssimulacra2` is not installed")
 
@@ -72,3 +73,14 @@ def test_without_its_package_the_report_says_so(tmp_path: Path) -> None:
     summary = evaluate(PlainJpeg(), config(tmp_path, wanted=True))
     assert MISSING in summary.notes
     assert set(measured(tmp_path)) == {""}
+
+
+@needs_package
+def test_compare_has_it_where_it_is_installed() -> None:
+    picture = scene(64, 64)
+    assert compare(saved(picture), saved(picture)).ssimulacra2 == pytest.approx(100)
+
+
+@pytest.mark.skipif(is_available(), reason="the extra `ssimulacra2` is installed")
+def test_compare_does_without_it() -> None:
+    assert compare(saved(scene(64, 64)), saved(scene(64, 64))).ssimulacra2 is None

@@ -30,11 +30,11 @@ from virtual_codec.evaluation._foreign import (
 )
 from virtual_codec.evaluation._journal import Journal
 from virtual_codec.evaluation._report import results_markdown
-from virtual_codec.evaluation._ssimulacra2 import MISSING, is_available
 from virtual_codec.evaluation._summary import Summary, summarise
 from virtual_codec.evaluation._sweep import TestedCodec, Variant, key_of, sweep
 from virtual_codec.evaluation.pictures import Picture, find_pictures
 from virtual_codec.evaluation.points import COLUMNS, Point
+from virtual_codec.ssimulacra2 import MISSING, is_available
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was done last
 

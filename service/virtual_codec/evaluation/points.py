@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from virtual_codec import metrics
-from virtual_codec.evaluation._ssimulacra2 import ssimulacra2
+from virtual_codec.ssimulacra2 import ssimulacra2
 
 EQUAL_DB: Final = 100.0  # stands for the infinite PSNR of equal pictures, so that means stay numbers
 
