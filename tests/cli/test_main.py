@@ -25,7 +25,9 @@ def test_every_verb_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -
 
 def test_the_verbs_are_those_of_the_contract() -> None:
     contract = ["serve", "compress", "decompress", "train", "evaluate", "models", "bench"]
-    assert [verb for verb in VERBS if verb not in ("info", "compare", "bulk", "export", "keys")] == contract
+    assert [
+        verb for verb in VERBS if verb not in ("info", "compare", "bulk", "export", "keys", "completion")
+    ] == contract
 
 
 @pytest.mark.parametrize("argv", [[], ["shrink"], ["compress"], ["compress", "a.png"], ["serve", "--port", "x"]])

@@ -17,6 +17,7 @@ from virtual_codec.cli import (
     _bench,
     _bulk,
     _compare,
+    _completion,
     _compress,
     _decompress,
     _evaluate,
@@ -46,6 +47,7 @@ VERBS: Final[dict[str, Verb]] = {
     "models": _models.VERB,
     "bench": _bench.VERB,
     "keys": _keys.VERB,
+    "completion": _completion.VERB,
 }
 
 
