@@ -63,13 +63,18 @@ def test_a_format_is_known_by_its_bytes(form: str, name: str) -> None:
     assert decode(file).shape == (24, 40, 3)
 
 
+@pytest.mark.parametrize("brands", [b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"heix\0\0\0\0mif1heix"])
+def test_heic_is_refused_with_what_to_do(brands: bytes) -> None:
+    with pytest.raises(UnsupportedFormat, match="HEIC images are not read; export the photo as JPEG or PNG first, or"):
+        decode(b"\0\0\0\x18ftyp" + brands + bytes(20))
+
+
 @pytest.mark.parametrize(
     "file",
     [
         b"<html>",
         b"\x89PNG",
         b"RIFF\0\0\0\0WAVEfmt ",
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
         b"%PDF-1.7",
         b"P6 1 1 255 abc",
     ],

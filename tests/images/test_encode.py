@@ -85,3 +85,10 @@ def test_media_types_are_those_of_the_contract() -> None:
     assert MEDIA_TYPES == {"png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
     for output in MEDIA_TYPES:
         assert Image.MIME[by_pillow(encode(noise(), output)).format or ""] == MEDIA_TYPES[output]
+
+
+def test_a_png_says_that_it_is_srgb() -> None:
+    for pixels in (smooth(8, 9), smooth(8, 9)[..., 0].copy()):
+        png = encode(pixels, "png")
+        assert png[33:46] == b"\0\0\0\x01sRGB\0\xae\xce\x1c\xe9"
+        assert by_pillow(png).info["srgb"] == 0

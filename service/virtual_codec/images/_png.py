@@ -21,6 +21,7 @@ from virtual_codec.images._wide import WideSamples
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, COLOUR = 0, 2
 
+_PERCEPTUAL = b"\0"  # rendering intent
 _INFLATED_AT_ONCE = 1 << 20
 _SAMPLES = {GREY: 1, COLOUR: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -181,9 +182,9 @@ def check_whole(stripped: StrippedFile, loaded: Image.Image) -> None:
 
 
 def header(width: int, height: int, kind: int) -> bytes:
-    """Signature and header of a PNG of 8 bits a sample, grey or colour."""
+    """Signature and header of a PNG of 8 bits a sample, grey or colour, in sRGB."""
     sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return SIGNATURE + _chunk(b"IHDR", sides + bytes([8, kind, 0, 0, 0]))
+    return SIGNATURE + _chunk(b"IHDR", sides + bytes([8, kind, 0, 0, 0])) + _chunk(b"sRGB", _PERCEPTUAL)
 
 
 def trailer(deflated: bytes) -> bytes:

@@ -23,6 +23,7 @@ _PREFIXES = {
 
 # Titles of the formats whose artefacts can be removed.
 RESTORABLE: Final[Mapping[str, str]] = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 
 
 def sniff(image: bytes) -> str:
@@ -41,4 +42,9 @@ def sniff(image: bytes) -> str:
         brands = image[8 : min(int.from_bytes(image[:4], "big"), 256)]
         if any(brands[offset : offset + 4] in (b"avif", b"avis") for offset in range(0, len(brands), 4)):
             return "avif"
+        if any(brands[offset : offset + 4] in _HEIC_BRANDS for offset in range(0, len(brands), 4)):
+            raise UnsupportedFormat(
+                "HEIC images are not read; export the photo as JPEG or PNG first, or have the phone save JPEGs "
+                '(iPhone: Settings, Camera, Formats, "Most Compatible")'
+            )
     raise UnsupportedFormat("these are not the bytes of a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000 image")
