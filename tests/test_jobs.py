@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from virtual_codec.errors import BadOption, DeadlineExceeded
 from virtual_codec.jobs import (
-    RANGES,
     CompressOptions,
     CompressResult,
     Job,
@@ -20,6 +19,7 @@ from virtual_codec.jobs import (
     RestoreResult,
     check_deadline,
 )
+from virtual_codec.option_text import RANGES
 
 T = TypeVar("T")
 

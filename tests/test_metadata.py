@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.models import make_store
-from tests.pictures import scene
+from tests.pictures import saved, scene
 from virtual_codec import images
 from virtual_codec.api import create_app
 from virtual_codec.errors import BadOption, UndecodableImage
@@ -178,6 +178,43 @@ def test_damaged_xmp_data_is_refused(xmp: bytes) -> None:
     png = file.getvalue()
     with pytest.raises(UndecodableImage, match="metadata=none"):
         images.read_metadata(png[:33] + chunk + png[33:], "xmp")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_what_a_choice_leaves_out_is_known(form: str) -> None:
+    image = tagged(form)
+    assert images.left_out(image, "none") == ("exif", "xmp")
+    assert images.left_out(image, "exif") == ("xmp", "location", "maker-notes")
+    assert images.left_out(image, "xmp") == ("exif", "location")
+    assert images.left_out(image, "all") == ()
+
+
+def test_a_file_without_metadata_leaves_nothing_out() -> None:
+    for form in ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF"):
+        file = io.BytesIO()
+        Image.new("RGB", (4, 4)).save(file, form)
+        assert images.left_out(file.getvalue(), "none") == (), form
+    exif = b"II*\0\xff\xff\xff\xff"  # damaged: no choice could keep it
+    jpeg = tagged("JPEG")
+    start = jpeg.index(b"Exif\0\0")
+    jpeg = jpeg[: start + 6] + exif + jpeg[start + 14 :]
+    assert images.left_out(jpeg, "none") == ("xmp",)
+
+
+async def test_answers_say_what_the_stream_does_not_keep(tmp_path: Path) -> None:
+    pixels = np.dstack([scene(20, 30), np.full((20, 30), 255, np.uint8)])
+    opaque, clear = saved(pixels), saved(np.dstack([scene(20, 30), np.arange(600, dtype=np.uint8).reshape(20, 30)]))
+    async with serving(tmp_path / "store") as client:
+        for query, image, left_out in (
+            ("", tagged("JPEG"), "exif, xmp"),
+            ("&metadata=exif", tagged("JPEG"), "xmp, location, maker-notes"),
+            ("&metadata=all", tagged("JPEG"), None),
+            ("", opaque, None),
+            ("", clear, "transparency"),
+        ):
+            made = await client.post(f"/compress?effort=0{query}", content=image)
+            assert made.headers.get("vcodec-left-out") == left_out
+            assert 10 < float(made.headers["vcodec-psnr"]) < 60
 
 
 def test_metadata_that_no_segment_holds_is_refused() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, Final, Literal, get_args
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
 
 from virtual_codec.errors import BadOption, DeadlineExceeded
+from virtual_codec.option_text import RANGES, check_names, option_text, parse_option
 
 DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 4
@@ -18,34 +18,8 @@ DEFAULT_EFFORT = 4
 OutputFormat = Literal["png", "webp", "bmp"]
 OrdinaryFormat = Literal["jpeg", "webp", "avif"]
 MetadataChoice = Literal["none", "exif", "xmp", "all"]
+LeftOut = Literal["exif", "xmp", "location", "maker-notes", "transparency"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """Range of an option: whole numbers from `low` to `high`, or all numbers above `low` up to `high`."""
-
-    low: int
-    high: int
-    is_whole: bool = False
-
-    def holds(self, value: float) -> bool:
-        """True if the value is in the range. NaN never is."""
-        return (self.low <= value if self.is_whole else self.low < value) and value <= self.high
-
-    def __str__(self) -> str:
-        if self.is_whole:
-            return f"a whole number from {self.low} to {self.high}"
-        return f"a number above {self.low} and at most {self.high}"
-
-
-RANGES: Final[Mapping[str, Range]] = {
-    "quality": Range(low=1, high=100, is_whole=True),
-    "max_bytes": Range(low=1, high=2**40, is_whole=True),
-    "max_bpp": Range(low=0, high=100_000),  # the stream of a single pixel has about 2,000
-    "min_psnr": Range(low=0, high=100),
-    "min_ms_ssim": Range(low=0, high=1),
-    "effort": Range(low=0, high=9, is_whole=True),
-}
 
 _TARGETS = ("quality", "max_bytes", "max_bpp", "min_psnr", "min_ms_ssim")
 
@@ -55,8 +29,8 @@ class CompressOptions:
     """Options of `/compress` and `vcodec compress`. Raises `BadOption` for values out of range or in conflict.
 
     At most one of `quality` (JPEG's own scale), `max_bytes`, `max_bpp` (bits per pixel of the image), `min_psnr` (RGB,
-    dB) and `min_ms_ssim` (RGB mean) may be given; without any, the quality is 50. `RANGES` has their ranges and that of
-    `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default;
+    dB) and `min_ms_ssim` (RGB mean) may be given; without any, the quality is 50. `option_text.RANGES` has their
+    ranges and that of `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default;
     `metadata` is what of the image's metadata the stream keeps: location and maker notes only with "all".
     With `measure` the result has PSNR and, from sides of 161 pixels on, MS-SSIM of the restored image.
     `background` is the RGB colour that transparent pixels are flattened onto. `codec` is jpeg, webp, avif or jpeg2000;
@@ -98,10 +72,10 @@ class CompressOptions:
     @classmethod
     def of(cls, given: Mapping[str, object]) -> CompressOptions:
         """Make options of Python values. A scale may be "auto", a background "rrggbb". Raises `BadOption`."""
-        _check_names(given, fields(cls))
+        check_names(given, fields(cls))
         values = {name: value for name, value in given.items() if not (name == "scale" and value == "auto")}
         if isinstance(background := values.get("background"), str):
-            values["background"] = _parse_option("background", background)
+            values["background"] = parse_option("background", background)
         try:
             return cls(**values)  # type: ignore[arg-type]  # checked as it is made
         except TypeError as error:  # a comparison with a value of another type
@@ -110,8 +84,8 @@ class CompressOptions:
     @classmethod
     def parse(cls, text: Mapping[str, str]) -> CompressOptions:
         """Parse options from text. Raises `BadOption` that names the option and its range."""
-        _check_names(text, fields(cls))
-        values = {name: _parse_option(name, value) for name, value in text.items()}
+        check_names(text, fields(cls))
+        values = {name: parse_option(name, value) for name, value in text.items()}
         return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
 
     def to_text(self, given: Collection[str] = ()) -> dict[str, str]:
@@ -119,7 +93,7 @@ class CompressOptions:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         defaults = {item.name: item.default for item in fields(self)}
         return {
-            name: _option_text(value)
+            name: option_text(value)
             for name, value in values.items()
             if value is not None and (name in given or value != defaults[name])
         }
@@ -162,8 +136,8 @@ class OrdinaryOptions:
     @classmethod
     def parse(cls, text: Mapping[str, str]) -> OrdinaryOptions:
         """Parse options from text. Raises `BadOption` that names the option and its range."""
-        _check_names(text, fields(cls))
-        values = {name: _parse_option(name, value) for name, value in text.items()}
+        check_names(text, fields(cls))
+        values = {name: parse_option(name, value) for name, value in text.items()}
         return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
 
 
@@ -172,8 +146,9 @@ class CompressResult:
     """Result of compression: the stream and its measures. An ordinary file is one without a model (`model` is "").
 
     `quality` is the quality that was used, for a target the one that was found; `psnr_db` and `ms_ssim` are
-    measured on the actually restored image if a target or `measure` requires it. `stages_s` holds seconds by stage:
-    decode, queue, device, encode; `worker` is the worker's name, if known.
+    measured on the actually restored image, the second only if `min_ms_ssim` or `measure` asks for it. `left_out` are
+    the kinds of the image's metadata that the options left out, and `transparency` if pixels were flattened. `stages_s`
+    holds seconds by stage: decode, queue, device, encode; `worker` is the worker's name, if known.
     """
 
     stream: bytes = field(repr=False)
@@ -185,6 +160,7 @@ class CompressResult:
     quality: int
     psnr_db: float | None = None
     ms_ssim: float | None = None
+    left_out: tuple[LeftOut, ...] = ()
     stages_s: Mapping[str, float] = field(default_factory=dict)
     worker: str = ""
 
@@ -262,49 +238,3 @@ def check_deadline(deadline: float | None = None) -> None:
 _SCOPE: ContextVar[tuple[float | None, Callable[[], bool]]] = ContextVar(
     "deadline_scope", default=(None, lambda: False)
 )
-
-
-def _check_names(given: Iterable[str], options: Iterable[Field[Any]]) -> None:
-    known = [item.name for item in options]
-    for name in given:
-        if name not in known:
-            raise BadOption(f"unknown option {name[:40]!r}; the options are {', '.join(known)}")
-
-
-def _option_text(value: object) -> str:
-    """Text that `_parse_option` reads as this value."""
-    if isinstance(value, tuple):
-        return bytes(value).hex()
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _parse_option(name: str, value: str) -> object:
-    match name:
-        case "quality" | "max_bytes" | "effort":
-            if not (value.isascii() and value.isdigit() and len(value) <= 15):
-                raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
-            return int(value)
-        case "max_bpp" | "min_psnr" | "min_ms_ssim":
-            try:
-                number = float(value)
-            except ValueError:
-                number = math.nan
-            if not math.isfinite(number):
-                raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
-            return number
-        case "scale":
-            if value not in ("auto", "1", "2"):
-                raise BadOption(f"scale must be auto, 1 or 2, got {value[:40]!r}")
-            return None if value == "auto" else int(value)
-        case "background":
-            if len(value) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in value):
-                raise BadOption(f"background must be six hex digits rrggbb, got {value[:40]!r}")
-            return tuple(bytes.fromhex(value))
-        case "measure":
-            if value not in ("true", "false"):
-                raise BadOption(f"measure must be true or false, got {value[:40]!r}")
-            return value == "true"
-        case _:
-            if not value:
-                raise BadOption(f"{name} must not be empty")
-            return value

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, final
 
-from virtual_codec.jobs import CompressResult
+from virtual_codec.jobs import CompressResult, LeftOut
 
 
 @final
@@ -30,6 +30,11 @@ class Stream:
         width, height = self.size
         return f"<Stream {width}x{height}, {len(self)} bytes, {self.rate_bpp:.3f} bpp, model {self.model}>"
 
+    @property
+    def result(self) -> CompressResult:
+        """All of these values as one plain value."""
+        return self._result
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the stream to a file, replacing one that exists. The file appears whole or not at all."""
         with replacing(path) as file:
@@ -47,13 +52,18 @@ class Stream:
 
     @property
     def psnr_db(self) -> float | None:
-        """PSNR of the restored image (RGB, dB) as the encoder measured it; None if it was not measured."""
+        """PSNR of the restored image (RGB, dB) as the encoder measured it; None if a server did not say."""
         return self._result.psnr_db
 
     @property
     def ms_ssim(self) -> float | None:
         """MS-SSIM of the restored image (0-1), measured for the option `min_ms_ssim`; otherwise None."""
         return self._result.ms_ssim
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Kinds of the image's metadata that the options left out, and "transparency" if it was flattened."""
+        return self._result.left_out
 
     @property
     def quality(self) -> int:

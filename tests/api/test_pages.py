@@ -13,7 +13,7 @@ from tests.api.conftest import Connect
 from tests.api.pretend import READY, PretendPool, picture, problem
 from virtual_codec.api import Drain
 from virtual_codec.api.problems import PROBLEMS
-from virtual_codec.jobs import RANGES
+from virtual_codec.option_text import RANGES
 from virtual_codec.serving import PoolState, WorkerState
 
 

@@ -9,7 +9,7 @@ from typing import final
 from virtual_codec.cli import main
 from virtual_codec.cli._image_codec import CodecConfig
 from virtual_codec.errors import UndecodableImage
-from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
+from virtual_codec.jobs import CompressOptions, CompressResult, LeftOut, RestoreOptions, RestoreResult
 
 
 @final
@@ -22,6 +22,7 @@ class PrefixCodec:
         self.restore_options: list[RestoreOptions] = []
         self.delay_s = delay_s
         self.is_closed = False
+        self.left_out: tuple[LeftOut, ...] = ()
 
     def open(self, config: CodecConfig) -> PrefixCodec:
         self.configs.append(config)
@@ -40,6 +41,7 @@ class PrefixCodec:
             height=4,
             quality=options.quality or 50,
             psnr_db=31.25 if options.min_psnr else None,
+            left_out=self.left_out,
         )
 
     def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:

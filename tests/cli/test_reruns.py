@@ -149,3 +149,26 @@ def test_a_copy_never_replaces_an_input(codec: PrefixCodec, capsys: pytest.Captu
     make(b_png="three")
     assert run(codec, "compress b.png -o ./ --if-larger copy --force") == 0
     assert Path("b.png").read_text() == "three"
+
+
+def test_what_is_left_out_is_said_once_with_the_option_that_keeps_it(
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(in__a_png="a" * 50, in__b_png="b" * 50)
+    codec.left_out = ("exif", "transparency")
+    assert run(codec, "compress in out") == 0
+    assert capsys.readouterr().err.splitlines()[-2] == (
+        "vcodec: left out: EXIF of 2 images (--metadata exif or all keeps it), "
+        "transparency of 2 images (--background sets the colour behind it)"
+    )
+    codec.left_out = ("location",)
+    assert run(codec, "compress in/a.png b.jpg --metadata exif --json") == 0
+    assert codec.compress_options[-1].metadata == "exif"
+    out, err = capsys.readouterr()
+    assert json.loads(out)["left_out"] == ["location"]
+    assert err.splitlines()[-1] == "vcodec: left out: location of 1 image (--metadata all keeps it)"
+    assert run(codec, "compress in out --force --quiet") == 0
+    assert capsys.readouterr().err == ""
+    codec.left_out = ()
+    assert run(codec, "compress in out --force") == 0
+    assert "left out:" not in capsys.readouterr().err

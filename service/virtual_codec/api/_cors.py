@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 EXPOSED: Final = (
     *("Vcodec-Model", "Vcodec-Scale", "Vcodec-Size", "Vcodec-Bpp"),
-    *("Vcodec-Quality", "Vcodec-Psnr", "Vcodec-Ms-Ssim"),
+    *("Vcodec-Quality", "Vcodec-Psnr", "Vcodec-Ms-Ssim", "Vcodec-Left-Out"),
     *("Server-Timing", "X-Request-ID", "Retry-After"),
 )
 _PREFLIGHT_AGE_S: Final = 3600

@@ -121,6 +121,8 @@ class Jobs:
             headers["Vcodec-Psnr"] = f"{result.psnr_db:.3f}"
         if result.ms_ssim is not None:
             headers["Vcodec-Ms-Ssim"] = f"{result.ms_ssim:.5f}"
+        if result.left_out:
+            headers["Vcodec-Left-Out"] = ", ".join(result.left_out)
         return _answer(result.stream, headers, result.media_type, reservation)
 
     def _reserve(self, request: Request) -> Reservation:

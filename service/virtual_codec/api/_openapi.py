@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, get_args
 
 from virtual_codec.api.problems import MEDIA_TYPE, PROBLEMS
-from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, RANGES, OrdinaryFormat
+from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, OrdinaryFormat
+from virtual_codec.option_text import RANGES
 
 JsonObject = dict[str, Any]
 
@@ -105,8 +106,10 @@ _COMMON_HEADERS: Final[dict[str, str]] = {
 }
 _COMPRESS_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Quality": "The quality that was used.",
-    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB), where a target stood in place of a quality, or `measure`.",
+    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB).",
     "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, where `min_ms_ssim` or `measure` was asked for.",
+    "Vcodec-Left-Out": "What of the image the stream does not keep, with commas between: exif, xmp, location, "
+    "maker-notes (see `metadata`), transparency (see `background`). Left out itself where there is nothing.",
 }
 _ORDINARY_OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
     ("format", {"type": "string", "enum": list(get_args(OrdinaryFormat)), "default": "jpeg"}, "The file's format."),

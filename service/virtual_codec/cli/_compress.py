@@ -14,6 +14,7 @@ from virtual_codec.cli._convert import Converted, Converter, add_file_arguments,
 from virtual_codec.cli._files import IMAGES, check_copies, is_folder, plan
 from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
 from virtual_codec.cli._open import add_codec_arguments, opened_codec
+from virtual_codec.cli._server import add_server_arguments, server_opener
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import BadOption
 from virtual_codec.jobs import DEFAULT_EFFORT, DEFAULT_QUALITY, CompressOptions
@@ -34,6 +35,7 @@ OPTIONS: Final = {
     "scale": ("S", "how many times smaller the description is: auto (default), 1 or 2"),
     "codec": ("NAME", "the standard codec: jpeg, webp, avif or jpeg2000 (default: by OUT's suffix, otherwise jpeg)"),
     "model": ("NAME", "a model's name or id (default: the store's)"),
+    "metadata": ("WHAT", "EXIF and XMP to keep: none (default), exif, xmp or all; location only with all"),
     "background": ("RRGGBB", "colour behind transparent pixels (default ffffff)"),
 }
 
@@ -41,6 +43,7 @@ OPTIONS: Final = {
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser)
     add_codec_arguments(parser)
+    add_server_arguments(parser)
     add_option_arguments(parser)
     parser.add_argument(
         "--if-larger",
@@ -61,6 +64,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     check_operands(arguments)
     if arguments.codec is None and not is_folder(arguments.output):
         arguments.codec = _codec_of(arguments.output)
+    open_codec = server_opener(arguments) or open_codec
     options = parse_options(arguments)
     force = arguments.force or arguments.newer
     planned = plan(
@@ -102,6 +106,7 @@ def _compress(codec: ImageCodec, options: CompressOptions, image: bytes) -> Conv
             "psnr_db": None if result.psnr_db is None else round(result.psnr_db, 3),
             "ms_ssim": None if result.ms_ssim is None else round(result.ms_ssim, 5),
         },
+        left_out=result.left_out,
     )
 
 

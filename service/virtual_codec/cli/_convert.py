@@ -19,6 +19,7 @@ from virtual_codec.cli._report import Outcome, Report, format_size, progress_bar
 from virtual_codec.cli._stdout import discard_stdout, stdout_problem
 from virtual_codec.cli._verb import Misuse, positive
 from virtual_codec.errors import VirtualCodecError
+from virtual_codec.jobs import LeftOut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Converted:
 
     content: bytes = field(repr=False)
     facts: dict[str, object]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 Converter = Callable[[bytes], Converted]
@@ -182,6 +184,7 @@ def _attempt(task: Task, converter: Converter, arguments: argparse.Namespace) ->
         output_bytes=len(converted.content),
         seconds=time.perf_counter() - start,
         facts=converted.facts,
+        left_out=converted.left_out,
         is_larger=is_larger and if_larger == "warn",
     )
 

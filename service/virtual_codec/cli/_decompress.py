@@ -13,6 +13,7 @@ from virtual_codec.cli._convert import Converted, Converter, add_file_arguments,
 from virtual_codec.cli._files import is_folder, plan
 from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
 from virtual_codec.cli._open import add_codec_arguments, opened_codec
+from virtual_codec.cli._server import add_server_arguments, server_opener
 from virtual_codec.cli._verb import Verb
 from virtual_codec.jobs import OutputFormat, RestoreOptions
 
@@ -23,6 +24,7 @@ FORMATS: Final[dict[str, OutputFormat]] = {"png": "png", "webp": "webp", "bmp": 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file_arguments(parser)
     add_codec_arguments(parser)
+    add_server_arguments(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -32,6 +34,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     check_operands(arguments)
+    open_codec = server_opener(arguments) or open_codec
     options = RestoreOptions(output=_format(arguments))
     planned = plan(
         arguments.inputs,

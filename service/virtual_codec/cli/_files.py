@@ -15,6 +15,7 @@ from virtual_codec.cli._verb import Misuse
 IMAGES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp"}
     | {".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif", ".avifs", ".jp2", ".j2k", ".jpf"}
+    | {".heic", ".heif"}  # refused, by a message that says what to do
 )
 
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from virtual_codec.cli._file_io import STANDARD_STREAM
 from virtual_codec.cli._files import Task
 from virtual_codec.cli._inputs import UnreadableFolder
 from virtual_codec.cli._stdout import discard_stdout, stdout_problem
+from virtual_codec.jobs import LeftOut
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+_KEPT_BY: Final[Mapping[LeftOut, tuple[str, str]]] = {
+    "exif": ("EXIF", "--metadata exif or all keeps it"),
+    "xmp": ("XMP", "--metadata xmp or all keeps it"),
+    "location": ("location", "--metadata all keeps it"),
+    "maker-notes": ("maker notes", "--metadata all keeps them"),
+    "transparency": ("transparency", "--background sets the colour behind it"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,7 @@ class Outcome:
     output_bytes: int = 0
     seconds: float = 0.0
     facts: dict[str, object] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
     is_larger: bool = False
     skipped: str = ""
     problem: str = ""
@@ -43,6 +54,7 @@ class Report:
         self._done = 0
         self._skipped = 0
         self._larger = 0
+        self._left_out: Counter[LeftOut] = Counter()
         self._input_bytes = 0
         self._output_bytes = 0
         self._json: bool = arguments.json
@@ -66,6 +78,7 @@ class Report:
         else:
             self._done += 1
             self._larger += outcome.is_larger
+            self._left_out.update(outcome.left_out)
             self._input_bytes += outcome.input_bytes
             self._output_bytes += outcome.output_bytes
             if not self._json and not self._is_quiet:
@@ -96,6 +109,8 @@ class Report:
                 f"vcodec: {self._larger} {files}; --if-larger skip leaves them out, --if-larger copy keeps the input",
                 file=sys.stderr,
             )
+        if self._left_out:
+            print(f"vcodec: left out: {_left_out_line(self._left_out)}", file=sys.stderr)
         skipped = f"{self._skipped} skipped, " if self._skipped else ""
         if self._done + self.failed + self._skipped > 1 or self._skipped:
             print(
@@ -144,6 +159,16 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes / 1000:.1f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1_000_000:.1f} MB"
 
 
+def _left_out_line(counts: Mapping[LeftOut, int]) -> str:
+    """Kinds of what outputs do not keep, each with a number of images and the option that would keep it."""
+    parts = [
+        f"{name} of {counts[kind]} image{'s' if counts[kind] > 1 else ''} ({option})"
+        for kind, (name, option) in _KEPT_BY.items()
+        if counts.get(kind)
+    ]
+    return ", ".join(parts)
+
+
 def _as_line(outcome: Outcome) -> str:
     task = outcome.task
     sizes = f"{format_size(outcome.input_bytes)} -> {format_size(outcome.output_bytes)}"
@@ -159,4 +184,5 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
     if outcome.skipped:
         return {**task, "skipped": outcome.skipped}
     sizes = {"input_bytes": outcome.input_bytes, "output_bytes": outcome.output_bytes}
-    return {**task, **sizes, **outcome.facts, "seconds": round(outcome.seconds, 4)}
+    left_out = {"left_out": list(outcome.left_out)} if outcome.left_out else {}
+    return {**task, **sizes, **outcome.facts, **left_out, "seconds": round(outcome.seconds, 4)}

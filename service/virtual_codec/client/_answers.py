@@ -6,10 +6,10 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from virtual_codec.errors import VirtualCodecError
-from virtual_codec.jobs import CompressResult, RestoreResult
+from virtual_codec.jobs import CompressResult, LeftOut, RestoreResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,7 @@ def compressed(answer: Answer) -> CompressResult:
             quality=int(headers["Vcodec-Quality"]),
             psnr_db=None if psnr_db is None else float(psnr_db),
             ms_ssim=None if ms_ssim is None else float(ms_ssim),
+            left_out=_left_out(headers.get("Vcodec-Left-Out", "")),
         )
     except (KeyError, ValueError) as error:
         raise _not_ours(error) from error
@@ -92,6 +93,12 @@ def model(answer: Answer) -> ModelInfo:
 def _model(described: Mapping[str, Any]) -> ModelInfo:
     known = {item.name for item in dataclasses.fields(ModelInfo)}  # a later server may say more
     return ModelInfo(**{name: value for name, value in described.items() if name in known})
+
+
+def _left_out(text: str) -> tuple[LeftOut, ...]:
+    """Kinds that the header names, those that are known here."""
+    named = {name.strip() for name in text.split(",")}
+    return tuple(kind for kind in get_args(LeftOut) if kind in named)
 
 
 def _size(headers: Mapping[str, str]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from virtual_codec.client._problems import MAX_PROBLEM_BYTES, connection_errors,
 from virtual_codec.client._retries import Attempts, RetryPolicy
 from virtual_codec.errors import Unavailable, VirtualCodecError
 from virtual_codec.inspection import StreamInfo, info
-from virtual_codec.jobs import OutputFormat
+from virtual_codec.jobs import OutputFormat, RestoreResult
 from virtual_codec.stream import Stream, replacing
 
 if TYPE_CHECKING:
@@ -76,7 +76,13 @@ class AsyncClient:
         self, stream: FileSource | Stream, *, output: OutputFormat = "png", timeout_s: float | None = None
     ) -> bytes:
         """Restore a stream, or any other JPEG, to the bytes of an image file: png, webp (lossless) or bmp."""
-        return (await self._exchange(restore_call(stream, output), _whole, timeout_s)).body
+        return (await self.restore_result(stream, output=output, timeout_s=timeout_s)).image
+
+    async def restore_result(
+        self, stream: FileSource | Stream, *, output: OutputFormat = "png", timeout_s: float | None = None
+    ) -> RestoreResult:
+        """Restore as `restore_bytes` does, with the model, scale, size and rate of the stream."""
+        return _answers.restored(await self._exchange(restore_call(stream, output), _whole, timeout_s))
 
     async def restore_to(
         self,

@@ -33,7 +33,10 @@ class Call:
 
 
 def compress_call(image: ImageSource, given: Mapping[str, object]) -> Call:
-    """Call that compresses an image. Raises `BadOption`, and `TypeError` for a wrong kind of image."""
+    """Call that compresses an image. Raises `BadOption`, and `TypeError` for a wrong kind of image.
+
+    Only the options that are given are sent: a server may have defaults of its own.
+    """
     query = CompressOptions.of(given).to_text(given)
     body = Path(image) if isinstance(image, str | os.PathLike) else image_file(image)
     return Call(method="POST", path="/compress", query=query, headers={"Content-Type": _ANY_TYPE}, body=body)

@@ -119,8 +119,19 @@ class VirtualCodec:
         options = options or CompressOptions()
         stopwatch = Stopwatch()
         model = self._model_for(options)
-        pixels = self._pixels(data, options.background, stopwatch)
+        pixels, is_flattened = self._pixels(data, options.background, stopwatch)
         kept = images.read_metadata(data, options.metadata)
+        result = self._compress(pixels, kept, model, options, stopwatch)
+        return replace(result, left_out=images.left_out(data, options.metadata, is_flattened=is_flattened))
+
+    def _compress(
+        self,
+        pixels: NDArray[np.uint8],
+        kept: images.Metadata,
+        model: ModelNetworks,
+        options: CompressOptions,
+        stopwatch: Stopwatch,
+    ) -> CompressResult:
         height, width = pixels.shape[:2]
         if options.min_ms_ssim is not None and min(height, width) < MS_SSIM_MIN_SIDE:
             raise BadOption(f"min_ms_ssim needs sides of at least {MS_SSIM_MIN_SIDE} pixels, got {width}x{height}")
@@ -153,7 +164,7 @@ class VirtualCodec:
             width=width,
             height=height,
             quality=model.operating.nearest_quality(best.mode, best.step) if options.target else quality,
-            psnr_db=best.psnr_db if options.target or options.measure else None,
+            psnr_db=best.psnr_db,
             ms_ssim=ms_ssim(best.restored, pixels) if wants_ms_ssim else None,
             stages_s=stopwatch.stages_s,
         )
@@ -161,7 +172,7 @@ class VirtualCodec:
     def ordinary(self, data: bytes, options: OrdinaryOptions) -> CompressResult:
         """Encode an image as an ordinary JPEG, WebP or AVIF, to compare with. Raises as `compress` does."""
         stopwatch = Stopwatch()
-        pixels = self._pixels(data, CompressOptions.background, stopwatch)
+        pixels = self._pixels(data, CompressOptions.background, stopwatch).pixels
         if is_neutral(pixels):
             pixels = pixels[..., 0].copy()
         with stopwatch.stage("encode"):
@@ -235,21 +246,20 @@ class VirtualCodec:
         pixels = np.stack([ramp, ramp[::-1], 255 - ramp], axis=2)
         codec = next(iter(model.manifest.codecs))
         if codec == "jpeg":
-            self.restore(
-                CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0))
-            )  # a foreign JPEG: it has no segment of ours
+            self.restore(CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0)))  # it has no segment: a foreign JPEG
         colour = images.encode(pixels, "png")
         effort = min(5, self._max_effort)  # from 5 on gradients are computed, too
         for scale in model.manifest.scales:
             options = CompressOptions(effort=effort, scale=scale, codec=codec)
             self.restore(self.compress(colour, options).stream)
 
-    def _pixels(self, data: bytes, background: tuple[int, int, int], stopwatch: Stopwatch) -> NDArray[np.uint8]:
+    def _pixels(self, data: bytes, background: tuple[int, int, int], stopwatch: Stopwatch) -> images.Picture:
         header = find_header(data, self._limits)
         if header is not None:  # a stream of this project, whose image is larger than its description
-            return restored_upright(data, header, self._model_of_stream(header), self._limits, stopwatch)
+            model = self._model_of_stream(header)
+            return images.Picture(restored_upright(data, header, model, self._limits, stopwatch))
         with stopwatch.stage("decode"):
-            return images.decode(data, limits=self._limits, background=background)
+            return images.decode_picture(data, limits=self._limits, background=background)
 
     def _model_for(self, options: CompressOptions) -> ModelNetworks:
         if options.effort > self._max_effort:

@@ -55,7 +55,7 @@ def compress_by_quality(
         width=width,
         height=height,
         quality=quality,
-        psnr_db=best.psnr_db if options.target or options.measure else None,
+        psnr_db=best.psnr_db,
         ms_ssim=ms_ssim(best.restored, pixels) if wants_ms_ssim else None,
         stages_s=stopwatch.stages_s,
     )

@@ -3,9 +3,11 @@
 To add an input format: a row in `_sniff`, a function that strips its files, and a row in `_decode`.
 """
 
-from virtual_codec.images._decode import decode, probe
+from virtual_codec.images._colour import Picture
+from virtual_codec.images._decode import decode, decode_picture, probe
 from virtual_codec.images._decoded_jpeg import DecodedJpeg, ParsedJpeg, decode_jpeg, parse_jpeg
 from virtual_codec.images._encode import MEDIA_TYPES, encode
+from virtual_codec.images._left_out import left_out
 from virtual_codec.images._limits import ImageLimits
 from virtual_codec.images._metadata import (
     Metadata,
@@ -24,11 +26,14 @@ __all__ = [
     "ImageLimits",
     "Metadata",
     "ParsedJpeg",
+    "Picture",
     "configure_pillow",
     "decode",
     "decode_jpeg",
+    "decode_picture",
     "encode",
     "insert_segments",
+    "left_out",
     "metadata_of_stream",
     "metadata_segments",
     "parse_jpeg",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,19 @@ _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0
 _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
 
 
+class Picture(NamedTuple):
+    """Picture in sRGB, [H, W, 3] or grey [H, W]; `is_flattened` if it had transparent pixels, which have none now."""
+
+    pixels: NDArray[np.uint8]
+    is_flattened: bool = False
+
+
 def to_srgb(
     image: Image.Image,
     profile: bytes | None,
     background: tuple[int, int, int],
     space: ColourSpace | None = None,
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Convert a loaded picture: [H, W] where its mode is grey, else [H, W, 3] sRGB. Raises `UndecodableImage`.
 
     `space` is that of a file without profile, None for sRGB. A BMP whose alpha is 0 throughout counts as opaque: many
@@ -43,9 +51,10 @@ def to_srgb(
         colour = colour.convert("RGB")
     if alpha is not None and image.format == "BMP" and alpha.getextrema() == (0, 0):
         alpha = None
-    if alpha is not None and alpha.getextrema() != (255, 255):
+    is_flattened = alpha is not None and alpha.getextrema() != (255, 255)
+    if alpha is not None and is_flattened:
         colour = _flatten(colour, alpha, background)
-    return np.array(colour)  # a copy: as an array, Pillow's own memory is read-only
+    return Picture(np.array(colour), is_flattened)  # a copy: as an array, Pillow's own memory is read-only
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

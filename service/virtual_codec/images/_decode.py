@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec.images import _avif, _bmp, _gif, _jpeg, _jpeg2000, _png, _tiff, _webp
-from virtual_codec.images._colour import WHITE, to_srgb
+from virtual_codec.images._colour import WHITE, Picture, to_srgb
 from virtual_codec.images._exif import exif_orientation
 from virtual_codec.images._limits import DEFAULT_LIMITS, ImageLimits
 from virtual_codec.images._orientation import swaps_sides, upright
@@ -35,20 +35,27 @@ def decode(
     `TooManyScans`, `TooManySegments`, `ProfileTooLarge` and `AnimatedImage`; else `UndecodableImage`, for anything
     wrong inside, a truncated file included. `MemoryError` is passed on: it does not mean that the file is bad.
     """
+    return decode_picture(image, limits=limits, background=background).pixels
+
+
+def decode_picture(
+    image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, background: tuple[int, int, int] = WHITE
+) -> Picture:
+    """Decode an image file as `decode` does, and tell if transparent pixels were flattened."""
     reader = _READERS[sniff(image)]
     with foreign_errors(reader.title, limits):
         stripped = reader.strip(image, limits)
         if stripped.wide is not None:
-            pixels = wide_to_srgb(stripped.wide(), stripped.profile, stripped.space, background)
-            return upright(pixels, stripped.orientation)
+            picture = wide_to_srgb(stripped.wide(), stripped.profile, stripped.space, background)
+            return picture._replace(pixels=upright(picture.pixels, stripped.orientation))
         with opened(stripped.file, reader.title, reader.pillow_formats, limits) as loaded:
             profile: bytes | None = stripped.profile or loaded.info.get("icc_profile")
             limits.check_profile(len(profile or b""))
             orientation = _orientation(stripped, loaded)
             load(loaded, reader.title, is_complete=stripped.is_complete)
             reader.check_whole(stripped, loaded)
-            pixels = to_srgb(loaded, profile, background, stripped.space)
-    return upright(pixels, orientation)
+            picture = to_srgb(loaded, profile, background, stripped.space)
+    return picture._replace(pixels=upright(picture.pixels, orientation))
 
 
 def probe(image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:

@@ -50,7 +50,7 @@ class DecodedJpeg:
 
     def to_srgb(self) -> NDArray[np.uint8]:
         """Convert the samples as `decode` does: upright sRGB [H, W, 3], or [H, W] grey."""
-        return self.upright(to_srgb(Image.fromarray(self.samples), self.profile, WHITE, self.space))
+        return self.upright(to_srgb(Image.fromarray(self.samples), self.profile, WHITE, self.space).pixels)
 
 
 def parse_jpeg(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> ParsedJpeg:

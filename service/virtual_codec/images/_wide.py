@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from virtual_codec.images._colour import to_srgb
+from virtual_codec.images._colour import Picture, to_srgb
 from virtual_codec.images._colour_space import ColourSpace
 from virtual_codec.images._icc import space_of_profile
 
@@ -34,9 +34,7 @@ class WideSamples:
     transparent: tuple[int, ...] | None = None
 
 
-def wide_to_srgb(
-    wide: WideSamples, profile: bytes | None, space: ColourSpace | None, background: Rgb
-) -> NDArray[np.uint8]:
+def wide_to_srgb(wide: WideSamples, profile: bytes | None, space: ColourSpace | None, background: Rgb) -> Picture:
     """Convert wide samples: [H, W] where they are grey and no background adds colour, else [H, W, 3] sRGB.
 
     A profile of matrix and tone curves applies to 16 bits, any other one to the narrowed samples.
@@ -48,7 +46,7 @@ def wide_to_srgb(
     result = np.empty((wide.height, wide.width) if stays_grey else (wide.height, wide.width, 3), np.uint8)
     if profile is not None and space is None and wide.colours != "cmyk":
         space = space_of_profile(profile, is_grey=is_grey)
-    top = 0
+    top, is_flattened = 0, False
     for band in wide.bands:
         colours, alpha = band[..., :count], band[..., count] if wide.has_alpha else None
         if wide.transparent is not None:
@@ -58,10 +56,11 @@ def wide_to_srgb(
             colours = np.rint(np.minimum(straight, 65_535)).astype(np.uint16)
         shown = _converted(colours[..., 0] if is_grey else colours, wide, profile, space)
         if alpha is not None and alpha.min() < 65_535:
+            is_flattened = True
             shown = _flattened(shown, alpha, background)
         result[top : top + len(band)] = shown[..., None] if shown.ndim < result.ndim else shown
         top += len(band)
-    return result
+    return Picture(result, is_flattened)
 
 
 def narrowed(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -77,7 +76,7 @@ def _converted(
     narrow = (
         Image.fromarray(narrowed(colours), "CMYK") if wide.colours == "cmyk" else Image.fromarray(narrowed(colours))
     )
-    return to_srgb(narrow, profile if space is None else None, (255, 255, 255))
+    return to_srgb(narrow, profile if space is None else None, (255, 255, 255)).pixels
 
 
 def _flattened(shown: NDArray[np.uint8], alpha: NDArray[np.uint16], background: Rgb) -> NDArray[np.uint8]:

@@ -1,0 +1,86 @@
+"""Options as text: their ranges, parsing, and the inverse of parsing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass
+from typing import Any, Final
+
+from virtual_codec.errors import BadOption
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Range of an option: whole numbers from `low` to `high`, or all numbers above `low` up to `high`."""
+
+    low: int
+    high: int
+    is_whole: bool = False
+
+    def holds(self, value: float) -> bool:
+        """True if the value is in the range. NaN never is."""
+        return (self.low <= value if self.is_whole else self.low < value) and value <= self.high
+
+    def __str__(self) -> str:
+        if self.is_whole:
+            return f"a whole number from {self.low} to {self.high}"
+        return f"a number above {self.low} and at most {self.high}"
+
+
+RANGES: Final[Mapping[str, Range]] = {
+    "quality": Range(low=1, high=100, is_whole=True),
+    "max_bytes": Range(low=1, high=2**40, is_whole=True),
+    "max_bpp": Range(low=0, high=100_000),  # the stream of a single pixel has about 2,000
+    "min_psnr": Range(low=0, high=100),
+    "min_ms_ssim": Range(low=0, high=1),
+    "effort": Range(low=0, high=9, is_whole=True),
+}
+
+
+def check_names(given: Iterable[str], options: Iterable[Field[Any]]) -> None:
+    """Check that all names are those of options. Raises `BadOption` that lists the options."""
+    known = [item.name for item in options]
+    for name in given:
+        if name not in known:
+            raise BadOption(f"unknown option {name[:40]!r}; the options are {', '.join(known)}")
+
+
+def option_text(value: object) -> str:
+    """Text that `parse_option` reads as this value."""
+    if isinstance(value, tuple):
+        return bytes(value).hex()
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse_option(name: str, value: str) -> object:
+    """Parse the text of an option. Raises `BadOption` that names the option and what it takes."""
+    match name:
+        case "quality" | "max_bytes" | "effort":
+            if not (value.isascii() and value.isdigit() and len(value) <= 15):
+                raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
+            return int(value)
+        case "max_bpp" | "min_psnr" | "min_ms_ssim":
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if not math.isfinite(number):
+                raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
+            return number
+        case "scale":
+            if value not in ("auto", "1", "2"):
+                raise BadOption(f"scale must be auto, 1 or 2, got {value[:40]!r}")
+            return None if value == "auto" else int(value)
+        case "background":
+            if len(value) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in value):
+                raise BadOption(f"background must be six hex digits rrggbb, got {value[:40]!r}")
+            return tuple(bytes.fromhex(value))
+        case "measure":
+            if value not in ("true", "false"):
+                raise BadOption(f"measure must be true or false, got {value[:40]!r}")
+            return value == "true"
+        case _:
+            if not value:
+                raise BadOption(f"{name} must not be empty")
+            return value
