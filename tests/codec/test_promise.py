@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from tests.pictures import opened, saved, scene
+from virtual_codec.codec.estimate import Outcome
 from virtual_codec.codec.model import ModelNetworks
-from virtual_codec.codec.operating import Mode
-from virtual_codec.codec.promise import LOWEST_PROMISED, log_step_correction, reference_jpeg
-from virtual_codec.codec.trial import Stopwatch, Trial, Trials
+from virtual_codec.codec.promise import LOWEST_PROMISED, Promise, promise_of
+from virtual_codec.codec.reference import reference_jpeg
+from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS
 from virtual_codec.metrics import psnr
 from virtual_codec.runner import DirectRunner
@@ -24,45 +23,60 @@ def trials(store: ModelStore) -> Trials:
     return Trials(PICTURE, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
-@pytest.fixture(scope="module")
-def trial(trials: Trials) -> Trial:
-    mode = Mode(scale=1, subsampling="420")
-    return trials.measure(mode, trials.settings(mode, 30.0))
+def outcome(*, psnr_db: float, size_bytes: float) -> Outcome:
+    return Outcome(squared_error=255**2 / 10 ** (psnr_db / 10), size_bytes=size_bytes)
 
 
-def like(trial: Trial, *, psnr_db: float, size_bytes: float) -> Trial:
-    """The trial, had it come out so."""
-    return replace(trial, squared_error=255**2 / 10 ** (psnr_db / 10), coded=bytes(int(size_bytes) - 15))
+@pytest.fixture
+def promise(trials: Trials) -> Promise:
+    found = promise_of(trials, 40)
+    assert found is not None
+    return found
 
 
 def test_the_ordinary_jpeg_is_pillows(trials: Trials) -> None:
     stream = saved(PICTURE, "JPEG", quality=40, subsampling=2, optimize=True)
-    size, psnr_db = reference_jpeg(trials, 40)
-    assert size == len(stream)
-    assert psnr_db == pytest.approx(psnr(opened(stream), PICTURE))
+    reference = reference_jpeg(trials, 40)
+    assert reference.size_bytes == len(stream)
+    assert reference.psnr_db == pytest.approx(psnr(opened(stream), PICTURE))
 
 
-def test_a_stream_that_keeps_the_promise_stays(trials: Trials, trial: Trial) -> None:
-    size, jpeg_psnr_db = reference_jpeg(trials, 40)
-    assert log_step_correction(trials, 40, like(trial, psnr_db=jpeg_psnr_db + 0.5, size_bytes=0.6 * size)) == 0
+def test_the_promise_is_the_jpegs_psnr_in_seven_tenths_of_its_bytes(trials: Trials, promise: Promise) -> None:
+    reference = reference_jpeg(trials, 40)
+    assert promise.psnr_db == reference.psnr_db
+    assert promise.most_bytes == pytest.approx(0.7 * reference.size_bytes)
 
 
-def test_a_poorer_image_is_coded_finer_and_a_larger_stream_coarser(trials: Trials, trial: Trial) -> None:
-    size, jpeg_psnr_db = reference_jpeg(trials, 40)
-    assert log_step_correction(trials, 40, like(trial, psnr_db=jpeg_psnr_db - 0.5, size_bytes=0.5 * size)) < 0
-    assert log_step_correction(trials, 40, like(trial, psnr_db=jpeg_psnr_db + 3, size_bytes=0.8 * size)) > 0
+def test_a_stream_that_keeps_the_promise_stays(promise: Promise) -> None:
+    kept = outcome(psnr_db=promise.psnr_db + 0.01, size_bytes=promise.most_bytes)
+    assert promise.is_kept(kept)
+    assert promise.log_step_correction(kept) == promise.shortfall(kept) == 0
 
 
-def test_the_move_is_bounded_and_nothing_is_promised_at_the_lowest_qualities(trials: Trials, trial: Trial) -> None:
-    size, _ = reference_jpeg(trials, 90)
-    poor = like(trial, psnr_db=10, size_bytes=0.1 * size)
-    assert log_step_correction(trials, 90, poor) == pytest.approx(-np.log(1.6))
-    assert log_step_correction(trials, LOWEST_PROMISED - 1, poor) == 0
+def test_a_poorer_image_is_coded_finer_and_a_larger_stream_coarser(promise: Promise) -> None:
+    poor = outcome(psnr_db=promise.psnr_db - 0.5, size_bytes=0.7 * promise.most_bytes)
+    large = outcome(psnr_db=promise.psnr_db + 3, size_bytes=1.1 * promise.most_bytes)
+    assert promise.log_step_correction(poor) < 0 < promise.log_step_correction(large)
+
+
+def test_psnr_goes_before_bytes_up_to_those_of_the_ordinary_jpeg(promise: Promise) -> None:
+    poor_and_large = outcome(psnr_db=promise.psnr_db - 0.2, size_bytes=promise.most_bytes * 1.05)
+    assert promise.log_step_correction(poor_and_large) < 0
+    poor_and_as_large = outcome(psnr_db=promise.psnr_db - 3, size_bytes=promise.jpeg_bytes)
+    assert promise.log_step_correction(poor_and_as_large) == 0
+    good_and_larger = outcome(psnr_db=promise.psnr_db + 0.2, size_bytes=promise.most_bytes * 1.12)
+    assert promise.shortfall(good_and_larger) < promise.shortfall(outcome(psnr_db=promise.psnr_db - 0.6, size_bytes=9))
+
+
+def test_the_move_is_bounded_and_nothing_is_promised_at_the_lowest_qualities(trials: Trials, promise: Promise) -> None:
+    poor = outcome(psnr_db=10, size_bytes=0.1 * promise.most_bytes)
+    assert promise.log_step_correction(poor) == pytest.approx(-np.log(1.6))
+    assert promise_of(trials, LOWEST_PROMISED - 1) is None
 
 
 @pytest.mark.parametrize(("width", "quality"), [(1, 50), (3, 75), (17, 94)])
 def test_noise_in_a_narrow_picture_has_its_ordinary_jpeg(store: ModelStore, width: int, quality: int) -> None:
     noise = np.random.default_rng(width).integers(0, 256, (30_000, width, 3), np.uint8)
     model = ModelNetworks(store, store.default, DirectRunner())
-    size, _ = reference_jpeg(Trials(noise, model, CODECS["jpeg"], stopwatch=Stopwatch()), quality)
-    assert size > noise.size / 3
+    reference = reference_jpeg(Trials(noise, model, CODECS["jpeg"], stopwatch=Stopwatch()), quality)
+    assert reference.size_bytes > noise.size / 3

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from skimage import data
 
 from tests.pictures import scene
@@ -13,7 +14,7 @@ from virtual_codec.codec.effort import EFFORTS, Effort
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.refine import gradient_descent, neighbours
-from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codec.trial import Stopwatch, Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import DeadlineExceeded
 from virtual_codec.jobs import deadline_scope
@@ -35,13 +36,20 @@ def trials_of(model: ModelNetworks, picture: np.ndarray[tuple[int, ...], np.dtyp
     return Trials(picture, model, CODECS["jpeg"], stopwatch=Stopwatch())
 
 
+def description_of(trials: Trials, trial: Trial) -> NDArray[np.float32]:
+    return trials.describe(trial.mode, trial.settings).astype(np.float32)
+
+
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_the_gradient_leads_to_a_cheaper_stream(model: ModelNetworks, mode: Mode) -> None:
     trials = trials_of(model, PHOTOGRAPH)
     step = 40.0 / mode.scale
     multiplier = model.operating.multiplier_at(mode, step)
     first = trials.measure(mode, trials.settings(mode, step))
-    costs = [trial.cost(multiplier) for trial in gradient_descent(trials, first, multiplier, PATIENT)]
+    costs = [
+        trial.cost(multiplier)
+        for trial in gradient_descent(trials, first, description_of(trials, first), multiplier, PATIENT)
+    ]
     assert len(costs) == PATIENT.rounds
     assert min(costs) < first.cost(multiplier)
 
@@ -51,7 +59,7 @@ def test_grey_pictures_have_a_gradient_too(model: ModelNetworks) -> None:
     trials = trials_of(model, np.ascontiguousarray(PHOTOGRAPH[..., 1]))
     multiplier = model.operating.multiplier_at(mode, 30.0)
     first = trials.measure(mode, trials.settings(mode, 30.0))
-    refined = list(gradient_descent(trials, first, multiplier, PATIENT))
+    refined = list(gradient_descent(trials, first, description_of(trials, first), multiplier, PATIENT))
     assert all(trial.restored.shape == PHOTOGRAPH.shape[:2] for trial in refined)
     assert min(trial.cost(multiplier) for trial in refined) < first.cost(multiplier)
 
@@ -62,7 +70,7 @@ def test_a_picture_of_several_windows_has_a_gradient_everywhere(model: ModelNetw
     trials = trials_of(model, np.tile(PHOTOGRAPH, (21, 17, 1))[: size[0], : size[1]].copy())
     multiplier = model.operating.multiplier_at(mode, 30.0)
     first = trials.measure(mode, trials.settings(mode, 30.0))
-    (moved,) = gradient_descent(trials, first, multiplier, replace(PATIENT, rounds=1))
+    (moved,) = gradient_descent(trials, first, description_of(trials, first), multiplier, replace(PATIENT, rounds=1))
     assert moved.coded != first.coded
     assert moved.cost(multiplier) < first.cost(multiplier)
 
@@ -71,8 +79,9 @@ def test_no_stride_is_made_after_the_deadline(model: ModelNetworks) -> None:
     mode = MODES[1]
     trials = trials_of(model, PHOTOGRAPH)
     first = trials.measure(mode, trials.settings(mode, 30.0))
+    description = description_of(trials, first)
     with deadline_scope(time.monotonic() - 1, lambda: False), pytest.raises(DeadlineExceeded):
-        next(gradient_descent(trials, first, 1.0, PATIENT))
+        next(gradient_descent(trials, first, description, 1.0, PATIENT))
 
 
 def test_the_gradient_is_the_derivative_of_the_error(model: ModelNetworks) -> None:

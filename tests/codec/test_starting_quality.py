@@ -4,7 +4,7 @@ import pytest
 
 from tests.pictures import scene
 from virtual_codec.codec.model import ModelNetworks
-from virtual_codec.codec.promise import reference_jpeg, reference_picture
+from virtual_codec.codec.reference import reference_jpeg, reference_picture
 from virtual_codec.codec.starting_quality import starting_quality
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS
@@ -34,7 +34,7 @@ def test_what_an_ordinary_jpeg_reaches_leads_to_its_quality(trials: Trials, qual
 
 @pytest.mark.parametrize(("quality", "share"), [(8, 0.7), (30, 0.7), (95, 0.97)])
 def test_as_does_what_is_promised_of_its_bytes(trials: Trials, quality: int, share: float) -> None:
-    most = round(share * reference_jpeg(trials, quality)[0])
+    most = round(share * reference_jpeg(trials, quality).size_bytes)
     assert starting_quality(trials, CompressOptions(max_bytes=most)) == pytest.approx(quality, abs=4)
     bits = 8 * most / (PICTURE.shape[0] * PICTURE.shape[1])
     assert starting_quality(trials, CompressOptions(max_bpp=bits)) == pytest.approx(quality, abs=4)

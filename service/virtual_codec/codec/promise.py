@@ -7,59 +7,74 @@ again at a corrected step.
 
 from __future__ import annotations
 
-import io
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from virtual_codec import images
-from virtual_codec.codec.operating import LOG_BYTES_PER_LOG_STEP
-from virtual_codec.codec.trial import Trial, Trials, mean_squared_error
+from virtual_codec.codec.estimate import Outcome
+from virtual_codec.codec.operating import DB_PER_LOG_STEP, LOG_BYTES_PER_LOG_STEP
+from virtual_codec.codec.reference import reference_jpeg
+from virtual_codec.codec.trial import Trials
 
 LOWEST_PROMISED: Final = 5
 ALLOWED_BYTES: Final = ((5, 0.7), (50, 0.7), (95, 0.97), (100, 0.97))  # quality -> most of the ordinary JPEG's bytes
 
-# Around an operating point, on photographs: twice the bytes give about 2.7 dB.
-_DB_PER_LOG_BYTES: Final = 2.7 / math.log(2)
+_DB_PER_LOG_BYTES: Final = DB_PER_LOG_STEP / LOG_BYTES_PER_LOG_STEP
 _SPARE_DB: Final = 0.1
 _SPARE_LOG_BYTES: Final = 0.03
-_LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far
-_SMALLEST_MOVE: Final = math.log(1.02)
+_LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far at once
+_SMALLEST_MOVE: Final = math.log(1.005)
+_MARGIN_OF_BYTES: Final = 1.01  # bytes that are nearly right are not worth coding again: corrections aim below them
+# Where both cannot be kept, PSNR goes before bytes: the mean over photographs has bytes to spare at every quality.
+_WEIGHT_OF_BYTES: Final = 0.5
 
 
-def log_step_correction(trials: Trials, quality: int, trial: Trial) -> float:
-    """Correction of `trial`'s log step with which its stream should keep the promise of a quality; 0 if it does.
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """Promise for one image: at least `psnr_db`, in at most `most_bytes`; the ordinary JPEG has `jpeg_bytes`."""
 
-    Where PSNR and bytes cannot both be kept, the correction aims at the middle of the two.
+    psnr_db: float
+    most_bytes: float
+    jpeg_bytes: float
+
+    def is_kept(self, outcome: Outcome) -> bool:
+        """True if the outcome is good enough and small enough."""
+        return outcome.psnr_db >= self.psnr_db and outcome.size_bytes <= _MARGIN_OF_BYTES * self.most_bytes
+
+    def shortfall(self, outcome: Outcome) -> float:
+        """Distance from the promise in logarithms of bytes, 0 if it is kept; too many bytes count by half."""
+        missing = max(0.0, self.psnr_db - outcome.psnr_db) / _DB_PER_LOG_BYTES
+        return missing + _WEIGHT_OF_BYTES * max(0.0, math.log(outcome.size_bytes / self.most_bytes))
+
+    def log_step_correction(self, outcome: Outcome) -> float:
+        """Correction of the log step with which a stream should keep the promise; 0 if it does, or nothing helps.
+
+        Where PSNR and bytes cannot both be kept, the correction aims at the PSNR, within the bytes of the ordinary
+        JPEG.
+        """
+        if self.is_kept(outcome):
+            return 0.0
+        now = math.log(outcome.size_bytes)
+        most = math.log(self.most_bytes) - _SPARE_LOG_BYTES
+        least = now + (self.psnr_db + _SPARE_DB - outcome.psnr_db) / _DB_PER_LOG_BYTES
+        wanted = min(least, math.log(self.jpeg_bytes)) if least > most else max(least, min(most, now))
+        move = (wanted - now) / LOG_BYTES_PER_LOG_STEP
+        return 0.0 if abs(move) < _SMALLEST_MOVE else min(_LARGEST_MOVE, max(-_LARGEST_MOVE, move))
+
+
+def promise_of(trials: Trials, quality: int) -> Promise | None:
+    """Promise of a quality for the image of `trials`; None where none is given.
+
+    None is given below quality 5, and for an image that is too long for an ordinary JPEG.
     """
-    if quality < LOWEST_PROMISED or trials.least_scale > 1:  # an image too long for an ordinary JPEG has none
-        return 0.0
-    jpeg_bytes, jpeg_psnr_db = reference_jpeg(trials, quality)
+    if quality < LOWEST_PROMISED or trials.least_scale > 1:
+        return None
+    reference = reference_jpeg(trials, quality)
     qualities, shares = zip(*ALLOWED_BYTES, strict=True)
-    now = math.log(trial.size_bytes)
-    most = math.log(jpeg_bytes * float(np.interp(quality, qualities, shares))) - _SPARE_LOG_BYTES
-    least = now + (jpeg_psnr_db + _SPARE_DB - trial.psnr_db) / _DB_PER_LOG_BYTES
-    wanted = (least + most) / 2 if least > most else min(most, max(least, now))
-    move = (wanted - now) / LOG_BYTES_PER_LOG_STEP
-    return 0.0 if abs(move) < _SMALLEST_MOVE else min(_LARGEST_MOVE, max(-_LARGEST_MOVE, move))
-
-
-def reference_jpeg(trials: Trials, quality: int) -> tuple[int, float]:
-    """Bytes and PSNR (dB, all samples) of the image as an ordinary JPEG: libjpeg's tables, 4:2:0, optimised."""
-    if quality not in trials.reference_jpegs:
-        size_bytes, shown = reference_picture(trials, quality)
-        error = mean_squared_error(shown, trials.pixels)
-        trials.reference_jpegs[quality] = size_bytes, 10 * math.log10(255**2 / max(error, 1e-3))
-    return trials.reference_jpegs[quality]
-
-
-def reference_picture(trials: Trials, quality: int, *, subsampling: int = 2) -> tuple[int, NDArray[np.uint8]]:
-    """Bytes and decoded picture of the image as an ordinary JPEG; `subsampling` is 2 (4:2:0) or 0 (4:4:4)."""
-    images.configure_pillow()
-    file = io.BytesIO()
-    Image.fromarray(trials.pixels).save(file, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
-    with Image.open(file, formats=("JPEG",)) as shown:
-        return file.getbuffer().nbytes, np.asarray(shown)
+    return Promise(
+        psnr_db=reference.psnr_db,
+        most_bytes=reference.size_bytes * float(np.interp(quality, qualities, shares)),
+        jpeg_bytes=reference.size_bytes,
+    )

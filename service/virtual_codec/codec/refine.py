@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from virtual_codec.codec.effort import Effort
 from virtual_codec.codec.model import as_colour
+from virtual_codec.codec.operating import OperatingTable, bounded_step
 from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings, quantisation_tables
 from virtual_codec.networks.differentiable import smooth_jpeg
@@ -43,16 +45,22 @@ def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
 
 
 def gradient_descent(
-    trials: Trials, trial: Trial, multiplier: float, effort: Effort, *, polish: bool = False
+    trials: Trials,
+    trial: Trial,
+    description: NDArray[np.float32],
+    multiplier: float,
+    effort: Effort,
+    *,
+    polish: bool = False,
 ) -> Iterator[Trial]:
-    """Trials of descriptions moved down the gradient of squared error plus `multiplier` times bits, one for each round.
+    """Trials of a description moved down the gradient of squared error plus `multiplier` times bits, one a round.
 
-    The forward pass is the real codec, the backward pass a smooth model of it. A round takes about the time of three
-    restorations. The cost does not fall in every round, so the caller chooses among the trials. The iteration ends at a
-    stream that is shown as decoded, for which there is no gradient.
+    `description`, whose stream `trial` is, is moved in place. The forward pass is the real codec, the backward pass a
+    smooth model of it. A round takes about the time of three restorations. The cost does not fall in every round, so
+    the caller chooses among the trials. The iteration ends at a stream that is shown as decoded, for which there is no
+    gradient.
     """
     mode, settings = trial.mode, trial.settings
-    description = trials.describe(mode, settings).astype(np.float32)
     mean, square = np.zeros_like(description), 0.0
     stride = effort.stride * min(1.0, (settings.step * mode.scale / _USUAL_STEP) ** 0.5)
     for step in range(1, effort.rounds + 1):
@@ -72,6 +80,32 @@ def gradient_descent(
         np.clip(description, 0, 255, out=description)
         trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
         yield trial
+
+
+def descended(
+    trials: Trials,
+    table: OperatingTable,
+    best: Trial,
+    effort: Effort,
+    log_step_move: Callable[[Trial], float],
+    *,
+    polish: bool = False,
+) -> Iterator[Trial]:
+    """Trials of gradient descent from a coarser step than that of `best`, and one that brings the last back to a goal.
+
+    `log_step_move` is the change of the log step with which a trial would meet the goal that `best` meets.
+    """
+    if not effort.rounds or best.header.show_decoded:
+        return
+    mode, multiplier = best.mode, table.multiplier_at(best.mode, best.step)
+    settings = replace(best.settings, step=bounded_step(best.step * effort.coarser))
+    description = trials.describe(mode, settings).astype(np.float32)
+    last = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
+    for trial in gradient_descent(trials, last, description, multiplier, effort, polish=polish):
+        last = trial
+        yield trial
+    moved = replace(settings, step=bounded_step(settings.step * math.exp(log_step_move(last))))
+    yield trials.measure(mode, moved, trials.encode(mode, moved, description, polish=polish))
 
 
 def _through_codec(

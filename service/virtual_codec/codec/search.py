@@ -1,22 +1,36 @@
-"""Search for the stream of a quality: mode decision by Lagrangian cost, the quality's promise, refinement."""
+"""Search for the stream of a quality: mode decision by Lagrangian cost, the quality's promise, refinement.
+
+Choices are made on the image's probe. The image itself is coded and restored once, and again only where its stream
+misses the promise.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from virtual_codec.codec.effort import EFFORTS
+from virtual_codec.codec.effort import EFFORTS, Effort
+from virtual_codec.codec.estimate import Estimator, Outcome, outcome_of
 from virtual_codec.codec.mode_decision import candidate_points
-from virtual_codec.codec.operating import Mode, OperatingTable, bounded_step
-from virtual_codec.codec.promise import log_step_correction
-from virtual_codec.codec.refine import gradient_descent, neighbours
+from virtual_codec.codec.operating import (
+    DB_PER_LOG_STEP,
+    Mode,
+    OperatingTable,
+    bounded_step,
+)
+from virtual_codec.codec.promise import Promise, promise_of
+from virtual_codec.codec.refine import descended, neighbours
 from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 
 _FAR: Final = math.log(1.15)  # a correction of the step beyond which another mode may be the best
+_UNLIKE_DB: Final = 0.5  # between an image and what its probe lets expect
+_DOUBT: Final = 0.05  # of a shortfall that was estimated on the probe
+_CLOSE_DB: Final = 0.01  # aimed at above a PSNR that must be reached
+_CORRECTIONS: Final = 3  # of the whole image's stream in one mode
 
 Choice = tuple[Mode, JpegSettings]
 
@@ -24,48 +38,122 @@ Choice = tuple[Mode, JpegSettings]
 def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
     """Trial of least cost at the quality's Lagrange multiplier.
 
-    Unless the options name a scale, a stream that misses the promise of the quality is replaced by one at a corrected
-    step. After a large correction the mode is decided again.
+    Unless the options name a scale, the search goes on until the promise of the quality is kept or nothing more can be
+    done. Higher efforts then look for a smaller stream that is restored as well.
     """
     quality = options.quality or DEFAULT_QUALITY
-    effort = EFFORTS[options.effort]
-    multiplier = table.multiplier(quality)
-    best = _cheapest(trials, _choices(trials, table, options, multiplier), multiplier)
-    if options.scale is None:
-        best, multiplier = _within_promise(trials, table, options, best, multiplier)
-    if effort.neighbours:
-        best = _cheapest(trials, ((best.mode, each) for each in neighbours(best.settings)), multiplier, best)
-    for trial in gradient_descent(trials, best, multiplier, effort):
-        best = min(best, trial, key=lambda each: each.cost(multiplier))
+    estimator = Estimator(trials, quality)
+    promise = promise_of(trials, quality) if options.scale is None else None
+    if promise is None:
+        best = _on_whole(trials, _cheapest(trials.probe, table, options, table.multiplier(quality), estimator))
+    else:
+        best = _keeping(trials, table, options, promise, estimator)
+    return _smaller(trials, table, best, EFFORTS[options.effort])
+
+
+def _keeping(
+    trials: Trials, table: OperatingTable, options: CompressOptions, promise: Promise, estimator: Estimator
+) -> Trial:
+    """Trial that keeps the promise, or the nearest to it.
+
+    Mode and step are chosen on the probe; the image's stream is corrected in its mode, and in another mode if that is
+    not enough and the probe speaks for it. An image that its probe does not stand for becomes its own probe.
+    """
+    first, *others = _choices_on_probe(trials.probe, table, options, promise, estimator)
+    best = _on_whole(trials, first)
+    if abs(estimator.outcome(first).psnr_db - best.psnr_db) > _UNLIKE_DB:
+        trials.probe = trials
+        return _keeping(trials, table, options, promise, Estimator(trials, options.quality or DEFAULT_QUALITY))
+    best = _corrected(trials, promise, best, outcome_of)
+    for choice in others:
+        if promise.is_kept(outcome_of(best)):
+            break
+        if promise.shortfall(estimator.outcome(choice)) < promise.shortfall(outcome_of(best)) + _DOUBT:
+            other = _corrected(trials, promise, _on_whole(trials, choice), outcome_of)
+            best = min(best, other, key=lambda each: promise.shortfall(outcome_of(each)))
     return best
 
 
-def _within_promise(
-    trials: Trials, table: OperatingTable, options: CompressOptions, best: Trial, multiplier: float
-) -> tuple[Trial, float]:
-    """Trial that keeps the promise of the quality, after at most two corrections of `best`, and its multiplier."""
-    quality = options.quality or DEFAULT_QUALITY
-    correction = log_step_correction(trials, quality, best)
+def _choices_on_probe(
+    probe: Trials, table: OperatingTable, options: CompressOptions, promise: Promise, estimator: Estimator
+) -> list[Trial]:
+    """Trials of the probe that come near to the promise, at most one for each mode, the best first.
+
+    It is the cheapest one, corrected. The other modes follow where that one is expected to miss the promise.
+    """
+    multiplier = table.multiplier(options.quality or DEFAULT_QUALITY)
+    best = _cheapest(probe, table, options, multiplier, estimator)
+    correction = promise.log_step_correction(estimator.outcome(best))
     if abs(correction) > _FAR:  # another mode may be the best there
         multiplier *= math.exp(2 * correction)  # squared error goes with the square of the step
-        best = _cheapest(trials, _choices(trials, table, options, multiplier), multiplier)
-        correction = log_step_correction(trials, quality, best)
-    if not correction:
-        return best, multiplier
-    moved = replace(best.settings, step=bounded_step(best.step * math.exp(correction)))
-    return trials.measure(best.mode, moved), multiplier * math.exp(2 * correction)
+        best = _cheapest(probe, table, options, multiplier, estimator)
+    best = _corrected(probe, promise, best, estimator.outcome)
+    if promise.is_kept(estimator.outcome(best)):
+        return [best]
+    others = [
+        _corrected(probe, promise, probe.measure(mode, settings), estimator.outcome)
+        for mode, settings in _choices(probe, table, options, multiplier, all_modes=True)
+        if mode != best.mode
+    ]
+    return sorted((best, *others), key=lambda each: promise.shortfall(estimator.outcome(each)))
 
 
-def _choices(trials: Trials, table: OperatingTable, options: CompressOptions, multiplier: float) -> Iterator[Choice]:
-    for point in candidate_points(trials, table, options, multiplier):
+def _corrected(trials: Trials, promise: Promise, trial: Trial, outcome: Callable[[Trial], Outcome]) -> Trial:
+    """Trial nearest to the promise of `trial` and up to three at corrected steps, in the same mode."""
+    best = trial
+    for _ in range(_CORRECTIONS):
+        settings = _moved(trial.settings, promise.log_step_correction(outcome(trial)))
+        if settings == trial.settings:
+            break
+        trial = trials.measure(trial.mode, settings)
+        best = min(best, trial, key=lambda each: promise.shortfall(outcome(each)))
+    return best
+
+
+def _on_whole(trials: Trials, on_probe: Trial) -> Trial:
+    """Trial of the image with the mode and settings of one of its probe."""
+    return on_probe if trials.probe is trials else trials.measure(on_probe.mode, on_probe.settings)
+
+
+def _smaller(trials: Trials, table: OperatingTable, best: Trial, effort: Effort) -> Trial:
+    """Smallest trial that is restored as well as `best`: other encoder settings, gradient descent."""
+    least_db = best.psnr_db
+    if effort.neighbours:
+        best = _at_best_neighbour(trials, table, best)
+    aim_db = least_db + _CLOSE_DB
+    for trial in descended(trials, table, best, effort, lambda trial: (aim_db - trial.psnr_db) / DB_PER_LOG_STEP):
+        if trial.psnr_db >= least_db and trial.size_bytes < best.size_bytes:
+            best = trial
+    return best
+
+
+def _at_best_neighbour(trials: Trials, table: OperatingTable, best: Trial) -> Trial:
+    """Trial with the neighbouring settings that cost least on the probe, if it is smaller and restored as well."""
+    multiplier = table.multiplier_at(best.mode, best.step)
+    here = trials.probe.measure(best.mode, best.settings)
+    near = [trials.probe.measure(best.mode, settings) for settings in neighbours(best.settings)]
+    nearest = min((here, *near), key=lambda each: each.cost(multiplier))
+    if nearest is here:
+        return best
+    move = (here.psnr_db + _CLOSE_DB - nearest.psnr_db) / DB_PER_LOG_STEP
+    trial = trials.measure(best.mode, _moved(nearest.settings, move))
+    return trial if trial.psnr_db >= best.psnr_db and trial.size_bytes < best.size_bytes else best
+
+
+def _moved(settings: JpegSettings, log_step: float) -> JpegSettings:
+    return replace(settings, step=bounded_step(settings.step * math.exp(log_step))) if log_step else settings
+
+
+def _choices(
+    trials: Trials, table: OperatingTable, options: CompressOptions, multiplier: float, *, all_modes: bool = False
+) -> Iterator[Choice]:
+    for point in candidate_points(trials, table, options, multiplier, all_modes=all_modes):
         yield point.mode, trials.settings(point.mode, point.step)
 
 
-def _cheapest(trials: Trials, choices: Iterable[Choice], multiplier: float, best: Trial | None = None) -> Trial:
-    """Trial of least cost, `best` included. Only the best is kept: a trial holds a whole image."""
-    for mode, settings in choices:
-        trial = trials.measure(mode, settings)
-        if best is None or trial.cost(multiplier) < best.cost(multiplier):
-            best = trial
-    assert best is not None
-    return best
+def _cheapest(
+    probe: Trials, table: OperatingTable, options: CompressOptions, multiplier: float, estimator: Estimator
+) -> Trial:
+    """Trial of the probe whose settings are expected to cost least for the image."""
+    trials = (probe.measure(mode, settings) for mode, settings in _choices(probe, table, options, multiplier))
+    return min(trials, key=lambda trial: estimator.cost(trial, multiplier))

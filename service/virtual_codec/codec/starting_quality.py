@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codec.promise import ALLOWED_BYTES, reference_jpeg, reference_picture
+from virtual_codec.codec.promise import ALLOWED_BYTES
+from virtual_codec.codec.reference import reference_jpeg, reference_picture
 from virtual_codec.codec.trial import Trials
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 from virtual_codec.metrics import ms_ssim, psnr, similarity_db
@@ -37,7 +38,9 @@ def starting_quality(trials: Trials, options: CompressOptions) -> int:
     qualities, shares = zip(*ALLOWED_BYTES, strict=True)
     return _crossing(
         math.log(max_bytes),
-        lambda quality: math.log(reference_jpeg(trials, quality)[0] * float(np.interp(quality, qualities, shares))),
+        lambda quality: math.log(
+            reference_jpeg(trials, quality).size_bytes * float(np.interp(quality, qualities, shares))
+        ),
     )
 
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Final
 
 from virtual_codec.bitstream import SEGMENT_BYTES
 from virtual_codec.codec.bracketing import solve_by_false_position
-from virtual_codec.codec.effort import EFFORTS, Effort
+from virtual_codec.codec.effort import EFFORTS
+from virtual_codec.codec.estimate import Estimator
 from virtual_codec.codec.mode_decision import candidate_points
 from virtual_codec.codec.operating import (
     COARSEST_STEP,
+    DB_PER_LOG_STEP,
     FINEST_STEP,
     LOG_BYTES_PER_LOG_STEP,
     Mode,
+    OperatingPoint,
     OperatingTable,
-    bounded_step,
 )
-from virtual_codec.codec.refine import gradient_descent
+from virtual_codec.codec.refine import descended
 from virtual_codec.codec.starting_quality import starting_quality
 from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings, quantisation_tables
@@ -28,8 +29,8 @@ from virtual_codec.jobs import CompressOptions
 from virtual_codec.metrics import ms_ssim, similarity_db
 
 _LOG_STEPS: Final = (math.log(FINEST_STEP), math.log(COARSEST_STEP))
-_DB_PER_LOG_STEP: Final = -3.1  # of photographs, for first guesses
 _CLOSE_LOG_BYTES: Final = 0.004  # tolerance of a size
+_LITTLE_MORE: Final = 1.02  # a cost on the probe that the whole image may turn round
 _CLOSE_DB: Final = 0.02  # tolerance of a PSNR or MS-SSIM
 
 
@@ -80,7 +81,15 @@ def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOption
             limit=most,
             actual=smallest,
         )
-    for trial in _coarser_and_descended(trials, table, best, effort):
+    aim = math.log(most) - _CLOSE_LOG_BYTES / 2
+    for trial in descended(
+        trials,
+        table,
+        best,
+        effort,
+        lambda trial: (aim - math.log(trial.size_bytes)) / LOG_BYTES_PER_LOG_STEP,
+        polish=effort.polish,
+    ):
         if trial.size_bytes <= most and trial.squared_error < best.squared_error:
             best = trial
     return best
@@ -129,7 +138,7 @@ def _reaching(
             low=_LOG_STEPS[0],
             high=_LOG_STEPS[1],
             first=math.log(first),
-            slope=_DB_PER_LOG_STEP,
+            slope=DB_PER_LOG_STEP,
             tolerance=_CLOSE_DB,
             key=lambda log_step: _tables(trials.settings(mode, math.exp(log_step))),
         )
@@ -144,7 +153,14 @@ def _reaching(
             limit=least,
             actual=_floor(nearest),
         )
-    for trial in _coarser_and_descended(trials, table, best, EFFORTS[options.effort]):
+    aim_db = decibels(least) + _CLOSE_DB / 2
+    for trial in descended(
+        trials,
+        table,
+        best,
+        EFFORTS[options.effort],
+        lambda trial: (aim_db - decibels(measure(trial))) / DB_PER_LOG_STEP,
+    ):
         if trial.size_bytes < best.size_bytes and measure(trial) >= least:
             best = trial
     return best
@@ -160,34 +176,37 @@ def _best_of_modes(
     """Best trial by `key` of those that `meet(mode, first step)` returns, or None if no mode meets the target.
 
     The step found in the first mode gives the multiplier at which the target lies, and with it the other candidates and
-    their first steps. If none of the candidates meets the target, every mode is tried.
+    their first steps. One that costs clearly more on the image's probe is passed over. If none of the candidates meets
+    the target, every mode is tried.
     """
-    multiplier = table.multiplier(starting_quality(trials, options))
-    first = candidate_points(trials, table, options, multiplier)[0]
+    quality = starting_quality(trials, options)
+    estimator, multiplier = Estimator(trials, quality), table.multiplier(quality)
+    first = candidate_points(trials.probe, table, options, multiplier)[0]
     best = meet(first.mode, first.step)
     if best is not None:
         multiplier = table.multiplier_at(best.mode, best.step)
     tried = {first.mode}
     for all_modes in (False, True):
-        for point in candidate_points(trials, table, options, multiplier, all_modes=all_modes):
+        for point in candidate_points(trials.probe, table, options, multiplier, all_modes=all_modes):
             if point.mode not in tried:
                 tried.add(point.mode)
-                trial = meet(point.mode, point.step)
-                if trial is not None and (best is None or key(trial) < key(best)):
-                    best = trial
+                if best is None or _competes(trials, point, best, multiplier, estimator):
+                    trial = meet(point.mode, point.step)
+                    if trial is not None and (best is None or key(trial) < key(best)):
+                        best = trial
         if best is not None:
             return best
     return None
 
 
-def _coarser_and_descended(trials: Trials, table: OperatingTable, best: Trial, effort: Effort) -> Iterator[Trial]:
-    """Trials of gradient descent from a coarser step: the gain in quality is to bring them back to the target."""
-    if effort.rounds:
-        coarser = replace(best.settings, step=bounded_step(best.step * effort.coarser))
-        start = trials.measure(best.mode, coarser)
-        yield from gradient_descent(
-            trials, start, table.multiplier_at(best.mode, best.step), effort, polish=effort.polish
-        )
+def _competes(trials: Trials, point: OperatingPoint, best: Trial, multiplier: float, estimator: Estimator) -> bool:
+    """True if an operating point is expected, from the probe, to cost at most a little more than `best`."""
+    mode, settings = point.mode, trials.settings(point.mode, point.step)
+    here, there = (
+        estimator.cost(trials.probe.measure(*choice), multiplier, favour=False)
+        for choice in ((best.mode, best.settings), (mode, settings))
+    )
+    return there <= _LITTLE_MORE * here
 
 
 def _tables(settings: JpegSettings) -> bytes:

@@ -17,6 +17,7 @@ from PIL import Image
 from virtual_codec import bitstream
 from virtual_codec.codec.model import ModelNetworks, condition_of, lanczos_reduced, plain_restore
 from virtual_codec.codec.operating import Mode
+from virtual_codec.codec.probe import Probe, probe_of
 from virtual_codec.codecs import JpegSettings, StandardCodec, quantisation_tables
 from virtual_codec.jobs import check_deadline
 from virtual_codec.networks.condition import condition
@@ -83,11 +84,24 @@ class Trial:
         return self.mode.favour * (self.squared_error * pixels + multiplier * 8 * self.size_bytes)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReferenceJpeg:
+    """Measures of an image as an ordinary JPEG: bytes of the file, and mean squared error over all samples."""
+
+    size_bytes: int
+    squared_error: float
+
+    @property
+    def psnr_db(self) -> float:
+        """Peak signal-to-noise ratio over all samples."""
+        return 10 * math.log10(255**2 / self.squared_error)
+
+
 @final
 class Trials:
     """Trials of one image with one model and codec.
 
-    `reference_jpegs` caches bytes and PSNR of the image as an ordinary JPEG, by quality.
+    `reference_jpegs` caches the measures of the image as an ordinary JPEG, by quality.
     """
 
     def __init__(
@@ -100,7 +114,8 @@ class Trials:
         passes: int = 2,
     ) -> None:
         self.pixels = pixels
-        self.reference_jpegs: dict[int, tuple[int, float]] = {}
+        self._sampled: Probe | None = None
+        self.reference_jpegs: dict[int, ReferenceJpeg] = {}
         self._passes = passes
         self._model = model
         self._codec = codec
@@ -118,11 +133,22 @@ class Trials:
         return -(-longest // self._codec.longest_side)
 
     @cached_property
+    def probe(self) -> Trials:
+        """Trials of a small picture that stands for the image; of the image itself if that is small."""
+        with self.stage("encode"):
+            probe = probe_of(self.pixels) if self.least_scale == 1 else None
+        if probe is None:
+            return self
+        trials = Trials(probe.pixels, self._model, self._codec, stopwatch=self._stopwatch, passes=self._passes)
+        trials._sampled = probe
+        return trials
+
+    @cached_property
     def halving_error(self) -> float:
         """Mean squared error of the image after halving and doubling by the plain filters."""
         with self.stage("encode"):
             halved = lanczos_reduced(self.pixels, 2)
-            return mean_squared_error(self._cropped(plain_restore(halved, 2)), self.pixels)
+            return self.squared_error(self._cropped(plain_restore(halved, 2)))
 
     @cached_property
     def halved_chroma_error(self) -> float:
@@ -196,7 +222,7 @@ class Trials:
             vector = condition_of(bitstream.layout(coded), own=True)
             restored = self._cropped(self._model.restore(decoded, mode.scale, vector))
         plain = self._cropped(plain_restore(decoded, mode.scale))
-        error, plain_error = (mean_squared_error(shown, self.pixels) for shown in (restored, plain))
+        error, plain_error = (self.squared_error(shown) for shown in (restored, plain))
         show_decoded = plain_error <= error
         header = bitstream.StreamHeader(
             model=self._model.manifest.id,
@@ -212,6 +238,15 @@ class Trials:
             settings=settings,
             squared_error=plain_error if show_decoded else error,
             restored=plain if show_decoded else restored,
+        )
+
+    def squared_error(self, picture: NDArray[np.uint8]) -> float:
+        """Mean squared error of a picture of the image's size; of a probe, that of the image it stands for."""
+        if self._sampled is None:
+            return mean_squared_error(picture, self.pixels)
+        return sum(
+            weight * mean_squared_error(picture[area], self.pixels[area])
+            for area, weight in zip(self._sampled.areas, self._sampled.weights, strict=True)
         )
 
     def decode(self, coded: bytes) -> NDArray[np.uint8]:

@@ -1,0 +1,94 @@
+"""Probe: a small picture of tiles that stand for an image, on which the search tries its choices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+# From 10 tiles of 96 pixels the PSNR of pictures of 960x640, each of six photographs' crops, was estimated to 0.15 and
+# 0.2 dB (root mean square; quality 10 at scale 2, 30 at scale 1), from 6 of 128 to twice that.
+_SIDE: Final = 96  # pixels of a tile, whole MCUs at scale 2
+_FEWEST: Final = 10  # tiles
+_MOST: Final = 24
+_SHARE: Final = 6  # tiles of the image for one of the probe, between those bounds
+_RING: Final = 8  # pixels: errors this near to a tile's edge are those of the edge between two tiles
+_WORTH_IT: Final = 3  # times the probe's pixels: a smaller image is its own probe
+
+
+Area = tuple[slice, slice]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Picture [h, w, 3] or [h, w] of tiles of an image side by side.
+
+    Errors count in `areas` of it, and in each as much as the share of the image that its tile stands for, `weights`.
+    """
+
+    pixels: NDArray[np.uint8]
+    areas: tuple[Area, ...]
+    weights: tuple[float, ...]
+
+
+def probe_of(pixels: NDArray[np.uint8]) -> Probe | None:
+    """Probe of an image, [H, W, 3] or [H, W]: up to 24 of its tiles. None if the image is not much larger.
+
+    The tiles are a stratified sample by activity, the root mean square difference of neighbouring samples: the image's
+    tiles are sorted by it and split into as many groups as the probe has tiles; each group gives the one nearest to
+    its mean.
+    """
+    height, width = (min(_SIDE, side) for side in pixels.shape[:2])
+    rows, columns = pixels.shape[0] // height, pixels.shape[1] // width
+    count = min(_MOST, max(_FEWEST, rows * columns // _SHARE))
+    if rows * columns < _WORTH_IT * count:
+        return None
+    activity = _activity(pixels, height, width)
+    groups = np.array_split(np.argsort(activity, kind="stable"), count)
+    chosen = [group[np.argmin(np.abs(activity[group] - activity[group].mean()))] for group in groups]
+    tiles = [
+        pixels[row * height : (row + 1) * height, column * width : (column + 1) * width]
+        for row, column in (divmod(int(tile), columns) for tile in chosen)
+    ]
+    return _side_by_side(tiles, tuple(len(group) / len(activity) for group in groups))
+
+
+def _activity(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float64]:
+    """Activity of the tiles of an image, row by row, of its (green) samples."""
+    rows, columns = pixels.shape[0] // height, pixels.shape[1] // width
+    samples = pixels if pixels.ndim == 2 else pixels[..., 1]
+    values = np.empty(rows * columns)
+    for row in range(rows):
+        band = samples[row * height : (row + 1) * height, : columns * width].astype(np.float32)
+        for column, tile in enumerate(np.array_split(band, columns, axis=1)):
+            squares = [np.square(np.diff(tile, axis=axis)).mean() for axis in (0, 1) if tile.shape[axis] > 1]
+            values[row * columns + column] = math.sqrt(sum(squares))
+    return values
+
+
+def _side_by_side(tiles: list[NDArray[np.uint8]], weights: tuple[float, ...]) -> Probe:
+    """Tiles of one size as one picture. Edges lie between MCUs unless a tile is as high or wide as the image."""
+    height, width = tiles[0].shape[:2]
+    in_column = len(tiles) if width < _SIDE else 1 if height < _SIDE else _rows(len(tiles))
+    in_row = len(tiles) // in_column
+    bands = (np.concatenate(tiles[row * in_row : (row + 1) * in_row], axis=1) for row in range(in_column))
+    tops, lefts = (_inside(side, count) for side, count in ((height, in_column), (width, in_row)))
+    return Probe(
+        pixels=np.ascontiguousarray(np.concatenate(list(bands), axis=0)),
+        areas=tuple((top, left) for top in tops for left in lefts),
+        weights=weights,
+    )
+
+
+def _rows(count: int) -> int:
+    """Greatest number of rows, at most the number of columns, that `count` tiles fill."""
+    return max(rows for rows in range(1, math.isqrt(count) + 1) if count % rows == 0)
+
+
+def _inside(side: int, count: int) -> list[slice]:
+    """Parts of tiles of a side that lie away from edges between tiles."""
+    ring = _RING if side == _SIDE else 0
+    return [slice(place * side + ring, (place + 1) * side - ring) for place in range(count)]
