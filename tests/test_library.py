@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ import pytest
 from PIL import Image
 
 import virtual_codec as vc
-from tests.conftest import ROOT
 from tests.models import make_store
 from tests.pictures import scene
 from virtual_codec.cli import main
@@ -122,13 +120,3 @@ def test_the_commands_say_the_same(
     assert '"psnr_db": null' in capsys.readouterr().out
     assert np.unique(np.asarray(Image.open("d.png"))).tolist() == [128]
     assert main(["compare", "a.png", "a.png", "--diff", "d.png"]) == 1
-
-
-@pytest.mark.slow
-def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "photo.png").write_bytes(png(PIXELS))
-    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("(64, 48) ")
-    assert (tmp_path / "small.jpg").exists()
