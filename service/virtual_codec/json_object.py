@@ -71,9 +71,9 @@ class JsonObject:
         number = self.number(name)
         return value if isinstance(value, int) else number
 
-    def items(self, name: str) -> Self:
+    def items(self, name: str, default: object = _REQUIRED) -> Self:
         """Array of a field as an object whose fields are its indices."""
-        value = self._take(name, _REQUIRED)
+        value = self._take(name, default)
         if not isinstance(value, list):
             self.refuse(name, f"must be an array, got {_shown(value)}")
         return type(self)({str(index): item for index, item in enumerate(value)}, self._place_of(name))

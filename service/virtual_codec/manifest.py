@@ -20,6 +20,7 @@ _MODEL_ID: Final = re.compile(r"[0-9a-f]{8}")
 _MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _NETWORK_KEY: Final = re.compile(r"[a-z_]+-[1-9][0-9]?")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,86}\.safetensors")
+_DEVICE: Final = re.compile(r"[a-z]{2,16}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LARGEST_CHROMA_DC: Final = 4.0
 
@@ -77,7 +78,8 @@ class Manifest:
 
     `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
     `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. A manifest
-    without `encoder` means the encoder's defaults.
+    without `encoder` means the encoder's defaults. `devices` are the kinds of devices that the model is
+    meant for, such as "cuda"; none means any. It runs on all, only slower.
     """
 
     format: int = field(default=_FORMAT, init=False)
@@ -88,6 +90,7 @@ class Manifest:
     codecs: list[str]
     networks: dict[str, NetworkEntry]
     encoder: EncoderParameters = EncoderParameters()
+    devices: list[str] = field(default_factory=list)
     tables: dict[str, list[float]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -99,6 +102,8 @@ class Manifest:
         _check_date(self.created)
         if not self.codecs:
             raise ValueError("codecs: must name at least one")
+        for device in self.devices:
+            _check_form("devices", device, _DEVICE, "kinds such as cuda or cpu")
         for key in self.networks:
             check_network_key(key)
         if not self.scales:
@@ -116,7 +121,7 @@ class Manifest:
         if (found := fields.number("format", _FORMAT)) != _FORMAT:
             fields.refuse("format", f"must be {_FORMAT}, got {found:g}")
         networks, tables, metrics = fields.child("networks"), fields.child("tables", {}), fields.child("metrics", {})
-        codecs = fields.items("codecs")
+        codecs, devices = fields.items("codecs"), fields.items("devices", [])
         manifest = fields.build(
             cls,
             name=fields.text("name"),
@@ -126,6 +131,7 @@ class Manifest:
             codecs=[codecs.text(index) for index in codecs.names()],
             networks={key: NetworkEntry.read(networks.child(key)) for key in networks.names()},
             encoder=EncoderParameters.read(fields.child("encoder", {})),
+            devices=[devices.text(index) for index in devices.names()],
             tables={key: _numbers(tables.items(key)) for key in tables.names()},
             metrics={key: metrics.number(key) for key in metrics.names()},
         )

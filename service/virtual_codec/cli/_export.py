@@ -9,7 +9,7 @@ from typing import Final
 from virtual_codec import interrupts
 from virtual_codec.cli._file_io import write
 from virtual_codec.cli._image_codec import OpenCodec
-from virtual_codec.cli._open import add_store_argument, default_store_root
+from virtual_codec.cli._open import add_codec_arguments, check_device, default_store_root, first_device
 from virtual_codec.cli._verb import Misuse, Verb
 
 
@@ -32,9 +32,15 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the files for restoring in browsers, of all models in the store, for a static host; no RUN then",
     )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the model card: data, commands, time")
+    parser.add_argument(
+        "--for-devices",
+        default="",
+        metavar="KIND,...",
+        help="kinds of devices that the model is meant for, such as cuda (default: any)",
+    )
     parser.add_argument("--keep-current", action="store_true", help="do not make it the store's default model")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_store_argument(parser)
+    add_codec_arguments(parser)
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
@@ -72,6 +78,8 @@ def _export_runs(arguments: argparse.Namespace, store: Path) -> int:
             notes=arguments.notes.read_text(encoding="utf-8") if arguments.notes else "",
             make_current=not arguments.keep_current,
             show_progress=not arguments.quiet,
+            device=check_device(arguments.device or first_device()),
+            devices=tuple(filter(None, arguments.for_devices.split(","))),
         )
     )
     print(f"{manifest.name} ({manifest.id}): {', '.join(sorted(manifest.networks))}")

@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
             model.created,
             ",".join(map(str, model.scales)),
             ",".join(model.codecs),
-            "retired" if model.retired else "",
+            "retired" if model.retired else ",".join(model.devices),
         )
         for model in models
     ]

@@ -1,4 +1,4 @@
-"""`vcodec train`: training of one network by a recipe, from a folder of images."""
+"""`vcodec train`: training of networks by recipes, from a folder of images."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from virtual_codec import interrupts
 from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._open import add_device_argument, check_device, first_device
 from virtual_codec.cli._verb import Verb, positive, positive_seconds
 
+if TYPE_CHECKING:
+    from virtual_codec.training import TrainReport, TrainRequest
+
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="see below")
+    parser.add_argument(
+        "recipes",
+        nargs="+",
+        metavar="RECIPE",
+        help="see below; of several, each runs in a process of its own, all at once on one device, into OUT/RECIPE",
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="images to train on")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where checkpoints and logs go")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
     parser.add_argument("--steps", type=positive, metavar="N", help="in place of the recipe's")
+    parser.add_argument("--batch", type=positive, metavar="N", help="crops a step, in place of the recipe's")
+    parser.add_argument("--crop", type=positive, metavar="PIXELS", help="side of the crops, in place of the recipe's")
     parser.add_argument(
         "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop by then, with a checkpoint"
     )
@@ -48,39 +58,57 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="put torch.compile in front of the networks")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events beside log.csv")
     parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
-    parser.add_argument("--start-from", type=Path, metavar="DIR", help="take first weights from this run")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="DIR", help="take first weights from this run, model or weights folder"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print where the run stands as one JSON line")
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
-    from virtual_codec.training import RunOptions, TrainRequest, train
+    from virtual_codec.training import train
 
-    report = train(
-        TrainRequest(
-            recipe=arguments.recipe,
-            data=arguments.data,
-            steps=arguments.steps,
-            start_from=arguments.start_from,
-            run=RunOptions(
-                out=arguments.out,
-                seed=arguments.seed,
-                device=check_device(arguments.device or first_device()),
-                threads=arguments.threads,
-                resume=arguments.resume,
-                time_limit_s=arguments.time_limit,
-                paced_by_time=arguments.pace == "time",
-                codec=arguments.codec,
-                show_progress=not arguments.quiet,
-                bfloat16=arguments.precision == "bfloat16",
-                compiled=arguments.compile,
-                tensorboard=arguments.tensorboard,
-            ),
-        )
+    request = _request(arguments)
+    if len(arguments.recipes) > 1:
+        from virtual_codec.training.side_by_side import train_side_by_side
+
+        reports = train_side_by_side(arguments.recipes, request)
+    else:
+        reports = [train(request)]
+    if os.environ.get("RANK", "0") == "0":  # under torchrun one of the processes speaks for all
+        for report in reports:
+            _tell(report, arguments)
+    return interrupts.EXIT_STATUS if any(report.interrupted for report in reports) else 0
+
+
+def _request(arguments: argparse.Namespace) -> TrainRequest:
+    from virtual_codec.training import RunOptions, TrainRequest
+
+    return TrainRequest(
+        recipe=arguments.recipes[0],
+        data=arguments.data,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        crop=arguments.crop,
+        start_from=arguments.start_from,
+        run=RunOptions(
+            out=arguments.out,
+            seed=arguments.seed,
+            device=check_device(arguments.device or first_device()),
+            threads=arguments.threads,
+            resume=arguments.resume,
+            time_limit_s=arguments.time_limit,
+            paced_by_time=arguments.pace == "time",
+            codec=arguments.codec,
+            show_progress=not arguments.quiet,
+            bfloat16=arguments.precision == "bfloat16",
+            compiled=arguments.compile,
+            tensorboard=arguments.tensorboard,
+        ),
     )
-    status = interrupts.EXIT_STATUS if report.interrupted else 0
-    if os.environ.get("RANK", "0") != "0":  # under torchrun one of the processes speaks for all
-        return status
+
+
+def _tell(report: TrainReport, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(asdict(report)))
     else:
@@ -91,7 +119,6 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     if report.interrupted:
         kept = f"the checkpoint in {arguments.out} is kept, --resume goes on from it"
         print(f"vcodec: interrupted; {kept}", file=sys.stderr)
-    return status
 
 
 def _recipes() -> str:

@@ -22,8 +22,15 @@ def train(request: TrainRequest) -> TrainReport:
     if request.recipe not in RECIPES:
         raise BadOption(f"no recipe {request.recipe!r}; have {', '.join(RECIPES)}")
     config = RECIPES[request.recipe]()
-    if request.steps is not None:
-        config = replace(config, steps=request.steps)
+    try:
+        config = replace(
+            config,
+            steps=config.steps if request.steps is None else request.steps,
+            batch=config.batch if request.batch is None else request.batch,
+            crop=config.crop if request.crop is None else request.crop,
+        )
+    except ValueError as error:
+        raise BadOption(str(error)) from error
     needed = config.starts_from
     if needed is not None and request.start_from is None and not (request.run.resume and has_checkpoint(request.run)):
         raise BadOption(

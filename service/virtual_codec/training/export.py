@@ -22,14 +22,15 @@ from torch import Tensor
 from virtual_codec.codec import self_check
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.errors import BadOption
-from virtual_codec.runner import DirectRunner
+from virtual_codec.runner import DirectRunner, open_device
 from virtual_codec.store import EncoderParameters, Manifest, ModelStore, NetworkEntry, model_id
 from virtual_codec.training.calibration import calibrate
 from virtual_codec.training.calibration_of_levels import calibrate_levels
-from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, under
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.recipes import RECIPES, documentation_of
+from virtual_codec.training.run_weights import networks_of_run
 from virtual_codec.training.weights import is_weights_folder, load_weights, read_weights_folder
 
 _CALIBRATION_CROP: Final = 192
@@ -41,7 +42,8 @@ class ExportRequest:
     """Arguments of `vcodec export`.
 
     `runs` are folders of finished runs, one for each scale, or folders of weights that were trained elsewhere
-    (`virtual_codec.training.weights`).
+    (`virtual_codec.training.weights`). The tables are measured on `device`. `devices` are the kinds of devices that the
+    model is meant for, such as ("cuda",); none means any.
     """
 
     runs: tuple[Path, ...]
@@ -51,6 +53,8 @@ class ExportRequest:
     make_current: bool = True
     notes: str = ""
     show_progress: bool = True
+    device: str = "cpu"
+    devices: tuple[str, ...] = ()
 
 
 def export(request: ExportRequest) -> Manifest:
@@ -140,22 +144,10 @@ def _common(encoders: list[EncoderParameters]) -> EncoderParameters:
 
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:
     """Manifest entries of a run's networks, whose weights are written into `folder`."""
-    architecture, postprocess = config.postprocess_network
-    postprocess |= {"views": config.views} if config.views > 1 else {}
-    if config.target in ("postprocess", "codecs"):
-        key = f"postprocess-{config.scale}"
-        precision = torch.float16 if config.codecs else torch.float32
-        return {key: _write(folder, key, architecture, postprocess, weights, precision)}
-    description: dict[str, int | float | str | bool] = {
-        "channels": config.description_channels,
-        "blocks": config.description_blocks,
-    }
-    if config.scale != 2:
-        description["scale"] = config.scale
-    networks = {"description": ("description", description), "postprocess": (architecture, postprocess)}
+    precision = torch.float16 if config.codecs else torch.float32
     return {
-        f"{role}-{config.scale}": _write(folder, f"{role}-{config.scale}", *network, under(f"{role}.", weights))
-        for role, network in networks.items()
+        key: _write(folder, key, network.architecture, network.arguments, network.weights, precision)
+        for key, network in networks_of_run(config, weights).items()
     }
 
 
@@ -189,12 +181,13 @@ def _measured_manifest(
         codecs=codecs,
         networks=dict(entries),
         encoder=encoder,
+        devices=list(request.devices),
     )
     with tempfile.TemporaryDirectory(dir=request.store, prefix=".measure-") as scratch:
         shutil.copytree(staging, Path(scratch) / request.name)
         (Path(scratch) / request.name / "manifest.json").write_text(draft.to_json())
         (Path(scratch) / "CURRENT").write_text(request.name)
-        model = ModelNetworks(ModelStore(Path(scratch)), draft, DirectRunner())
+        model = ModelNetworks(ModelStore(Path(scratch)), draft, DirectRunner(open_device(request.device)))
         measured = calibrate if "jpeg" in codecs else calibrate_levels
         tables = measured(model, _held_out(request.data), show_progress=request.show_progress)
         tables[self_check.TABLE] = self_check.expected_psnr_db(model)
@@ -222,8 +215,9 @@ def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]
     runs = "\n".join(
         f"- `{config.name}`, {config.steps} steps: {documentation_of(RECIPES[config.name])}" for config in configs
     )
+    meant = f", meant for {', '.join(manifest.devices)}" if manifest.devices else ""
     return (
-        f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}.\n\n{request.notes}\n\n## Networks\n\n"
+        f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}{meant}.\n\n{request.notes}\n\n## Networks\n\n"
         f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n"
         + (f"\n## Recipes\n\n{runs}\n" if configs else "")
     )

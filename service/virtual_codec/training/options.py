@@ -38,12 +38,17 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """Arguments of `vcodec train`: a recipe, its images, and how to run it. `steps` replaces the recipe's number."""
+    """Arguments of `vcodec train`: a recipe, its images, and how to run it.
+
+    `steps`, `batch` and `crop` replace the recipe's numbers.
+    """
 
     recipe: str
     data: Path
     run: RunOptions
     steps: int | None = None
+    batch: int | None = None
+    crop: int | None = None
     start_from: Path | None = None
 
 

@@ -34,9 +34,10 @@ from virtual_codec.training.published_algorithm import (
     PublishedNetworks,
     grey_batches,
 )
+from virtual_codec.training.run_weights import WEIGHTS, write_weights
 from virtual_codec.training.samples import batches
 from virtual_codec.training.virtual import VirtualCodecNetworks, VirtualLoss, VirtualValidation, virtual_batches
-from virtual_codec.training.weights import is_model, load_model_network
+from virtual_codec.training.weights import is_model, is_weights_folder, load_network
 
 _UNLIMITED: Final = 1_000_000_000
 
@@ -57,6 +58,8 @@ def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
         interrupt = Interrupt()
         initial = _initial_weights(config, request)
         progress = run(config, options, task, initial=initial, processes=processes, interrupt=interrupt)
+        if processes.is_first and config.target in ("postprocess", "joint"):
+            write_weights(options.out / WEIGHTS, config, task.network.state_dict())
     return TrainReport(
         recipe=config.name,
         step=progress.step,
@@ -176,7 +179,7 @@ def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Te
     """
     if request.start_from is None:
         return None
-    if is_model(request.start_from):
+    if is_model(request.start_from) or is_weights_folder(request.start_from):
         weights = _model_weights(request.start_from, config)
     else:
         path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
@@ -195,5 +198,5 @@ def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Te
 def _model_weights(folder: Path, config: TrainConfig) -> dict[str, Tensor]:
     """Weights of a model's networks of the recipe's scale, named as in a joint run."""
     roles = ("description", "postprocess") if config.target in ("joint", "virtual") else ("postprocess",)
-    loaded = {role: load_model_network(folder, f"{role}-{config.scale}") for role in roles}
+    loaded = {role: load_network(folder, f"{role}-{config.scale}") for role in roles}
     return {f"{role}.{name}": value for role, weights in loaded.items() for name, value in weights.items()}

@@ -21,7 +21,7 @@ from virtual_codec.manifest import EncoderParameters, check_network, check_netwo
 from virtual_codec.networks import build
 from virtual_codec.store import ModelStore
 
-_INDEX: Final = "networks.json"
+INDEX: Final = "networks.json"
 
 
 @final
@@ -75,7 +75,7 @@ class WeightsFolder:
 
 def is_weights_folder(folder: Path) -> bool:
     """True if the folder has a `networks.json`."""
-    return (folder / _INDEX).is_file()
+    return (folder / INDEX).is_file()
 
 
 def is_model(folder: Path) -> bool:
@@ -93,11 +93,11 @@ def load_model_network(folder: Path, key: str) -> dict[str, Tensor]:
 def read_weights_folder(folder: Path) -> WeightsFolder:
     """Read a folder's `networks.json`. Raises `BadModel` where it is not what `WeightsFolder` says."""
     try:
-        return WeightsFolder.from_json((folder / _INDEX).read_bytes())
+        return WeightsFolder.from_json((folder / INDEX).read_bytes())
     except OSError as error:
-        raise BadModel(f"{folder / _INDEX} cannot be read") from error
+        raise BadModel(f"{folder / INDEX} cannot be read") from error
     except ValueError as error:
-        raise BadModel(f"{folder / _INDEX}: {error}") from error
+        raise BadModel(f"{folder / INDEX}: {error}") from error
 
 
 def load_weights(folder: Path, source: WeightsSource) -> dict[str, Tensor]:
@@ -110,3 +110,13 @@ def load_weights(folder: Path, source: WeightsSource) -> dict[str, Tensor]:
     except RuntimeError as error:
         raise BadModel(f"the weights in {source.file} do not fit {source.architecture}: {error}") from error
     return weights
+
+
+def load_network(folder: Path, key: str) -> dict[str, Tensor]:
+    """Weights of a network of a model or of a weights folder. Raises `BadModel` where there is none of that key."""
+    if not is_weights_folder(folder):
+        return load_model_network(folder, key)
+    networks = read_weights_folder(folder).networks
+    if key not in networks:
+        raise BadModel(f"{folder} has no network {key!r}; have {', '.join(sorted(networks))}")
+    return load_weights(folder, networks[key])
