@@ -44,6 +44,7 @@ class StateCollector(Collector):
             ("queue_pixels", "Pixels of the jobs that wait.", state.queued_pixels),
             ("queue_oldest_age_seconds", "How long the first of them has waited.", state.oldest_age_s),
             ("queue_estimated_wait_seconds", "How long a new job would wait.", state.estimated_wait_s),
+            ("queue_work_seconds", "Estimated seconds of queued work for each place.", state.queued_s),
             (
                 "queue_limit_seconds",
                 "The estimated seconds of queued work above which jobs are refused.",

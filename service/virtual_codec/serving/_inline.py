@@ -129,6 +129,7 @@ class InlinePool:
             running_items=running,
             queued_items=len(self._estimates_s) - running,
             queued_pixels=sum(pixels for _, pixels in list(self._estimates_s.values())[running:]),
+            queued_s=self._queued_s(),
             estimated_wait_s=self._estimated_wait_s(),
             is_stopping=self._is_stopping,
             notes=dict(notes),
@@ -141,9 +142,8 @@ class InlinePool:
             raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
         if self._opening is None or self._reason():
             raise NoWorker(f"no worker is up ({self._reason() or 'not started'})", retry_after_s=30.0)
-        queued = list(self._estimates_s.values())[self._threads :]
         check_wait(
-            queued_s=sum(estimate for estimate, _ in queued) / self._threads,
+            queued_s=self._queued_s(),
             wait_s=self._estimated_wait_s(),
             limit_s=self._policy.queue_limit_s,
             deadline=deadline,
@@ -160,6 +160,9 @@ class InlinePool:
             return ""
         error = self._opening.exception()
         return "" if error is None else str(error) or type(error).__name__
+
+    def _queued_s(self) -> float:
+        return sum(estimate for estimate, _ in list(self._estimates_s.values())[self._threads :]) / self._threads
 
     def _estimated_wait_s(self) -> float:
         if len(self._estimates_s) < self._threads:

@@ -12,7 +12,8 @@ from virtual_codec.counts import RunnerCounts
 class WorkerState:
     """Snapshot of one worker, which does up to `threads` jobs at a time.
 
-    A spare waits, warm, to replace another worker of its device.
+    A spare waits, warm, to replace another worker of its device. The process that has the device of several workers is
+    one without threads.
     """
 
     name: str
@@ -27,8 +28,10 @@ class WorkerState:
 class PoolState:
     """Snapshot of the pool, and its counters since it was opened. Times in seconds.
 
-    `counts` are the runners' counters by device. `notes` say which missing features of the platform were replaced by
-    what, `reasons` why a worker is not ready. `restarts` is by cause: crash, hang, start.
+    `queued_s` is the estimated work in the queue for each thread, which the policy's `queue_limit_s` bounds;
+    `estimated_wait_s`, how long a new job would wait, counts running jobs too. `counts` are the runners' counters by
+    device. `notes` say which missing features of the platform were replaced by what, `reasons` why a worker is not
+    ready. `restarts` is by cause: crash, hang, start.
     """
 
     workers: tuple[WorkerState, ...] = ()
@@ -36,6 +39,7 @@ class PoolState:
     queued_items: int = 0
     queued_pixels: int = 0
     oldest_age_s: float = 0.0
+    queued_s: float = 0.0
     estimated_wait_s: float = 0.0
     is_stopping: bool = False
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -49,4 +53,7 @@ class PoolState:
     @property
     def is_ready(self) -> bool:
         """True if a warm worker can take a job."""
-        return not self.is_stopping and any(worker.is_ready for worker in self.workers)
+        lacking = {worker.device for worker in self.workers if not (worker.threads or worker.is_ready)}
+        return not self.is_stopping and any(
+            worker.is_ready and worker.threads and worker.device not in lacking for worker in self.workers
+        )
