@@ -43,6 +43,11 @@ class SyntheticDevice:
         return _LIMITS
 
     @property
+    def batch_threads(self) -> int:
+        """One batch at a time."""
+        return 1
+
+    @property
     def parallel_batches(self) -> int:
         """One batch at a time."""
         return 1

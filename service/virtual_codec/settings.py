@@ -48,7 +48,9 @@ class Settings(BaseSettings):
         pattern=DEVICES_FORM,
         description=DEVICES_MEANING,
     )
-    workers_per_device: int = Field(1, ge=1, le=64, description="worker processes on each device")
+    workers_per_device: int | None = Field(
+        None, ge=1, le=64, description="worker processes on each device; unset: one a core on the CPU, one on a GPU"
+    )
     threads: int | None = Field(
         None, ge=1, le=256, description="jobs that one worker does at a time; unset: by device and cores"
     )

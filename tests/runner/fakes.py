@@ -23,7 +23,7 @@ class ObedientDevice:
 
     def __init__(self, *, max_items: int = 4, parallel_batches: int = 1, memory_pixels: int = 10**9) -> None:
         self.limits = BatchLimits(max_items=max_items, max_pixels=10**6)
-        self.parallel_batches = parallel_batches
+        self.batch_threads = self.parallel_batches = parallel_batches
         self.notes = {"device": "obedient"}
         self.batches: list[list[int]] = []
         self.memory_pixels = memory_pixels

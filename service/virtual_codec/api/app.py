@@ -38,7 +38,7 @@ from virtual_codec.errors import BadInput, BadOption, MethodNotAllowed, NotFound
 from virtual_codec.images import ImageLimits, configure_pillow
 from virtual_codec.keys import KeyRing
 from virtual_codec.logs import Event
-from virtual_codec.serving import Pool, PoolPolicy, open_pool
+from virtual_codec.serving import DEVICE_PROCESS, Pool, PoolPolicy, open_pool
 from virtual_codec.serving.catalogue import Catalogue
 from virtual_codec.settings import Settings
 from virtual_codec.store import ModelStore
@@ -252,12 +252,12 @@ def _open_pool(settings: Settings, limits: ImageLimits, store: ModelStore) -> Po
     }
     if store.models():  # CURRENT may change before a worker opens, and only `Catalogue` changes the default
         arguments["model"] = store.default.id
-    if settings.workers_per_device > 1:  # on a CPU each worker would otherwise use every core
-        arguments["threads"] = max(1, usable_cores() // settings.workers_per_device)
     policy = PoolPolicy(
         devices=settings.devices,
         workers_per_device=settings.workers_per_device,
         threads=settings.threads,
+        cores=usable_cores(),
+        device_factory=DEVICE_PROCESS,
         standby=settings.standby,
         queue_limit_s=settings.queue_limit_s,
         job_timeout_s=settings.max_timeout_s,

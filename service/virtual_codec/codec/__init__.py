@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from virtual_codec import bitstream, images
@@ -27,6 +28,7 @@ from virtual_codec.codec.self_check import check_model
 from virtual_codec.codec.targets import at_target
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, QUALITY_CODECS, JpegSettings
+from virtual_codec.core_shares import CoreShares
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import (
     BadOption,
@@ -46,7 +48,7 @@ from virtual_codec.jobs import (
     check_deadline,
 )
 from virtual_codec.metrics import MS_SSIM_MIN_SIDE, ms_ssim
-from virtual_codec.runner import BatchingRunner, Runner, open_device
+from virtual_codec.runner import BatchingRunner, RemoteRunner, Runner, open_device
 from virtual_codec.store import ModelStore
 
 __all__ = ["VirtualCodec", "open_codec"]
@@ -57,17 +59,27 @@ def open_codec(
     *,
     device: str = "cpu",
     threads: int | None = None,
+    shares: CoreShares | None = None,
+    device_process: Path | None = None,
     limits: ImageLimits | None = None,
     max_effort: int = 9,
     model: str | None = None,
 ) -> VirtualCodec:
     """Open a codec on a model store and warm its default model up (see `VirtualCodec.warm`).
 
-    `model`, a name or id, is the default in place of the store's own. Damaged models besides it are passed over.
+    `threads` and `shares` are as in `virtual_codec.runner.open_device`; with `device_process`, the socket of a process
+    that has the device (`virtual_codec.runner.device_process`), tiles go there. `model`, a name or id, is the default in
+    place of the store's own. Damaged models besides it are passed over.
     """
+    runner: Runner
+    if device_process is None:
+        runner = BatchingRunner(open_device(device, threads=threads, shares=shares))
+    else:
+        runner = RemoteRunner(device_process)
+        torch.set_num_threads(1)  # what is not on the device is shared out by processes
     codec = VirtualCodec(
         ModelStore(store, default=model, tolerant=True),
-        BatchingRunner(open_device(device, threads=threads)),
+        runner,
         limits=limits,
         max_effort=max_effort,
     )

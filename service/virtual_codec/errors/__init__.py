@@ -27,7 +27,7 @@ what was wrong and what would be right, and is safe to show to callers.
 
 from __future__ import annotations
 
-from virtual_codec.errors._base import VirtualCodecError, is_device_lost, is_out_of_memory
+from virtual_codec.errors._base import DeviceLost, VirtualCodecError, is_device_lost, is_out_of_memory
 from virtual_codec.errors._input import (
     AnimatedImage,
     BadInput,
@@ -83,6 +83,7 @@ __all__ = [
     "BodyTimeout",
     "BodyTooLarge",
     "DeadlineExceeded",
+    "DeviceLost",
     "Draining",
     "EmptyInput",
     "FieldTooLarge",

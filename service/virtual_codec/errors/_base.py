@@ -43,9 +43,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+class DeviceLost(RuntimeError):
+    """The device's process has ended again and again while it worked on the same tile."""
+
+
 def is_device_lost(error: BaseException) -> bool:
     """True if every later call to the device in this process will fail too: a CUDA error other than "out of memory"."""
-    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+    return isinstance(error, DeviceLost) or type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 
 def _rebuild(

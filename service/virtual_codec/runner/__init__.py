@@ -1,6 +1,6 @@
 """Runners: networks on a device, whole pictures in and out, tile by tile.
 
-    picture ──► tiles ──► Runner (direct, or batching across threads) ──► Device ──► tiles ──► picture
+    picture ──► tiles ──► Runner (direct, batching, or remote) ──► Device ──► tiles ──► picture
 
 `VirtualCodec` does not know which runner it has. A new kind of device is one module and one row in `DEVICES`.
 """
@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from virtual_codec.core_shares import CoreShares
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.runner._accelerator import Accelerator
 from virtual_codec.runner._batcher import BatchLimits
@@ -20,6 +21,7 @@ from virtual_codec.runner._batching import BatchingRunner
 from virtual_codec.runner._device import Device, GradientTarget, Pixels, Processor, Task
 from virtual_codec.runner._direct import DirectRunner
 from virtual_codec.runner._network import Network
+from virtual_codec.runner._remote import RemoteRunner
 from virtual_codec.store import Manifest, ModelStore
 from virtual_codec.tiles import Tile, tiles
 
@@ -33,6 +35,7 @@ __all__ = [
     "Network",
     "Pixels",
     "Processor",
+    "RemoteRunner",
     "Runner",
     "Task",
     "open_device",
@@ -61,16 +64,22 @@ class Runner(Protocol):
         """Load a model's network onto the device. Raises `BadModel`."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        """Run tiles and yield their results in order. Raises what `virtual_codec.jobs.check_deadline` does."""
+        """Run tiles and yield their results in order, each valid until the next one is asked for.
+
+        Raises what `virtual_codec.jobs.check_deadline` does.
+        """
 
     def close(self) -> None:
         """Stop its threads; nothing can be run any more."""
 
 
-def open_device(name: str, *, threads: int | None = None) -> Device:
-    """Open the device of that name: "cpu", "cuda:0". `threads` is the number of cores of "cpu", None for all."""
+def open_device(name: str, *, threads: int | None = None, shares: CoreShares | None = None) -> Device:
+    """Open the device of that name: "cpu", "cuda:0".
+
+    `threads` is the number of cores of "cpu", None for all; `shares` are those that it has beside other processes.
+    """
     kind = name.partition(":")[0]
-    return DEVICES.get(kind, _accelerator)(name, threads)
+    return DEVICES.get(kind, _accelerator)(name, threads, shares)
 
 
 def run_network(
@@ -183,12 +192,15 @@ def _scaled(shape: tuple[int, ...], ratio: float) -> tuple[int, int]:
     return round(shape[0] * ratio), round(shape[1] * ratio)
 
 
-def _processor(_name: str, threads: int | None) -> Device:
-    return Processor(threads=threads)
+def _processor(_name: str, threads: int | None, shares: CoreShares | None) -> Device:
+    return Processor(threads=threads, shares=shares)
 
 
-def _accelerator(name: str, _threads: int | None) -> Device:
+def _accelerator(name: str, _threads: int | None, _shares: CoreShares | None) -> Device:
     return Accelerator(name)
 
 
-DEVICES: Final[dict[str, Callable[[str, int | None], Device]]] = {"cpu": _processor, "cuda": _accelerator}
+DEVICES: Final[dict[str, Callable[[str, int | None, CoreShares | None], Device]]] = {
+    "cpu": _processor,
+    "cuda": _accelerator,
+}

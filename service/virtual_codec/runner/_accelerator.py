@@ -57,9 +57,14 @@ class Accelerator:
         return _LIMITS
 
     @property
-    def parallel_batches(self) -> int:
+    def batch_threads(self) -> int:
         """Number of batches at a time: two where copies run in parallel to the computation."""
         return _PARALLEL_BATCHES if self._is_cuda else 1
+
+    @property
+    def parallel_batches(self) -> int:
+        """Number of batches at a time, as `batch_threads`."""
+        return self.batch_threads
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network. Raises `BadModel`."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from virtual_codec.core_shares import CoreShares
 from virtual_codec.cores import usable_cores
 from virtual_codec.memory import keep_freed_memory
 from virtual_codec.runner._batcher import BatchLimits
@@ -50,7 +51,7 @@ class Task:
 
 
 class Device(Protocol):
-    """Executor of batches; may be called from `parallel_batches` threads at a time."""
+    """Executor of batches; may be called from `batch_threads` threads at a time."""
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -61,8 +62,12 @@ class Device(Protocol):
         """Limits of one batch. A tile's result is the same, to the bit, in every batch within them."""
 
     @property
+    def batch_threads(self) -> int:
+        """Most batches that it ever works on at a time."""
+
+    @property
     def parallel_batches(self) -> int:
-        """Number of batches that it works on at a time."""
+        """Number of batches that it works on at a time now."""
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network. Raises `BadModel`."""
@@ -81,12 +86,14 @@ class Processor:
     A batch is one tile: a network alone with one tile folds the condition into its weights, which is worth more than
     any batch, and gives every tile the same bits whatever runs beside it. Cores are shared between the tiles that run
     at the moment: one tile gets all of them, and as soon as there are enough tiles each gets a core, which spares the
-    cores waiting for each other. The number of cores changes no bit of the result.
+    cores waiting for each other. The number of cores changes no bit of the result. Where several processes share the
+    cores, `shares` says how many of them this one may use at the moment.
     """
 
-    def __init__(self, *, threads: int | None = None) -> None:
+    def __init__(self, *, threads: int | None = None, shares: CoreShares | None = None) -> None:
         keep_freed_memory()
-        self._threads = threads or min(torch.get_num_threads(), usable_cores())
+        self._shares = shares
+        self._threads = threads or (shares.all if shares else min(torch.get_num_threads(), usable_cores()))
         self._device = torch.device("cpu")
         self._precision = torch.bfloat16 if _has_fast_bfloat16() else torch.float32
         torch.set_num_threads(self._threads)
@@ -106,9 +113,14 @@ class Processor:
         return BatchLimits(max_items=1)
 
     @property
-    def parallel_batches(self) -> int:
+    def batch_threads(self) -> int:
         """Number of cores."""
         return self._threads
+
+    @property
+    def parallel_batches(self) -> int:
+        """Number of cores that this process may use now."""
+        return min(self._threads, self._shares.now) if self._shares else self._threads
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network. Raises `BadModel`."""
@@ -116,7 +128,7 @@ class Processor:
 
     def run(self, batch: Sequence[Task], *, concurrent: int) -> list[Pixels]:
         """Run one tile on the cores that `concurrent` others leave."""
-        torch.set_num_threads(max(1, self._threads // (concurrent + 1)))  # PyTorch keeps it by thread
+        torch.set_num_threads(max(1, self.parallel_batches // (concurrent + 1)))  # PyTorch keeps it by thread
         try:
             return [self._run(task) for task in batch]
         except RuntimeError as error:

@@ -18,6 +18,7 @@ from virtual_codec.serving._policy import PoolPolicy
 from virtual_codec.serving._pool_state import PoolState, WorkerState
 
 __all__ = [
+    "DEVICE_PROCESS",
     "POOLS",
     "JobHandler",
     "Pool",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 Result = CompressResult | RestoreResult
+
+DEVICE_PROCESS: Final = "virtual_codec.runner.device_process:open_device_process"
+"""Factory of the process that has a device, for `PoolPolicy.device_factory`."""
 
 _OPEN_CODEC: Final = "virtual_codec.codec:open_codec"
 

@@ -12,6 +12,7 @@ from virtual_codec.cores import usable_cores
 from virtual_codec.logs import Event
 
 _LOG: Final = logging.getLogger(__name__)
+_WORKER_BYTES: Final = 2**30  # room for one, most of it for the images it works on
 _SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not be what makes the system swap
 _CGROUP_FILES: Final = (
     ("memory.max", "memory.current"),
@@ -28,14 +29,26 @@ def find_devices(wanted: str) -> list[str]:
     return [f"cuda:{index}" for index in range(_cuda_devices())] or ["cpu"]
 
 
+def default_workers(devices: int) -> int:
+    """Number of workers on each of so many `devices`: one a core, since an interpreter runs on one core at a time.
+
+    It follows the cores that this process may use, in a container with a quota as well, as far as memory allows.
+    """
+    available = available_bytes()
+    most = usable_cores() if available is None else available // _WORKER_BYTES
+    return max(1, min(usable_cores() // devices, most))
+
+
 def default_threads(device: str, workers: int) -> int:
     """Number of job threads of a worker on `device`, one of so many `workers` on this machine.
 
-    It follows the cores that this process may use, in a container with a quota as well. It is at least two, so that a
-    small image need not wait for a large one, and so that one image is decoded while another is on the device.
+    All together are at least two, so that a small image need not wait for a large one, and that one image is decoded
+    while another is on the device.
     """
-    share = usable_cores() // workers
-    return min(16 if device.startswith("cuda") else 4, max(2, share))
+    share = -(-usable_cores() // workers)
+    if device != "cpu":
+        return min(16, max(2, share))
+    return min(4, share if workers > 1 else max(2, share))
 
 
 def has_memory_for_spares(count: int) -> bool:

@@ -28,6 +28,7 @@ from virtual_codec.serving import Result
 from virtual_codec.serving._messages import (
     Broken,
     CannotOpen,
+    Counted,
     Done,
     Failed,
     Left,
@@ -78,6 +79,8 @@ def encode(message: Message) -> tuple[bytes, bytes]:
             values["result"]["stream" if isinstance(message.result, CompressResult) else "image"] = ""
         case Failed() | ModelWarmed():
             values |= {"number": message.number, "error": message.error and _error_values(message.error)}
+        case Counted():
+            values["counts"] = _count_values(message.counts)
         case _:
             values |= asdict(message)
     return json.dumps(_shortened(values)).encode(), body
@@ -162,6 +165,13 @@ def _done(values: Mapping[str, Any], body: bytes) -> Message:
     if not all(len(text) <= _MAX_RESULT_TEXT and text.isascii() and text.isprintable() for text in texts if text):
         raise FrameError("a text that no result has")
     return replace(message, result=_with_body(message.result, body))
+
+
+def _counted(values: Mapping[str, Any], _body: bytes) -> Message:
+    message: Counted = _validated(Counted, values)
+    if not _are_possible(message.counts):
+        raise FrameError("counters that no runner has")
+    return message
 
 
 def _are_possible(counts: RunnerCounts) -> bool:
@@ -260,11 +270,12 @@ def _shortened(value: Any) -> Any:
 
 
 _ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {
-    kind: TypeAdapter(kind) for kind in (Ready, CannotOpen, Done, Broken, NoMemory, Left, Logged, _ErrorFields)
+    kind: TypeAdapter(kind) for kind in (Ready, CannotOpen, Done, Broken, NoMemory, Left, Counted, Logged, _ErrorFields)
 }
 _DECODERS: Final[dict[str, Callable[[Mapping[str, Any], bytes], Message]]] = {
     "Done": _done,
     "Failed": _failed,
+    "Counted": _counted,
     "ModelWarmed": _model_warmed,
     **{kind.__name__: _plain(kind) for kind in (Ready, CannotOpen, Broken, NoMemory, Left, Logged)},
 }

@@ -27,9 +27,9 @@ from virtual_codec.logs import Event
 from virtual_codec.serving import PoolPolicy, PoolState, Result
 from virtual_codec.serving._admission import Cost, check_wait, check_workers
 from virtual_codec.serving._backlog import Throughput, kind_of
-from virtual_codec.serving._devices import default_threads, find_devices, has_memory_for_spares
+from virtual_codec.serving._devices import find_devices, has_memory_for_spares
 from virtual_codec.serving._job_queue import JobQueue, QueuedJob
-from virtual_codec.serving._messages import Opening
+from virtual_codec.serving._layout import Layout, PlannedWorker
 from virtual_codec.serving._outcomes import JobAnswered, WorkerDied
 from virtual_codec.serving._process import WorkerProcess
 from virtual_codec.serving._retries import Retries, internal_error
@@ -37,6 +37,7 @@ from virtual_codec.serving._rollout import bring_up, roll_out
 from virtual_codec.serving._settlement import settle
 from virtual_codec.serving._slot import StartProcess, WorkerSlot
 from virtual_codec.serving._summary import counts_by_device, merged_notes
+from virtual_codec.serving._usable import awaited_slots, usable_slots
 
 _LOG: Final = logging.getLogger(__name__)
 _FIND_AGAIN_S: Final = 1.0
@@ -63,6 +64,7 @@ class LocalPool:
         self._retries = Retries(self._queue)
         self._numbers = itertools.count(1)
         self._jobs: set[QueuedJob] = set()
+        self._layout: Layout | None = None
         self._slots: list[WorkerSlot] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_warm_worker = asyncio.Event()
@@ -89,6 +91,8 @@ class LocalPool:
         await asyncio.gather(*tasks, return_exceptions=True)
         for slot in self._slots:
             await slot.end()
+        if self._layout is not None:
+            self._layout.close()
 
     def admit(self, deadline: float | None = None) -> None:
         """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
@@ -146,6 +150,7 @@ class LocalPool:
             queued_items=len(queued),
             queued_pixels=sum(job.pixels for job in queued),
             oldest_age_s=max((now - job.queued_at for job in queued), default=0.0),
+            queued_s=self._queued_s(),
             estimated_wait_s=self._estimated_wait_s(),
             is_stopping=self._is_stopping,
             notes=merged_notes(self._slots),
@@ -163,9 +168,9 @@ class LocalPool:
         if self._is_stopping:
             raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
         if not self._usable():
-            check_workers([slot for slot in self._slots if not slot.is_spare], is_starting=self._is_started)
+            check_workers(awaited_slots(self._slots), is_starting=self._is_started)
         check_wait(
-            queued_s=self._queue.queued_s(self._usable(), self._slots),
+            queued_s=self._queued_s(),
             wait_s=self._estimated_wait_s(),
             limit_s=self._policy.queue_limit_s,
             deadline=deadline,
@@ -193,37 +198,38 @@ class LocalPool:
                 self._dispatch()  # others may have waited behind it, for a worker that it was to have alone
 
     async def _open_slots(self) -> None:
-        policy = self._policy
-        devices = await self._find_devices()
-        count = len(devices) * policy.workers_per_device
-        for device in devices:
-            for index in range(policy.workers_per_device):
-                self._add_slot(f"{device}/{index}", device, count, is_spare=False)
-        if policy.standby == "off":
+        layout = self._layout = await self._find_layout()
+        for worker in (*layout.device_processes(), *layout.workers()):
+            self._add_slot(worker)
+        if self._policy.standby == "off":
             return
         await self._has_warm_worker.wait()  # a spare must not slow down the start of the others
-        if policy.standby == "on" or await asyncio.to_thread(has_memory_for_spares, len(set(devices))):
-            for device in sorted(set(devices)):
-                self._add_slot(f"{device}/spare", device, count, is_spare=True)
+        has_room = layout.wants_spares and await asyncio.to_thread(has_memory_for_spares, layout.devices)
+        if self._policy.standby == "on" or has_room:
+            for spare in layout.spares():
+                self._add_slot(spare)
 
-    async def _find_devices(self) -> list[str]:
+    async def _find_layout(self) -> Layout:
         while True:
             try:
-                return await asyncio.to_thread(find_devices, self._policy.devices)
-            except Exception:  # no thread to be had, for example; without devices no worker would ever come
+                return await asyncio.to_thread(self._new_layout)
+            except Exception:  # no thread or no disk to be had, for example; without it no worker would ever come
                 _LOG.exception(Event("supervision_failed", worker="all"))
                 await asyncio.sleep(_FIND_AGAIN_S)
 
-    def _add_slot(self, name: str, device: str, count: int, *, is_spare: bool) -> None:
-        opening = Opening(
-            worker_factory=self._worker_factory,
-            arguments=self._arguments,
-            device=device,
-            threads=self._policy.threads or default_threads(device, count),
+    def _new_layout(self) -> Layout:
+        return Layout(self._worker_factory, self._policy, find_devices(self._policy.devices))
+
+    def _add_slot(self, worker: PlannedWorker) -> None:
+        slot = WorkerSlot(
+            worker.name,
+            worker.opening(self._arguments),
+            is_spare=worker.is_spare,
+            policy=self._policy,
+            start_process=self._start_process,
         )
-        slot = WorkerSlot(name, opening, is_spare=is_spare, policy=self._policy, start_process=self._start_process)
         self._slots.append(slot)
-        self._spawn(self._supervise(slot), f"worker {name}")
+        self._spawn(self._supervise(slot), f"worker {worker.name}")
 
     async def _supervise(self, slot: WorkerSlot) -> None:
         """Run one worker after the other. Whatever raises counts as the death of a worker, and the next one comes."""
@@ -262,7 +268,8 @@ class LocalPool:
             raise
 
     def _on_ready(self, slot: WorkerSlot) -> None:
-        self._has_warm_worker.set()
+        if slot.takes_jobs:
+            self._has_warm_worker.set()
         model = self._arguments.get("model")
         if slot.is_outdated and isinstance(model, str):
             self._spawn(bring_up(slot, model, self._policy.start_timeout_s), f"model of {slot.name}")
@@ -274,14 +281,10 @@ class LocalPool:
             slot.start(job, timeout_s=deadline + self._policy.hang_grace_s - now)
 
     def _usable(self) -> list[WorkerSlot]:
-        # A spare comes last on its device, so it is used only while a worker before it is not ready.
-        usable: list[WorkerSlot] = []
-        taken: Counter[str] = Counter()
-        for slot in self._slots:
-            if slot.is_ready and taken[slot.device] < self._policy.workers_per_device:
-                taken[slot.device] += 1
-                usable.append(slot)
-        return usable
+        return [] if self._layout is None else usable_slots(self._slots, self._layout.most_ready)
+
+    def _queued_s(self) -> float:
+        return self._queue.queued_s(self._usable(), self._slots)
 
     def _estimated_wait_s(self) -> float:
         return self._queue.estimated_wait_s(self._usable(), self._slots)

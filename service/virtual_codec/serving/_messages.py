@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from virtual_codec.core_shares import CorePlace
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import VirtualCodecError
 from virtual_codec.serving import Result
@@ -12,12 +14,19 @@ from virtual_codec.serving import Result
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """First message to a worker: its factory (an import string), the arguments, and its number of job threads."""
+    """First message to a worker: its factory (an import string), the arguments, and its number of job threads.
+
+    `cores` is its place among the workers that share the cores of the machine; None where cores do not bind it.
+    `device_process` is the socket of the process that has the device: where the worker finds it, or, for that process
+    itself, which has no job threads, where it listens.
+    """
 
     worker_factory: str
     arguments: Mapping[str, object]
     device: str
     threads: int
+    cores: CorePlace | None = None
+    device_process: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +114,13 @@ class ModelWarmed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Counters of a device's process, which answers no jobs that could bring them."""
+
+    counts: RunnerCounts
+
+
+@dataclass(frozen=True, kw_only=True)
 class Logged:
     """Log line of a worker."""
 
@@ -114,5 +130,5 @@ class Logged:
 
 
 Answer = Done | Failed | Broken | NoMemory | Left
-Message = Ready | CannotOpen | Answer | ModelWarmed | Logged
+Message = Ready | CannotOpen | Answer | ModelWarmed | Counted | Logged
 Order = WarmModel | ForgetModel | Cancel

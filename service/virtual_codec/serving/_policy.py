@@ -10,15 +10,20 @@ from typing import Literal
 class PoolPolicy:
     """Number of workers, their devices, and limits on waiting. Times in seconds.
 
-    `devices` is "auto" or names with commas between; `threads` None lets device and cores decide.
+    `devices` is "auto" or names with commas between; `workers_per_device` and `threads` None let device, cores and
+    memory decide. `cores` are those that the workers on the CPU share: each is told how many it may use at the moment.
+    None does not tell them. `device_factory` is an import string `package.module:name`: where several workers share a
+    device other than the CPU, it opens the process that has it; None has each worker open the device.
     `queue_limit_s` bounds the estimated work in the queue for each thread; running jobs are not counted. A worker is
     killed when one of its jobs is `hang_grace_s` past its deadline (a job without a deadline gets `job_timeout_s`), and
     when it takes more than `start_timeout_s` to open. Raises `ValueError` for values out of range.
     """
 
     devices: str = "auto"
-    workers_per_device: int = 1
+    workers_per_device: int | None = 1
     threads: int | None = None
+    cores: int | None = None
+    device_factory: str | None = None
     standby: Literal["auto", "on", "off"] = "auto"
     queue_limit_s: float = 15.0
     job_timeout_s: float = 600.0
@@ -30,7 +35,6 @@ class PoolPolicy:
         for name in ("queue_limit_s", "job_timeout_s", "hang_grace_s", "start_timeout_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if self.workers_per_device < 1:
-            raise ValueError(f"workers_per_device must be at least 1, got {self.workers_per_device}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be at least 1, got {self.threads}")
+        for name in ("workers_per_device", "threads", "cores"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")

@@ -16,7 +16,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 async def roll_out(slots: Sequence[WorkerSlot], model: str, timeout_s: float, *, kept: object) -> None:
-    """Warm a model in every warm worker, and in those that become warm meanwhile; a spare tries it first.
+    """Warm a model in every warm worker, and in those that become warm meanwhile.
+
+    Processes that have a device come first, then spares.
 
     A worker that ends over it is waited for and asked again, once, since something else may have ended it. Raises
     the model's error; the workers that have warmed the model, or are still at it, then forget it, unless it is
@@ -55,7 +57,7 @@ async def bring_up(slot: WorkerSlot, model: str, timeout_s: float) -> None:
 
 def _next(slots: Sequence[WorkerSlot], done: set[int]) -> WorkerSlot | None:
     warm = [slot for slot in slots if slot.is_ready and slot.pid not in done]
-    return min(warm, key=lambda slot: not slot.is_spare, default=None)
+    return min(warm, key=lambda slot: (slot.takes_jobs, not slot.is_spare), default=None)
 
 
 async def _until_warm(slot: WorkerSlot, timeout_s: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import Final, final
 
+from virtual_codec.core_shares import clear_place
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import BadModel
 from virtual_codec.logs import Event
@@ -18,6 +19,7 @@ from virtual_codec.serving._messages import (
     Answer,
     Cancel,
     CannotOpen,
+    Counted,
     Done,
     ForgetModel,
     Logged,
@@ -92,6 +94,11 @@ class WorkerSlot:
     def is_ready(self) -> bool:
         """True if the worker is warm."""
         return self.warm.is_set()
+
+    @property
+    def takes_jobs(self) -> bool:
+        """True for a worker; False for the process that has the device of several workers."""
+        return self.threads > 0
 
     @property
     def pid(self) -> int:
@@ -186,6 +193,8 @@ class WorkerSlot:
                         self._end_reason = message.reason
                     case ModelWarmed():
                         self._on_model_warmed(message)
+                    case Counted():
+                        self._counts = message.counts
                     case Logged():
                         facts = {**message.facts, "worker": self.name}
                         _logger(message.logger).log(message.level, Event.of(facts))
@@ -205,6 +214,8 @@ class WorkerSlot:
                 process.kill()
             await process.end()
             status = process.exit_code or 0
+        if self.opening.cores is not None:
+            clear_place(self.opening.cores)  # others may use its cores until the next one has jobs
         if error is not None:
             self._end_reason = _told(error)
         self._was_signal = status < 0 and not self._end_reason

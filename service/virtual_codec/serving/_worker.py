@@ -17,10 +17,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection
 from typing import Final, final
 
+from virtual_codec.core_shares import CoreShares
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import BadModel, Unavailable, VirtualCodecError, is_device_lost, is_out_of_memory
 from virtual_codec.jobs import Abandoned, Job, check_deadline, deadline_scope
@@ -32,6 +33,7 @@ from virtual_codec.serving._messages import (
     Broken,
     Cancel,
     CannotOpen,
+    Counted,
     Done,
     Failed,
     ForgetModel,
@@ -46,6 +48,7 @@ from virtual_codec.serving._messages import (
 )
 
 _DEVICE_LOST_STATUS: Final = 70
+_REPORT_S: Final = 0.5
 
 
 def main(descriptor: int) -> None:
@@ -66,10 +69,13 @@ def main(descriptor: int) -> None:
     try:
         opening = connection.recv()
         assert isinstance(opening, Opening)
-        handler = _open(opening, send)
-        jobs = ReceivedJobs()
+        shares = None if opening.cores is None else CoreShares(opening.cores)
+        handler = _open(opening, shares, send)
+        jobs = ReceivedJobs(shares)
         for index in range(opening.threads):
             threading.Thread(target=run_jobs, args=(handler, jobs, send), name=f"job-{index}", daemon=True).start()
+        if not opening.threads:
+            threading.Thread(target=_report_counts, args=(handler, send), name="counts", daemon=True).start()
         orders: queue.SimpleQueue[WarmModel | ForgetModel] = queue.SimpleQueue()
         threading.Thread(target=_follow_orders, args=(handler, orders, send), name="models", daemon=True).start()
         while True:
@@ -85,10 +91,15 @@ def main(descriptor: int) -> None:
         os._exit(0)  # without waiting for threads that may be deep in a job nobody wants any more
 
 
-def _open(opening: Opening, send: Callable[[Message], None]) -> JobHandler:
+def _open(opening: Opening, shares: CoreShares | None, send: Callable[[Message], None]) -> JobHandler:
     try:
         factory = import_from_string(opening.worker_factory)
-        handler: JobHandler = factory(device=opening.device, **opening.arguments)
+        given: dict[str, object] = {**opening.arguments, "device": opening.device}
+        if shares is not None:
+            given["shares"] = shares
+        if opening.device_process is not None:
+            given["device_process"] = opening.device_process
+        handler: JobHandler = factory(**given)
     except BaseException as error:
         expected = isinstance(error, VirtualCodecError)
         if not expected:
@@ -101,9 +112,13 @@ def _open(opening: Opening, send: Callable[[Message], None]) -> JobHandler:
 
 @final
 class ReceivedJobs:
-    """Queue of the jobs that this worker received, and the cancellations of those that have not ended."""
+    """Queue of the jobs that this worker received, and the cancellations of those that have not ended.
 
-    def __init__(self) -> None:
+    A job counts in the `shares` of the cores, if there are any, from when it is taken to its end.
+    """
+
+    def __init__(self, shares: CoreShares | None = None) -> None:
+        self._running = nullcontext if shares is None else shares.job
         self._queue: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
         self._cancelled: dict[int, threading.Event] = {}
 
@@ -122,7 +137,7 @@ class ReceivedJobs:
         """Take the next job; its deadline and cancellation apply inside the context."""
         number, job = self._queue.get()
         try:
-            with deadline_scope(job.deadline, self._cancelled[number].is_set):
+            with self._running(), deadline_scope(job.deadline, self._cancelled[number].is_set):
                 yield number, job
         finally:
             del self._cancelled[number]
@@ -141,6 +156,18 @@ def run_jobs(handler: JobHandler, jobs: ReceivedJobs, send: Callable[[Message], 
         except OSError:
             os._exit(0)  # the parent has gone
         del job, answer  # a large image is not kept until the next one comes
+
+
+def _report_counts(handler: JobHandler, send: Callable[[Message], None]) -> None:
+    told = RunnerCounts()
+    while True:
+        time.sleep(_REPORT_S)
+        if (counts := getattr(handler, "counts", told)) != told:
+            told = counts
+            try:
+                send(Counted(counts=counts))
+            except OSError:
+                os._exit(0)  # the parent has gone
 
 
 def _answer(handler: JobHandler, number: int, job: Job) -> Answer:

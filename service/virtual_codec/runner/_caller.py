@@ -1,0 +1,166 @@
+"""Caller of the device's process: one codec process, its networks, its blocks and its tiles."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, final
+
+import numpy as np
+
+from virtual_codec.errors import VirtualCodecError, is_out_of_memory
+from virtual_codec.jobs import Abandoned
+from virtual_codec.runner._batch_queue import BatchQueue, QueuedTile
+from virtual_codec.runner._device import Task
+from virtual_codec.runner._link import Link, LinkError, whole_number
+from virtual_codec.runner._network import Network
+from virtual_codec.runner._shared_block import SharedBlock, TileShape
+
+_MAX_DETAIL: Final = 1000
+
+
+@final
+class Caller:
+    """Connected codec process. It is trusted with nothing: a message that is none ends its link, and only that."""
+
+    def __init__(
+        self,
+        link: Link,
+        queue: BatchQueue,
+        find_network: Callable[[str, str], Network],
+        on_error: Callable[[QueuedTile], None],
+    ) -> None:
+        self._link = link
+        self._queue = queue
+        self._find_network = find_network
+        self._on_error = on_error
+        self._networks: dict[int, Network] = {}
+        self._blocks: dict[int, SharedBlock] = {}
+        self._tiles: dict[int, dict[int, QueuedTile]] = {}  # by job, then by number
+        self._lock = threading.Lock()
+
+    def serve(self, hello: Mapping[str, object]) -> None:
+        """Do what the caller asks until it leaves, then forget all its tiles that wait."""
+        try:
+            self._link.send(hello)
+            while (received := self._link.receive()) is not None:
+                self._on_message(*received)
+        except (OSError, LinkError, ValueError):
+            pass
+        finally:
+            self._link.close()
+            for owner in list(self._tiles):
+                self._forget(owner)
+
+    def _on_message(self, message: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+        if descriptors and message.get("do") != "block":
+            os.close(descriptors[0])
+            raise LinkError("a descriptor without a block")
+        match message.get("do"):
+            case "open":
+                self._open(whole_number(message, "network"), str(message.get("model")), str(message.get("key")))
+            case "close":
+                self._networks.pop(whole_number(message, "network"), None)
+            case "block":
+                self._add_block(whole_number(message, "block"), descriptors)
+            case "free":
+                self._blocks.pop(whole_number(message, "block"), None)
+            case "run":
+                self._run(message)
+            case "forget":
+                self._forget(whole_number(message, "owner"))
+            case _:
+                raise LinkError("an unknown message")
+
+    def _open(self, number: int, model: str, key: str) -> None:
+        try:
+            network = self._find_network(model, key)
+        except (VirtualCodecError, KeyError) as error:
+            self._send({"did": "refused", "network": number, "error": str(error)[:_MAX_DETAIL]})
+            return
+        self._networks[number] = network
+        facts = {"ratio": network.ratio, "radius": network.radius}
+        facts |= {"multiple": network.multiple, "stride": network.stride}
+        self._send({"did": "opened", "network": number, **facts})
+
+    def _add_block(self, number: int, descriptors: Sequence[int]) -> None:
+        if not descriptors:
+            raise LinkError("a block without a descriptor")
+        try:
+            self._blocks[number] = SharedBlock(descriptors[0])
+        except (OSError, ValueError) as error:
+            os.close(descriptors[0])
+            raise LinkError("a block that is none") from error
+
+    def _run(self, message: Mapping[str, Any]) -> None:
+        number, owner = whole_number(message, "tile"), whole_number(message, "owner")
+        network = self._networks.get(whole_number(message, "network"))
+        block = self._blocks.get(whole_number(message, "block"))
+        if block is None:
+            raise LinkError("a tile without a block")
+        if network is None:
+            self._send({"did": "failed", "tile": number, "memory": False, "detail": "the network is not there"})
+            return
+        shape = _shape(message, network.ratio)
+        if shape.bytes > block.bytes:
+            raise LinkError("a tile that is larger than its block")
+        task = Task(
+            network=network,
+            pixels=block.pixels(shape),
+            condition=block.condition(shape),
+            to_bytes=shape.to_bytes,
+            target=block.target(shape),
+        )
+        tile = QueuedTile.of(task, (id(self), owner), lambda it: self._finished(it, number, owner, block, shape))
+        with self._lock:
+            self._tiles.setdefault(owner, {})[number] = tile
+        self._queue.add(tile)
+
+    def _finished(self, tile: QueuedTile, number: int, owner: int, block: SharedBlock, shape: TileShape) -> None:
+        """Send the result of a tile home. Called by a batch thread, which must not wait for this caller."""
+        with self._lock:
+            self._tiles.get(owner, {}).pop(number, None)
+        if tile.result is not None:
+            try:
+                np.copyto(block.result(shape), tile.result)
+            except ValueError as error:  # the network makes another size than its ratio says
+                tile.error = error
+        if tile.error is None:
+            self._send({"did": "done", "tile": number})
+            return
+        if isinstance(tile.error, Abandoned):
+            return  # the process ends
+        self._on_error(tile)
+        detail = f"{type(tile.error).__name__}: {tile.error}"[:_MAX_DETAIL]
+        self._send({"did": "failed", "tile": number, "memory": is_out_of_memory(tile.error), "detail": detail})
+
+    def _forget(self, owner: int) -> None:
+        with self._lock:
+            tiles = self._tiles.pop(owner, {})
+            numbers = {tile: number for number, tile in tiles.items()}
+        for tile in self._queue.forget((id(self), owner), list(numbers)):
+            self._send({"did": "dropped", "tile": numbers[tile]})
+
+    def _send(self, message: Mapping[str, object]) -> None:
+        """Send a message. A caller that has gone, or does not read, loses its link."""
+        try:
+            self._link.send(message, wait=False)
+        except OSError:
+            self._link.close()
+
+
+def _shape(message: Mapping[str, Any], ratio: float) -> TileShape:
+    target = message.get("target")
+    if target is not None:
+        if not (isinstance(target, list) and len(target) == 4 and all(type(it) is int for it in target)):
+            raise LinkError("a target that is none")
+        target = (target[0], target[1], target[2], target[3])
+    return TileShape(
+        height=whole_number(message, "height"),
+        width=whole_number(message, "width"),
+        conditions=whole_number(message, "conditions"),
+        ratio=ratio,
+        to_bytes=message.get("to_bytes") is True,
+        target=target,
+    )

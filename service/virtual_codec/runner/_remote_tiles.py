@@ -1,0 +1,284 @@
+"""Tiles and networks that another process has, and the link to it, which outlives that process."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+
+from virtual_codec.errors import DeviceLost
+from virtual_codec.jobs import Abandoned
+from virtual_codec.runner._device import Task
+from virtual_codec.runner._link import Link, LinkError
+from virtual_codec.runner._shared_block import SharedBlock, TileShape, size_class
+
+_CONNECT_AGAIN_S: Final = 0.05
+_MAX_ATTEMPTS: Final = 3  # of a tile, each with another device process
+_MAX_FREE_BYTES: Final = 64 * 2**20  # of blocks that wait for their next tile
+
+
+@dataclass(eq=False, kw_only=True)
+class OpenedNetwork:
+    """Network that the other process has, or is loading, and what it says of it. `error` is empty if there is none."""
+
+    model: str
+    key: str
+    is_answered: threading.Event = field(default_factory=threading.Event)
+    ratio: float = 1.0
+    radius: int = 0
+    multiple: int = 1
+    stride: int = 1
+    error: str = ""
+
+
+@dataclass(eq=False, kw_only=True)
+class RemoteTile:
+    """Tile that the other process has, in a block, with its error to come. `is_wanted`: its job still waits."""
+
+    number: int
+    owner: int
+    network: int
+    shape: TileShape
+    block: SharedBlock
+    is_finished: threading.Event = field(default_factory=threading.Event)
+    is_wanted: bool = True
+    error: BaseException | None = None
+    attempts: int = 0
+
+
+@final
+class RemoteTiles:
+    """Tiles in another process, by any number of threads.
+
+    One thread reads the link. When it ends the thread connects again, to the next process that listens, and sends what
+    is not finished once more, in new blocks: whoever had the old ones may still write to them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.notes: Mapping[str, str] = {}
+        self.max_ahead = 1
+        self.bytes_in_use = 0
+        self.is_closed = False
+        self._path = path
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._is_open = threading.Event()
+        self._networks: dict[int, OpenedNetwork] = {}
+        self._tiles: dict[int, RemoteTile] = {}
+        self._free: list[SharedBlock] = []
+        self._announced: set[SharedBlock] = set()  # on this link
+        threading.Thread(target=self._run, name="device-link", daemon=True).start()
+
+    def wait_until_open(self) -> None:
+        """Wait until the other process answers."""
+        self._is_open.wait()
+
+    def open_network(self, number: int, model: str, key: str) -> OpenedNetwork:
+        """Have the other process load a network, under a new number."""
+        network = OpenedNetwork(model=model, key=key)
+        with self._lock:
+            self._networks[number] = network
+            self._send_network(number, network)
+        return network
+
+    def close_network(self, number: int) -> None:
+        """Let the other process free a network."""
+        with self._lock:
+            if self._networks.pop(number, None) is not None:
+                self._send({"do": "close", "network": number})
+
+    def add(self, task: Task, network: int, owner: int) -> RemoteTile:
+        """Send a tile, for the job `owner`. Raises `Abandoned` when this is closed."""
+        shape = _shape(task)
+        with self._lock:
+            if self.is_closed:
+                raise Abandoned
+            block = self._block(shape.bytes)
+        _fill(block, shape, task)
+        tile = RemoteTile(number=next(self._numbers), owner=owner, network=network, shape=shape, block=block)
+        with self._lock:
+            self._tiles[tile.number] = tile
+            self._send_tile(tile)
+        return tile
+
+    def release(self, tile: RemoteTile) -> None:
+        """Take back the block of a finished tile whose result has been used."""
+        with self._lock:
+            self._release(tile.block)
+
+    def forget(self, owner: int, tiles: Iterable[RemoteTile]) -> None:
+        """Give up the tiles of a job. Their blocks come back when the other process has let go of them."""
+        with self._lock:
+            for tile in tiles:
+                tile.is_wanted = False
+                if tile.number not in self._tiles:
+                    self._release(tile.block)
+            self._send({"do": "forget", "owner": owner})
+
+    def close(self) -> None:
+        """End the link for good; all tiles are finished then."""
+        with self._lock:
+            self.is_closed = True
+            if self._link is not None:
+                self._link.close()
+            for tile in self._tiles.values():
+                tile.is_finished.set()
+
+    def _run(self) -> None:
+        while not self.is_closed:
+            link = self._connected()
+            if link is None:
+                return
+            try:
+                while (received := link.receive()) is not None:
+                    self._on_message(received[0], link)
+            except (OSError, LinkError, KeyError, TypeError, ValueError):
+                pass  # the other process ended, or sends what it never should; the next one does better
+            link.close()
+            with self._lock:
+                self._link = None
+                self._free.clear()
+
+    def _connected(self) -> Link | None:
+        while not self.is_closed:
+            try:
+                return Link.connect(self._path)
+            except OSError:
+                time.sleep(_CONNECT_AGAIN_S)
+        return None
+
+    def _on_message(self, message: Mapping[str, Any], link: Link) -> None:
+        match message["did"]:
+            case "hello":
+                self._on_hello(message, link)
+            case "opened" | "refused" as answer:
+                network = self._networks.get(message["network"])
+                if network is not None:
+                    network.error = str(message["error"]) if answer == "refused" else ""
+                    for name in ("ratio", "radius", "multiple", "stride") if answer == "opened" else ():
+                        setattr(network, name, message[name])
+                    network.is_answered.set()
+            case "done" | "dropped":
+                self._finish(message["tile"], None)
+            case "failed":
+                self._finish(message["tile"], _error(message))
+
+    def _on_hello(self, message: Mapping[str, Any], link: Link) -> None:
+        with self._lock:
+            self.notes = {str(name): str(text) for name, text in message["notes"].items()}
+            self.max_ahead = 1 + int(message["max_items"])
+            self._link = link
+            self._announced = set()
+            for number, network in self._networks.items():
+                self._send_network(number, network)
+            for tile in list(self._tiles.values()):
+                self._send_again(tile)
+        self._is_open.set()
+
+    def _send_again(self, tile: RemoteTile) -> None:
+        if not tile.is_wanted or tile.attempts >= _MAX_ATTEMPTS:
+            del self._tiles[tile.number]
+            tile.error = DeviceLost(f"the device's process ended {tile.attempts} times over one tile")
+            self.bytes_in_use -= 0 if tile.is_wanted else tile.block.bytes
+            tile.is_finished.set()
+            return
+        old, tile.block = tile.block, self._block(tile.shape.bytes)
+        self.bytes_in_use -= old.bytes
+        tile.block.copy_input(old, tile.shape)
+        self._send_tile(tile)
+
+    def _finish(self, number: int, error: BaseException | None) -> None:
+        with self._lock:
+            tile = self._tiles.pop(number, None)
+            if tile is None:
+                return
+            tile.error = error
+            if not tile.is_wanted:
+                self._release(tile.block)
+        tile.is_finished.set()
+
+    def _block(self, size: int) -> SharedBlock:
+        wanted = size_class(size)
+        self.bytes_in_use += wanted
+        for place in range(len(self._free) - 1, -1, -1):  # the latest, which is in the caches
+            if self._free[place].bytes == wanted:
+                return self._free.pop(place)
+        return SharedBlock.create(wanted)
+
+    def _release(self, block: SharedBlock) -> None:
+        self.bytes_in_use -= block.bytes
+        if block not in self._announced:
+            return  # of a link that has ended
+        self._free.append(block)
+        while sum(it.bytes for it in self._free) > _MAX_FREE_BYTES:
+            oldest = self._free.pop(0)
+            self._announced.discard(oldest)
+            self._send({"do": "free", "block": oldest.number})
+
+    def _send_network(self, number: int, network: OpenedNetwork) -> None:
+        self._send({"do": "open", "network": number, "model": network.model, "key": network.key})
+
+    def _send_tile(self, tile: RemoteTile) -> None:
+        if self._link is None:
+            return  # it is sent when there is a link
+        tile.attempts += 1
+        if tile.block not in self._announced:
+            self._announced.add(tile.block)
+            self._send({"do": "block", "block": tile.block.number}, [tile.block.descriptor])
+        shape = tile.shape
+        self._send(
+            {
+                "do": "run",
+                "tile": tile.number,
+                "owner": tile.owner,
+                "network": tile.network,
+                "block": tile.block.number,
+                "height": shape.height,
+                "width": shape.width,
+                "conditions": shape.conditions,
+                "to_bytes": shape.to_bytes,
+                "target": shape.target,
+            }
+        )
+
+    def _send(self, message: Mapping[str, object], descriptors: Iterable[int] = ()) -> None:
+        """Send a message if there is a link. One that ends meanwhile is noticed by the thread that reads it."""
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                self._link.send(message, list(descriptors))
+
+
+def _shape(task: Task) -> TileShape:
+    target = None
+    if task.target is not None:
+        rows, columns = task.target.rows, task.target.columns
+        target = (rows.start, rows.stop, columns.start, columns.stop)
+    return TileShape(
+        height=task.pixels.shape[0],
+        width=task.pixels.shape[1],
+        conditions=task.condition.shape[0],
+        ratio=task.network.ratio,
+        to_bytes=task.to_bytes,
+        target=target,
+    )
+
+
+def _fill(block: SharedBlock, shape: TileShape, task: Task) -> None:
+    np.copyto(block.condition(shape), task.condition)
+    np.copyto(block.pixels(shape), task.pixels)
+    if task.target is not None:
+        np.copyto(block.wanted(shape), task.target.pixels)
+
+
+def _error(message: Mapping[str, Any]) -> BaseException:
+    detail = str(message["detail"])
+    return torch.OutOfMemoryError(detail) if message["memory"] else RuntimeError(detail)

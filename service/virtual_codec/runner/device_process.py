@@ -1,0 +1,140 @@
+"""Device process: it has the device, and runs the tiles of the codec processes that connect to it.
+
+codec process ──► caller thread ─┐
+codec process ──► caller thread ─┼─► batch queue ──► device
+codec process ──► caller thread ─┘
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NoReturn, final
+
+from virtual_codec.counts import RunnerCounts
+from virtual_codec.errors import ModelNotFound, is_device_lost
+from virtual_codec.jobs import Job
+from virtual_codec.logs import Event
+from virtual_codec.runner import open_device
+from virtual_codec.runner._batch_queue import BatchQueue, QueuedTile
+from virtual_codec.runner._caller import Caller
+from virtual_codec.runner._device import Device
+from virtual_codec.runner._link import Link
+from virtual_codec.runner._network import Network
+from virtual_codec.store import Manifest, ModelStore
+
+_LOG: Final = logging.getLogger(__name__)
+_LOST_STATUS: Final = 70
+_HUNG_S: Final = 120.0  # a batch takes milliseconds; with the first compilation of kernels, seconds
+_CHECK_S: Final = 5.0
+
+
+def open_device_process(
+    *, store: Path, device: str, device_process: Path, model: str | None = None, **_: object
+) -> DeviceProcess:
+    """Open the device, load the store's default model or `model`, and listen at the path `device_process`."""
+    return DeviceProcess(open_device(device), store, device_process, model)
+
+
+@final
+class DeviceProcess:
+    """Device, its batch queue, and the callers connected to it. A `JobHandler` to the pool, without jobs.
+
+    A device that is lost, or hangs, ends the process: its supervisor starts the next, and callers come to that.
+    """
+
+    def __init__(self, device: Device, store: Path, path: Path, model: str | None) -> None:
+        self._device = device
+        self._store = ModelStore(store, default=model, tolerant=True)
+        self._networks: weakref.WeakValueDictionary[tuple[str, ...], Network] = weakref.WeakValueDictionary()
+        self._warm: dict[str, list[Network]] = {}
+        self._loading = threading.Lock()
+        self._queue = BatchQueue(device)
+        self.warm_model(self._store.default.id)
+        path.unlink(missing_ok=True)  # of the process before
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listening.bind(str(path))
+        listening.listen(128)
+        self._start("callers", lambda: self._accept(listening))
+        self._start("watchdog", self._watch)
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Notes of the device, and the largest number of tiles in a batch."""
+        return {**self._device.notes, "batch": str(self._device.limits.max_items)}
+
+    @property
+    def counts(self) -> RunnerCounts:
+        """Counters of the batches, and what waits now."""
+        return self._queue.counts
+
+    def run(self, job: Job) -> NoReturn:
+        """Raise `NotImplementedError`: jobs are for codec processes."""
+        raise NotImplementedError("the device's process takes no jobs")
+
+    def warm_model(self, model: str) -> None:
+        """Read the store anew and load all networks of a model. Raises `BadModel` or `ModelNotFound`."""
+        store = ModelStore(self._store.root, default=model, tolerant=True)
+        manifest = store.get(model)
+        networks = [self._network(store, manifest, key) for key in manifest.networks if _is_used(manifest, key)]
+        self._store = store
+        self._warm[manifest.id] = networks
+
+    def forget_model(self, model: str) -> None:
+        """Let the networks of a model go when no caller has them any more."""
+        self._warm.pop(model, None)
+
+    def network(self, model: str, key: str) -> Network:
+        """Network of a model, loaded if it is not. Raises `BadModel` or `ModelNotFound`."""
+        store = self._store
+        try:
+            manifest = store.get(model)
+        except ModelNotFound:  # it has come since
+            manifest = ModelStore(store.root, default=model, tolerant=True).get(model)
+        return self._network(store, manifest, key)
+
+    def _network(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
+        entry = manifest.networks[key]
+        name = (entry.sha256, entry.architecture, repr(sorted(entry.arguments.items())))
+        with self._loading:
+            network = self._networks.get(name)
+            if network is None:
+                network = self._networks[name] = self._device.prepare(store, manifest, key)
+            return network
+
+    def _accept(self, listening: socket.socket) -> None:
+        hello = {"did": "hello", "notes": self.notes, "max_items": self._device.limits.max_items}
+        while True:
+            connected, _ = listening.accept()
+            caller = Caller(Link(connected), self._queue, self.network, self._on_error)
+            self._start("caller", lambda caller=caller: caller.serve(hello))  # type: ignore[misc]
+
+    def _on_error(self, tile: QueuedTile) -> None:
+        assert tile.error is not None
+        if is_device_lost(tile.error):
+            _end("the device is lost", tile.error)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_CHECK_S)
+            if self._queue.longest_s > _HUNG_S:
+                _end("a batch hangs", None)
+
+    def _start(self, name: str, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, name=name, daemon=True).start()
+
+
+def _is_used(manifest: Manifest, key: str) -> bool:
+    return not (manifest.retired and key.startswith("description"))
+
+
+def _end(reason: str, error: BaseException | None) -> NoReturn:
+    _LOG.error(Event("device_lost", reason=reason, exception="".join(traceback.format_exception(error))))
+    os._exit(_LOST_STATUS)

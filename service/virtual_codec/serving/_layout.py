@@ -1,0 +1,119 @@
+"""Layout of a pool: which worker processes it has on which devices, and what each may use."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from virtual_codec.core_shares import CorePlace, create_table
+from virtual_codec.serving._devices import default_threads, default_workers
+from virtual_codec.serving._messages import Opening
+from virtual_codec.serving._policy import PoolPolicy
+
+_TABLE: Final = "cores"
+_CPU: Final = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedWorker:
+    """Worker to start. All but its name and `is_spare` are as in `Opening`."""
+
+    name: str
+    factory: str
+    device: str
+    threads: int
+    is_spare: bool = False
+    cores: CorePlace | None = None
+    device_process: Path | None = None
+
+    def opening(self, arguments: Mapping[str, object]) -> Opening:
+        """First message to the worker."""
+        return Opening(
+            worker_factory=self.factory,
+            arguments=arguments,
+            device=self.device,
+            threads=self.threads,
+            cores=self.cores,
+            device_process=self.device_process,
+        )
+
+
+@final
+class Layout:
+    """Workers of a pool on its devices, and a folder for what they share, which `close` removes. Raises `OSError`."""
+
+    def __init__(self, worker_factory: str, policy: PoolPolicy, devices: Sequence[str]) -> None:
+        self._worker_factory = worker_factory
+        self._policy = policy
+        self._folder = Path(tempfile.mkdtemp(prefix="vcodec-"))
+        self._table = self._folder / _TABLE
+        self._workers = {  # a device that is named twice has twice as many workers
+            device: times * (policy.workers_per_device or default_workers(len(devices)))
+            for device, times in Counter(devices).items()
+        }
+        places = sum(self._workers.values()) + len(self._workers)
+        create_table(self._table, places)
+        self._places = iter(range(places))
+
+    @property
+    def devices(self) -> int:
+        """Number of different devices."""
+        return len(self._workers)
+
+    def most_ready(self, device: str) -> int:
+        """Number of workers of a device that take jobs; a further one is a spare."""
+        return self._workers[device]
+
+    def device_processes(self) -> Iterator[PlannedWorker]:
+        """Processes that have the device of several workers, without job threads."""
+        for device in self._workers:
+            if (path := self._device_process(device)) is not None:
+                assert self._policy.device_factory is not None  # without it there is no such process
+                factory = self._policy.device_factory
+                name = f"{device}/device"
+                yield PlannedWorker(name=name, factory=factory, device=device, threads=0, device_process=path)
+
+    def workers(self) -> Iterator[PlannedWorker]:
+        """Workers that take jobs."""
+        for device, count in self._workers.items():
+            for index in range(count):
+                yield self._planned(f"{device}/{index}", device)
+
+    def spares(self) -> Iterator[PlannedWorker]:
+        """Spare workers, one a device."""
+        for device in sorted(self._workers):
+            yield self._planned(f"{device}/spare", device, is_spare=True)
+
+    @property
+    def wants_spares(self) -> bool:
+        """True if a spare is worth its memory: where one worker's death leaves a device without any."""
+        return min(self._workers.values(), default=0) == 1
+
+    def close(self) -> None:
+        """Remove the folder. Processes that still map a file of it keep that until they end."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _planned(self, name: str, device: str, *, is_spare: bool = False) -> PlannedWorker:
+        threads = self._policy.threads or default_threads(device, sum(self._workers.values()))
+        cores = None
+        if device == _CPU and self._policy.cores is not None:
+            cores = CorePlace(path=self._table, place=next(self._places), cores=self._policy.cores)
+        return PlannedWorker(
+            name=name,
+            factory=self._worker_factory,
+            device=device,
+            threads=threads,
+            is_spare=is_spare,
+            cores=cores,
+            device_process=self._device_process(device),
+        )
+
+    def _device_process(self, device: str) -> Path | None:
+        if device == _CPU or self._workers[device] == 1 or self._policy.device_factory is None:
+            return None
+        return self._folder / f"{list(self._workers).index(device)}.socket"

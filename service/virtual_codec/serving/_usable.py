@@ -1,0 +1,39 @@
+"""Worker slots that can take jobs now, and those that a waiting job hopes for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from virtual_codec.serving._slot import WorkerSlot
+
+
+def usable_slots(slots: Sequence[WorkerSlot], most_ready: Callable[[str], int]) -> list[WorkerSlot]:
+    """Warm workers whose device is there, at most `most_ready(device)` of each device.
+
+    A spare comes last on its device, so it is used only while a worker before it is not ready.
+    """
+    lacking = _lacking(slots)
+    usable: list[WorkerSlot] = []
+    taken: Counter[str] = Counter()
+    for slot in slots:
+        is_usable = slot.takes_jobs and slot.is_ready and slot.device not in lacking
+        if is_usable and taken[slot.device] < most_ready(slot.device):
+            taken[slot.device] += 1
+            usable.append(slot)
+    return usable
+
+
+def awaited_slots(slots: Sequence[WorkerSlot]) -> list[WorkerSlot]:
+    """Slots of which one has to become ready before a job can run, where none is usable.
+
+    A process that has a device, and is not ready, stands for all the workers of that device.
+    """
+    lacking = _lacking(slots)
+    workers = [slot for slot in slots if slot.takes_jobs and not slot.is_spare and slot.device not in lacking]
+    return workers + list(lacking.values())
+
+
+def _lacking(slots: Sequence[WorkerSlot]) -> dict[str, WorkerSlot]:
+    """Processes that have a device and are not ready, by device."""
+    return {slot.device: slot for slot in slots if not (slot.takes_jobs or slot.is_ready)}

@@ -1,0 +1,319 @@
+"""A device in another process: same results, memory that is shared, and tiles that outlive the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.models import make_store
+from tests.pictures import scene
+from tests.runner.fakes import POISON, ObedientDevice
+from virtual_codec.errors import BadModel, DeadlineExceeded, DeviceLost
+from virtual_codec.jobs import Abandoned, deadline_scope
+from virtual_codec.networks.condition import CONDITION_SIZE
+from virtual_codec.runner import (
+    BatchingRunner,
+    Network,
+    Processor,
+    RemoteRunner,
+    Task,
+    run_error_gradient,
+    run_network,
+    run_network_to_bytes,
+)
+from virtual_codec.runner._link import Link
+from virtual_codec.runner._shared_block import SharedBlock, TileShape
+from virtual_codec.runner.device_process import DeviceProcess
+from virtual_codec.store import ModelStore
+
+VECTOR = np.full(CONDITION_SIZE, 0.5, np.float32)
+PROCESS = """
+import sys, threading
+from pathlib import Path
+from virtual_codec.runner.device_process import open_device_process
+open_device_process(store=Path(sys.argv[1]), device="cpu", device_process=Path(sys.argv[2]), threads=1)
+threading.Event().wait()
+"""
+
+
+@contextmanager
+def remote(path: Path) -> Iterator[RemoteRunner]:
+    runner = RemoteRunner(path)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+@contextmanager
+def processes(store: Path, path: Path) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start of device processes that listen at `path`; those that still run are ended at last."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", PROCESS, str(store), str(path)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        started.append(subprocess.Popen(command, env=environment))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def obedient(tmp_path: Path, **options: int) -> tuple[ObedientDevice, ModelStore]:
+    """Fake device behind a link, whose networks change no size."""
+    store = make_store(tmp_path / "store")
+    device = ObedientDevice(**options)
+    network = Network(module=torch.nn.Identity(), ratio=1, radius=0, multiple=1, stride=1)
+    device.prepare = lambda *_: network  # type: ignore[method-assign]
+    DeviceProcess(device, store.root, tmp_path / "socket", None)
+    return device, store
+
+
+def tile(network: Network, value: int) -> Task:
+    return Task(
+        network=network,
+        pixels=np.full((4, 4, 3), value, np.uint8),
+        condition=np.zeros(1, np.float32),
+        to_bytes=True,
+    )
+
+
+def values(runner: RemoteRunner, tasks: list[Task]) -> list[int]:
+    return [int(result[0, 0, 0]) for result in runner.run(tasks)]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def any_network(runner: RemoteRunner, store: ModelStore) -> Network:
+    return runner.prepare(store, store.default, "postprocess-1")
+
+
+def test_results_are_those_of_a_device_in_this_process(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    DeviceProcess(Processor(threads=1), store.root, tmp_path / "socket", None)
+    here = BatchingRunner(Processor(threads=1))
+    with remote(tmp_path / "socket") as there:
+        for key in store.default.networks:
+            pixels = scene(88, 72)
+            results = []
+            for runner in (here, there):
+                network = runner.prepare(store, store.default, key)
+                floats = run_network(runner, network, pixels, VECTOR, core=32)
+                levels = run_network_to_bytes(runner, network, pixels, VECTOR, core=32)
+                gradient = run_error_gradient(runner, network, pixels, VECTOR, 255 - levels)
+                results.append((floats, levels, gradient))
+            for expected, found in zip(*results, strict=True):
+                np.testing.assert_array_equal(found, expected)
+        assert there.notes["device"] == "cpu"
+    here.close()
+
+
+def test_tiles_of_several_processes_share_a_batch_and_come_back_to_their_jobs(tmp_path: Path) -> None:
+    device, store = obedient(tmp_path, max_items=8)
+    with remote(tmp_path / "socket") as one, remote(tmp_path / "socket") as two, ThreadPoolExecutor(8) as pool:
+        networks = {runner: any_network(runner, store) for runner in (one, two)}
+        device.gate.clear()
+        first = pool.submit(values, one, [tile(networks[one], 99)])
+        until(lambda: len(device.batches) == 1)
+        jobs = [pool.submit(values, it, [tile(networks[it], 10), tile(networks[it], 20)]) for it in (one, two, one)]
+        time.sleep(0.2)
+        device.gate.set()
+        assert first.result() == [100]
+        assert [job.result() for job in jobs] == [[11, 21]] * 3
+        assert sorted(len(batch) for batch in device.batches) == [1, 6]
+
+
+def test_a_poisonous_tile_fails_alone_and_a_shortage_of_memory_is_told_as_one(tmp_path: Path) -> None:
+    device, store = obedient(tmp_path)
+    with remote(tmp_path / "socket") as runner:
+        network = any_network(runner, store)
+        with pytest.raises(RuntimeError, match="as told"):
+            values(runner, [tile(network, POISON)])
+        device.memory_pixels = 1
+        with pytest.raises(torch.OutOfMemoryError):
+            values(runner, [tile(network, 1)])
+        device.memory_pixels = 10**9
+        assert values(runner, [tile(network, 1)]) == [2]
+
+
+def test_a_job_that_is_given_up_leaves_nothing_behind_and_others_go_on(tmp_path: Path) -> None:
+    device, store = obedient(tmp_path, max_items=1)
+    with remote(tmp_path / "socket") as runner, ThreadPoolExecutor(2) as pool:
+        network = any_network(runner, store)
+        device.gate.clear()
+        first = pool.submit(values, runner, [tile(network, 1)])
+        until(lambda: len(device.batches) == 1)
+        with deadline_scope(time.monotonic() + 0.1, lambda: False), pytest.raises(DeadlineExceeded):
+            values(runner, [tile(network, 2), tile(network, 3)])
+        until(lambda: runner._tiles.bytes_in_use == 2**16)  # the block of the tile that runs
+        device.gate.set()
+        assert first.result() == [2]
+        until(lambda: runner._tiles.bytes_in_use == 0)
+        assert values(runner, [tile(network, 4)]) == [5]
+        assert device.batches == [[1], [4]]
+
+
+def test_blocks_are_used_again(tmp_path: Path) -> None:
+    _, store = obedient(tmp_path)
+    with remote(tmp_path / "socket") as runner:
+        network = any_network(runner, store)
+        open_files = len(os.listdir("/proc/self/fd"))
+        for _ in range(50):
+            values(runner, [tile(network, it) for it in range(10)])
+        assert len(os.listdir("/proc/self/fd")) < open_files + 2 * 16
+        assert runner._tiles.bytes_in_use == 0
+
+
+def test_a_runner_that_is_closed_abandons_its_jobs(tmp_path: Path) -> None:
+    device, store = obedient(tmp_path)
+    runner = RemoteRunner(tmp_path / "socket")
+    network = any_network(runner, store)
+    device.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(values, runner, [tile(network, 1)])
+        until(lambda: len(device.batches) == 1)
+        runner.close()
+        with pytest.raises(Abandoned):
+            job.result()
+        with pytest.raises(Abandoned):
+            values(runner, [tile(network, 1)])
+    device.gate.set()
+
+
+def test_a_network_that_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    process = DeviceProcess(Processor(threads=1), store.root, tmp_path / "socket", None)
+    process.forget_model(store.default.id)
+    weights = store.root / store.default.name / store.default.networks["postprocess-1"].file
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with remote(tmp_path / "socket") as runner:
+        with pytest.raises(BadModel, match=weights.name):
+            runner.prepare(store, store.default, "postprocess-1")
+        assert runner.prepare(store, store.default, "postprocess-2").ratio == 2
+
+
+def test_jobs_outlive_the_process_of_the_device(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    path = tmp_path / "socket"
+    with processes(store.root, path) as start:
+        process = start()
+        with remote(path) as runner:
+            network = runner.prepare(store, store.default, "postprocess-2")
+            pixels = scene(48, 40)
+            expected = run_network_to_bytes(runner, network, pixels, VECTOR)
+            os.kill(process.pid, signal.SIGSTOP)  # it has the tiles and will never answer
+            with ThreadPoolExecutor(2) as pool:
+                jobs = [pool.submit(run_network_to_bytes, runner, network, pixels, VECTOR) for _ in range(2)]
+                time.sleep(0.2)
+                process.kill()
+                process.wait()
+                start()
+                for job in jobs:
+                    np.testing.assert_array_equal(job.result(timeout=60), expected)
+
+
+def test_a_tile_that_ends_process_after_process_is_given_up(tmp_path: Path) -> None:
+    """The other side, played by hand, ends each link as soon as it is sent a tile."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(str(tmp_path / "socket"))
+    listening.listen()
+
+    def play() -> None:
+        for _ in range(4):
+            with closing(Link(listening.accept()[0])) as link, suppress(OSError):
+                link.send({"did": "hello", "notes": {}, "max_items": 1})
+                while (received := link.receive()) is not None and received[0]["do"] != "run":
+                    for descriptor in received[1]:
+                        os.close(descriptor)
+                    if received[0]["do"] == "open":
+                        facts = {"ratio": 1.0, "radius": 0, "multiple": 1, "stride": 1}
+                        link.send({"did": "opened", "network": received[0]["network"], **facts})
+
+    thread = threading.Thread(target=play, daemon=True)
+    thread.start()
+    store = make_store(tmp_path / "store")
+    with remote(tmp_path / "socket") as runner:
+        with pytest.raises(DeviceLost, match="3 times"):
+            values(runner, [tile(any_network(runner, store), 1)])
+    thread.join(10)
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"do": "dance"},
+        {"do": "run", "tile": 1, "owner": 1, "network": 0, "block": 7},
+        {"do": "open", "network": -1, "model": "x", "key": "y"},
+        {"do": "block", "block": 1},
+        {"no": "verb"},
+    ],
+)
+def test_a_message_that_is_none_ends_its_link_and_no_other(tmp_path: Path, message: dict[str, object]) -> None:
+    _, store = obedient(tmp_path)
+    hostile = Link.connect(tmp_path / "socket")
+    assert hostile.receive() is not None
+    hostile.send(message)
+    assert hostile.receive() is None
+    hostile.close()
+    with remote(tmp_path / "socket") as runner:
+        assert values(runner, [tile(any_network(runner, store), 1)]) == [2]
+
+
+def test_a_block_whose_size_may_change_is_refused(tmp_path: Path) -> None:
+    obedient(tmp_path)
+    hostile = Link.connect(tmp_path / "socket")
+    assert hostile.receive() is not None
+    with (tmp_path / "file").open("w+b") as file:
+        file.truncate(2**16)
+        hostile.send({"do": "block", "block": 1}, [file.fileno()])
+        assert hostile.receive() is None
+    hostile.close()
+
+
+def test_a_tile_that_is_larger_than_its_block_is_refused(tmp_path: Path) -> None:
+    _, store = obedient(tmp_path)
+    hostile = Link.connect(tmp_path / "socket")
+    assert hostile.receive() is not None
+    hostile.send({"do": "open", "network": 0, "model": store.default.id, "key": "postprocess-1"})
+    assert hostile.receive() is not None
+    block = SharedBlock.create(1)
+    hostile.send({"do": "block", "block": 1}, [block.descriptor])
+    sizes = {"height": 10**6, "width": 10**6, "conditions": 0, "to_bytes": True, "target": None}
+    hostile.send({"do": "run", "tile": 0, "owner": 0, "network": 0, "block": 1, **sizes})
+    assert hostile.receive() is None
+    hostile.close()
+
+
+def test_a_block_has_room_for_all_parts_of_a_tile() -> None:
+    shape = TileShape(height=5, width=7, conditions=3, ratio=2, to_bytes=True, target=(0, 10, 2, 14))
+    block = SharedBlock.create(shape.bytes)
+    parts = (block.condition(shape), block.pixels(shape), block.wanted(shape), block.result(shape))
+    for number, part in enumerate(parts, 1):
+        part[...] = number
+    assert [part.shape for part in parts] == [(3,), (5, 7, 3), (10, 12, 3), (5, 7, 3)]
+    for number, part in enumerate(parts, 1):
+        assert (part == number).all()
