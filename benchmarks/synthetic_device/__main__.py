@@ -4,22 +4,26 @@
 
 With an infinitely fast device /decompress costs only what surrounds it: processor time of a request through HTTP is
 compared with that of the codec alone, and goodput at 16 and 64 clients with the codec alone on all cores. With a device
-that takes 2 ms a tile, the mean batch says whether waiting tiles are taken together. Both for each number of worker
-processes. Prints one JSON line for each measurement; leave the machine alone meanwhile.
+that takes 2 ms a batch, the mean batch says whether waiting tiles are taken together. Both in each structure: `one`
+worker with all threads, `whole` workers that each open the device, and workers that `share` a process with the device.
+Structures take turns within a measurement. Prints one JSON line for each; leave the machine alone meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
+import statistics
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.engine import children, load, other_jpeg
 from benchmarks.synthetic_device.device import open_synthetic
@@ -27,6 +31,7 @@ from virtual_codec.cores import usable_cores
 from virtual_codec.load_test import temporary_server
 from virtual_codec.store import default_model_store
 
+STRUCTURES: Final = ("one", "whole", "share")
 _SUM: Final = re.compile(r"^vcodec_batch_items_sum\S* (\S+)", re.MULTILINE)
 _COUNT: Final = re.compile(r"^vcodec_batch_items_count\S* (\S+)", re.MULTILINE)
 
@@ -37,23 +42,25 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
     parser.add_argument("--side", type=int, default=512, help="of the pictures in pixels (default 512)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, usable_cores()}))
+    parser.add_argument("--structures", nargs="+", choices=STRUCTURES, default=list(STRUCTURES))
+    parser.add_argument("--threads", type=int, help="job threads of each worker (default: as the service chooses)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each structure (default 3)")
     given = parser.parse_args()
     streams = [other_jpeg(given.side, given.side, seed) for seed in range(8)]
     alone = codec_alone(streams, given.seconds)
     print(json.dumps({"codec_alone": alone}), flush=True)
-    for tile_ms in (0.0, 2.0):
-        for workers in given.workers:
-            for figures in through_http(streams, given.seconds, tile_ms, workers, given.clients):
-                figures["of_codec_alone"] = figures["images_per_s"] / (alone["images_per_s"] * usable_cores())
-                figures["cpu_of_codec_alone"] = figures["cpu_ms"] / alone["cpu_ms"]
-                print(json.dumps({name: round(value, 3) for name, value in figures.items()}), flush=True)
+    for batch_ms in (0.0, 2.0):
+        for figures in through_http(streams, batch_ms, given):
+            figures["of_codec_alone"] = figures["images_per_s"] / (alone["images_per_s"] * usable_cores())
+            figures["cpu_of_codec_alone"] = figures["cpu_ms"] / alone["cpu_ms"]
+            rounded = {name: it if isinstance(it, str) else round(it, 3) for name, it in figures.items()}
+            print(json.dumps(rounded), flush=True)
     return 0
 
 
 def codec_alone(streams: list[bytes], seconds: float) -> dict[str, float]:
     """Restores a second, and processor milliseconds of each, in one thread of this process."""
-    codec = open_synthetic(store=default_model_store(), device="cpu", tile_ms=0.0)
+    codec = open_synthetic(store=default_model_store(), device="cpu", batch_ms=0.0)
     codec.restore(streams[0])
     started, cpu_s, count = time.perf_counter(), time.process_time(), 0
     while (elapsed_s := time.perf_counter() - started) < seconds:
@@ -63,29 +70,48 @@ def codec_alone(streams: list[bytes], seconds: float) -> dict[str, float]:
     return {"images_per_s": count / elapsed_s, "cpu_ms": 1000 * (time.process_time() - cpu_s) / count}
 
 
-def through_http(
-    streams: list[bytes], seconds: float, tile_ms: float, workers: int, clients: list[int]
-) -> Iterator[dict[str, float]]:
-    """Restores a second, processor milliseconds of server and workers for each, and the mean batch, by clients."""
-    command = [sys.executable, "-m", "benchmarks.synthetic_device.server", "--tile-ms", str(tile_ms), "--port"]
-    environment = {**os.environ, "VCODEC_WORKERS_PER_DEVICE": str(workers), "PYTHONPATH": os.pathsep.join(sys.path)}
-    with temporary_server(command, environment=environment) as (url, pid):
-        load(url, streams, min(2.0, seconds), clients=4)
-        for count in clients:
-            cpu_s, (tiles, batches) = _cpu_s(pid), _batches(url)
-            report = load(url, streams, seconds, clients=count)
-            more_tiles, more_batches = _batches(url)
-            answered = max(1, report.statuses.get("200", 0))
-            yield {
-                "tile_ms": tile_ms,
-                "workers": workers,
-                "clients": count,
-                "images_per_s": report.images_per_s,
-                "p50_ms": report.latency_ms(50),
-                "cpu_ms": 1000 * (_cpu_s(pid) - cpu_s) / answered,
-                "mean_batch": (more_tiles - tiles) / max(1.0, more_batches - batches),
-                "not_answered": sum(report.statuses.values()) - answered,
-            }
+def through_http(streams: list[bytes], batch_ms: float, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Restores a second, processor milliseconds of each, and the mean batch, by clients and structure; medians."""
+    with contextlib.ExitStack() as stack:
+        servers = {it: stack.enter_context(_serving(it, batch_ms, given.threads)) for it in given.structures}
+        for url, _ in servers.values():
+            load(url, streams, min(2.0, given.seconds), clients=4)
+        for clients in given.clients:
+            rounds = [
+                {name: _measured(*server, streams, given.seconds, clients) for name, server in servers.items()}
+                for _ in range(given.rounds)
+            ]
+            for name in servers:
+                found = {key: statistics.median(it[name][key] for it in rounds) for key in rounds[0][name]}
+                yield {"batch_ms": batch_ms, "structure": name, "clients": clients, **found}
+
+
+def _serving(structure: str, batch_ms: float, threads: int | None) -> AbstractContextManager[tuple[str, int]]:
+    command = [sys.executable, "-m", "benchmarks.synthetic_device.server", "--batch-ms", str(batch_ms)]
+    if structure == "whole":
+        command.append("--whole-workers")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["VCODEC_WORKERS_PER_DEVICE"] = "1" if structure == "one" else str(max(2, usable_cores()))
+    if threads is not None:
+        environment["VCODEC_THREADS"] = str(threads)
+    return temporary_server([*command, "--port"], environment=environment)
+
+
+def _measured(url: str, pid: int, streams: list[bytes], seconds: float, clients: int) -> dict[str, float]:
+    time.sleep(1.0)  # counters of a device's process come home twice a second
+    cpu_s, (tiles, batches) = _cpu_s(pid), _batches(url)
+    report = load(url, streams, seconds, clients=clients)
+    cpu_s = _cpu_s(pid) - cpu_s
+    time.sleep(1.0)
+    more_tiles, more_batches = _batches(url)
+    answered = max(1, report.statuses.get("200", 0))
+    return {
+        "images_per_s": report.images_per_s,
+        "p50_ms": report.latency_ms(50),
+        "cpu_ms": 1000 * cpu_s / answered,
+        "mean_batch": (more_tiles - tiles) / max(1.0, more_batches - batches),
+        "not_answered": sum(report.statuses.values()) - answered,
+    }
 
 
 def _batches(url: str) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import fcntl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
@@ -13,7 +14,17 @@ import torch
 
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.images import ImageLimits
-from virtual_codec.runner import BatchingRunner, BatchLimits, Network, Pixels, Processor, Task
+from virtual_codec.runner import (
+    BatchingRunner,
+    BatchLimits,
+    Network,
+    Pixels,
+    Processor,
+    Runner,
+    Task,
+)
+from virtual_codec.runner.device_process import DeviceProcess
+from virtual_codec.runner.remote import RemoteRunner
 from virtual_codec.store import Manifest, ModelStore
 
 _LIMITS: Final = BatchLimits(max_items=64, max_pixels=2**40)
@@ -21,21 +32,24 @@ _LIMITS: Final = BatchLimits(max_items=64, max_pixels=2**40)
 
 @final
 class SyntheticDevice:
-    """Device that takes `tile_s` seconds for each tile of a batch, one batch at a time; 0 is infinitely fast.
+    """Device that takes `batch_s` seconds for a batch of any size, one at a time; 0 is infinitely fast.
 
-    A result is the tile with its pixels repeated or skipped, so it costs next to no processor time.
+    A result is the tile with its pixels repeated or skipped, so it costs next to no processor time. Devices of several
+    processes are one where they have the same file `turn`, which who computes locks.
     """
 
-    def __init__(self, tile_s: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._tile_s = tile_s
+    def __init__(
+        self, batch_s: float, *, turn: Path | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._batch_s = batch_s
         self._sleep = sleep
-        self._turn = threading.Lock()
+        self._turn = None if turn is None else turn.open("wb")
         self._processor = Processor(threads=1)
 
     @property
     def notes(self) -> dict[str, str]:
         """Name of the device."""
-        return {"device": f"synthetic, {1000 * self._tile_s:g} ms a tile"}
+        return {"device": f"synthetic, {1000 * self._batch_s:g} ms a batch"}
 
     @property
     def limits(self) -> BatchLimits:
@@ -58,24 +72,52 @@ class SyntheticDevice:
 
     def run(self, batch: Sequence[Task], *, concurrent: int) -> list[Pixels]:  # noqa: ARG002
         """Wait for the time of the batch, and repeat pixels."""
-        if self._tile_s:
-            with self._turn:
-                self._sleep(self._tile_s * len(batch))
+        if self._batch_s:
+            with self._alone():
+                self._sleep(self._batch_s)
         return [_resized(task) for task in batch]
 
     def release_memory(self) -> None:
         """Do nothing: no memory is cached."""
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+
 
 def open_synthetic(
-    *, store: Path, device: str, tile_ms: float, limits: ImageLimits | None = None, model: str | None = None
+    *,
+    store: Path,
+    device: str,
+    batch_ms: float,
+    turn: Path | None = None,
+    device_process: Path | None = None,
+    limits: ImageLimits | None = None,
+    model: str | None = None,
 ) -> VirtualCodec:
     """Worker factory: the codec around a synthetic device, not warmed, since no model keeps its promise there."""
     del device
     torch.set_num_threads(1)
-    return VirtualCodec(
-        ModelStore(store, default=model, tolerant=True), BatchingRunner(SyntheticDevice(tile_ms / 1000)), limits=limits
-    )
+    runner: Runner
+    if device_process is None:
+        runner = BatchingRunner(SyntheticDevice(batch_ms / 1000, turn=turn))
+    else:
+        runner = RemoteRunner(device_process)
+    return VirtualCodec(ModelStore(store, default=model, tolerant=True), runner, limits=limits)
+
+
+def open_synthetic_process(
+    *, store: Path, batch_ms: float, device_process: Path, model: str | None = None, **_: object
+) -> DeviceProcess:
+    """Factory of the process that has a synthetic device."""
+    return DeviceProcess(SyntheticDevice(batch_ms / 1000), store, device_process, model)
 
 
 def _resized(task: Task) -> Pixels:

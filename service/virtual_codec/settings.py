@@ -49,13 +49,14 @@ class Settings(BaseSettings):
         description=DEVICES_MEANING,
     )
     workers_per_device: int | None = Field(
-        None, ge=1, le=64, description="worker processes on each device; unset: one a core on the CPU, one on a GPU"
+        None, ge=1, le=64, description="worker processes on each device; unset: one a core, as far as memory allows"
     )
     threads: int | None = Field(
         None, ge=1, le=256, description="jobs that one worker does at a time; unset: by device and cores"
     )
     standby: Literal["auto", "on", "off"] = Field(
-        "auto", description="a spare warm worker on each device: on, off, or auto (where memory allows)"
+        "auto",
+        description="a spare warm worker on each device: on, off, or auto (where it has one worker, and memory allows)",
     )
     max_body_bytes: int = Field(64 * _MIB, ge=1, le=2**31, description="largest request body")
     max_pixels: int = Field(50_000_000, ge=1, le=2**29, description="most pixels of an image")

@@ -30,8 +30,8 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = JobQueue()
-        self.slots = [FakeSlot(threads=2), FakeSlot(threads=1)]
+        self.queue = JobQueue(large_pixels=30_000_000)
+        self.slots = [FakeSlot(threads=3), FakeSlot(threads=1)]
         self.now = 0.0
         self.numbers = iter(range(1, 10_000))
         self.waiting: dict[int, QueuedJob] = {}
@@ -72,6 +72,8 @@ class Machine(RuleBasedStateMachine):
             assert not any(it.alone for it in slot.running.values()), "nobody joins a job that runs alone"
             assert not (queued.alone and slot.running), "it must be alone"
             slot.running[queued.number] = queued
+            large = [it.pixels for each in self.slots for it in each.running.values() if it.is_large]
+            assert not queued.is_large or queued.alone or len(large) == 1 or sum(large) <= 30_000_000
         if self.waiting:
             assert any(slot.running for slot in self.slots), "all workers are idle, and jobs wait"
 

@@ -14,9 +14,9 @@ import pytest
 from tests.serving.fakes import job, open_obedient
 from virtual_codec.errors import Overloaded, PoisonInput
 from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions
-from virtual_codec.serving import POOLS, PoolPolicy, import_from_string
+from virtual_codec.serving import POOLS, PoolPolicy, _devices, import_from_string
 from virtual_codec.serving._backlog import Throughput, kind_of, refuse_above
-from virtual_codec.serving._devices import cgroup_bytes, default_threads, find_devices
+from virtual_codec.serving._devices import cgroup_bytes, default_threads, default_workers, find_devices
 from virtual_codec.serving._job_queue import JobQueue, QueuedJob
 from virtual_codec.serving._messages import Failed, Message
 from virtual_codec.serving._quarantine import Quarantine
@@ -243,9 +243,22 @@ def test_devices_are_taken_as_listed() -> None:
     assert find_devices("cuda:0, cuda:2") == ["cuda:0", "cuda:2"]
 
 
-def test_every_worker_has_a_place_for_a_second_job() -> None:
-    assert default_threads("cpu", 1000) == 2
+def test_a_worker_alone_has_a_place_for_a_second_job_and_so_has_one_that_waits_for_its_device() -> None:
+    assert 2 <= default_threads("cpu", 1) <= 4
+    assert default_threads("cpu", 1000) == 1
+    assert default_threads("cuda:0", 1000) == 2
     assert 2 <= default_threads("cuda:0", 1) <= 16
+
+
+def test_workers_follow_the_cores_as_far_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_devices, "usable_cores", lambda: 8)
+    for gibibytes, workers in ((100, 8), (5, 5), (0, 1)):
+        monkeypatch.setattr(_devices, "available_bytes", lambda gibibytes=gibibytes: gibibytes * 2**30)
+        assert default_workers(1) == workers
+    monkeypatch.setattr(_devices, "available_bytes", lambda: None)
+    assert default_workers(1) == 8
+    assert default_workers(3) == 2
+    assert default_workers(16) == 1
 
 
 @pytest.mark.parametrize("names", [("memory.max", "memory.current"), ("limit_in_bytes", "usage_in_bytes")])

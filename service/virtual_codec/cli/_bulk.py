@@ -53,7 +53,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_codec_arguments(parser)
     parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="worker processes on each device (default: cores on a CPU, else 1)"
+        "--jobs", type=positive, metavar="N", help="worker processes on each device (default: one a core)"
     )
     parser.add_argument("--shard", metavar="I/N", default="0/1", help="convert only the I-th of N parts, from 0")
     parser.add_argument("--keep-suffix", action="store_true", help="name outputs a.png.jpg, not a.jpg")
@@ -169,30 +169,30 @@ def _open_pool(
 ) -> tuple[Pool, int, int]:
     """The pool, its number of workers, and how many files keep them busy."""
     from virtual_codec.cores import usable_cores
-    from virtual_codec.serving import PoolPolicy, find_devices, open_pool
+    from virtual_codec.serving import DEVICE_PROCESS, PoolPolicy, find_devices, open_pool
 
     devices = find_devices(arguments.device or settings.devices)
     cores = usable_cores()
     on_cpu = all(device == "cpu" for device in devices)
-    each = arguments.jobs or (cores if on_cpu else 1)
-    each = max(1, min(each, left))
+    each = max(1, min(arguments.jobs or cores // len(devices), left))
     opening: dict[str, object] = {
         "store": arguments.model_store or settings.model_store,
         "limits": settings.image_limits,
         "max_effort": 9,
-        "threads": max(1, cores // (each * len(devices))),
         "model": model,
     }
     policy = PoolPolicy(
         devices=",".join(devices),
         workers_per_device=each,
-        threads=1 if on_cpu else None,  # cores are shared out by processes; a GPU's worker needs several jobs at a time
+        threads=1 if on_cpu else None,  # cores are shared out by processes; a GPU's workers need several jobs at a time
+        cores=cores,
+        device_factory=DEVICE_PROCESS,
         standby="off",
         queue_limit_s=1e9,  # files wait on the disk, not in the queue
         stop_grace_s=1.0,
     )
     workers = each * len(devices)
-    return open_pool("local", opening, policy), workers, workers * (2 if on_cpu else 24)
+    return open_pool("local", opening, policy), workers, workers * (2 if on_cpu else 4 if each > 1 else 24)
 
 
 VERB: Final = Verb(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from virtual_codec import bitstream, images
@@ -48,7 +47,7 @@ from virtual_codec.jobs import (
     check_deadline,
 )
 from virtual_codec.metrics import MS_SSIM_MIN_SIDE, ms_ssim
-from virtual_codec.runner import BatchingRunner, RemoteRunner, Runner, open_device
+from virtual_codec.runner import Runner, open_runner
 from virtual_codec.store import ModelStore
 
 __all__ = ["VirtualCodec", "open_codec"]
@@ -67,19 +66,12 @@ def open_codec(
 ) -> VirtualCodec:
     """Open a codec on a model store and warm its default model up (see `VirtualCodec.warm`).
 
-    `threads` and `shares` are as in `virtual_codec.runner.open_device`; with `device_process`, the socket of a process
-    that has the device (`virtual_codec.runner.device_process`), tiles go there. `model`, a name or id, is the default in
-    place of the store's own. Damaged models besides it are passed over.
+    `threads`, `shares` and `device_process` are as in `virtual_codec.runner.open_runner`. `model`, a name or id, is the
+    default in place of the store's own. Damaged models besides it are passed over.
     """
-    runner: Runner
-    if device_process is None:
-        runner = BatchingRunner(open_device(device, threads=threads, shares=shares))
-    else:
-        runner = RemoteRunner(device_process)
-        torch.set_num_threads(1)  # what is not on the device is shared out by processes
     codec = VirtualCodec(
         ModelStore(store, default=model, tolerant=True),
-        runner,
+        open_runner(device, threads=threads, shares=shares, device_process=device_process),
         limits=limits,
         max_effort=max_effort,
     )

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -21,7 +22,6 @@ from virtual_codec.runner._batching import BatchingRunner
 from virtual_codec.runner._device import Device, GradientTarget, Pixels, Processor, Task
 from virtual_codec.runner._direct import DirectRunner
 from virtual_codec.runner._network import Network
-from virtual_codec.runner._remote import RemoteRunner
 from virtual_codec.store import Manifest, ModelStore
 from virtual_codec.tiles import Tile, tiles
 
@@ -35,10 +35,10 @@ __all__ = [
     "Network",
     "Pixels",
     "Processor",
-    "RemoteRunner",
     "Runner",
     "Task",
     "open_device",
+    "open_runner",
     "run_error_gradient",
     "run_network",
     "run_network_to_bytes",
@@ -80,6 +80,21 @@ def open_device(name: str, *, threads: int | None = None, shares: CoreShares | N
     """
     kind = name.partition(":")[0]
     return DEVICES.get(kind, _accelerator)(name, threads, shares)
+
+
+def open_runner(
+    device: str, *, threads: int | None = None, shares: CoreShares | None = None, device_process: Path | None = None
+) -> Runner:
+    """Open a runner for jobs in several threads.
+
+    With `device_process`, the socket of a process that has the device (`virtual_codec.runner.device_process`), tiles go
+    there; otherwise the device is opened here, as `open_device` does.
+    """
+    if device_process is not None:
+        from virtual_codec.runner.remote import RemoteRunner  # sealed shared memory: Linux only
+
+        return RemoteRunner(device_process)
+    return BatchingRunner(open_device(device, threads=threads, shares=shares))
 
 
 def run_network(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from virtual_codec.logs import Event
 
 _LOG: Final = logging.getLogger(__name__)
 _WORKER_BYTES: Final = 2**30  # room for one, most of it for the images it works on
+_IDLE_BYTES: Final = 300 * 2**20
+_BYTES_PER_PIXEL: Final = 64  # of an image while it is compressed
 _SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not be what makes the system swap
 _CGROUP_FILES: Final = (
     ("memory.max", "memory.current"),
@@ -37,6 +40,14 @@ def default_workers(devices: int) -> int:
     available = available_bytes()
     most = usable_cores() if available is None else available // _WORKER_BYTES
     return max(1, min(usable_cores() // devices, most))
+
+
+def most_large_pixels(workers: int) -> float:
+    """Pixels of large images that memory has room for beside so many workers; infinite where that is not known."""
+    available = available_bytes()
+    if available is None:
+        return math.inf
+    return max(0.0, (available - workers * _IDLE_BYTES) / _BYTES_PER_PIXEL)
 
 
 def default_threads(device: str, workers: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,9 +73,11 @@ class JobQueue:
     A long job is overtaken only by jobs that arrive within its own run time, so it waits at most that much more than
     first come, first served. Two more rules: a job that must run alone goes before all others and gets an empty
     worker; large images never take the last free thread of all workers together, so that a small one finds it free.
+    Large images that run at a time have at most `large_pixels` together, unless there is just one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, large_pixels: float = math.inf) -> None:
+        self.large_pixels = large_pixels
         self._shared: dict[int, QueuedJob] = {}
         self._alone: dict[int, QueuedJob] = {}
 
@@ -108,9 +111,13 @@ class JobQueue:
         if self._alone and open_slots:
             open_slots.remove(min(open_slots, key=_running_pixels))  # drained for the job that must run alone
         most_large = max(1, sum(slot.threads for slot in slots) - 1)
+        is_short = False  # of memory for the first large job, which no later one may take from it
         for job in sorted(self._shared.values(), key=lambda it: it.queued_at + it.estimate_s):
-            if job.is_large and _count_large(slots) >= most_large:
-                continue
+            if job.is_large:
+                running = _large(slots)
+                is_short = is_short or bool(running and sum(running) + job.pixels > self.large_pixels)
+                if is_short or len(running) >= most_large:
+                    continue
             free = [slot for slot in open_slots if len(slot.running) < slot.threads]
             if not free:
                 break
@@ -139,5 +146,6 @@ def _running_pixels(slot: Slot) -> int:
     return sum(job.pixels for job in slot.running.values())
 
 
-def _count_large(slots: Sequence[Slot]) -> int:
-    return sum(job.is_large for slot in slots for job in slot.running.values())
+def _large(slots: Sequence[Slot]) -> list[int]:
+    """Pixels of each large image that runs."""
+    return [job.pixels for slot in slots for job in slot.running.values() if job.is_large]

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Final, final
 
 from virtual_codec.core_shares import CorePlace, create_table
-from virtual_codec.serving._devices import default_threads, default_workers
+from virtual_codec.serving._devices import (
+    default_threads,
+    default_workers,
+    has_memory_for_spares,
+    most_large_pixels,
+)
 from virtual_codec.serving._messages import Opening
 from virtual_codec.serving._policy import PoolPolicy
 
@@ -56,14 +61,15 @@ class Layout:
             device: times * (policy.workers_per_device or default_workers(len(devices)))
             for device, times in Counter(devices).items()
         }
+        self._most_large_pixels = most_large_pixels(sum(self._workers.values()))
         places = sum(self._workers.values()) + len(self._workers)
         create_table(self._table, places)
         self._places = iter(range(places))
 
     @property
-    def devices(self) -> int:
-        """Number of different devices."""
-        return len(self._workers)
+    def most_large_pixels(self) -> float:
+        """Pixels of large images that may be worked on at a time: as many as memory has room for."""
+        return self._most_large_pixels
 
     def most_ready(self, device: str) -> int:
         """Number of workers of a device that take jobs; a further one is a spare."""
@@ -89,10 +95,11 @@ class Layout:
         for device in sorted(self._workers):
             yield self._planned(f"{device}/spare", device, is_spare=True)
 
-    @property
     def wants_spares(self) -> bool:
-        """True if a spare is worth its memory: where one worker's death leaves a device without any."""
-        return min(self._workers.values(), default=0) == 1
+        """True if there shall be spares; by default where a worker's death leaves a device without any."""
+        if self._policy.standby != "auto":
+            return self._policy.standby == "on"
+        return min(self._workers.values()) == 1 and has_memory_for_spares(len(self._workers))
 
     def close(self) -> None:
         """Remove the folder. Processes that still map a file of it keep that until they end."""

@@ -27,7 +27,7 @@ from virtual_codec.logs import Event
 from virtual_codec.serving import PoolPolicy, PoolState, Result
 from virtual_codec.serving._admission import Cost, check_wait, check_workers
 from virtual_codec.serving._backlog import Throughput, kind_of
-from virtual_codec.serving._devices import find_devices, has_memory_for_spares
+from virtual_codec.serving._devices import find_devices
 from virtual_codec.serving._job_queue import JobQueue, QueuedJob
 from virtual_codec.serving._layout import Layout, PlannedWorker
 from virtual_codec.serving._outcomes import JobAnswered, WorkerDied
@@ -199,13 +199,11 @@ class LocalPool:
 
     async def _open_slots(self) -> None:
         layout = self._layout = await self._find_layout()
+        self._queue.large_pixels = layout.most_large_pixels
         for worker in (*layout.device_processes(), *layout.workers()):
             self._add_slot(worker)
-        if self._policy.standby == "off":
-            return
         await self._has_warm_worker.wait()  # a spare must not slow down the start of the others
-        has_room = layout.wants_spares and await asyncio.to_thread(has_memory_for_spares, layout.devices)
-        if self._policy.standby == "on" or has_room:
+        if await asyncio.to_thread(layout.wants_spares):
             for spare in layout.spares():
                 self._add_slot(spare)
 

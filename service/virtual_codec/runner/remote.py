@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, final
 
+import torch
 from torch import Tensor, nn
 
 from virtual_codec.counts import RunnerCounts
@@ -50,6 +51,7 @@ class RemoteRunner:
     """
 
     def __init__(self, path: Path) -> None:
+        torch.set_num_threads(1)  # for what codecs compute besides; processes share out the cores
         self._tiles = RemoteTiles(path)
         self._owners = itertools.count()
         self._network_numbers = itertools.count()
