@@ -234,27 +234,44 @@ def test_jobs_outlive_the_process_of_the_device(tmp_path: Path) -> None:
                     np.testing.assert_array_equal(job.result(timeout=60), expected)
 
 
-def test_a_tile_that_ends_process_after_process_is_given_up(tmp_path: Path) -> None:
-    """The other side, played by hand, ends each link as soon as it is sent a tile."""
+@pytest.mark.parametrize("blamed", [True, False])
+def test_only_a_tile_that_ends_processes_alone_is_given_up(tmp_path: Path, blamed: bool) -> None:
+    """The other side, played by hand, ends its links over a tile, having said that the tile runs, or not."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listening.bind(str(tmp_path / "socket"))
     listening.listen()
+    alone: list[bool] = []
 
     def play() -> None:
-        for _ in range(4):
+        for count in range(4):
             with closing(Link(listening.accept()[0])) as link, suppress(OSError):
                 link.send({"did": "hello", "notes": {}, "max_items": 1})
-                while (received := link.receive()) is not None and received[0]["do"] != "run":
-                    for descriptor in received[1]:
+                while (received := link.receive()) is not None:
+                    message, descriptors = received
+                    for descriptor in descriptors:
                         os.close(descriptor)
-                    if received[0]["do"] == "open":
+                    if message["do"] == "open":
                         facts = {"ratio": 1.0, "radius": 0, "multiple": 1, "stride": 1}
-                        link.send({"did": "opened", "network": received[0]["network"], **facts})
+                        link.send({"did": "opened", "network": message["network"], **facts})
+                    elif message["do"] == "run":
+                        alone.append(message["alone"])
+                        if count == 3:
+                            link.send({"did": "done", "tile": message["tile"]})
+                            continue
+                        if blamed and message["alone"]:
+                            link.send({"did": "started", "tile": message["tile"]})
+                        break
 
     thread = threading.Thread(target=play, daemon=True)
     thread.start()
     store = make_store(tmp_path / "store")
-    with remote(tmp_path / "socket") as runner, pytest.raises(DeviceLost, match="3 times"):
-        values(runner, [tile(any_network(runner, store), 1)])
+    with remote(tmp_path / "socket") as runner:
+        job = [tile(any_network(runner, store), 1)]
+        if blamed:
+            with pytest.raises(DeviceLost, match="2 times"):
+                values(runner, job)
+        else:
+            assert len(values(runner, job)) == 1
     thread.join(10)
     listening.close()
+    assert alone == ([False, True, True] if blamed else [False, True, True, True])

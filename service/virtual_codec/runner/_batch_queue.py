@@ -22,10 +22,14 @@ from virtual_codec.runner._device import Device, Pixels, Task
 
 @dataclass(eq=False, kw_only=True)
 class QueuedTile(Item):
-    """Tile in a batch queue, with its result or error once it is `finished`, which a batch thread calls."""
+    """Tile in a batch queue, with its result or error once it is `finished`, which a batch thread calls.
+
+    The thread calls `started` before it runs an exclusive tile.
+    """
 
     task: Task
     finished: Callable[[QueuedTile], None] = field(repr=False)
+    started: Callable[[], None] = field(default=lambda: None, repr=False)
     result: Pixels | None = None
     error: BaseException | None = None
 
@@ -127,14 +131,17 @@ class BatchQueue:
                 concurrent = self._running
                 self._running += 1
             self._started[threading.get_ident()] = time.monotonic()
+            tiles = [item for item in batch if isinstance(item, QueuedTile)]
             try:
-                self._attempt([item for item in batch if isinstance(item, QueuedTile)], concurrent)
+                if tiles[0].exclusive:
+                    tiles[0].started()
+                self._attempt(tiles, concurrent)
             finally:
                 del self._started[threading.get_ident()]
                 with self._changed:
                     self._running -= 1
                     self._changed.notify_all()
-            del batch  # its results are not kept until the next one comes
+            del batch, tiles  # their results are not kept until the next one comes
 
     def _next_batch(self) -> list[Item]:
         """Next batch; empty if none waits, or if the device works on as many as it should now."""

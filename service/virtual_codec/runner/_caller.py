@@ -113,6 +113,9 @@ class Caller:
             target=block.target(shape),
         )
         tile = QueuedTile.of(task, (id(self), owner), lambda it: self._finished(it, number, owner, block, shape))
+        if message.get("alone") is True:
+            tile.exclusive = True
+            tile.started = lambda: self._send({"did": "started", "tile": number})
         with self._lock:
             self._tiles.setdefault(owner, {})[number] = tile
         self._queue.add(tile)

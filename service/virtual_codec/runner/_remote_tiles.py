@@ -21,7 +21,7 @@ from virtual_codec.runner._link import Link, LinkError
 from virtual_codec.runner._shared_block import SharedBlock, TileShape, size_class
 
 _CONNECT_AGAIN_S: Final = 0.05
-_MAX_ATTEMPTS: Final = 3  # of a tile, each with another device process
+_MAX_BLAMED: Final = 2  # processes that ended while a tile ran alone in them
 _MAX_FREE_BYTES: Final = 64 * 2**20  # of blocks that wait for their next tile
 
 
@@ -41,7 +41,11 @@ class OpenedNetwork:
 
 @dataclass(eq=False, kw_only=True)
 class RemoteTile:
-    """Tile that the other process has, in a block, with its error to come. `is_wanted`: its job still waits."""
+    """Tile that the other process has, in a block, with its error to come.
+
+    `is_wanted`: its job still waits. `was_lost`: a process ended that had it, so it runs alone; `is_started` says that
+    it does, and `blamed` counts the processes that ended then.
+    """
 
     number: int
     owner: int
@@ -51,7 +55,9 @@ class RemoteTile:
     is_finished: threading.Event = field(default_factory=threading.Event)
     is_wanted: bool = True
     error: BaseException | None = None
-    attempts: int = 0
+    was_lost: bool = False
+    is_started: bool = False
+    blamed: int = 0
 
 
 @final
@@ -59,7 +65,8 @@ class RemoteTiles:
     """Tiles in another process, by any number of threads.
 
     One thread reads the link. When it ends the thread connects again, to the next process that listens, and sends what
-    is not finished once more, in new blocks: whoever had the old ones may still write to them.
+    is not finished once more, in new blocks: whoever had the old ones may still write to them. There each of these
+    tiles runs alone, so that it is known which one the process ends over, if it does.
     """
 
     def __init__(self, path: Path) -> None:
@@ -167,6 +174,10 @@ class RemoteTiles:
                     for name in ("ratio", "radius", "multiple", "stride") if answer == "opened" else ():
                         setattr(network, name, message[name])
                     network.is_answered.set()
+            case "started":
+                with self._lock:
+                    if (tile := self._tiles.get(message["tile"])) is not None:
+                        tile.is_started = True
             case "done" | "dropped":
                 self._finish(message["tile"], None)
             case "failed":
@@ -185,9 +196,11 @@ class RemoteTiles:
         self._is_open.set()
 
     def _send_again(self, tile: RemoteTile) -> None:
-        if not tile.is_wanted or tile.attempts >= _MAX_ATTEMPTS:
+        tile.blamed += tile.is_started
+        tile.was_lost, tile.is_started = True, False
+        if not tile.is_wanted or tile.blamed >= _MAX_BLAMED:
             del self._tiles[tile.number]
-            tile.error = DeviceLost(f"the device's process ended {tile.attempts} times over one tile")
+            tile.error = DeviceLost(f"the device's process ended {tile.blamed} times over one tile")
             self.bytes_in_use -= 0 if tile.is_wanted else tile.block.bytes
             tile.is_finished.set()
             return
@@ -230,7 +243,6 @@ class RemoteTiles:
     def _send_tile(self, tile: RemoteTile) -> None:
         if self._link is None:
             return  # it is sent when there is a link
-        tile.attempts += 1
         if tile.block not in self._announced:
             self._announced.add(tile.block)
             self._send({"do": "block", "block": tile.block.number}, [tile.block.descriptor])
@@ -247,6 +259,7 @@ class RemoteTiles:
                 "conditions": shape.conditions,
                 "to_bytes": shape.to_bytes,
                 "target": shape.target,
+                "alone": tile.was_lost,
             }
         )
 

@@ -46,8 +46,8 @@ class RemoteModule(nn.Module):
 class RemoteRunner:
     """Runner of tiles on a device in another process, which listens at `path`. Waits until that process is ready.
 
-    When that process ends, waiting tiles go to the next one that listens there; a tile that meets the end of several
-    raises `DeviceLost`.
+    When that process ends, waiting tiles go to the next one that listens there, where each runs alone; one that ends
+    two processes so raises `DeviceLost`.
     """
 
     def __init__(self, path: Path) -> None:
