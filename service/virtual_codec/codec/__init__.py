@@ -69,12 +69,8 @@ def open_codec(
     `threads`, `shares` and `device_process` are as in `virtual_codec.runner.open_runner`. `model`, a name or id, is the
     default in place of the store's own. Damaged models besides it are passed over.
     """
-    codec = VirtualCodec(
-        ModelStore(store, default=model, tolerant=True),
-        open_runner(device, threads=threads, shares=shares, device_process=device_process),
-        limits=limits,
-        max_effort=max_effort,
-    )
+    runner = open_runner(device, threads=threads, shares=shares, device_process=device_process)
+    codec = VirtualCodec(ModelStore(store, default=model, tolerant=True), runner, limits=limits, max_effort=max_effort)
     codec.warm()
     return codec
 
