@@ -31,7 +31,7 @@ WHAT = (
     "and one round of gradient descent on the description",
     "2 rounds",
     "4 rounds",
-    "8 rounds, all modes, a third pass of the quantiser",
+    "8 rounds, all modes",
     "20 rounds, and six neighbouring settings of the encoder before",
 )
 
