@@ -83,3 +83,19 @@ def test_grey_and_fine_goes_together(codec: VirtualCodec, effort: int) -> None:
     grey = np.ascontiguousarray(pytest.importorskip("skimage.data").camera()[:64, :80])
     stream = codec.compress(saved(grey), CompressOptions(quality=99, effort=effort)).stream
     assert opened(codec.restore(stream).image).shape == (64, 80)
+
+
+def test_every_released_model_states_its_licence_and_those_of_its_data() -> None:
+    for model in ModelStore(ROOT / "model_store").models():
+        folder = ROOT / "model_store" / model.name
+        card, data = ((folder / name).read_text(encoding="utf-8") for name in ("MODEL_CARD.md", "DATA.md"))
+        assert f"The weights are under {model.licence}." in card
+        assert model.data_licences
+        stated = {
+            licence.strip()
+            for row in data.splitlines()
+            if row.count("|") == 4
+            for licence in row.split("|")[3].split(",")
+        }
+        assert set(model.data_licences) <= stated
+        assert all(licence in card for licence in model.data_licences)

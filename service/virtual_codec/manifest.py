@@ -79,13 +79,17 @@ class Manifest:
     `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
     `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. A manifest
     without `encoder` means the encoder's defaults. `devices` are the kinds of devices that the model is
-    meant for, such as "cuda"; none means any. It runs on all, only slower.
+    meant for, such as "cuda"; none means any. It runs on all, only slower. `licence` is that of the weights,
+    `data_licences` those of the pictures that they were trained on, the most frequent first; "" and [] mean that
+    nothing is stated.
     """
 
     format: int = field(default=_FORMAT, init=False)
     name: str
     id: str
     created: str
+    licence: str = ""
+    data_licences: list[str] = field(default_factory=list)
     retired: bool = False
     codecs: list[str]
     networks: dict[str, NetworkEntry]
@@ -122,11 +126,14 @@ class Manifest:
             fields.refuse("format", f"must be {_FORMAT}, got {found:g}")
         networks, tables, metrics = fields.child("networks"), fields.child("tables", {}), fields.child("metrics", {})
         codecs, devices = fields.items("codecs"), fields.items("devices", [])
+        data_licences = fields.items("data_licences", [])
         manifest = fields.build(
             cls,
             name=fields.text("name"),
             id=fields.text("id"),
             created=fields.text("created"),
+            licence=fields.text("licence", ""),
+            data_licences=[data_licences.text(index) for index in data_licences.names()],
             retired=fields.flag("retired", False),
             codecs=[codecs.text(index) for index in codecs.names()],
             networks={key: NetworkEntry.read(networks.child(key)) for key in networks.names()},

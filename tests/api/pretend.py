@@ -126,6 +126,8 @@ def manifest_of(name: str, *, is_retired: bool = False, codecs: Sequence[str] = 
         name=name,
         id=model_id(networks),
         created="2026-11-22",
+        licence="Apache-2.0",
+        data_licences=["CC0"],
         retired=is_retired,
         codecs=list(codecs),
         networks=networks,

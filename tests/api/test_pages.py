@@ -61,7 +61,10 @@ async def test_a_store_without_models_is_not_ready(connect: Connect, tmp_path_fa
 async def test_the_models_are_listed(client: httpx2.AsyncClient) -> None:
     old, small = (await client.get("/models")).json()
     assert (old["state"], small["state"]) == ("stored", "active")
-    assert set(small) == {"id", "name", "default", "codecs", "scales", "created", "metrics", "state"}
+    assert set(small) == {
+        *("id", "name", "default", "codecs", "scales", "created", "metrics", "state", "licence", "data_licences")
+    }
+    assert (small["licence"], small["data_licences"]) == ("Apache-2.0", ["CC0"])
     assert small["name"] == "small"
     assert small["default"] is True
     assert small["codecs"] == ["jpeg"]

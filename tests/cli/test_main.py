@@ -134,6 +134,8 @@ def test_models_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture
             id=model_id(networks),
             created="2026-01-02",
             retired=name == "first",
+            licence="" if name == "first" else "Apache-2.0",
+            data_licences=[] if name == "first" else ["CC0", "MIT"],
             codecs=["jpeg"],
             networks=networks,
             metrics={"psnr_db": 30.5},
@@ -143,8 +145,10 @@ def test_models_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture
         (tmp_path / name / entry.file).touch()
     (tmp_path / "CURRENT").write_text("second\n")
     assert main(["models", "--model-store", str(tmp_path)]) == 0
-    head, first, second = capsys.readouterr().out.splitlines()
-    assert head.split() == ["NAME", "ID", "CREATED", "SCALES", "CODECS"]
+    head, first, second, data = capsys.readouterr().out.splitlines()
+    assert head.split() == ["NAME", "ID", "CREATED", "SCALES", "CODECS", "LICENCE"]
+    assert "jpeg    Apache-2.0" in second
+    assert data == "second was trained on pictures under: CC0, MIT"
     assert first.split()[0] == "first"
     assert first.endswith("retired")
     assert second.split()[:2] == ["*", "second"]
@@ -155,6 +159,7 @@ def test_models_are_listed_with_the_default_marked(capsys: pytest.CaptureFixture
         ("second", True, [2]),
     ]
     assert described[0]["metrics"] == {"psnr_db": 30.5}
+    assert (described[1]["licence"], described[1]["data_licences"]) == ("Apache-2.0", ["CC0", "MIT"])
 
 
 def test_train_lists_each_recipe_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:

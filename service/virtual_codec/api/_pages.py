@@ -169,6 +169,8 @@ def describe_model(catalogue: Catalogue, model: Manifest) -> dict[str, object]:
         "scales": model.scales,
         "created": model.created,
         "metrics": model.metrics,
+        "licence": model.licence,
+        "data_licences": model.data_licences,
     }
 
 

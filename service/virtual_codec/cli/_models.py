@@ -34,14 +34,14 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     models = store.models()
     default = store.default.id if models else ""
     if arguments.json:
-        fields = {"id", "name", "codecs", "scales", "created", "metrics", "retired"}
+        fields = {"id", "name", "codecs", "scales", "created", "metrics", "retired", "licence", "data_licences"}
         described = [
             {name: getattr(model, name) for name in sorted(fields)} | {"default": model.id == default}
             for model in models
         ]
         print(json.dumps(described))
         return 0
-    rows = [("", "NAME", "ID", "CREATED", "SCALES", "CODECS", "")]
+    rows = [("", "NAME", "ID", "CREATED", "SCALES", "CODECS", "LICENCE", "")]
     rows += [
         (
             "*" if model.id == default else "",
@@ -50,6 +50,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
             model.created,
             ",".join(map(str, model.scales)),
             ",".join(model.codecs),
+            model.licence or "not stated",
             "retired" if model.retired else ",".join(model.devices),
         )
         for model in models
@@ -57,6 +58,9 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for model in models:
+        if model.data_licences:
+            print(f"{model.name} was trained on pictures under: {', '.join(model.data_licences)}")
     return 0
 
 

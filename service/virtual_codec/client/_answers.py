@@ -22,7 +22,10 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """Model of a server's store. A retired one restores its streams and has no `codecs` to compress with."""
+    """Model of a server's store. A retired one restores its streams and has no `codecs` to compress with.
+
+    `licence` is that of the weights, `data_licences` those of the pictures that they were trained on.
+    """
 
     id: str
     name: str
@@ -32,6 +35,8 @@ class ModelInfo:
     scales: list[int] = field(default_factory=list)
     created: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    licence: str = ""
+    data_licences: list[str] = field(default_factory=list)
 
 
 def compressed(answer: Answer) -> CompressResult:
