@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
     parser.add_argument("--side", type=int, default=512, help="of the pictures in pixels (default 512)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--batch-ms", type=float, nargs="+", default=[0.0, 2.0], help="of the devices (default 0 2)")
     parser.add_argument("--structures", nargs="+", choices=STRUCTURES, default=list(STRUCTURES))
     parser.add_argument("--threads", type=int, help="job threads of each worker (default: as the service chooses)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each structure (default 3)")
@@ -49,7 +50,7 @@ def main() -> int:
     streams = [other_jpeg(given.side, given.side, seed) for seed in range(8)]
     alone = codec_alone(streams, given.seconds)
     print(json.dumps({"codec_alone": alone}), flush=True)
-    for batch_ms in (0.0, 2.0):
+    for batch_ms in given.batch_ms:
         for figures in through_http(streams, batch_ms, given):
             figures["of_codec_alone"] = figures["images_per_s"] / (alone["images_per_s"] * usable_cores())
             figures["cpu_of_codec_alone"] = figures["cpu_ms"] / alone["cpu_ms"]
