@@ -31,6 +31,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="write the files for restoring in browsers, of all models in the store, for a static host; no RUN then",
     )
+    parser.add_argument(
+        "--onnx",
+        type=Path,
+        metavar="FOLDER",
+        help="write the post-processing networks of all models in the store as ONNX files (extra `onnx`); no RUN then",
+    )
     parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the model card: data, commands, time")
     parser.add_argument(
         "--for-devices",
@@ -49,8 +55,12 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         if arguments.runs or arguments.name or arguments.data:
             raise Misuse("--web writes the store as it is; export the runs first, without it")
         return _export_web(store, arguments.web)
+    if arguments.onnx is not None:
+        if arguments.runs or arguments.name or arguments.data:
+            raise Misuse("--onnx writes the store as it is; export the runs first, without it")
+        return _export_onnx(store, arguments.onnx)
     if not (arguments.runs and arguments.name and arguments.data):
-        raise Misuse("a RUN, --name and --data are needed; or --web FOLDER alone")
+        raise Misuse("a RUN, --name and --data are needed; or --web FOLDER or --onnx FOLDER alone")
     return _export_runs(arguments, store)
 
 
@@ -61,6 +71,18 @@ def _export_web(store: Path, folder: Path) -> int:
     files = WebSite().export(ModelStore(store, tolerant=True))
     for file in files:  # the manifest, which is the last, names only what is there
         write(folder / file.path, file.content, force=True)
+    print(f"{folder}: {len(files)} files, {sum(len(file.content) for file in files):,} bytes")
+    return 0
+
+
+def _export_onnx(store: Path, folder: Path) -> int:
+    from virtual_codec.onnx_export import onnx_files
+    from virtual_codec.store import ModelStore
+
+    opened = ModelStore(store, tolerant=True)
+    files = [file for model in opened.models() for file in onnx_files(opened, model)]
+    for file in files:
+        write(folder / file.name, file.content, force=True)
     print(f"{folder}: {len(files)} files, {sum(len(file.content) for file in files):,} bytes")
     return 0
 
@@ -87,7 +109,7 @@ def _export_runs(arguments: argparse.Namespace, store: Path) -> int:
 
 
 VERB: Final = Verb(
-    summary="make a model of trainings, or a site's files for browsers",
+    summary="make a model of trainings, a site's files for browsers, or ONNX files",
     add_arguments=_add_arguments,
     run=_run,
 )
