@@ -20,11 +20,13 @@ from safetensors.torch import load
 
 from tests.api.browser import BROWSER, Tab, browsing
 from tests.conftest import ROOT
+from tests.golden_streams import CASES
 from tests.web.static_host import StaticHost, hosting
 from tests.web.test_weights import u_shaped, without_rounding
 from virtual_codec import bitstream, images
 from virtual_codec.codec import VirtualCodec, foreign, open_codec
 from virtual_codec.codec.model import ModelNetworks, condition_of
+from virtual_codec.metrics import psnr
 from virtual_codec.networks import build
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
@@ -34,7 +36,13 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium he
 
 DEFAULT = "d32bd0f5"
 GOLDEN = ROOT / "tests" / "golden" / "streams"
-STREAMS = [*sorted(GOLDEN.glob(f"{DEFAULT}-*.jpg")), GOLDEN / "4f6c3978-colour-1.jpg", GOLDEN / "4f6c3978-colour-2.jpg"]
+U_SHAPED = "7b0202f4"
+STREAMS = [
+    *sorted(GOLDEN.glob(f"{DEFAULT}-*.jpg")),
+    *sorted(GOLDEN.glob(f"{U_SHAPED}-*.jpg")),
+    GOLDEN / "4f6c3978-colour-1.jpg",
+    GOLDEN / "4f6c3978-colour-2.jpg",
+]
 # Nothing is allowed but what docs/web.md asks for.
 STRICT = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:; connect-src 'self'; "
@@ -149,7 +157,15 @@ def jpeg(pixels: NDArray[np.uint8], **options: Any) -> bytes:
 def test_released_streams_look_as_the_service_shows_them(host: StaticHost, tab: Tab, stream: Path) -> None:
     host.asked.clear()
     found = restored(tab, host.put("picture.jpg", stream.read_bytes()))
-    assert_equal(found, colour(stream.with_suffix(".png").read_bytes()))
+    served = colour(stream.with_suffix(".png").read_bytes())
+    if stream.name.startswith(U_SHAPED):  # whose weights travel with 8 bits
+        assert np.mean(np.abs(found.astype(np.int16) - served) <= 1) >= 0.99
+    else:
+        assert_equal(found, served)
+    original = CASES[stream.stem.split("-", 1)[1].rpartition("-")[0]][0]
+    if min(original.shape[:2]) > 1:
+        original = original if original.ndim == 3 else np.repeat(original[..., None], 3, axis=2)
+        assert abs(psnr(found, original) - psnr(served, original)) < 0.05
     assert tab.complaints == []
     model, scale = stream.name[:8], stream.stem[-1]
     version = WebSite().version
@@ -352,7 +368,25 @@ def test_marked_images_are_restored_in_place(host: StaticHost, tab: Tab) -> None
     assert_equal(np.array(shown, np.uint8).reshape(height, width, 4)[..., :3], wanted)
     tab.run("far.scrollIntoView()")
     tab.wait_for("far.dataset.restore == 'done'")
+    asked = tab.run("performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert {name.startswith((host.url, f"blob:{host.url}")) for name in asked} == {True}, "no other host is asked"
     assert tab.complaints == []
+
+
+def test_a_phone_restores_what_is_in_view(host: StaticHost, tab: Tab) -> None:
+    host.put("good.jpg", (GOLDEN / f"{DEFAULT}-colour-2.jpg").read_bytes())
+    images_ = "".join(
+        f"<img id=i{number} data-restore src=/good.jpg?{number} width=350 height=500>" for number in range(5)
+    )
+    host.put("phone.html", f'<meta name="viewport" content="width=device-width">{PICTURES}{images_}')
+    tab.resize(390, 844, is_phone=True)
+    try:
+        tab.open(f"{host.url}/phone.html")
+        tab.wait_for("i0.dataset.restore == 'done' && i1.dataset.restore == 'done'")
+        assert tab.run("document.documentElement.scrollWidth") <= 390
+        assert tab.run("i4.dataset.restore") == "", "it is far below what the phone shows"
+    finally:
+        tab.resize(1280, 900)
 
 
 def test_a_policy_without_webassembly_leaves_the_plain_picture(host: StaticHost, tab: Tab) -> None:
