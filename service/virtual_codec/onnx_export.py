@@ -63,7 +63,7 @@ def _traced(network: nn.Module, multiple: int) -> bytes:
         torch.onnx.export(
             network,
             (torch.zeros(2, 3, height, width), torch.zeros(2, CONDITION_SIZE)),
-            file,
+            file,  # type: ignore[arg-type]  # the tracing exporter takes a file object too
             dynamo=False,
             opset_version=OPSET,
             input_names=["picture", "condition"],

@@ -21,6 +21,7 @@ from safetensors.torch import load
 from tests.api.browser import BROWSER, Tab, browsing
 from tests.conftest import ROOT
 from tests.golden_streams import CASES
+from tests.web.firefox import FIREFOX, FirefoxTab, browsing_firefox
 from tests.web.static_host import StaticHost, hosting
 from tests.web.test_weights import u_shaped, without_rounding
 from virtual_codec import bitstream, images
@@ -31,8 +32,6 @@ from virtual_codec.networks import build
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
 from virtual_codec.web import SCRIPT, WebFile, WebSite
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
 
 DEFAULT = "d32bd0f5"
 GOLDEN = ROOT / "tests" / "golden" / "streams"
@@ -72,10 +71,20 @@ def codec() -> Iterator[VirtualCodec]:
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    with browsing(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
+@pytest.fixture(scope="module", params=["chromium", "firefox"])
+def tab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab | FirefoxTab]:
+    folder = tmp_path_factory.mktemp("browser")
+    if request.param == "chromium":
+        if BROWSER is None:
+            pytest.skip("there is no Chromium here")
+        with browsing(folder) as opened:
+            yield opened
+    else:
+        if FIREFOX is None:
+            pytest.skip("there is no Firefox here")
+        pytest.importorskip("websockets")
+        with browsing_firefox(folder) as fox:
+            yield fox
 
 
 @pytest.fixture(scope="module")

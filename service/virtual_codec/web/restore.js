@@ -138,12 +138,19 @@ function canRestore(jpeg) {
 }
 
 async function decode(bytes, jpeg, signal) {
-  const parts = jpeg.own ? jpeg.kept.map(([start, end]) => bytes.subarray(start, end)) : [bytes];
+  const picture = jpeg.own ? joined(jpeg.kept.map(([start, end]) => bytes.subarray(start, end))) : bytes;
   const options = jpeg.own ? { colorSpaceConversion: "none", premultiplyAlpha: "none" } : {};
-  const bitmap = await createImageBitmap(new Blob(parts, { type: "image/jpeg" }), options);
+  const bitmap = await createImageBitmap(new Blob([picture], { type: "image/jpeg" }), options);
   if (signal?.aborted) bitmap.close();
   signal?.throwIfAborted();
   return bitmap;
+}
+
+function joined(parts) {               // by hand: Firefox cannot decode a Blob of several parts
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) { whole.set(part, at); at += part.length; }
+  return whole;
 }
 
 // ---- files that never change: fetched once, and once more after a failure
