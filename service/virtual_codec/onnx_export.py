@@ -47,13 +47,15 @@ def _file(store: ModelStore, model: Manifest, scale: int) -> bytes:
     entry = model.networks[name]
     network = build(entry.architecture, entry.arguments)
     network.load_state_dict(load(store.weights(model, name)))
+    multiple = int(network.multiple)  # type: ignore[arg-type]  # every network has it
+    condition = int(entry.arguments.get("condition", CONDITION_SIZE))  # longer for streams of other codecs
     return _with_metadata(
-        _traced(network.eval(), int(network.multiple)),  # type: ignore[arg-type]  # every network has it
-        {"model": model.id, "name": model.name, "scale": str(scale), "multiple": str(network.multiple)},
+        _traced(network.eval(), multiple, condition),
+        {"model": model.id, "name": model.name, "scale": str(scale), "multiple": str(multiple)},
     )
 
 
-def _traced(network: nn.Module, multiple: int) -> bytes:
+def _traced(network: nn.Module, multiple: int, condition: int) -> bytes:
     height, width = (multiple * side for side in _TRACED_SIDES)
     file = io.BytesIO()
     with warnings.catch_warnings():
@@ -62,7 +64,7 @@ def _traced(network: nn.Module, multiple: int) -> bytes:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            (torch.zeros(2, 3, height, width), torch.zeros(2, CONDITION_SIZE)),
+            (torch.zeros(2, 3, height, width), torch.zeros(2, condition)),
             file,  # type: ignore[arg-type]  # the tracing exporter takes a file object too
             dynamo=False,
             opset_version=OPSET,
