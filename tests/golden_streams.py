@@ -1,4 +1,4 @@
-"""Makes the golden streams of the store's default model: `python -m tests.golden_streams`, once for each release.
+"""Makes the golden streams of the store's models in use: `python -m tests.golden_streams`, once for each release.
 
 A released stream is never made again: what lies in tests/golden/streams must decode for ever.
 """
@@ -12,6 +12,7 @@ from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore, default_model_store
 
+SUFFIXES = {"jpeg": ".jpg", "webp": ".webp", "avif": ".avif", "jpeg2000": ".jp2"}
 CASES = {
     "colour": (scene(61, 83), 40),
     "coarse": (scene(96, 64, seed=1), 5),
@@ -28,14 +29,18 @@ def main() -> None:
     codec = VirtualCodec(store, DirectRunner())
     folder = ROOT / "tests" / "golden" / "streams"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (picture, quality) in CASES.items():
-        for scale in store.default.scales:
-            path = folder / f"{store.default.id}-{name}-{scale}.jpg"
-            if not path.exists():
-                stream = codec.compress(saved(picture), CompressOptions(quality=quality, scale=scale)).stream
-                path.write_bytes(stream)
-                path.with_suffix(".png").write_bytes(codec.restore(stream).image)
-                print(path.name, len(stream))
+    for model in {store.default_of(name).id: store.default_of(name) for name in SUFFIXES}.values():
+        for coded in model.codecs:
+            for name, (picture, quality) in CASES.items():
+                for scale in model.scales:
+                    label = name if coded == "jpeg" else f"{coded}-{name}"
+                    path = folder / f"{model.id}-{label}-{scale}{SUFFIXES[coded]}"
+                    if not path.exists():
+                        options = CompressOptions(quality=quality, scale=scale, codec=coded, model=model.id)
+                        stream = codec.compress(saved(picture), options).stream
+                        path.write_bytes(stream)
+                        path.with_suffix(".png").write_bytes(codec.restore(stream).image)
+                        print(path.name, len(stream))
 
 
 if __name__ == "__main__":

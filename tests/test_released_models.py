@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.golden_streams import SUFFIXES
 from tests.pictures import opened, saved
 from virtual_codec import bitstream, metrics
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.codec.model import plain_restore
+from virtual_codec.codec.restoring import find_header
+from virtual_codec.images import ImageLimits
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.load_test import synthetic_png
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore, default_model_store
 
 STORE = ModelStore(default_model_store())
-STREAMS = sorted((ROOT / "tests" / "golden" / "streams").glob("*.jpg"))
+STREAMS = sorted(path for path in (ROOT / "tests" / "golden" / "streams").iterdir() if path.suffix in SUFFIXES.values())
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +39,16 @@ def test_a_stream_once_released_decodes_as_it_did(codec: VirtualCodec, path: Pat
     assert np.abs(restored.astype(int) - then).max() <= 4
 
 
-def test_every_model_and_scale_has_a_golden_stream() -> None:
-    have = {
-        (header.model, header.scale)
-        for header in map(bitstream.find, (path.read_bytes() for path in STREAMS))
-        if header
+def test_every_model_codec_and_scale_has_a_golden_stream() -> None:
+    have = set()
+    for path in STREAMS:
+        codec = next(name for name, suffix in SUFFIXES.items() if path.suffix == suffix)
+        header = find_header(path.read_bytes(), ImageLimits())
+        if header is not None:
+            have.add((header.model, codec, header.scale))
+    assert have >= {
+        (model.id, codec, scale) for model in STORE.models() for codec in model.codecs for scale in model.scales
     }
-    assert have >= {(model.id, scale) for model in STORE.models() for scale in model.scales}
 
 
 @pytest.mark.parametrize("scale", [1, 2])

@@ -297,6 +297,19 @@ def test_a_default_may_be_named_in_place_of_current(root: Path, name: str) -> No
     assert store.default == first
 
 
+def test_a_codec_that_the_default_lacks_has_a_model_of_its_own(root: Path) -> None:
+    add_model(root, "older", codecs=["webp", "avif"], created="2026-01-03")
+    add_model(root, "newer", codecs=["avif"], created="2026-01-04")
+    add_model(root, "newest", codecs=["avif"], created="2026-01-05", retired=True)
+    store = ModelStore(root)
+    assert [store.default_of(codec).name for codec in ("jpeg", "webp", "avif", "jpeg2000")] == [
+        "second",
+        "older",
+        "newer",
+        "second",
+    ]
+
+
 def test_a_default_that_is_retired_or_unknown_is_refused(root: Path) -> None:
     add_model(root, "old", retired=True)
     with pytest.raises(ModelNotFound, match="old is retired"):

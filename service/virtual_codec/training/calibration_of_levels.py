@@ -23,8 +23,8 @@ from virtual_codec.codecs import QUALITY_CODECS, QualityCodec
 from virtual_codec.jobs import DEFAULT_EFFORT
 from virtual_codec.training.calibration import ordinary_jpegs
 
-_LEVELS: Final = (0, 6, 12, 20, 30, 40, 50, 60, 70, 80, 88, 94, 98, 100)
-_QUALITIES: Final = (1, 5, 15, 30, 50, 70, 85, 95, 100)  # measured for codecs whose levels are decibels
+_LEVELS: Final = (0, 8, 20, 32, 45, 58, 72, 86, 95, 100)
+_QUALITIES: Final = (1, 10, 35, 70, 90, 100)  # measured for codecs whose levels are decibels
 _MORE_DECIBELS: Final = (-3.0, -1.5, -0.5, 0.5)  # than the ordinary JPEG
 
 # Place of a quality's size between that at JPEG's PSNR (0) and the bytes allowed (1), on a log scale.

@@ -109,6 +109,8 @@ def describe(files: list[WebFile]) -> list[dict[str, str | int]]:
 
 
 def _weights_of(store: ModelStore, model: Manifest, scale: int) -> bytes:
+    if "jpeg" not in model.codecs:
+        raise BadModel(f"model {model.name} restores {', '.join(model.codecs)} files, and browsers restore JPEGs")
     key = f"postprocess-{scale}"
     content = store.weights(model, key)
     if model.networks[key].arguments.get("views", 1) != 1:
