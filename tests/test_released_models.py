@@ -23,6 +23,8 @@ from virtual_codec.store import ModelStore, default_model_store
 STORE = ModelStore(default_model_store())
 STREAMS = sorted(path for path in (ROOT / "tests" / "golden" / "streams").iterdir() if path.suffix in SUFFIXES.values())
 
+AROUND = {"avif": 350, "webp": 70, "jpeg2000": 200}  # bytes around a picture, which weigh much in pictures this small
+
 
 @pytest.fixture(scope="module")
 def codec() -> VirtualCodec:
@@ -74,6 +76,47 @@ def test_a_quality_is_an_ordinary_jpegs_in_fewer_bytes(codec: VirtualCodec, qual
         sizes.append(len(stream) / len(jpeg))
     assert np.mean(ours) > np.mean(theirs) - 0.3  # three pictures are not a set
     assert np.mean(sizes) < (0.75 if quality <= 50 else 1.0)
+
+
+@pytest.mark.parametrize("name", ["avif", "webp", "jpeg2000"])
+def test_a_quality_of_other_codecs_is_an_ordinary_jpegs_in_fewer_bytes(codec: VirtualCodec, name: str) -> None:
+    data = pytest.importorskip("skimage.data")
+    pictures = (data.astronaut()[:192, 100:292], data.chelsea()[20:212, 60:252], data.coffee()[60:252, 150:342])
+    for quality in (10, 50, 90):
+        ours, theirs, sizes = [], [], []
+        for image in map(np.ascontiguousarray, pictures):
+            stream = codec.compress(saved(image), CompressOptions(quality=quality, codec=name)).stream
+            jpeg = saved(image, "JPEG", quality=quality, subsampling=2, optimize=True)
+            ours.append(metrics.psnr(opened(codec.restore(stream).image), image))
+            theirs.append(metrics.psnr(opened(jpeg), image))
+            sizes.append((len(stream) - AROUND[name]) / len(jpeg))
+        assert np.mean(ours) > np.mean(theirs) - 0.3
+        assert np.mean(sizes) < (0.75 if quality <= 50 else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("WEBP", [{"quality": quality} for quality in (10, 40, 80)]),
+        ("AVIF", [{"quality": quality} for quality in (20, 50, 80)]),
+        ("JPEG2000", [{"quality_layers": [ratio], "irreversible": True, "mct": 1} for ratio in (60, 25, 10)]),
+    ],
+)
+def test_other_peoples_files_come_nearer_to_their_originals(
+    codec: VirtualCodec, kind: str, options: list[dict[str, object]]
+) -> None:
+    data = pytest.importorskip("skimage.data")
+    for each in options:
+        gains = []
+        for picture in (
+            data.astronaut()[:160, 100:260],
+            data.chelsea()[20:180, 60:220],
+            data.coffee()[60:220, 150:310],
+        ):
+            image = np.ascontiguousarray(picture)
+            file = saved(image, kind, **each)
+            gains.append(metrics.psnr(opened(codec.restore(file).image), image) - metrics.psnr(opened(file), image))
+        assert np.mean(gains) > 0.05
 
 
 def test_pictures_made_up_for_load_keep_the_networks_busy(codec: VirtualCodec) -> None:

@@ -27,6 +27,8 @@ _LEVELS: Final = (0, 8, 20, 32, 45, 58, 72, 86, 95, 100)
 _QUALITIES: Final = (1, 10, 35, 70, 90, 100)  # measured for codecs whose levels are decibels
 _MORE_DECIBELS: Final = (-3.0, -1.5, -0.5, 0.5)  # than the ordinary JPEG
 
+_PICTURES: Final = 28  # at most about so many are measured, evenly spread
+
 # Place of a quality's size between that at JPEG's PSNR (0) and the bytes allowed (1), on a log scale.
 _SIZE_TARGET: Final = 0.4
 
@@ -38,6 +40,7 @@ def calibrate_levels(
     model: ModelNetworks, pictures: Sequence[Pixels], *, show_progress: bool = True
 ) -> dict[str, list[float]]:
     """Tables of a manifest, `level-<codec>`, measured on [H, W, 3] photographs that no network was trained on."""
+    pictures = pictures[:: max(1, len(pictures) // _PICTURES)]
     jpeg_psnr_db, jpeg_bytes = ordinary_jpegs(pictures)
     jpeg_psnr_db = np.maximum.accumulate(jpeg_psnr_db)
     tables = {}
