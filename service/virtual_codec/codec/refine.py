@@ -34,6 +34,7 @@ _RATE_WEIGHT: Final = (
 )
 _MOMENT_DECAY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
 _USUAL_STEP: Final = 40.0  # finer tables want shorter strides
+_MOST_KEPT: Final = 200_000_000  # bytes of a description that is kept beside the one that moves
 _BAND: Final = 256  # rows
 _WINDOW: Final = 2048  # columns whose codec is differentiated at once, in 150 MB
 
@@ -91,21 +92,30 @@ def descended(
     *,
     polish: bool = False,
 ) -> Iterator[Trial]:
-    """Trials of gradient descent from a coarser step than that of `best`, and one that brings the last back to a goal.
+    """Trials of gradient descent from a coarser step than that of `best`, and two that bring the cheapest to a goal.
 
-    `log_step_move` is the change of the log step with which a trial would meet the goal that `best` meets.
+    `log_step_move` is the change of the log step with which a trial would meet the goal that `best` meets. Of a very
+    large image the last description takes the place of the cheapest.
     """
     if not effort.rounds or best.header.show_decoded:
         return
     mode, multiplier = best.mode, table.multiplier_at(best.mode, best.step)
     settings = replace(best.settings, step=bounded_step(best.step * effort.coarser))
     description = trials.describe(mode, settings).astype(np.float32)
-    last = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
-    for trial in gradient_descent(trials, last, description, multiplier, effort, polish=polish):
-        last = trial
+    first = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
+    cheapest, kept = first, description
+    for trial in gradient_descent(trials, first, description, multiplier, effort, polish=polish):
         yield trial
-    moved = replace(settings, step=bounded_step(settings.step * math.exp(log_step_move(last))))
-    yield trials.measure(mode, moved, trials.encode(mode, moved, description, polish=polish))
+        if description.nbytes > _MOST_KEPT:
+            cheapest = trial
+        elif trial.cost(multiplier) < cheapest.cost(multiplier):
+            cheapest, kept = trial, description.copy()
+    if cheapest is first:
+        return
+    for _ in range(2):
+        moved = replace(settings, step=bounded_step(cheapest.step * math.exp(log_step_move(cheapest))))
+        cheapest = trials.measure(mode, moved, trials.encode(mode, moved, kept, polish=polish))
+        yield cheapest
 
 
 def _through_codec(
