@@ -9,7 +9,6 @@ device=${1:-cuda} seconds=${2:-5}
 OUT=${OUT:?the folder for results}
 data=${DATA:-.gpu/train}
 [ -f .gpu/enter ] && . .gpu/enter
-python() { "${PYTHON:-python3}" "$@"; }
 mkdir -p "$OUT"
 
 part() { # NAME LIMIT COMMAND...
