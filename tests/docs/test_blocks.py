@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -195,6 +196,10 @@ def _nothing(_command: Command, _url: str) -> None:
     """The shell's own commands: their syntax is checked with the block."""
 
 
+def _repository_script(command: Command, _url: str) -> None:
+    assert os.access(ROOT / command.program, os.X_OK), command.program
+
+
 TREATMENTS: dict[str, Callable[[Command, str], None]] = {
     "vcodec": _vcodec,
     "curl": _curl,
@@ -204,6 +209,7 @@ TREATMENTS: dict[str, Callable[[Command, str], None]] = {
     "python": _python,
     "torchrun": _python,
     "rollout": _script,
+    **dict.fromkeys(("benchmarks/gpu/check.sh", "benchmarks/gpu/train.sh"), _repository_script),
     "mkdir": _mkdir,
     **dict.fromkeys(("echo", "kill", "chmod", "for", "ls"), _nothing),
 }
