@@ -19,15 +19,17 @@ part() { # NAME LIMIT COMMAND...
 }
 
 small=()
-markers=gpu
+markers=gpu precision=bfloat16
 if [ "$device" = cpu ]; then # a rehearsal: everything, as small as it gets
+    precision=float32
     markers="not gpu and not slow and not docker"
     small=(--sides 128 --clients 1,2 --batches 1 --formats png)
 fi
 part tests 100 -m pytest -q -p no:cacheprovider -m "$markers" tests/gpu tests/runner/test_accelerator.py \
     tests/training/test_device_codec.py tests/training/test_device_batches.py
 part train 60 -m virtual_codec train large-1 large-2 --data "$data" --out "$OUT/train" --start-from model_store/standard-3 \
-    --device "$device" --codec device --batch "${BATCH:-96}" --crop "${CROP:-192}" --pace time --time-limit 15s --quiet --json
+    --device "$device" --codec device --precision "$precision" --batch "${BATCH:-96}" \
+    --crop "${CROP:-192}" --pace time --time-limit 15s --quiet --json
 part device 180 -m benchmarks.device --device "$device" --out "$OUT/device.md" --seconds "$seconds" ${small[@]+"${small[@]}"}
 rm -rf "$OUT/train"/*/checkpoint.safetensors "$OUT/train"/*/best.safetensors "$OUT/train"/*/weights "$OUT/train/weights"
 cat "$OUT/summary.txt"

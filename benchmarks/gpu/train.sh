@@ -11,13 +11,16 @@ seconds=${1:?the seconds of training} device=${2:-cuda}
 OUT=${OUT:?the folder for results}
 data=${DATA:-.gpu/train} start=${START:-model_store/standard-3}
 [ -f .gpu/enter ] && . .gpu/enter
+precision=bfloat16
+[ "$device" = cpu ] && precision=float32 # few processors have bfloat16, and the others take many times as long with it
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$OUT"
 
 status=0
 "${PYTHON:-python3}" -m virtual_codec train large-1 large-2 --data "$data" --out "$work" --start-from "$start" \
-    --device "$device" --codec device --batch "${BATCH:-96}" --crop "${CROP:-192}" --pace time --time-limit "${seconds}s" \
+    --device "$device" --codec device --precision "$precision" --batch "${BATCH:-96}" \
+    --crop "${CROP:-192}" --pace time --time-limit "${seconds}s" \
     --quiet --json >"$OUT/reports.jsonl" 2>"$OUT/errors.txt" || status=$?
 cp -r "$work/weights" "$OUT/" 2>/dev/null
 for run in large-1 large-2; do

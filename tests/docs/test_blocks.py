@@ -196,8 +196,8 @@ def _nothing(_command: Command, _url: str) -> None:
     """The shell's own commands: their syntax is checked with the block."""
 
 
-def _repository_script(command: Command, _url: str) -> None:
-    assert os.access(ROOT / command.program, os.X_OK), command.program
+def _gpu_script(command: Command, _url: str) -> None:
+    assert os.access(ROOT / "benchmarks" / "gpu" / command.program, os.X_OK), command.program
 
 
 TREATMENTS: dict[str, Callable[[Command, str], None]] = {
@@ -209,7 +209,7 @@ TREATMENTS: dict[str, Callable[[Command, str], None]] = {
     "python": _python,
     "torchrun": _python,
     "rollout": _script,
-    **dict.fromkeys(("benchmarks/gpu/check.sh", "benchmarks/gpu/train.sh"), _repository_script),
+    **dict.fromkeys(("check.sh", "train.sh"), _gpu_script),
     "mkdir": _mkdir,
     **dict.fromkeys(("echo", "kill", "chmod", "for", "ls"), _nothing),
 }
