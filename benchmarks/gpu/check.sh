@@ -27,7 +27,7 @@ if [ "$device" = cpu ]; then # a rehearsal: everything, as small as it gets
 fi
 part tests 100 -m pytest -q -p no:cacheprovider -m "$markers" tests/gpu tests/runner/test_accelerator.py \
     tests/training/test_device_codec.py tests/training/test_device_batches.py
-part train 60 -m virtual_codec train large-1 large-2 --data "$data" --out "$OUT/train" --start-from model_store/standard-3 \
+part train 110 -m virtual_codec train large-1 large-2 --data "$data" --out "$OUT/train" --start-from model_store/standard-3 \
     --device "$device" --codec device --precision "$precision" --batch "${BATCH:-96}" \
     --crop "${CROP:-192}" --pace time --time-limit 15s --quiet --json
 part device 180 -m benchmarks.device --device "$device" --out "$OUT/device.md" --seconds "$seconds" ${small[@]+"${small[@]}"}
