@@ -61,7 +61,8 @@ def _keeping(
     """
     first, *others = _choices_on_probe(trials.probe, table, options, promise, estimator)
     best = _on_whole(trials, first)
-    if abs(estimator.outcome(first).psnr_db - best.psnr_db) > _UNLIKE_DB:
+    missed_db = abs(estimator.outcome(first).psnr_db - outcome_of(best).psnr_db)
+    if trials.probe is not trials and missed_db > _UNLIKE_DB:
         trials.probe = trials
         return _keeping(trials, table, options, promise, Estimator(trials, options.quality or DEFAULT_QUALITY))
     best = _corrected(trials, promise, best, outcome_of)
