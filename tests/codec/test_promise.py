@@ -68,6 +68,13 @@ def test_psnr_goes_before_bytes_up_to_those_of_the_ordinary_jpeg(promise: Promis
     assert promise.shortfall(good_and_larger) < promise.shortfall(outcome(psnr_db=promise.psnr_db - 0.6, size_bytes=9))
 
 
+def test_polishing_leaves_room_for_bytes(promise: Promise) -> None:
+    before = promise.before_polishing(0.8)
+    assert before.psnr_db == promise.psnr_db
+    assert 0.8 * before.most_bytes == pytest.approx(promise.most_bytes)
+    assert 0.8 * before.jpeg_bytes == pytest.approx(promise.jpeg_bytes)
+
+
 def test_the_move_is_bounded_and_nothing_is_promised_at_the_lowest_qualities(trials: Trials, promise: Promise) -> None:
     poor = outcome(psnr_db=10, size_bytes=0.1 * promise.most_bytes)
     assert promise.log_step_correction(poor) == pytest.approx(-np.log(1.6))

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.pictures import opened
+from tests.pictures import opened, saved
 from virtual_codec import images, metrics
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.errors import UndecodableImage
+from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore, default_model_store
 
@@ -115,3 +116,12 @@ def test_a_stream_of_ours_is_restored_before_it_is_compressed(shipped: VirtualCo
     if name == "own_stream_rotated.jpg":  # lossless rotation leaves an incomplete MCU's strip, 17 pixels, at the edge
         meant, shown = meant[:, 17:217], shown[:, :200]
     assert metrics.psnr(np.ascontiguousarray(shown), np.ascontiguousarray(meant)) > 25
+
+
+@pytest.mark.parametrize(("quality", "most_bytes"), [(30, 0.7), (80, 0.9)])
+def test_a_flat_graphic_is_kept_to_its_quality(shipped: VirtualCodec, quality: int, most_bytes: float) -> None:
+    meant = images.decode(file("flat_graphic.png"))
+    jpeg = saved(meant, "JPEG", quality=quality, subsampling=2, optimize=True)
+    stream = shipped.compress(file("flat_graphic.png"), CompressOptions(quality=quality)).stream
+    assert len(stream) <= most_bytes * len(jpeg)
+    assert metrics.psnr(opened(shipped.restore(stream).image), meant) >= metrics.psnr(opened(jpeg), meant)

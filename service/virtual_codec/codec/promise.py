@@ -8,7 +8,7 @@ again at a corrected step.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,10 @@ class Promise:
     psnr_db: float
     most_bytes: float
     jpeg_bytes: float
+
+    def before_polishing(self, share: float) -> Promise:
+        """Promise in bytes of streams that are to be polished, which leaves a share of them."""
+        return replace(self, most_bytes=self.most_bytes / share, jpeg_bytes=self.jpeg_bytes / share)
 
     def is_kept(self, outcome: Outcome) -> bool:
         """True if the outcome is good enough and small enough."""

@@ -42,29 +42,36 @@ def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) 
     done. Higher efforts then look for a smaller stream that is restored as well.
     """
     quality = options.quality or DEFAULT_QUALITY
+    effort = EFFORTS[options.effort]
     estimator = Estimator(trials, quality)
     promise = promise_of(trials, quality) if options.scale is None else None
+    on_probe = _cheapest(trials.probe, table, options, table.multiplier(quality), estimator)
     if promise is None:
-        best = _on_whole(trials, _cheapest(trials.probe, table, options, table.multiplier(quality), estimator))
+        best = _on_whole(trials, on_probe)
     else:
-        best = _keeping(trials, table, options, promise, estimator)
-    return _smaller(trials, table, best, EFFORTS[options.effort])
+        if effort.polish:
+            promise = promise.before_polishing(trials.probe.polished_share(on_probe.coded))
+        best = _keeping(trials, table, options, promise, on_probe)
+    return _smaller(trials, table, best, effort)
 
 
 def _keeping(
-    trials: Trials, table: OperatingTable, options: CompressOptions, promise: Promise, estimator: Estimator
+    trials: Trials, table: OperatingTable, options: CompressOptions, promise: Promise, cheapest: Trial
 ) -> Trial:
-    """Trial that keeps the promise, or the nearest to it.
+    """Trial that keeps the promise, or the nearest to it; `cheapest` is the one of the probe.
 
     Mode and step are chosen on the probe; the image's stream is corrected in its mode, and in another mode if that is
     not enough and the probe speaks for it. An image that its probe does not stand for becomes its own probe.
     """
-    first, *others = _choices_on_probe(trials.probe, table, options, promise, estimator)
+    quality = options.quality or DEFAULT_QUALITY
+    estimator = Estimator(trials, quality)
+    first, *others = _choices_on_probe(trials.probe, table, options, promise, estimator, cheapest)
     best = _on_whole(trials, first)
     missed_db = abs(estimator.outcome(first).psnr_db - outcome_of(best).psnr_db)
     if trials.probe is not trials and missed_db > _UNLIKE_DB:
         trials.probe = trials
-        return _keeping(trials, table, options, promise, Estimator(trials, options.quality or DEFAULT_QUALITY))
+        cheapest = _cheapest(trials, table, options, table.multiplier(quality), Estimator(trials, quality))
+        return _keeping(trials, table, options, promise, cheapest)
     best = _corrected(trials, promise, best, outcome_of)
     for choice in others:
         if promise.is_kept(outcome_of(best)):
@@ -76,14 +83,18 @@ def _keeping(
 
 
 def _choices_on_probe(
-    probe: Trials, table: OperatingTable, options: CompressOptions, promise: Promise, estimator: Estimator
+    probe: Trials,
+    table: OperatingTable,
+    options: CompressOptions,
+    promise: Promise,
+    estimator: Estimator,
+    best: Trial,
 ) -> list[Trial]:
     """Trials of the probe that come near to the promise, at most one for each mode, the best first.
 
-    It is the cheapest one, corrected. The other modes follow where that one is expected to miss the promise.
+    It is the cheapest one, `best`, corrected. The other modes follow where that one is expected to miss the promise.
     """
     multiplier = table.multiplier(options.quality or DEFAULT_QUALITY)
-    best = _cheapest(probe, table, options, multiplier, estimator)
     correction = promise.log_step_correction(estimator.outcome(best))
     if abs(correction) > _FAR:  # another mode may be the best there
         multiplier *= math.exp(2 * correction)  # squared error goes with the square of the step

@@ -249,6 +249,11 @@ class Trials:
             for area, weight in zip(self._sampled.areas, self._sampled.weights, strict=True)
         )
 
+    def polished_share(self, coded: bytes) -> float:
+        """Share of a stream's bytes that polishing leaves."""
+        with self.stage("encode"):
+            return (len(self._codec.polish(coded)) + bitstream.SEGMENT_BYTES) / (len(coded) + bitstream.SEGMENT_BYTES)
+
     def decode(self, coded: bytes) -> NDArray[np.uint8]:
         """Picture that every decoder of the standard shows of a stream."""
         with self.stage("encode"):
