@@ -27,7 +27,7 @@ WHAT = (
     "a second pass of the quantiser",
     "and its scans optimised",
     "the other scale too where the image leaves it in doubt, and 4:4:4 where halving chroma loses much",
-    "the same in wider doubt",
+    "the same",
     "and one round of gradient descent on the description",
     "2 rounds",
     "4 rounds",
@@ -103,7 +103,8 @@ A *mode* is a scale with a chroma subsampling; which one is likeliest is judged 
 halved by a plain filter. *Gradient descent* moves the description, or at scale 1 the image that is
 coded, to where its stream costs less: squared error of the really restored image, and bits at the quality's exchange
 rate. Forward is the real encoder and decoder, backward the post-processing network and a smooth model of JPEG. Each
-round is coded and restored for real, and the best of all is kept.
+round is coded and restored for real. The search starts at a coarser step than effort 4's; the cheapest description is
+brought back to the PSNR of effort 4, and a stream is kept only if it is smaller and restored no worse.
 
 | effort | what it does | {" | ".join(METRICS)} | time |
 |--:|---|{"--:|" * (len(METRICS) + 1)}
