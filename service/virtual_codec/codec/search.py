@@ -112,9 +112,12 @@ def _choices_on_probe(
 
 def _corrected(trials: Trials, promise: Promise, trial: Trial, outcome: Callable[[Trial], Outcome]) -> Trial:
     """Trial nearest to the promise of `trial` and up to three at corrected steps, in the same mode."""
-    best = trial
+    best, last_move = trial, 0.0
     for _ in range(_CORRECTIONS):
-        settings = _moved(trial.settings, promise.log_step_correction(outcome(trial)))
+        move = promise.log_step_correction(outcome(trial))
+        if move * last_move < 0:  # the last one went too far: what is looked for lies between
+            move = math.copysign(min(abs(move), abs(last_move) / 2), move)
+        settings, last_move = _moved(trial.settings, move), move
         if settings == trial.settings:
             break
         trial = trials.measure(trial.mode, settings)
