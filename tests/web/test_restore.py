@@ -33,11 +33,12 @@ from virtual_codec.runner import DirectRunner
 from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
 from virtual_codec.web import SCRIPT, WebFile, WebSite
 
-DEFAULT = "d32bd0f5"
+DEFAULT = ModelStore(ROOT / "model_store").default.id
 GOLDEN = ROOT / "tests" / "golden" / "streams"
+FLAT = "d32bd0f5"
 U_SHAPED = "7b0202f4"
 STREAMS = [
-    *sorted(GOLDEN.glob(f"{DEFAULT}-*.jpg")),
+    *sorted(GOLDEN.glob(f"{FLAT}-*.jpg")),
     *sorted(GOLDEN.glob(f"{U_SHAPED}-*.jpg")),
     GOLDEN / "4f6c3978-colour-1.jpg",
     GOLDEN / "4f6c3978-colour-2.jpg",
