@@ -201,15 +201,49 @@ def test_an_interrupted_run_goes_on_where_it_stopped(config: EvaluateConfig, tmp
         file.write("photos,cat,plain,9")  # a row that was being written
     codec = PlainJpeg()
     evaluate(codec, config)
-    assert codec.compressed == 4 * len(QUALITIES) - 10
+    assert codec.compressed == 1 + 4 * len(QUALITIES) - 10  # the first one only tells the model
     assert len(rows_of(tmp_path / "points.csv")) == 4 * len(QUALITIES)
 
 
-def test_a_resumed_run_must_be_of_the_same_model(config: EvaluateConfig, tmp_path: Path) -> None:
-    config = replace(config, out_dir=tmp_path, foreign_kinds=(), qualities=(10,))
+@pytest.mark.parametrize("file", ["points.csv", "foreign.csv"])
+def test_a_run_of_another_model_is_refused_before_anything_is_measured(
+    config: EvaluateConfig, tmp_path: Path, file: str
+) -> None:
+    config = replace(config, out_dir=tmp_path / "out", qualities=(10,))
     evaluate(PlainJpeg(), config)
-    with pytest.raises(BadOption, match=r"points\.csv was measured with model 0badcafe"):
-        evaluate(PlainJpeg(model="11111111"), replace(config, qualities=(10, 20), resume=True))
+    before = (config.out_dir / file).read_bytes()
+    for other in {"points.csv", "foreign.csv"} - {file}:
+        (config.out_dir / other).unlink()
+    newer = PlainJpeg(model="11111111")
+    cache = tmp_path / "cache"
+    with pytest.raises(BadOption, match=rf"{file} was measured with model 0badcafe, this is 11111111: remove .*{file}"):
+        evaluate(newer, replace(config, qualities=(10, 20), cache_dir=cache, resume=True))
+    assert not cache.exists()  # of the standard codecs
+    assert newer.compressed + newer.restored == 1
+    assert (config.out_dir / file).read_bytes() == before
+
+
+def test_a_file_that_does_not_say_its_model_is_refused(config: EvaluateConfig, tmp_path: Path) -> None:
+    config = replace(config, out_dir=tmp_path, foreign_qualities=(10,), foreign_kinds=("grey",))
+    evaluate_foreign(PlainJpeg(), config)
+    with (tmp_path / "foreign.csv").open(newline="") as file:
+        rows = [row[:-1] for row in csv.reader(file)]
+    with (tmp_path / "foreign.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)  # as earlier versions wrote it
+    with pytest.raises(BadOption, match=r"foreign\.csv does not say with which model it was measured"):
+        evaluate_foreign(PlainJpeg(), replace(config, resume=True))
+    kept = evaluate_foreign(PlainJpeg(), replace(config, foreign_kinds=("luma",), resume=True))  # none of those rows
+    assert {row.kind for row in kept} == {"luma"}
+
+
+def test_restored_jpegs_are_resumed(config: EvaluateConfig, tmp_path: Path) -> None:
+    config = replace(config, out_dir=tmp_path, foreign_kinds=("grey",))
+    evaluate_foreign(PlainJpeg(), config)
+    first = (tmp_path / "foreign.csv").read_bytes()
+    codec = PlainJpeg()
+    evaluate_foreign(codec, replace(config, resume=True))
+    assert (tmp_path / "foreign.csv").read_bytes() == first
+    assert codec.restored == 1  # which tells the model
 
 
 def test_variants_are_measured_side_by_side(config: EvaluateConfig, tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ssimulacra2", action="store_true", help="measure that too: slow, needs the extra of that name"
     )
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="images at once (default 2)")
-    parser.add_argument("--resume", action="store_true", help="keep the figures that OUT has already")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the figures that OUT has already, which must be of the same model"
+    )
     parser.add_argument(
         "--record", action="store_true", help="write the first variant's BD-rates into its model's manifest and card"
     )

@@ -30,6 +30,7 @@ from virtual_codec.evaluation._foreign import (
 )
 from virtual_codec.evaluation._journal import Journal
 from virtual_codec.evaluation._report import results_markdown
+from virtual_codec.evaluation._resumed import resumed_foreign, resumed_points
 from virtual_codec.evaluation._summary import Summary, summarise
 from virtual_codec.evaluation._sweep import TestedCodec, Variant, key_of, sweep
 from virtual_codec.evaluation.pictures import Picture, find_pictures
@@ -40,6 +41,9 @@ Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was
 
 DEFAULT_QUALITIES: Final = (1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24, 30, 37, 45, 50, 55, 65, 75, 85, 92, 95)
 FOREIGN_QUALITIES: Final = (10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+
+_POINTS: Final = "points.csv"
+_FOREIGN: Final = "foreign.csv"
 
 _NO_PLOT: Final = "The plot is missing: matplotlib is not installed; `pip install 'virtual-codec[evaluate]'` brings it."
 
@@ -58,7 +62,7 @@ class EvaluateConfig:
     standard codecs; JPEG is always among them. `foreign_kinds` are kinds of foreign JPEGs to restore (none:
     skip that). `cache_dir` keeps the standard codecs' measurements, by default in the user's cache. With
     `resume` the rows that `out_dir` already has are not measured again: for an interrupted run of the same
-    model. `ssimulacra2` adds that metric if its package is installed.
+    models. `ssimulacra2` adds that metric if its package is installed.
     """
 
     data_dir: Path
@@ -91,11 +95,14 @@ class EvaluateConfig:
 def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress | None = None) -> Summary:
     """Measure a codec, write the report into `config.out_dir` and return what it says.
 
-    Raises `BadTrainingData` where there is no picture, or a damaged one; whatever the codec raises ends the evaluation.
+    Raises `BadTrainingData` where there is no picture, or a damaged one, and `BadOption` before anything is measured if
+    the rows to resume from are of another model. Whatever the codec raises ends the evaluation.
     """
     config = _quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     config.out_dir.mkdir(parents=True, exist_ok=True)
+    earlier_points = resumed_points(codec, config.out_dir / _POINTS, config.variants) if config.resume else []
+    earlier_foreign = _resumed_foreign(codec, config)
     notes = []
     sweeps: dict[str, Sequence[float]] = {}
     for name in dict.fromkeys(("jpeg", *config.anchors)):
@@ -121,8 +128,8 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
         with_ssimulacra2=config.ssimulacra2,
         progress=counter.step,
     )
-    points = _measure_codec(codec, config, pictures, counter)
-    foreign = _measure_foreign(codec, config, pictures, counter)
+    points = _measure_codec(codec, config, pictures, earlier_points, counter)
+    foreign = _measure_foreign(codec, config, pictures, earlier_foreign, counter)
 
     names = [variant.name for variant in config.variants]
     summary = summarise([*points, *anchors], names, foreign, versions=_versions(list(sweeps)), notes=notes)
@@ -133,12 +140,12 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
 def evaluate_foreign(
     codec: TestedCodec, config: EvaluateConfig, *, progress: Progress | None = None
 ) -> list[ForeignRow]:
-    """Restore foreign JPEGs only, into foreign.csv of `config.out_dir`; return its means."""
+    """Restore foreign JPEGs only, into foreign.csv of `config.out_dir`; return its means. Raises as `evaluate` does."""
     config = _quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     config.out_dir.mkdir(parents=True, exist_ok=True)
     steps = len(pictures) * len(config.foreign_kinds) * len(config.foreign_qualities)
-    return _measure_foreign(codec, config, pictures, _Counter(steps, progress))
+    return _measure_foreign(codec, config, pictures, _resumed_foreign(codec, config), _Counter(steps, progress))
 
 
 def precompute_anchors(config: EvaluateConfig, *, progress: Progress | None = None) -> None:
@@ -187,30 +194,26 @@ def _quickened(config: EvaluateConfig) -> EvaluateConfig:
 
 
 def _measure_codec(
-    codec: TestedCodec, config: EvaluateConfig, pictures: Sequence[Picture], counter: _Counter
+    codec: TestedCodec,
+    config: EvaluateConfig,
+    pictures: Sequence[Picture],
+    earlier: Sequence[Point],
+    counter: _Counter,
 ) -> list[Point]:
-    journal = Journal(config.out_dir / "points.csv", Point, COLUMNS, resume=config.resume)
     wanted = {
         (picture.set, picture.name, variant.name, float(quality))
         for picture in pictures
         for variant in config.variants
         for quality in config.qualities
     }
-    journal.rows = [
-        point
-        for point in journal.rows
-        if key_of(point) in wanted and not (config.ssimulacra2 and point.ssimulacra2 is None)
+    kept = [
+        point for point in earlier if key_of(point) in wanted and not (config.ssimulacra2 and point.ssimulacra2 is None)
     ]
-    done = {key_of(point) for point in journal.rows}
-    earlier_models = {point.codec: point.model for point in journal.rows}
+    journal = Journal(config.out_dir / _POINTS, COLUMNS, kept)
+    done = {key_of(point) for point in kept}
     counter.step("resumed", len(done))
 
     def found(point: Point) -> None:
-        if earlier_models.get(point.codec, point.model) != point.model:
-            raise BadOption(
-                f"points.csv was measured with model {earlier_models[point.codec]}, this is {point.model}: "
-                "start anew, without resume"
-            )
         journal.add(point)
         counter.step(f"{point.codec} {point.setting:g} {point.set}/{point.image}")
 
@@ -228,19 +231,27 @@ def _measure_codec(
     return journal.rows
 
 
+def _resumed_foreign(codec: TestedCodec, config: EvaluateConfig) -> list[ForeignPoint]:
+    return resumed_foreign(codec, config.out_dir / _FOREIGN, config.foreign_kinds) if config.resume else []
+
+
 def _measure_foreign(
-    codec: TestedCodec, config: EvaluateConfig, pictures: Sequence[Picture], counter: _Counter
+    codec: TestedCodec,
+    config: EvaluateConfig,
+    pictures: Sequence[Picture],
+    earlier: Sequence[ForeignPoint],
+    counter: _Counter,
 ) -> list[ForeignRow]:
-    journal = Journal(config.out_dir / "foreign.csv", ForeignPoint, FOREIGN_COLUMNS, resume=config.resume)
     names = {(picture.set, picture.name) for picture in pictures}
-    journal.rows = [
+    kept = [
         point
-        for point in journal.rows
+        for point in earlier
         if (point.set, point.image) in names
         and point.kind in config.foreign_kinds
         and point.quality in config.foreign_qualities
     ]
-    done = {key_of_foreign(point) for point in journal.rows}
+    journal = Journal(config.out_dir / _FOREIGN, FOREIGN_COLUMNS, kept)
+    done = {key_of_foreign(point) for point in kept}
     counter.step("resumed", len(done))
 
     def found(point: ForeignPoint) -> None:

@@ -24,7 +24,8 @@ from virtual_codec.metrics import Pixels
 class ForeignPoint:
     """Measurements of an ordinary JPEG and its restored picture against the original: a row of foreign.csv.
 
-    `kind` is a key of `KINDS`. The psnr_rgb of grey pictures is that of their one channel.
+    `kind` is a key of `KINDS`. The psnr_rgb of grey pictures is that of their one channel. `model` is empty in rows of
+    earlier versions, which did not write it.
     """
 
     set: str
@@ -41,6 +42,7 @@ class ForeignPoint:
     jpeg_ms_ssim: float | None
     ms_ssim: float | None
     restore_s: float
+    model: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,13 @@ def restore_foreign(
                 found(task.result())
 
 
+def foreign_jpeg(pixels: Pixels, kind: str, quality: int) -> bytes:
+    """Ordinary JPEG of samples that are [H, W, 3] for a kind in colour and [H, W] for the others."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:4:4" if kind == "colour444" else "4:2:0")
+    return file.getvalue()
+
+
 def foreign_rows(points: Iterable[ForeignPoint]) -> list[ForeignRow]:
     """Means over each set, kind and quality."""
     groups: dict[tuple[str, str, int], list[ForeignPoint]] = defaultdict(list)
@@ -126,12 +135,8 @@ def _row(set_name: str, kind: str, quality: int, points: Sequence[ForeignPoint])
 
 def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, quality: int) -> ForeignPoint:
     original = _of_kind(pixels, kind)
-    file = io.BytesIO()
-    Image.fromarray(original).save(
-        file, "JPEG", quality=quality, subsampling="4:4:4" if kind == "colour444" else "4:2:0"
-    )
-    stream = file.getvalue()
-    with Image.open(file) as opened:
+    stream = foreign_jpeg(original, kind, quality)
+    with Image.open(io.BytesIO(stream)) as opened:
         before = similarity(original, np.asarray(opened))
     start = time.perf_counter()
     restored = codec.restore(stream)
@@ -146,6 +151,7 @@ def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, qu
         **{f"jpeg_{name}": value for name, value in _measured(before).items()},
         **_measured(after),
         restore_s=restore_s,
+        model=restored.model,
     )
 
 

@@ -16,12 +16,11 @@ Row = TypeVar("Row")
 class Journal(Generic[Row]):
     """Journal of rows of one frozen dataclass (of str, int, float, float | None), written as they are added.
 
-    `columns` are names of its fields and properties. With `resume`, `rows` begins with those already in the
-    file, except a last one that an interruption cut short.
+    `columns` are names of its fields and properties. `rows` are those of an interrupted run, which the file keeps.
     """
 
-    def __init__(self, path: Path, kind: type[Row], columns: Iterable[str], *, resume: bool = False) -> None:
-        self.rows: list[Row] = _read(path, kind) if resume and path.exists() else []
+    def __init__(self, path: Path, columns: Iterable[str], rows: Iterable[Row] = ()) -> None:
+        self.rows: list[Row] = list(rows)
         self._path = path
         self._columns = tuple(columns)
         self._write()
@@ -49,18 +48,21 @@ class Journal(Generic[Row]):
         return [_text(getattr(row, column)) for column in self._columns]
 
 
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.7g}" if isinstance(value, float) else str(value)
-
-
-def _read(path: Path, kind: type[Row]) -> list[Row]:
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Rows of a journal's file, none if there is no file. A last row that an interruption cut short is left out."""
+    if not path.exists():
+        return []
     parsers = {field.name: _PARSERS[str(field.type)] for field in fields(kind)}  # type: ignore[arg-type]
     with path.open(newline="", encoding="utf-8") as file:
         cells = [row for row in csv.DictReader(file) if None not in row.values()]
     # A file of an earlier version lacks what is measured since.
     return [kind(**{name: parse(row.get(name, "")) for name, parse in parsers.items()}) for row in cells]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
 
 
 _PARSERS: Final[dict[str, Callable[[str], Any]]] = {

@@ -1,0 +1,51 @@
+"""Rows that an interrupted evaluation left, if the models under test made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from virtual_codec.errors import BadOption
+from virtual_codec.evaluation._foreign import ForeignPoint, foreign_jpeg
+from virtual_codec.evaluation._journal import read_rows
+from virtual_codec.evaluation._sweep import TestedCodec, Variant, as_png
+from virtual_codec.evaluation.points import Point
+
+_PROBE: Final = np.full((32, 32, 3), 128, np.uint8)  # the codec names its model on any picture
+_PROBE_QUALITY: Final = 50
+
+
+def resumed_points(codec: TestedCodec, path: Path, variants: Iterable[Variant]) -> list[Point]:
+    """Rows of points.csv, none if there is no file. Raises `BadOption` if a variant's rows are of another model.
+
+    The codec compresses one small picture for each variant that has rows.
+    """
+    rows = read_rows(path, Point)
+    for variant in variants:
+        models = [row.model for row in rows if row.codec == variant.name]
+        if models:
+            probed = codec.compress(as_png(_PROBE), replace(variant.options, quality=_PROBE_QUALITY))
+            _check(path, models, probed.model)
+    return rows
+
+
+def resumed_foreign(codec: TestedCodec, path: Path, kinds: Sequence[str]) -> list[ForeignPoint]:
+    """Rows of foreign.csv, none if there is no file. Raises `BadOption` if rows of `kinds` are of another model.
+
+    Files of earlier versions do not say their model, which is refused too. The codec restores one small JPEG.
+    """
+    rows = read_rows(path, ForeignPoint)
+    models = [row.model for row in rows if row.kind in kinds]
+    if models:
+        _check(path, models, codec.restore(foreign_jpeg(_PROBE, "colour", _PROBE_QUALITY)).model)
+    return rows
+
+
+def _check(path: Path, models: Iterable[str], model: str) -> None:
+    for other in sorted({*models} - {model}):
+        measured = f"was measured with model {other}" if other else "does not say with which model it was measured"
+        raise BadOption(f"{path.name} {measured}, this is {model}: remove {path}, or start anew without resume")
