@@ -8,12 +8,13 @@ import pytest
 from tests.models import made_up_tables, make_store
 from tests.pictures import opened, saved, scene
 from virtual_codec import bitstream
+from virtual_codec.cli import main
 from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.codec.operating import OperatingTable
 from virtual_codec.errors import BadModel, BadOption
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
-from virtual_codec.store import ModelStore
+from virtual_codec.store import Manifest, ModelStore
 from virtual_codec.training import RunOptions, TrainRequest, train
 from virtual_codec.training.export import ExportRequest, _card, export
 from virtual_codec.training.recipes import RECIPES
@@ -74,6 +75,53 @@ def test_a_weights_folder_becomes_a_model_with_its_encoder_parameters(
     finer, coarser = (bitstream.layout(it).tables[1][0, 0] for it in (stream, plain))
     assert finer < coarser
     assert store.default == manifest
+
+
+@pytest.fixture
+def store(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Store with a default model, and beside it `weights` that can be exported without the time of a calibration."""
+    monkeypatch.setattr("virtual_codec.training.export.calibrate", lambda *_arguments, **_options: made_up_tables())
+    write_weights_folder(tmp_path / "weights", make_store(tmp_path / "trained", u_shaped=True))
+    return make_store(tmp_path / "store").root
+
+
+def exported(store: Path, photographs: Path, *options: str) -> Manifest:
+    line = ["export", str(store.parent / "weights"), "--name", "second", "--data", str(photographs), "--quiet"]
+    assert main([*line, "--model-store", str(store), "--device", "cpu", *options]) == 0
+    return ModelStore(store).get("second")
+
+
+def test_licences_that_are_given_stand_in_manifest_and_card(
+    store: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--licence", "CC-BY-4.0", "--data-licence", "CC0", "--data-licence", "Unsplash")
+    manifest = exported(store, photographs, *options)
+    assert (manifest.licence, manifest.data_licences) == ("CC-BY-4.0", ["CC0", "Unsplash"])
+    card = (store / "second" / "MODEL_CARD.md").read_text()
+    assert "The weights are under CC-BY-4.0. Licences of the pictures that the networks were trained on: CC0," in card
+    assert capsys.readouterr().err == ""
+
+
+def test_a_model_without_licences_says_so(store: Path, photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = exported(store, photographs)
+    assert (manifest.licence, manifest.data_licences) == ("", [])
+    assert "No licence of the weights is stated." in (store / "second" / "MODEL_CARD.md").read_text()
+    assert "--licence and --data-licence" in capsys.readouterr().err
+
+
+def test_the_default_model_changes_only_when_asked(
+    store: Path, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = ModelStore(store).default
+    exported(store, photographs)
+    assert ModelStore(store).default == before
+    out = capsys.readouterr().out
+    assert out.startswith(f"{store / 'second'}: model second (")
+    assert f"the default model of {store} is still {before.name}" in out
+    (store / "second").rename(store.parent / "away")
+    manifest = exported(store, photographs, "--make-default")
+    assert ModelStore(store).default == manifest
+    assert f"it is the default model of {store}" in capsys.readouterr().out
 
 
 def with_arguments(arguments: dict[str, int], file: str) -> str:

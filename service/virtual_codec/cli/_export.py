@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,25 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KIND,...",
         help="kinds of devices that the model is meant for, such as cuda (default: any)",
     )
-    parser.add_argument("--keep-current", action="store_true", help="do not make it the store's default model")
+    parser.add_argument(
+        "--licence",
+        type=_text,
+        metavar="NAME",
+        help="licence of the weights, such as Apache-2.0 or CC-BY-4.0",
+    )
+    parser.add_argument(
+        "--data-licence",
+        type=_text,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="licence of the images trained on; may be repeated, the most frequent first",
+    )
+    parser.add_argument(
+        "--make-default",
+        action="store_true",
+        help="make it the store's default model, as the first model of a store is",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_codec_arguments(parser)
 
@@ -88,6 +107,7 @@ def _export_onnx(store: Path, folder: Path) -> int:
 
 
 def _export_runs(arguments: argparse.Namespace, store: Path) -> int:
+    from virtual_codec.store import ModelStore
     from virtual_codec.training.export import ExportRequest, export
 
     interrupts.raise_keyboard_interrupt()
@@ -98,14 +118,29 @@ def _export_runs(arguments: argparse.Namespace, store: Path) -> int:
             store=store,
             name=arguments.name,
             notes=arguments.notes.read_text(encoding="utf-8") if arguments.notes else "",
-            make_current=not arguments.keep_current,
+            make_default=arguments.make_default,
+            licence=arguments.licence or "",
+            data_licences=tuple(arguments.data_licence),
             show_progress=not arguments.quiet,
             device=check_device(arguments.device or first_device()),
             devices=tuple(filter(None, arguments.for_devices.split(","))),
         )
     )
-    print(f"{manifest.name} ({manifest.id}): {', '.join(sorted(manifest.networks))}")
+    default = ModelStore(store, tolerant=True).default.name
+    print(f"{store / manifest.name}: model {manifest.name} ({manifest.id}), {', '.join(sorted(manifest.networks))}")
+    if default == manifest.name:
+        print(f"it is the default model of {store}")
+    else:
+        print(f"the default model of {store} is still {default}; its file CURRENT names it")
+    if not (manifest.licence and manifest.data_licences):
+        print("vcodec: --licence and --data-licence state what the weights may be used for", file=sys.stderr)
     return 0
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text.strip()
 
 
 VERB: Final = Verb(

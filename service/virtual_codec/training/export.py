@@ -43,25 +43,29 @@ class ExportRequest:
 
     `runs` are folders of finished runs, one for each scale, or folders of weights that were trained elsewhere
     (`virtual_codec.training.weights`). The tables are measured on `device`. `devices` are the kinds of devices that the
-    model is meant for, such as ("cuda",); none means any.
+    model is meant for, such as ("cuda",); none means any. `licence` is that of the weights, `data_licences` those of
+    the pictures that they were trained on, the most frequent first; empty means that nothing is stated.
     """
 
     runs: tuple[Path, ...]
     data: Path
     store: Path
     name: str
-    make_current: bool = True
+    make_default: bool = False
     notes: str = ""
+    licence: str = ""
+    data_licences: tuple[str, ...] = ()
     show_progress: bool = True
     device: str = "cpu"
     devices: tuple[str, ...] = ()
 
 
 def export(request: ExportRequest) -> Manifest:
-    """Write `store`/`name` and, if asked, point CURRENT at it, which a model without JPEG cannot be.
+    """Write `store`/`name`. It becomes the store's default model if that is asked for, or if there is no default.
 
     The tables are measured on the images of `data` that training held out. Raises `BadOption` if the folder is
-    there already or the runs lack a scale, `BadModel` or `BadTrainingData` as the parts do.
+    there already, the runs lack a scale or a model without JPEG is to be the default; `BadModel` or `BadTrainingData`
+    as the parts do.
     """
     folder = request.store / request.name
     if folder.exists():
@@ -86,6 +90,8 @@ def export(request: ExportRequest) -> Manifest:
         codecs = _codecs(configs)
         if codecs == ["jpeg"]:
             _check_scales(entries)
+        elif request.make_default:
+            raise BadOption(f"only a model for JPEG can be the store's default, this is one for {', '.join(codecs)}")
         manifest = _measured_manifest(request, staging, entries, _common(encoders), codecs)
         (staging / "manifest.json").write_text(manifest.to_json())
         (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
@@ -93,7 +99,7 @@ def export(request: ExportRequest) -> Manifest:
         os.replace(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    if request.make_current and "jpeg" in manifest.codecs:
+    if request.make_default or ("jpeg" in manifest.codecs and not (request.store / "CURRENT").exists()):
         pointer = request.store / "CURRENT.partial"
         pointer.write_text(request.name + "\n")
         os.replace(pointer, request.store / "CURRENT")
@@ -178,6 +184,8 @@ def _measured_manifest(
         name=request.name,
         id=model_id(entries),
         created=datetime.now(UTC).date().isoformat(),
+        licence=request.licence,
+        data_licences=list(request.data_licences),
         codecs=codecs,
         networks=dict(entries),
         encoder=encoder,
@@ -219,5 +227,11 @@ def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]
     return (
         f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}{meant}.\n\n{request.notes}\n\n## Networks\n\n"
         f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n"
-        + (f"\n## Recipes\n\n{runs}\n" if configs else "")
+        f"\n## Licences\n\n{_licences(request)}\n" + (f"\n## Recipes\n\n{runs}\n" if configs else "")
     )
+
+
+def _licences(request: ExportRequest) -> str:
+    weights = f"The weights are under {request.licence}." if request.licence else "No licence of the weights is stated."
+    pictures = ", ".join(request.data_licences) or "not stated"
+    return f"{weights} Licences of the pictures that the networks were trained on: {pictures}."
