@@ -68,8 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line; parsed arguments have a `verb`."""
     parser = argparse.ArgumentParser(
         prog="vcodec",
-        description="Image compression that stays inside a plain JPEG, with neural post-processing.",
-        epilog="vcodec VERB --help tells more of each.",
+        description="Compress images to plain JPEGs, and restore more from them by a neural network than they show.",
+        epilog="vcodec VERB --help explains a verb.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"vcodec {__version__}")

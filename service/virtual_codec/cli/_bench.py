@@ -31,9 +31,10 @@ _TASKS: Final = {"compress": ("/compress",), "decompress": ("/decompress",), "bo
 _CLOSED_CLIENTS: Final = 4
 _OPEN_CLIENTS: Final = 512
 _EPILOG: Final = """\
-Without --rate it is a closed loop: --clients ask again as soon as they have their answer. With --rate requests
-arrive so often whatever the server does, and latencies count from the moment each was due. --find-rate looks for
-the highest rate at which 99 % of the answers come within --limit. How to read it: docs/benchmarking.md.
+Without --rate it is a closed loop: each of --clients sends its next request when it has its answer. With --rate
+requests arrive so often whatever the server does, and a latency counts from the moment the request was due.
+--find-rate finds the highest rate at which 99 % of the answers come within --limit. docs/benchmarking.md says how to
+read the figures.
 
   vcodec bench --task decompress --clients 16
   vcodec bench --task both --sizes mixed --rate 5 --seconds 60 --limit 2000 --json
@@ -41,13 +42,24 @@ the highest rate at which 99 % of the answers come within --limit. How to read i
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("inputs", nargs="*", type=Path, metavar="IN", help="images to send in turn (default: made up)")
-    parser.add_argument("--url", help="a running server (default: one of its own, for as long as it takes)")
-    parser.add_argument("--task", choices=tuple(_TASKS), default="compress", help="(default compress)")
     parser.add_argument(
-        "--sizes", default="768x512", metavar="WxH,...", help="of made-up pictures, or `mixed` (default 768x512)"
+        "inputs", nargs="*", type=Path, metavar="IN", help="images to send in turn (default: generated pictures)"
     )
-    parser.add_argument("--seconds", type=positive_seconds, default=15.0, metavar="S", help="(default 15)")
+    parser.add_argument("--url", help="address of a running server (default: start one, and end it afterwards)")
+    parser.add_argument("--task", choices=tuple(_TASKS), default="compress", help="requests to send (default compress)")
+    parser.add_argument(
+        "--sizes",
+        default="768x512",
+        metavar="WxH,...",
+        help="sizes of the generated pictures, or `mixed` (default 768x512)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=positive_seconds,
+        default=15.0,
+        metavar="S",
+        help="length of the measurement in seconds (default 15)",
+    )
     parser.add_argument(
         "--clients",
         type=positive,
@@ -55,19 +67,34 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"requests at once (default {_CLOSED_CLIENTS}; with --rate the most at once, default {_OPEN_CLIENTS})",
     )
     pace = parser.add_mutually_exclusive_group()
-    pace.add_argument("--rate", type=positive_number, metavar="R", help="requests a second, in an open loop")
-    pace.add_argument("--find-rate", action="store_true", help="the highest rate that keeps --limit; takes 7 runs")
-    parser.add_argument("--arrivals", choices=tuple(ARRIVALS), default="poisson", help="of --rate (default poisson)")
-    parser.add_argument("--seed", type=int, default=0, help="of Poisson arrivals (default 0)")
+    pace.add_argument("--rate", type=positive_number, metavar="R", help="send R requests a second (open loop)")
+    pace.add_argument("--find-rate", action="store_true", help="find the highest rate that keeps --limit; takes 7 runs")
     parser.add_argument(
-        "--limit", type=positive_number, metavar="MS", help="latency above which an answer is no goodput"
+        "--arrivals",
+        choices=tuple(ARRIVALS),
+        default="poisson",
+        help="times between the requests of --rate (default poisson)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the Poisson arrivals (default 0)")
+    parser.add_argument(
+        "--limit", type=positive_number, metavar="MS", help="latency up to which an answer counts as goodput"
     )
     parser.add_argument(
-        "--timeout", type=positive_seconds, default=130.0, metavar="S", help="wait for an answer (default 130)"
+        "--timeout",
+        type=positive_seconds,
+        default=130.0,
+        metavar="S",
+        help="longest wait for an answer in seconds (default 130)",
     )
-    parser.add_argument("--options", default="", metavar="QUERY", help="of /compress, as in a URL: quality=30&effort=1")
     parser.add_argument(
-        "--header", action="append", default=[], metavar="NAME:VALUE", help="sent along; may be repeated"
+        "--options", default="", metavar="QUERY", help="options of /compress, as in a URL: quality=30&effort=1"
+    )
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="header to send with each request; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON line")
 
@@ -176,5 +203,5 @@ def _header(text: str) -> tuple[str, str]:
 
 
 VERB: Final = Verb(
-    summary="load a server and time its answers", add_arguments=_add_arguments, run=_run, epilog=lambda: _EPILOG
+    summary="send load to a server and time its answers", add_arguments=_add_arguments, run=_run, epilog=lambda: _EPILOG
 )

@@ -32,7 +32,7 @@ Failures are listed in DST/.vcodec-bulk/failures.jsonl."""
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
-    for action, summary in (("compress", "images to streams"), ("decompress", "streams to images")):
+    for action, summary in (("compress", "compress images"), ("decompress", "restore compressed images")):
         verb = actions.add_parser(
             action,
             help=summary,
@@ -47,7 +47,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         if action == "compress":
             add_option_arguments(verb)
         else:
-            verb.add_argument("--format", choices=FORMATS, default="png", help="of the images (default png)")
+            verb.add_argument("--format", choices=FORMATS, default="png", help="format of the images (default png)")
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +56,8 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=positive, metavar="N", help="worker processes on each device (default: one a core)"
     )
     parser.add_argument("--shard", metavar="I/N", default="0/1", help="convert only the I-th of N parts, from 0")
-    parser.add_argument("--keep-suffix", action="store_true", help="name outputs a.png.jpg, not a.jpg")
-    parser.add_argument("--verify", action="store_true", help="read earlier outputs first; make damaged ones again")
+    parser.add_argument("--keep-suffix", action="store_true", help="name outputs a.png.jpg instead of a.jpg")
+    parser.add_argument("--verify", action="store_true", help="read earlier outputs first, and make damaged ones again")
     parser.add_argument("--dry-run", action="store_true", help="print what would be converted, and write nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON line a file, and a summary")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -41,4 +41,4 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     return 0
 
 
-VERB: Final = Verb(summary="quality measures of two pictures", add_arguments=_add_arguments, run=_run)
+VERB: Final = Verb(summary="measure how similar two pictures are", add_arguments=_add_arguments, run=_run)

@@ -48,7 +48,7 @@ def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
 
 
 VERB: Final = Verb(
-    summary="a script that completes vcodec's words in bash, zsh or fish",
+    summary="print a script that completes vcodec's words in bash, zsh or fish",
     epilog=lambda: _EPILOG,
     add_arguments=_add_arguments,
     run=_run,

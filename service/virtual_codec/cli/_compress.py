@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--if-larger",
         choices=("warn", "skip", "copy"),
         default="warn",
-        help="an output larger than its input: warn (default), skip the file, or copy the input",
+        help="if an output is larger than its input: warn (default), write none, or copy the input",
     )
 
 
@@ -147,7 +147,7 @@ Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-s
   vcodec compress photos/ -o small/ --newer --keep-times    again, but only what has changed since"""
 
 VERB: Final = Verb(
-    summary="images to plain JPEGs, WebPs, AVIFs or JPEG 2000s",
+    summary="compress images to plain JPEGs, WebPs, AVIFs or JPEG 2000s",
     epilog=lambda: _EPILOG,
     add_arguments=_add_arguments,
     run=_run,

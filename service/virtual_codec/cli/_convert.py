@@ -50,16 +50,16 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="replace files that exist")
-    existing.add_argument("--skip-existing", action="store_true", help="pass over inputs whose output exists")
+    existing.add_argument("--skip-existing", action="store_true", help="skip inputs whose output exists")
     existing.add_argument(
-        "--newer", action="store_true", help="convert inputs that are newer than their output, and those without one"
+        "--newer", action="store_true", help="convert inputs that are newer than their output or have none"
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be converted, and do nothing")
     parser.add_argument("--keep-times", action="store_true", help="give outputs the modification times of their inputs")
     parser.add_argument(
         "--keep-suffix",
         action="store_true",
-        help="name outputs a.png.jpg, not a.jpg, where inputs beside each other differ only by their suffix",
+        help="name outputs a.png.jpg instead of a.jpg, for folders in which names differ only by their suffix",
     )
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="images at once (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON line a file")

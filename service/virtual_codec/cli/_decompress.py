@@ -28,7 +28,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="of the images (default: by OUT's suffix, otherwise png); all lossless",
+        help="format of the images (default: by OUT's suffix, otherwise png); all are lossless",
     )
 
 
@@ -77,7 +77,7 @@ def _format(arguments: argparse.Namespace) -> OutputFormat:
 
 
 VERB: Final = Verb(
-    summary="streams to images; other JPEGs, WebPs, AVIFs and JPEG 2000s are freed of their artefacts",
+    summary="restore compressed images; any other JPEG, WebP, AVIF or JPEG 2000 loses its artefacts",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -18,24 +18,39 @@ if TYPE_CHECKING:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="test images, or folders of them, each a set"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of test images, or of folders of them, each a set",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where figures and report go")
-    parser.add_argument("--quick", action="store_true", help="a few images of each set, a few qualities")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for figures and report")
+    parser.add_argument("--quick", action="store_true", help="measure a few images of each set at a few qualities")
     parser.add_argument("--pictures", type=positive, metavar="N", help="at most N images of each set")
-    parser.add_argument("--qualities", type=_numbers, metavar="Q,Q,...", help="what is swept (default: 21 of 1-95)")
+    parser.add_argument(
+        "--qualities", type=_numbers, metavar="Q,Q,...", help="qualities to measure (default: 21 of 1-95)"
+    )
     parser.add_argument(
         "--variant",
         action="append",
         default=[],
         metavar="NAME:OPTION=VALUE,...",
-        help="a way to use the codec (fast:effort=1,scale=2); may be repeated; default: all defaults",
+        help="options to measure, under a name: fast:effort=1,scale=2; may be repeated (default: the default options)",
     )
-    parser.add_argument("--anchors", type=_names, metavar="NAME,...", help="the standard codecs to compare with")
-    parser.add_argument("--no-foreign", action="store_true", help="leave out other people's JPEGs")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the standard codecs' figures between runs")
     parser.add_argument(
-        "--ssimulacra2", action="store_true", help="measure that too: slow, needs the extra of that name"
+        "--anchors",
+        type=_names,
+        metavar="NAME,...",
+        help="standard codecs to compare with (default: jpeg,webp,jpeg2000,avif)",
+    )
+    parser.add_argument(
+        "--no-foreign", action="store_true", help="do not measure how other encoders' JPEGs are restored"
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="folder that keeps the standard codecs' figures between runs"
+    )
+    parser.add_argument(
+        "--ssimulacra2", action="store_true", help="measure SSIMULACRA2 too, which is slow (extra `ssimulacra2`)"
     )
     parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="images at once (default 2)")
     parser.add_argument(

@@ -22,23 +22,28 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="folders that `vcodec train` made, or folders of weights with a networks.json",
     )
-    parser.add_argument("--name", metavar="NAME", help="of the new model")
+    parser.add_argument("--name", metavar="NAME", help="name of the new model")
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="the images trained on; those held out are measured on"
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of the training images; the held-out ones measure the model's tables",
     )
     parser.add_argument(
         "--web",
         type=Path,
         metavar="FOLDER",
-        help="write the files for restoring in browsers, of all models in the store, for a static host; no RUN then",
+        help="write the files that restore in browsers, of all models in the store, for a static host; takes no RUN",
     )
     parser.add_argument(
         "--onnx",
         type=Path,
         metavar="FOLDER",
-        help="write the post-processing networks of all models in the store as ONNX files (extra `onnx`); no RUN then",
+        help="write the post-processing networks of all models in the store as ONNX files (extra `onnx`); takes no RUN",
     )
-    parser.add_argument("--notes", type=Path, metavar="FILE", help="Markdown for the model card: data, commands, time")
+    parser.add_argument(
+        "--notes", type=Path, metavar="FILE", help="Markdown file for the model card: data, commands, time"
+    )
     parser.add_argument(
         "--for-devices",
         default="",
@@ -144,7 +149,7 @@ def _text(text: str) -> str:
 
 
 VERB: Final = Verb(
-    summary="make a model of trainings, a site's files for browsers, or ONNX files",
+    summary="make a model of finished trainings, files for browsers, or ONNX files",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -55,4 +55,4 @@ def _as_line(name: str, found: StreamInfo) -> str:
     return f"{name}: {'; '.join(facts)}"
 
 
-VERB: Final = Verb(summary="facts about streams and other images", add_arguments=_add_arguments, run=_run)
+VERB: Final = Verb(summary="print facts about compressed and other images", add_arguments=_add_arguments, run=_run)

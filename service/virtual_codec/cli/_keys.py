@@ -16,16 +16,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
     new = actions.add_parser(
         "new",
-        help="make a key, and print it; it is never seen again",
-        description="Make a key. stdout gets the key and its entry for VCODEC_API_KEYS or a key file.",
+        help="make a key and print it, this once",
+        description="Make a key. It prints the key, this once, and its entry for VCODEC_API_KEYS or a key file.",
         allow_abbrev=False,
     )
-    new.add_argument("id", metavar="ID", help="what logs and metrics call it: letters, digits, . _ -")
+    new.add_argument("id", metavar="ID", help="name of the key in logs and metrics: letters, digits, . _ -")
     new.add_argument(
-        "--file", type=Path, metavar="FILE", help="a key file to add the entry to, made where there is none"
+        "--file", type=Path, metavar="FILE", help="key file to add the entry to; it is made if there is none"
     )
-    new.add_argument("--requests", metavar="RATE", help="jobs it may send: 60/minute, 60/minute;5000/day, unlimited")
-    new.add_argument("--megapixels", metavar="RATE", help="megapixels it may send: 500/hour, unlimited")
+    new.add_argument(
+        "--requests", metavar="RATE", help="requests that the key may send: 60/minute, 60/minute;5000/day, unlimited"
+    )
+    new.add_argument("--megapixels", metavar="RATE", help="megapixels that the key may send: 500/hour, unlimited")
     listing = actions.add_parser("list", help="list the keys of a file", allow_abbrev=False)
     listing.add_argument("--file", type=Path, metavar="FILE", required=True)
     for action in (new, listing):

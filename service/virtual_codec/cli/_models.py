@@ -17,10 +17,16 @@ _ORDER_TIMEOUT_S: Final = 600.0  # every worker loads the model, one after the o
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print them as one line of JSON, as GET /models does")
-    parser.add_argument("--activate", metavar="NAME", help="have a running server make this model its default")
-    parser.add_argument("--reload", action="store_true", help="have it read its store anew and take what CURRENT names")
-    parser.add_argument("--url", help="where it takes such orders (default: http://127.0.0.1:VCODEC_ADMIN_PORT)")
+    parser.add_argument("--json", action="store_true", help="print the models as one line of JSON, as GET /models does")
+    parser.add_argument("--activate", metavar="NAME", help="make this model the default of a running server")
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="make a running server read its store again and take the model that CURRENT names",
+    )
+    parser.add_argument(
+        "--url", help="address of the server's admin port (default: http://127.0.0.1:VCODEC_ADMIN_PORT)"
+    )
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
@@ -100,4 +106,8 @@ def _post(url: str) -> object:
         raise VirtualCodecError(f"{url} cannot be reached: {error.reason}") from error
 
 
-VERB: Final = Verb(summary="the models there are; * marks the default", add_arguments=_add_arguments, run=_run)
+VERB: Final = Verb(
+    summary="list the models (* marks the default), or switch that of a running server",
+    add_arguments=_add_arguments,
+    run=_run,
+)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", metavar="ADDRESS", help="in place of VCODEC_HOST")
-    parser.add_argument("--port", type=int, metavar="N", help="in place of VCODEC_PORT")
+    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: VCODEC_HOST)")
+    parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default: VCODEC_PORT)")
     parser.add_argument(
         "--check",
         action="store_true",
-        help="print the settings in force as JSON, open models and keys, and end with 0 or 2",
+        help="print the settings as JSON, try to open models and keys, and end with status 0 or 2",
     )
 
 
@@ -74,9 +74,11 @@ def _environment() -> str:
     lines = ["settings, as environment variables (default):"]
     for setting in describe():
         lines.append(f"  {setting.variable} ({setting.default})")
-        text = f"{setting.meaning}. {setting.allowed}" if setting.allowed else setting.meaning
+        text = f"{setting.meaning} ({setting.allowed})" if setting.allowed else setting.meaning
         lines += textwrap.wrap(text, 90, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 
-VERB: Final = Verb(summary="answer over HTTP", add_arguments=_add_arguments, run=_run, epilog=_environment)
+VERB: Final = Verb(
+    summary="serve compression and restoring over HTTP", add_arguments=_add_arguments, run=_run, epilog=_environment
+)

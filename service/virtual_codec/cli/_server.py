@@ -43,9 +43,13 @@ class ServerCodec:
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for a server."""
     parser.add_argument(
-        "--url", metavar="URL", help="let a running server do it, such as http://127.0.0.1:8000 (extra `client`)"
+        "--url", metavar="URL", help="have a running server do the work: http://127.0.0.1:8000 (extra `client`)"
     )
-    parser.add_argument("--api-key", metavar="KEY", help=f"key for that server (better: {API_KEY}, which nobody sees)")
+    parser.add_argument(
+        "--api-key",
+        metavar="KEY",
+        help=f"key for that server (safer: {API_KEY}, since lists of processes show options)",
+    )
 
 
 def server_opener(arguments: argparse.Namespace) -> OpenCodec | None:

@@ -24,45 +24,48 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipes",
         nargs="+",
         metavar="RECIPE",
-        help="see below; of several, each runs in a process of its own, all at once on one device, into OUT/RECIPE",
+        help="recipes, listed below; several run at once on one device, each in its own process, into OUT/RECIPE",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="images to train on")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where checkpoints and logs go")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of training images")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for checkpoints and logs")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
-    parser.add_argument("--steps", type=positive, metavar="N", help="in place of the recipe's")
-    parser.add_argument("--batch", type=positive, metavar="N", help="crops a step, in place of the recipe's")
-    parser.add_argument("--crop", type=positive, metavar="PIXELS", help="side of the crops, in place of the recipe's")
+    parser.add_argument("--steps", type=positive, metavar="N", help="number of steps (default: the recipe's)")
+    parser.add_argument("--batch", type=positive, metavar="N", help="crops in each step (default: the recipe's)")
+    parser.add_argument("--crop", type=positive, metavar="PIXELS", help="side of the crops (default: the recipe's)")
     parser.add_argument(
-        "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop by then, with a checkpoint"
+        "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop after this time, with a checkpoint"
     )
     parser.add_argument(
         "--pace",
         choices=["steps", "time"],
         default="steps",
-        help="what the learning rate follows: the recipe's steps, or the time until --time-limit (default steps)",
+        help="the learning rate falls with the recipe's steps, or with the time until --time-limit (default steps)",
     )
     parser.add_argument(
         "--codec",
         choices=["auto", "host", "device"],
         default="auto",
-        help="what codes the crops: the real codec on the processor, or one on the device (default: device on CUDA)",
+        help="codec of the crops: the real one on the processor, or its model on the device (default: device on CUDA)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random numbers (default 0)")
     add_device_argument(parser)
     parser.add_argument(
         "--precision",
         choices=["bfloat16", "float32"],
         default="bfloat16",
-        help="of the networks (default bfloat16)",
+        help="number format of the networks (default bfloat16)",
     )
-    parser.add_argument("--compile", action="store_true", help="put torch.compile in front of the networks")
+    parser.add_argument("--compile", action="store_true", help="compile the networks by torch.compile first")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events beside log.csv")
     parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
     parser.add_argument(
-        "--start-from", type=Path, metavar="DIR", help="take first weights from this run, model or weights folder"
+        "--start-from",
+        type=Path,
+        metavar="DIR",
+        help="folder of a run, a model or weights that the first weights come from",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--json", action="store_true", help="print where the run stands as one JSON line")
+    parser.add_argument("--json", action="store_true", help="print the state of the run as one JSON line")
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
