@@ -103,8 +103,9 @@ A *mode* is a scale with a chroma subsampling; which one is likeliest is judged 
 halved by a plain filter. *Gradient descent* moves the description, or at scale 1 the image that is
 coded, to where its stream costs less: squared error of the really restored image, and bits at the quality's exchange
 rate. Forward is the real encoder and decoder, backward the post-processing network and a smooth model of JPEG. Each
-round is coded and restored for real. The search starts at a coarser step than effort 4's; the cheapest description is
-brought back to the PSNR of effort 4, and a stream is kept only if it is smaller and restored no worse.
+round is coded and restored for real; one that costs more is taken back. All rounds have one step, coarser than effort
+4's: coefficients move to its multiples. The trellis's exchange rate keeps the rounds near the PSNR of effort 4, and a
+stream is kept only if it is smaller and restored no worse.
 
 | effort | what it does | {" | ".join(METRICS)} | time |
 |--:|---|{"--:|" * (len(METRICS) + 1)}

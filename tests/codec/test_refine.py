@@ -13,11 +13,12 @@ from tests.pictures import scene
 from virtual_codec.codec.effort import EFFORTS, Effort
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
-from virtual_codec.codec.refine import gradient_descent, neighbours
+from virtual_codec.codec.refine import descended, gradient_descent, neighbours
+from virtual_codec.codec.search import at_quality
 from virtual_codec.codec.trial import Stopwatch, Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import DeadlineExceeded
-from virtual_codec.jobs import deadline_scope
+from virtual_codec.jobs import CompressOptions, deadline_scope
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore
 
@@ -52,6 +53,43 @@ def test_the_gradient_leads_to_a_cheaper_stream(model: ModelNetworks, mode: Mode
     ]
     assert len(costs) == PATIENT.rounds
     assert min(costs) < first.cost(multiplier)
+
+
+def test_the_description_ends_as_that_of_the_cheapest_round(model: ModelNetworks) -> None:
+    mode = MODES[1]
+    trials = trials_of(model, PHOTOGRAPH)
+    multiplier = model.operating.multiplier_at(mode, 30.0)
+    first = trials.measure(mode, trials.settings(mode, 30.0))
+    description = description_of(trials, first)
+    hasty = replace(PATIENT, stride=2.0)  # rounds that are taken back are among these
+    rounds = list(gradient_descent(trials, first, description, multiplier, hasty))
+    cheapest = min((first, *rounds), key=lambda trial: trial.cost(multiplier))
+    assert cheapest is not rounds[-1]
+    assert trials.encode(mode, cheapest.settings, description) == cheapest.coded
+
+
+@pytest.mark.parametrize("quality", [15, 60])
+def test_higher_efforts_make_smaller_streams_that_are_restored_no_worse(model: ModelNetworks, quality: int) -> None:
+    best = [
+        at_quality(trials_of(model, PHOTOGRAPH), model.operating, CompressOptions(quality=quality, effort=effort))
+        for effort in (4, 6, 8)
+    ]
+    assert best[0].size_bytes > best[1].size_bytes
+    assert 0.99 * best[0].size_bytes > best[2].size_bytes
+    assert min(best[1].psnr_db, best[2].psnr_db) >= best[0].psnr_db
+
+
+def test_descent_keeps_the_step_and_moves_the_trellis(model: ModelNetworks) -> None:
+    mode = MODES[1]
+    trials = trials_of(model, PHOTOGRAPH)
+    best = trials.measure(mode, trials.settings(mode, 30.0))
+    moved = list(descended(trials, model.operating, best, PATIENT, lambda trial: 0.05))
+    assert len(moved) == PATIENT.rounds + 2
+    assert len({trial.step for trial in moved}) == 1
+    assert moved[0].step > best.step
+    strengths = [trial.settings.trellis for trial in moved]
+    assert strengths[0] > best.settings.trellis
+    assert max(strengths) <= 2 * best.settings.trellis
 
 
 def test_grey_pictures_have_a_gradient_too(model: ModelNetworks) -> None:

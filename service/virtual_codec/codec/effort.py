@@ -14,8 +14,7 @@ class Effort:
     `margin` is the distance from the decision threshold between the scales, as a logarithm of squared error, within
     which both scales are plausible. `polish` is true if the scans are optimised. `passes` counts the quantiser's runs.
     `neighbours` is true if other encoder settings are tried around the best. `rounds` counts the steps of gradient
-    descent on the description, each of `stride` levels on average; descent starts at `coarser` times the quantisation
-    step of the stream that is to become smaller.
+    descent on the description, each of `stride` levels on average until one is taken back.
     """
 
     modes: Literal["predicted", "plausible", "all"]
@@ -25,7 +24,6 @@ class Effort:
     neighbours: bool = False
     rounds: int = 0
     stride: float = 0.0
-    coarser: float = 1.0
 
 
 EFFORTS: Final = (
@@ -34,9 +32,9 @@ EFFORTS: Final = (
     Effort(modes="predicted", polish=True, passes=2),
     Effort(modes="plausible", margin=1.5, polish=True, passes=2),
     Effort(modes="plausible", margin=1.5, polish=True, passes=2),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=1, stride=0.8, coarser=1.02),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=2, stride=0.6, coarser=1.04),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=4, stride=0.5, coarser=1.05),
-    Effort(modes="all", polish=True, passes=2, rounds=8, stride=0.35, coarser=1.08),
-    Effort(modes="all", polish=True, passes=2, neighbours=True, rounds=20, stride=0.2, coarser=1.1),
+    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=1, stride=0.4),
+    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=2, stride=0.35),
+    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=4, stride=0.3),
+    Effort(modes="all", polish=True, passes=2, rounds=8, stride=0.3),
+    Effort(modes="all", polish=True, passes=2, neighbours=True, rounds=20, stride=0.25),
 )

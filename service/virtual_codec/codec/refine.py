@@ -16,7 +16,7 @@ from virtual_codec.codec.effort import Effort
 from virtual_codec.codec.model import as_colour
 from virtual_codec.codec.operating import OperatingTable, bounded_step
 from virtual_codec.codec.trial import Trial, Trials
-from virtual_codec.codecs import JpegSettings, quantisation_tables
+from virtual_codec.codecs import DEFAULT_TRELLIS, JpegSettings, quantisation_tables
 from virtual_codec.networks.differentiable import smooth_jpeg
 
 # A finer table with a stricter trellis and the reverse, and more or fewer bits for chroma and for high frequencies.
@@ -35,6 +35,11 @@ _RATE_WEIGHT: Final = (
 _MOMENT_DECAY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
 _USUAL_STEP: Final = 40.0  # finer tables want shorter strides
 _MOST_KEPT: Final = 200_000_000  # bytes of a description that is kept beside the one that moves
+_COARSER: Final = 1.06  # the step of a descent against that of the stream it is to make smaller
+_CAUTION: Final = 0.5  # of what would lead to the goal from one round to the next, so that rounds do not swing about it
+_TRELLIS_PER_STEP: Final = 3.0  # logarithm of the trellis's multiplier that does about what the log step does
+_TRELLIS_RANGE: Final = (0.5, 2.0)  # of the default
+_TAKEN_BACK: Final = 1.01  # of the least cost so far
 _BAND: Final = 256  # rows
 _WINDOW: Final = 2048  # columns whose codec is differentiated at once, in 150 MB
 
@@ -43,44 +48,6 @@ def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
     """Settings near the given ones, each with one change."""
     for factors in _NEIGHBOURS:
         yield replace(settings, **{name: getattr(settings, name) * factor for name, factor in factors.items()})
-
-
-def gradient_descent(
-    trials: Trials,
-    trial: Trial,
-    description: NDArray[np.float32],
-    multiplier: float,
-    effort: Effort,
-    *,
-    polish: bool = False,
-) -> Iterator[Trial]:
-    """Trials of a description moved down the gradient of squared error plus `multiplier` times bits, one a round.
-
-    `description`, whose stream `trial` is, is moved in place. The forward pass is the real codec, the backward pass a
-    smooth model of it. A round takes about the time of three restorations. The cost does not fall in every round, so
-    the caller chooses among the trials. The iteration ends at a stream that is shown as decoded, for which there is no
-    gradient.
-    """
-    mode, settings = trial.mode, trial.settings
-    mean, square = np.zeros_like(description), 0.0
-    stride = effort.stride * min(1.0, (settings.step * mode.scale / _USUAL_STEP) ** 0.5)
-    for step in range(1, effort.rounds + 1):
-        if trial.header.show_decoded:
-            return
-        gradient = trials.error_gradient(mode, settings, trials.decode(trial.coded))
-        gradient /= 3
-        _through_codec(trials, description, gradient, settings, multiplier * 8 * trial.size_bytes * _RATE_WEIGHT)
-        square += (1 - _MOMENT_DECAY[1]) * (_mean_square(gradient) - square)
-        gradient -= mean
-        gradient *= 1 - _MOMENT_DECAY[0]
-        mean += gradient
-        typical = (square / (1 - _MOMENT_DECAY[1] ** step)) ** 0.5 * (1 - _MOMENT_DECAY[0] ** step)
-        np.multiply(mean, stride / max(typical, 1e-12), out=gradient)
-        description -= gradient
-        del gradient  # 600 MB of the largest images, while the next stream is made
-        np.clip(description, 0, 255, out=description)
-        trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
-        yield trial
 
 
 def descended(
@@ -92,30 +59,110 @@ def descended(
     *,
     polish: bool = False,
 ) -> Iterator[Trial]:
-    """Trials of gradient descent from a coarser step than that of `best`, and two that bring the cheapest to a goal.
+    """Trials of gradient descent along the goal that `best` meets, and two that bring the cheapest of them to it.
 
-    `log_step_move` is the change of the log step with which a trial would meet the goal that `best` meets. Of a very
-    large image the last description takes the place of the cheapest.
+    `log_step_move` is the change of the log step with which a trial would meet the goal. The caller chooses among the
+    trials: the cost does not fall in every round.
     """
     if not effort.rounds or best.header.show_decoded:
         return
-    mode, multiplier = best.mode, table.multiplier_at(best.mode, best.step)
-    settings = replace(best.settings, step=bounded_step(best.step * effort.coarser))
-    description = trials.describe(mode, settings).astype(np.float32)
-    first = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
-    cheapest, kept = first, description
-    for trial in gradient_descent(trials, first, description, multiplier, effort, polish=polish):
+    multiplier = table.multiplier_at(best.mode, best.step)
+    settings = replace(best.settings, step=bounded_step(best.step * _COARSER))
+    description = trials.describe(best.mode, best.settings).astype(np.float32)
+    first = trials.measure(best.mode, settings, trials.encode(best.mode, settings, description, polish=polish))
+    is_kept = description.nbytes <= _MOST_KEPT
+    cheapest = first
+    for trial in gradient_descent(trials, first, description, multiplier, effort, log_step_move, polish=polish):
         yield trial
-        if description.nbytes > _MOST_KEPT:
+        if not is_kept or trial.cost(multiplier) <= cheapest.cost(multiplier):
             cheapest = trial
-        elif trial.cost(multiplier) < cheapest.cost(multiplier):
-            cheapest, kept = trial, description.copy()
     if cheapest is first:
         return
+    last_move = 0.0
     for _ in range(2):
-        moved = replace(settings, step=bounded_step(cheapest.step * math.exp(log_step_move(cheapest))))
-        cheapest = trials.measure(mode, moved, trials.encode(mode, moved, kept, polish=polish))
+        move = log_step_move(cheapest)
+        if move * last_move < 0:  # the last one went too far: the goal lies between
+            move = math.copysign(min(abs(move), abs(last_move) / 2), move)
+        settings, last_move = _nearer_to_goal(cheapest.settings, move), move
+        coded = trials.encode(best.mode, settings, description, polish=polish)
+        cheapest = trials.measure(best.mode, settings, coded)
         yield cheapest
+
+
+def gradient_descent(
+    trials: Trials,
+    first: Trial,
+    description: NDArray[np.float32],
+    multiplier: float,
+    effort: Effort,
+    log_step_move: Callable[[Trial], float] = lambda _: 0.0,
+    *,
+    polish: bool = False,
+) -> Iterator[Trial]:
+    """Trials of a description moved down the gradient of squared error plus `multiplier` times bits, one a round.
+
+    `description`, whose stream `first` is, is moved in place; in the end it is the one of the cheapest trial, or of the
+    last one of a very large image. The forward pass is the real codec, the backward pass a smooth model of it. A round
+    takes about the time of three restorations. Rounds that cost more are taken back, and strides halve. All streams
+    have one quantisation step, since coefficients have moved towards its multiples; the trellis keeps them near the
+    goal, from which `log_step_move` is the distance. The iteration ends at a stream that is shown as decoded, for which
+    there is no gradient.
+    """
+    trial = cheapest = first
+    kept = description.copy() if description.nbytes <= _MOST_KEPT else None
+    mode, settings = first.mode, first.settings
+    descent = _Descent(description, effort.stride * min(1.0, (settings.step * mode.scale / _USUAL_STEP) ** 0.5))
+    for _ in range(effort.rounds):
+        if trial.header.show_decoded:
+            break
+        gradient = trials.error_gradient(mode, trial.settings, trials.decode(trial.coded))
+        gradient /= 3
+        _through_codec(trials, description, gradient, trial.settings, multiplier * 8 * trial.size_bytes * _RATE_WEIGHT)
+        descent.move(gradient)
+        del gradient  # 600 MB of the largest images, while the next stream is made
+        settings = _nearer_to_goal(trial.settings, _CAUTION * log_step_move(trial))
+        trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
+        yield trial
+        if kept is None:
+            continue
+        if trial.cost(multiplier) <= cheapest.cost(multiplier):
+            cheapest = trial
+            np.copyto(kept, description)
+        elif trial.cost(multiplier) > _TAKEN_BACK * cheapest.cost(multiplier):
+            trial = cheapest
+            np.copyto(description, kept)
+            descent.stride /= 2
+    if kept is not None:
+        np.copyto(description, kept)
+
+
+class _Descent:
+    """Descent of a description in place, with running means of the gradient and of its mean square (as Adam's)."""
+
+    def __init__(self, description: NDArray[np.float32], stride: float) -> None:
+        self.stride = stride
+        self._description = description
+        self._mean, self._square, self._moves = np.zeros_like(description), 0.0, 0
+
+    def move(self, gradient: NDArray[np.float32]) -> None:
+        """Move the description by `stride` levels on average; overwrites `gradient`."""
+        self._moves += 1
+        self._square += (1 - _MOMENT_DECAY[1]) * (_mean_square(gradient) - self._square)
+        gradient -= self._mean
+        gradient *= 1 - _MOMENT_DECAY[0]
+        self._mean += gradient
+        square = self._square / (1 - _MOMENT_DECAY[1] ** self._moves)
+        typical = square**0.5 * (1 - _MOMENT_DECAY[0] ** self._moves)
+        np.multiply(self._mean, self.stride / max(typical, 1e-12), out=gradient)
+        self._description -= gradient
+        np.clip(self._description, 0, 255, out=self._description)
+
+
+def _nearer_to_goal(settings: JpegSettings, log_step: float) -> JpegSettings:
+    """Settings whose trellis does what a move of the log step would do; the step itself stays."""
+    trellis = settings.trellis * math.exp(_TRELLIS_PER_STEP * log_step)
+    least, most = (DEFAULT_TRELLIS * factor for factor in _TRELLIS_RANGE)
+    return replace(settings, trellis=min(most, max(least, trellis)))
 
 
 def _through_codec(
