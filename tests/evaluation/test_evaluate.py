@@ -193,6 +193,35 @@ def test_grey_pictures_have_no_colour_drift(summary: Summary, config: EvaluateCo
     assert summary.drifts == ()  # without AVIF among the anchors
 
 
+def test_a_standard_codec_stands_beside_its_restored_form(config: EvaluateConfig, tmp_path: Path) -> None:
+    few = replace(config, out_dir=tmp_path, qualities=(10, 50), foreign_kinds=(), restored=("webp",))
+    summary = evaluate(PlainJpeg(blur=1.5), few)
+    for metric in ("psnr_rgb", "ms_ssim"):
+        plain, restored = (summary.bd_rate("photos", name, metric, 0.1, 1.0) for name in ("webp", "webp-restored"))
+        assert plain is not None
+        assert restored is not None
+        assert restored.percent is not None
+        assert plain.percent is not None
+        assert restored.percent > plain.percent + 5  # this codec spoils what it restores
+    assert summary.models == ("0badcafe",)
+    assert "WebP, restored: the same files after post-processing by 0badcafe." in summary.notes
+    assert "| photos | WebP, restored |" in (tmp_path / "results.md").read_text()
+    rows = rows_of(tmp_path / "restored.csv")
+    assert len(rows) == 4 * len(ANCHORS["webp"].settings)
+    plain_bytes = {p["bytes"] for p in _cached(few, "webp")}
+    assert {int(row["bytes"]) for row in rows} == plain_bytes
+    codec = PlainJpeg(blur=1.5)
+    evaluate(codec, replace(few, resume=True))
+    assert codec.restored == 1  # to see which model it has
+    with pytest.raises(BadOption, match=r"restored\.csv was measured with model 0badcafe, this is 11111111"):
+        evaluate(PlainJpeg(model="11111111"), replace(few, variants=(Variant(name="other"),), resume=True))
+
+
+def _cached(config: EvaluateConfig, anchor: str) -> list[dict[str, int]]:
+    assert config.cache_dir is not None
+    return [it for path in config.cache_dir.rglob(f"{anchor}-*.json") for it in json.loads(path.read_text()).values()]
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(config: EvaluateConfig, tmp_path: Path) -> None:
     config = replace(config, out_dir=tmp_path, foreign_kinds=(), workers=1, resume=True)
     with pytest.raises(KeyboardInterrupt):
@@ -275,6 +304,7 @@ def test_the_cache_can_be_filled_without_a_codec(config: EvaluateConfig, tmp_pat
     ("changes", "message"),
     [
         ({"anchors": ("jpeg", "jpegxl")}, "no anchor 'jpegxl'; have jpeg, webp"),
+        ({"restored": ("heic",)}, "no anchor 'heic'"),
         ({"variants": (Variant(name="webp"),)}, "names of their own"),
         ({"variants": (Variant(name="a"), Variant(name="a"))}, "names of their own"),
         ({"qualities": (0,)}, "from 1 to 100"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,14 @@ def test_a_set_without_a_metric_is_drawn_all_the_same(tmp_path: Path) -> None:
     points = [point("a", size, 20 + size / 100) for size in (100, 200)]
     plot_rate_distortion(points, [], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_restored_codec_is_drawn_beside_itself(tmp_path: Path) -> None:
+    sizes = [(100, 20.0), (200, 22.0), (400, 24.0)]
+    plain = [replace(point("a", size, db), codec="avif") for size, db in sizes]
+    restored = [replace(point("a", size, db + 1), codec="avif-restored") for size, db in sizes]
+    webp = [replace(point("a", size, db), codec="webp-restored") for size, db in sizes]
+    plot_rate_distortion([*plain, *restored, *webp], [], tmp_path / "plot.png")
+    drawn = (tmp_path / "plot.svg").read_text()
+    assert drawn.count("AVIF, restored") == 2  # panels that have the metric
+    assert "WebP" not in drawn

@@ -14,6 +14,7 @@ from virtual_codec.cli._verb import Misuse, Verb, positive
 
 if TYPE_CHECKING:
     from virtual_codec.evaluation import Variant
+    from virtual_codec.store import ModelStore
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +43,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_names,
         metavar="NAME,...",
         help="standard codecs to compare with (default: jpeg,webp,jpeg2000,avif)",
+    )
+    parser.add_argument(
+        "--no-restored", action="store_true", help="do not measure how the standard codecs' files are restored"
     )
     parser.add_argument(
         "--no-foreign", action="store_true", help="do not measure how other encoders' JPEGs are restored"
@@ -78,7 +82,9 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         "foreign_kinds": () if arguments.no_foreign else None,
         "cache_dir": arguments.cache,
     }
+    root = arguments.model_store or default_store_root()
     config = EvaluateConfig(
+        restored=() if arguments.no_restored else _restorable(arguments.anchors, ModelStore(root)),
         data_dir=arguments.data,
         out_dir=arguments.out,
         quick=arguments.quick,
@@ -103,13 +109,20 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     for note in summary.notes:
         print(f"vcodec: {note}", file=sys.stderr)
     if arguments.record:
-        root = arguments.model_store or default_store_root()
         record(summary, ModelStore(root), root, codec=config.variants[0].name)
     if arguments.json:
         print(json.dumps(json.loads((arguments.out / "summary.json").read_text(encoding="utf-8"))))
     else:
         print(arguments.out / "results.md")
     return 0
+
+
+def _restorable(anchors: tuple[str, ...] | None, store: ModelStore) -> tuple[str, ...]:
+    """Anchors but JPEG, whose files are restored as foreign JPEGs, that a model of the store was made for."""
+    from virtual_codec.evaluation import EvaluateConfig
+
+    names = EvaluateConfig.anchors if anchors is None else anchors
+    return tuple(name for name in names if name != "jpeg" and name in store.default_of(name).codecs)
 
 
 def _variant(text: str) -> Variant:

@@ -2,18 +2,14 @@
 
     summary = evaluate(codec, EvaluateConfig(data_dir=..., out_dir=...))
 
-writes points.csv, foreign.csv, summary.json, results.md and rate_distortion.png. A further standard codec
+writes points.csv, restored.csv, foreign.csv, summary.json, results.md and rate_distortion.png. A further standard codec
 is a row of `ANCHORS` in _anchors.py, a further metric a field of `Point` and a row of `METRICS`.
 """
 
 from virtual_codec.evaluation._anchors import ANCHORS, Anchor
-from virtual_codec.evaluation._evaluate import (
-    EvaluateConfig,
-    Progress,
-    evaluate,
-    evaluate_foreign,
-    precompute_anchors,
-)
+from virtual_codec.evaluation._config import EvaluateConfig
+from virtual_codec.evaluation._evaluate import evaluate, evaluate_foreign, precompute_anchors
+from virtual_codec.evaluation._measuring import Progress
 from virtual_codec.evaluation._record import record
 from virtual_codec.evaluation._summary import Summary
 from virtual_codec.evaluation._sweep import TestedCodec, Variant

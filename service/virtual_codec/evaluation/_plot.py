@@ -15,6 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from virtual_codec.evaluation._report import label_of
+from virtual_codec.evaluation._restored import anchor_of, restored_name
 from virtual_codec.evaluation._summary import by_set_and_codec
 from virtual_codec.evaluation.curves import METRICS, mean_curve
 from virtual_codec.evaluation.points import Point
@@ -27,6 +28,7 @@ _LABEL_HEIGHT: Final = 0.055  # of the panel
 _INK, _MUTED, _FAINT = "#1f2328", "#59636e", "#e3e7eb"
 _TESTED_COLOURS: Final = ("#d1242f", "#bf3989", "#bc4c00")
 _ANCHOR_COLOURS: Final = {"jpeg": "#59636e", "webp": "#1a7f37", "jpeg2000": "#8250df", "avif": "#0969da"}
+_LEFT_OUT: Final = (restored_name("webp"), restored_name("jpeg2000"))  # five lines can be told apart, seven cannot
 _STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
@@ -52,7 +54,7 @@ def plot_rate_distortion(points: Sequence[Point], tested: Sequence[str], path: P
     groups = by_set_and_codec(points)
     sizes = {name: len({point.image for point in points if point.set == name}) for name, _ in groups}
     chosen = "kodak" if "kodak" in sizes else max(sizes, key=lambda name: sizes[name])
-    of_codec = {codec: group for (name, codec), group in groups.items() if name == chosen}
+    of_codec = {codec: group for (name, codec), group in groups.items() if name == chosen and codec not in _LEFT_OUT}
     on_top_last = dict(sorted(of_codec.items(), key=lambda item: item[0] in tested))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(11.6, 4.3), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1), facecolor="white")
@@ -77,15 +79,17 @@ def _draw_panel(
         rates = [rate for rate, _ in drawn]
         values = [METRICS[metric].scaled(mean) for _, mean in drawn]
         is_tested = codec in tested
-        colour = _TESTED_COLOURS[tested.index(codec) % 3] if is_tested else _ANCHOR_COLOURS.get(codec, _INK)
-        axes.plot(rates, values, color=colour, linewidth=3 if is_tested else 1.7, solid_capstyle="round")
+        anchor = anchor_of(codec)
+        colour = _TESTED_COLOURS[tested.index(codec) % 3] if is_tested else _ANCHOR_COLOURS.get(anchor or codec, _INK)
+        width, dashes = 3 if is_tested or anchor else 1.7, "--" if anchor else "-"
+        axes.plot(rates, values, color=colour, linewidth=width, linestyle=dashes, solid_capstyle="round")
         ends.append(
             _End(
                 value=values[-1],
                 rate_bpp=rates[-1],
                 label=label_of(codec),
                 colour=colour,
-                is_tested=is_tested,
+                is_tested=is_tested or anchor is not None,
             )
         )
     _draw_axes(axes, metric, title)

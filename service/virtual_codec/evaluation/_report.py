@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from virtual_codec.evaluation._anchors import ANCHORS
 from virtual_codec.evaluation._drift import REFERENCE
 from virtual_codec.evaluation._foreign import KINDS
+from virtual_codec.evaluation._restored import anchor_of
 from virtual_codec.evaluation._summary import BD_RANGES_BPP, MEAN_RATES_BPP, Summary
 from virtual_codec.evaluation.curves import METRICS, BdRate
 
@@ -21,6 +22,8 @@ def results_markdown(summary: Summary, *, plot: str | None = None) -> str:
 
 def label_of(codec: str) -> str:
     """Label of a codec in tables and plots."""
+    if anchor := anchor_of(codec):
+        return f"{ANCHORS[anchor].label}, restored"
     return ANCHORS[codec].label if codec in ANCHORS else codec
 
 

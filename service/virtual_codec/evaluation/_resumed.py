@@ -10,8 +10,10 @@ from typing import Final
 import numpy as np
 
 from virtual_codec.errors import BadOption
+from virtual_codec.evaluation._anchors import ANCHORS
 from virtual_codec.evaluation._foreign import ForeignPoint, foreign_jpeg
 from virtual_codec.evaluation._journal import read_rows
+from virtual_codec.evaluation._restored import restored_name
 from virtual_codec.evaluation._sweep import TestedCodec, Variant, as_png
 from virtual_codec.evaluation.points import Point
 
@@ -30,6 +32,20 @@ def resumed_points(codec: TestedCodec, path: Path, variants: Iterable[Variant]) 
         if models:
             probed = codec.compress(as_png(_PROBE), replace(variant.options, quality=_PROBE_QUALITY))
             _check(path, models, probed.model)
+    return rows
+
+
+def resumed_restored(codec: TestedCodec, path: Path, anchors: Iterable[str]) -> list[Point]:
+    """Rows of restored.csv, none if there is no file. Raises `BadOption` if an anchor's rows are of another model.
+
+    The codec restores one small file of each anchor that has rows.
+    """
+    rows = read_rows(path, Point)
+    for anchor in anchors:
+        models = [row.model for row in rows if row.codec == restored_name(anchor)]
+        if models:
+            setting = ANCHORS[anchor].settings[0]
+            _check(path, models, codec.restore(ANCHORS[anchor].encode(_PROBE, setting)).model)
     return rows
 
 

@@ -117,7 +117,7 @@ def summarise(
     """Compute the tables. `points` include those of the anchor named jpeg; `variants` are the codecs under test."""
     groups = by_set_and_codec(points)
     return Summary(
-        models=tuple(sorted({point.model for point in points if point.model})),
+        models=tuple(sorted({point.model for point in points if point.model and point.codec in variants})),
         versions=versions,
         notes=tuple(notes),
         sets=tuple(_set_row(name, points) for name in dict.fromkeys(point.set for point in points)),
