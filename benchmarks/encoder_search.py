@@ -157,6 +157,8 @@ def _report(rows: list[Row], count: int) -> str:
     table = "\n".join(f"| {_line(row)} |" for row in rows)
     return f"""# Gain of each setting of the encoder
 
+This page is for those who change the encoder: what each of its settings gains and costs, one at a time.
+
 BD-rate in percent against libjpeg-turbo (4:2:0, baseline, optimised Huffman codes) from {RATES_BPP[0]:g} to \
 {RATES_BPP[1]:g} bits per
 pixel, **without any network**: mean of {count} pictures of six training crops each (384 x 576 pixels). One setting at a
@@ -170,6 +172,11 @@ Defaults: {values}.
 {table}
 
 Made by `python -m benchmarks.encoder_search FOLDER --report docs/encoder.md`.
+
+## What to conclude
+
+The trellis matters most. Change a default only for a value that is better in all three measures: most settings
+trade one measure for another.
 """
 
 

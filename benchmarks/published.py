@@ -39,6 +39,10 @@ IMAGES = {
 }
 OF_THEIRS = ("Butterfly", "Lena", "Peppers")  # by name; theirs may be of other sizes
 
+_CONCLUSION = """## What to conclude
+
+Compare the gains over JPEG at its own bytes, with caution: few pictures, some perhaps of other sizes than theirs."""
+
 # quality -> PSNR (dB) and SSIM, means over their seven images: JPEG's, and theirs at its bits.
 JIANG = {5: ((25.43, None), (28.83, 0.8535)), 10: ((28.17, None), (30.59, 0.8895))}
 
@@ -71,6 +75,7 @@ def main() -> int:
     text = [
         _report(rows, f"{store.default.name} ({store.default.id})"),
         *(_of_run(run, pictures) for run in given.runs),
+        _CONCLUSION,
     ]
     given.report.write_text("\n\n".join(text) + "\n")
     return 0
@@ -108,6 +113,9 @@ def _alike(picture: Grey, restored: Grey) -> tuple[float, float]:
 def _report(rows: Sequence[Row], model: str) -> str:
     lines = [
         "# Beside published figures",
+        "",
+        "This page sets the default model, and the networks of the paper as trained here, beside figures that others",
+        "published for the same pictures.",
         "",
         f"Written by `python -m benchmarks.published`. Model: {model}, default effort, `max_bytes` of the JPEG:",
         "libjpeg's, grey, optimised Huffman codes, which take fewer bytes than the default ones. PSNR in dB, and SSIM,",

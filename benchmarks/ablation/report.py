@@ -55,6 +55,8 @@ def write_report(journal: Path, runs: Path, full_size: Path | None, out: Path, b
     shown += ["full-lanczos", "full-learned"] if full_size else []
     if draw_sheet(runs, full_size, shown, out / "descriptions.png"):
         parts.append(_SHEET)
+    if full_size:
+        parts.append(_CONCLUSION)
     (out / "README.md").write_text("\n\n".join(parts) + "\n")
 
 
@@ -76,6 +78,8 @@ def _head(runs: Path, budget: Budget, measured: Sequence[Measured]) -> str:
         else "**Small networks.** Nothing is trained yet: the command above does that."
     )
     return f"""# What the description network is worth
+
+This page answers whether a learned description gains over a plain downscale, and which way of training gains most.
 
 Written by `python -m benchmarks.ablation`; figures are of the networks and steps named here, no others.
 
@@ -107,6 +111,12 @@ _SHEET: Final = """## Descriptions
 ![descriptions of four pictures by every variant](descriptions.png)
 
 What a viewer shows of the stream, before JPEG, at step 42. Pictures: scikit-image's samples."""
+
+
+_CONCLUSION: Final = """## What to conclude
+
+A learned description saves a few percent of the bytes behind the same post-processing. A virtual codec and a smooth
+model of JPEG train it about equally well."""
 
 
 def _by_name(measured: Sequence[Measured], table: Mapping[str, object]) -> dict[str, list[Measured]]:

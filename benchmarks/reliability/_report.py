@@ -13,8 +13,8 @@ _MORE_DESCRIPTORS: Final = 5  # connections that are about to close
 
 _HEAD: Final = """# Fault injection
 
-Outcomes of requests while faults are injected into a running server. Written by `python -m benchmarks.reliability` from
-`reliability.json`; `--soak 3600` makes the last part an hour long.
+This page is for operators: what callers get while faults are injected into a running server. It is written by
+`python -m benchmarks.reliability` from `reliability.json`; `--soak 3600` makes the last part an hour long.
 
 A real server (`vcodec serve`, two workers and a spare on the CPU, the bundled model) is under load from independent
 callers (open loop, Poisson arrivals). **Every answer is checked.** A request is lost when it ends in anything but a
@@ -26,6 +26,12 @@ worker was killed, the clock jumped, slow heads and bodies were cut off).
 
 Times are those of right answers, from the moment that each request was due. A worker's death is unexplained if the
 scenario did not cause it: a kill causes one, an input that crashes its worker up to three.
+"""
+_CONCLUSION: Final = """\
+## What to conclude
+
+A 0 in the column *lost* is the promise: every caller gets the right answer or a clear refusal. The times are those of
+a busy machine; `python -m benchmarks.reliability` gives those of yours.
 """
 
 
@@ -58,6 +64,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         parts += _repeat(scenarios["repeat"])
     if "soak" in scenarios:
         parts += _soak(scenarios["soak"])
+    parts.append(_CONCLUSION)
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -14,14 +14,21 @@ _RIVALS = ("LitServe", "Ray Serve")
 _HEAD = """\
 # Comparison with other servers
 
-LitServe, Ray Serve and plain FastAPI doing the same job as this service: restore one picture a request. All call the
-same `VirtualCodec` with the same model and send the same pictures in the same multipart form; what differs is what is
-around it. Every one is loaded by the same generator on the same machine ([how to read such figures](benchmarking.md)).
+This page compares this service with LitServe, Ray Serve and plain FastAPI at one job: restore one picture a request.
+All call the same `VirtualCodec` with the same model and send the same pictures in the same multipart form; what differs
+is what is around it. Every one is loaded by the same generator on the same machine
+([how to read such figures](benchmarking.md)).
 LitServe, Ray Serve and FastAPI run in the better of two shapes, found by measuring: a process for every core with one
 torch thread each, or one process with all cores. This service runs as it comes.
 
 Made by `python -m benchmarks.serving_comparison` ([how to repeat it](../benchmarks/README.md)); every figure is in
 [results/serving.json](results/serving.json).
+"""
+_CONCLUSION = """\
+## What to conclude
+
+Where the device is the limit, throughput hardly depends on the server around it. Latency of single callers, overload
+and faults are what tells servers apart.
 """
 
 
@@ -32,7 +39,7 @@ def write_page(results: dict[str, Any], path: Path) -> None:
     for trial, title in (("512x512", "512x512 pictures"), ("mixed", "Mixed sizes, 256x256 to 1600x1200")):
         parts.append(_throughput(rows, trial, f"## /decompress, {title}"))
     parts.append(_throughput(rows, "compress", "## /compress, 512x512 pictures"))
-    parts += [_overload(rows), _poison(rows), _kill(rows), _shapes(rows)]
+    parts += [_overload(rows), _poison(rows), _kill(rows), _shapes(rows), _CONCLUSION]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
     _write_csv(rows, path.parent / "results" / "serving.csv")
