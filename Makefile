@@ -43,7 +43,7 @@ bench: $(VENV)/.serve ## load a server of its own for 15 seconds; ARGS="--url ..
 
 web: $(VENV)/.dev ## compile the kernels that run in browsers; commit the result
 	$(BIN)/python -m ziglang cc @service/virtual_codec/web/kernels.flags \
-	    -o service/virtual_codec/web/kernels.wasm service/virtual_codec/web/kernels.c
+	    -o service/virtual_codec/web/kernels.wasm service/virtual_codec/web/networks.c service/virtual_codec/web/pixels.c
 
 docs: $(VENV)/.dev ## build the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -123,7 +123,10 @@ def test_a_u_shaped_trunk_is_packed_in_bytes() -> None:
     tensors = u_shaped()
     header, weights = opened(pack_weights(save(tensors), 1))
     assert (header["multiple"], header["radius"]) == (8, 2 * (5 + 2 * (2 + 2 * 2 + 4)))
-    assert header["floats"] == 8 * 2 + 24 + 16 * 2 / 4 + 24 * 2 / 16
+    assert header["shared"] == [["in"], ["h0"], ["x1", "h1", "x2", "h2"]]
+    assert header["floats"] == 8 + 12 + max(12, 8, 16 * 2 / 4 + 24 * 2 / 16)
+    kinds = {name: kind for name, kind, shape in header["weights"] if len(shape) == 3}
+    assert {name for name, kind in kinds.items() if kind == "half"} == {"head.weight", "tail.weight"}
     assert [step[0] for step in header["steps"]] == [
         *["conv", "conv", "block", "shrink", "block", "shrink", "block"],
         *["grow", "block", "grow", "block", "conv"],

@@ -9,6 +9,7 @@ The header holds
     radius          pixels of the input, on each side, that an output pixel depends on
     floats          floats of feature maps, for each sample of the first level
     maps            feature map -> [level, channels]; a level has half the rows and columns of the one before
+    shared          groups of maps that are never in use at the same time, and have the same memory
     steps           [operation, from, to, name of its weights, further argument]
     weights         [name, "half" or "byte", shape], in the order of the weights that follow
 
@@ -33,6 +34,7 @@ from safetensors.numpy import load
 from virtual_codec.errors import BadModel
 
 MAGIC: Final = b"VCW1"
+_IN_HALVES: Final = ("head", "tail")  # 1 % of the weights, and three quarters of the error that 8 bits would cost
 
 Tensors = Mapping[str, NDArray[np.float32]]
 Kernels = dict[str, NDArray[np.float32]]
@@ -42,7 +44,8 @@ Step = list[str | int]
 def pack_weights(safetensors: bytes, scale: int) -> bytes:
     """Weights file of a post-processing network, from its safetensors file.
 
-    Flat trunks take half precision. U-shaped ones, of three times as many weights, take 8 bits for their kernels.
+    Flat trunks take half precision. U-shaped ones, of three times as many weights, take 8 bits for the kernels between
+    the first layer and the last.
     Raises `BadModel` for a network that browsers cannot run.
     """
     try:
@@ -83,15 +86,22 @@ def _header(tensors: Tensors, scale: int, levels: list[tuple[int, int, int]]) ->
         maps |= {f"x{level}": [level, channels], f"h{level}": [level, channels]}
     reach = 2 + (len(levels) > 1) * (2 ** (len(levels) - 1) - 1)
     reach += sum(2 * (down + up) * 2**level for level, (_, down, up) in enumerate(levels))
+    deeper = [name for name, (level, _) in maps.items() if level]
+    shared = [["in"], ["h0"], *([deeper] if deeper else [])]
     return {
         "unit": unit,
         "scale": scale,
         "multiple": unit * 2 ** (len(levels) - 1),
         "radius": unit * reach,
-        "floats": sum(channels / 4**level for level, channels in maps.values()),
+        "floats": sum(_floats(maps, [name]) for name in ("x0", "out")) + max(_floats(maps, group) for group in shared),
         "maps": maps,
+        "shared": shared,
         "steps": _steps(levels),
     }
+
+
+def _floats(maps: Mapping[str, list[int]], names: list[str]) -> float:
+    return sum(maps[name][1] / 4.0 ** maps[name][0] for name in names)
 
 
 def _steps(levels: list[tuple[int, int, int]]) -> list[Step]:
@@ -135,7 +145,7 @@ def _kernels(tensors: Tensors) -> Kernels:
 def _file(header: dict[str, object], kernels: Kernels, *, in_bytes: bool) -> bytes:
     weights, content = [], bytearray()
     for name, values in kernels.items():
-        as_bytes = in_bytes and values.ndim == 3
+        as_bytes = in_bytes and values.ndim == 3 and name.partition(".")[0] not in _IN_HALVES
         weights.append([name, "byte" if as_bytes else "half", list(values.shape)])
         content += _bytes_of(values) if as_bytes else _halves_of(values)
     text = json.dumps({**header, "weights": weights}, separators=(",", ":")).encode()

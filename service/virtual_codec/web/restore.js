@@ -8,6 +8,7 @@
 const VERSION = "@VERSION@", MODEL = "@MODEL@";  // folder of what never changes, id of the default model
 const HERE = new URL(`${VERSION}/`, import.meta.url);
 const MAX_PIXELS = 50e6, MEMORY = 112e6, MAX_WORKERS = 4, IDLE_MS = 10e3;
+const TILE_COST = 2 ** 14, MAX_COLUMNS = 64;  // pixels that take as long as what each tile takes besides
 
 /**
  * Restored picture of a stream or of any other JPEG.
@@ -22,14 +23,17 @@ export async function restore(source, { signal } = {}) {
 }
 
 async function render(source, signal) {
+  warm();
   const bytes = await read(source, signal);
   const jpeg = parse(bytes);
   const { own } = jpeg;
   const scale = own ? own.scale : 1;
   const isPlain = own ? own.isPlain : !canRestore(jpeg);
-  const network = isPlain ? null : await load(`${own ? own.model : MODEL}-${scale}`, signal);
+  const loading = isPlain ? null : load(`${own ? own.model : MODEL}-${scale}`, signal);
+  loading?.catch(() => {});  // told below
   const decoded = await decode(bytes, jpeg, signal);
   try {
+    const network = await loading;
     const width = own ? scale * (decoded.width - 1) + own.right : decoded.width;
     const height = own ? scale * (decoded.height - 1) + own.below : decoded.height;
     if (width * height > MAX_PIXELS) throw new Error("the picture is too large to be restored here");
@@ -237,7 +241,7 @@ async function start() {
     const [script, wasm] = await Promise.all([fetched("worker.js"), fetched("kernels.wasm")]);
     const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
     worker.thread = new Worker(trusted(address));
-    worker.wasm = wasm;
+    worker.thread.postMessage({ wasm });
   } catch (error) {
     fail(worker, error);
     throw error;
@@ -252,6 +256,15 @@ async function start() {
   return worker;
 }
 
+// Starts the first worker before it is needed: the kernels are compiled while pictures and weights are under way.
+function warm() {
+  if (workers.size) return;
+  start().then(worker => {
+    rest(worker);
+    assign();
+  }, () => {});  // told with the first picture
+}
+
 let policy;
 function trusted(address) {  // pages that require Trusted Types
   policy ??= globalThis.trustedTypes?.createPolicy("virtual-codec", { createScriptURL: text => text });
@@ -260,8 +273,6 @@ function trusted(address) {  // pages that require Trusted Types
 
 async function give(worker, job) {
   const message = await job.make();
-  if (worker.wasm) message.wasm = worker.wasm;
-  worker.wasm = null;
   if (job.network && worker.network !== job.network.name) {
     message.weights = job.network.content;
     worker.network = job.network.name;
@@ -296,18 +307,27 @@ async function all(promises) {
   for (const { status, reason } of await Promise.allSettled(promises)) if (status === "rejected") throw reason;
 }
 
-// Windows of the decoded picture with the network's reach around them, small enough for the memory of a worker.
+// Windows of the decoded picture with the network's reach around them, small enough for the memory of a worker: the
+// grid that takes the least time.
 function tiles(width, height, header) {
   const { multiple, radius, unit, floats } = header ?? { multiple: 1, radius: 2, unit: 1, floats: 8 };
-  const halo = Math.ceil(radius / multiple) * multiple;
-  const share = MEMORY / countWorkers(), side = Math.floor(Math.sqrt(share / (4 * floats))) * unit;
-  const core = Math.max(4 * multiple, side - 2 * halo - 8 * unit);
-  const columns = Math.ceil(width / core);
-  let rows = Math.ceil(height / core);
-  if (rows * columns < countWorkers() && height > 4 * halo) rows = Math.ceil(countWorkers() / columns);
-  const across = spans(width, columns, multiple, halo);
-  return spans(height, rows, multiple, halo).flatMap(y => across.map(x => ({ x, y })));
+  const halo = Math.ceil(radius / multiple) * multiple, workers = countWorkers();
+  const most = MEMORY / workers / (4 * floats) * unit * unit, border = 8 * unit, least = 4 * multiple;
+  let lowest = Infinity, grid;
+  for (let columns = 1; columns <= Math.max(1, Math.min(MAX_COLUMNS, width / least)); columns++) {
+    const x = spans(width, columns, multiple, halo), across = widest(x), tall = most / (across + border) - border;
+    const fewest = height <= tall ? 1 : Math.ceil(height / Math.max(least, tall - 2 * halo - multiple));
+    for (const rows of new Set([fewest, Math.max(fewest, Math.ceil(workers / columns))])) {
+      const y = spans(height, rows, multiple, halo), area = across * widest(y);
+      const isLarge = (across + border) * (widest(y) + border) > most;
+      const cost = Math.ceil(x.length * y.length / workers) * area + x.length * y.length * TILE_COST + 1e12 * isLarge;
+      if (cost < lowest) [lowest, grid] = [cost, { x, y }];
+    }
+  }
+  return grid.y.flatMap(y => grid.x.map(x => ({ x, y })));
 }
+
+const widest = parts => Math.max(...parts.map(({ from, to }) => to - from));
 
 function spans(length, count, multiple, halo) {
   const size = Math.ceil(Math.ceil(length / count) / multiple) * multiple, result = [];
@@ -334,6 +354,7 @@ function watch() {
     .every(name => name in globalThis);
   const isSaving = navigator.connection?.saveData || matchMedia("(prefers-reduced-data: reduce)").matches;
   if (!canRestoreHere || isSaving) return;
+  warm();
   const visible = new IntersectionObserver(entries => {
     for (const { target, isIntersecting } of entries) {
       if (isIntersecting && !seen.has(target)) seen.set(target, null);

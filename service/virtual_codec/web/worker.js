@@ -4,17 +4,15 @@
 const CANVAS = new OffscreenCanvas(16, 16);
 const CONTEXT = CANVAS.getContext("2d", { willReadFrequently: true, alpha: false });
 let network = null;
-let isFaithful = null;
 
 // Some browsers add noise to what is read from a canvas, against fingerprinting: then nothing can be restored.
 async function checkCanvas() {
-  if (isFaithful === null) {
-    const known = new ImageData(16, 16);
-    known.data.forEach((_, i, all) => { all[i] = i % 4 === 3 ? 255 : (i * 89 + (i >> 3) * 31) & 255; });
-    const found = read(await createImageBitmap(known));
-    isFaithful = known.data.every((value, i) => value === found[i]);
+  const known = new ImageData(16, 16);
+  known.data.forEach((_, i, all) => { all[i] = i % 4 === 3 ? 255 : (i * 89 + (i >> 3) * 31) & 255; });
+  const found = read(await createImageBitmap(known));
+  if (known.data.some((value, i) => value !== found[i])) {
+    throw new Error("this browser changes the pixels that a page reads");
   }
-  if (!isFaithful) throw new Error("this browser changes the pixels that a page reads");
 }
 
 function read(bitmap) {
@@ -51,6 +49,7 @@ class Network {
     const length = new DataView(file).getUint32(0, true);
     Object.assign(this, JSON.parse(new TextDecoder().decode(new Uint8Array(file, 4, length))));
     this.tensors = this.readTensors(new Uint8Array(file, 4 + length));
+    const conditioned = new Set(this.blocks().map(([body, index]) => `${body}expand.${index}.weight`));
     this.packed = {};
     this.work = 0;
     for (const [name, { shape }] of Object.entries(this.tensors)) {
@@ -58,7 +57,7 @@ class Network {
       const [, cin, cout] = shape;
       this.packed[name] = this.kernels.allocate(4 * 36 * cin * Math.ceil(cout / 8) * 8);
       this.work = Math.max(this.work, this.kernels.call.scratch(cin, cout));
-      this.kernels.call.pack(this.tensors[name].start, 0, this.packed[name], cin, cout);
+      if (!conditioned.has(name)) this.kernels.call.pack(this.tensors[name].start, 0, this.packed[name], cin, cout);
     }
     this.work = this.kernels.allocate(4 * this.work);
     this.biases = {};
@@ -66,6 +65,8 @@ class Network {
     this.size = "";
     this.base = this.kernels.top;
   }
+
+  blocks() { return this.steps.filter(([op]) => op === "block").map(([, , , body, index]) => [body, index]); }
 
   readTensors(payload) {
     const { kernels } = this, result = {};
@@ -92,11 +93,11 @@ class Network {
   // Scale and shift of the conditioned blocks, put into their weights.
   setCondition(condition) {
     if (this.condition === String(condition)) return;
-    for (const body of new Set(this.steps.filter(step => step[0] === "block").map(step => step[3]))) {
+    for (const body of new Set(this.blocks().map(([owner]) => owner))) {
       const hidden = layer(this.values(`${body}embed.0.weight`), this.values(`${body}embed.0.bias`), condition);
       const film = layer(this.values(`${body}embed.2.weight`), this.values(`${body}embed.2.bias`),
         hidden.map(value => Math.max(0, value)));
-      for (const [op, , , owner, index] of this.steps) if (op === "block" && owner === body) this.fold(body, index, film);
+      for (const [owner, index] of this.blocks()) if (owner === body) this.fold(body, index, film);
     }
     this.condition = String(condition);
   }
@@ -114,21 +115,38 @@ class Network {
     kernels.call.pack(start, scales, this.packed[`${name}.weight`], cin, cout);
   }
 
-  // Feature maps of h x w samples at the first level, with zeros around them, and room for the pixels.
+  // Feature maps of h x w samples at the first level, and room for the pixels.
   setSize(h, w, pixels, result) {
     const size = [h, w, pixels, result].join();
     if (this.size === size) return;
     const { kernels } = this;
     kernels.top = this.base;
     this.at = {};
-    for (const [name, [level, channels]] of Object.entries(this.maps)) {
+    this.inUse = new Set();
+    const place = name => {
+      const [level, channels] = this.maps[name];
       const rows = Math.ceil((h >> level) / 4) * 4 + 2, columns = Math.ceil((w >> level) / 4) * 4 + 2;
       this.at[name] = kernels.allocate(4 * rows * columns * channels);
-    }
+    };
+    for (const name of Object.keys(this.maps)) if (!this.shared.flat().includes(name)) place(name);
+    const start = kernels.top, ends = this.shared.map(group => {
+      kernels.top = start;
+      group.forEach(place);
+      return kernels.top;
+    });
+    kernels.top = Math.max(...ends);
     this.window = kernels.allocate(pixels);
     this.result = kernels.allocate(result);
-    kernels.bytes(this.base, this.window - this.base).fill(0);
     this.size = size;
+  }
+
+  // Clears what is around a map that has not been in use since another one had its memory.
+  use(name, h, w) {
+    if (this.inUse.has(name)) return;
+    const [level, channels] = this.maps[name], own = this.shared.find(group => group.includes(name));
+    if (own) for (const other of this.shared.flat()) if (!own.includes(other)) this.inUse.delete(other);
+    this.kernels.call.clear(this.at[name], h >> level, w >> level, channels);
+    this.inUse.add(name);
   }
 
   run(pixels, tile) {
@@ -137,8 +155,12 @@ class Network {
     const h = Math.ceil(tile.rows / multiple) * multiple / unit, w = Math.ceil(tile.columns / multiple) * multiple / unit;
     this.setSize(h, w, pixels.length, 4 * tile.height * tile.width);
     this.kernels.bytes(this.window, pixels.length).set(pixels);
+    this.use("in", h, w);
     call.input(this.window, tile.rows, tile.columns, this.at.in, h, w, unit);
-    for (const [op, from, to, name, index] of this.steps) this[op](from, to, name, index, h, w);
+    for (const [op, from, to, name, index] of this.steps) {
+      this.use(to, h, w);
+      this[op](from, to, name, index, h, w);
+    }
     call.output(this.window, tile.rows, tile.columns, this.at.out, w, unit, tile.top, tile.left, tile.height, tile.width,
       tile.isGrey, this.result);
     return this.kernels.bytes(this.result, 4 * tile.height * tile.width).slice();
@@ -213,17 +235,22 @@ function isNeutral(pixels) {
   return true;
 }
 
-let module = null;
+let prepared = null;  // the compiled kernels; rejected where nothing can be restored
 
-async function answer({ wasm, weights, bitmap, tile, grey }) {
+async function prepare(wasm) {
+  const module = await WebAssembly.compile(wasm);
+  await checkCanvas();
+  return module;
+}
+
+async function answer({ weights, bitmap, tile, grey }) {
   if (grey) {
     const pixels = new Uint8Array(grey);
     toGrey(pixels);
     return { pixels };
   }
-  if (wasm) module = await WebAssembly.compile(wasm);
+  const module = await prepared;
   if (weights) network = new Network(module, weights);
-  await checkCanvas();
   const decoded = read(bitmap);
   const pixels = tile.isPlain ? plain(module, decoded, tile) : network.run(decoded, tile);
   if (tile.keepsLuma) keepLuma(pixels, plain(module, decoded, tile));
@@ -231,6 +258,11 @@ async function answer({ wasm, weights, bitmap, tile, grey }) {
 }
 
 onmessage = async ({ data }) => {
+  if (data.wasm) {  // the first message, before there is anything to restore
+    prepared = prepare(data.wasm);
+    prepared.catch(() => {});  // told with the first tile
+    return;
+  }
   try {
     const result = await answer(data);
     postMessage(result, [result.pixels.buffer]);
