@@ -10,17 +10,19 @@ from virtual_codec.cli import main
 from virtual_codec.cli._image_codec import CodecConfig
 from virtual_codec.errors import UndecodableImage
 from virtual_codec.jobs import CompressOptions, CompressResult, LeftOut, RestoreOptions, RestoreResult
+from virtual_codec.progress import report_progress
 
 
 @final
 class PrefixCodec:
     """`b"bad..."` cannot be decoded, `b"bug..."` meets a fault of ours, `b"^C..."` the user's Ctrl-C."""
 
-    def __init__(self, delay_s: float = 0.0) -> None:
+    def __init__(self, delay_s: float = 0.0, *, tiles: int = 0) -> None:
         self.configs: list[CodecConfig] = []
         self.compress_options: list[CompressOptions] = []
         self.restore_options: list[RestoreOptions] = []
         self.delay_s = delay_s
+        self.tiles = tiles
         self.is_closed = False
         self.left_out: tuple[LeftOut, ...] = ()
 
@@ -32,6 +34,9 @@ class PrefixCodec:
         self._stumble(data)
         options = options or CompressOptions()
         self.compress_options.append(options)
+        for done in range(1, self.tiles + 1):
+            time.sleep(0.03)  # a bar is drawn anew after 0.1 s
+            report_progress(done, self.tiles)
         return CompressResult(
             stream=b"stream of " + data,
             media_type="image/jpeg",

@@ -10,6 +10,7 @@ from tests.models import make_store
 from tests.pictures import scene
 from virtual_codec.errors import BadModel
 from virtual_codec.networks.condition import CONDITION_SIZE
+from virtual_codec.progress import progress_scope
 from virtual_codec.runner import DirectRunner, Network, run_network, run_network_to_bytes, tiles_of
 from virtual_codec.store import ModelStore
 
@@ -84,6 +85,20 @@ def test_the_same_tile_gives_the_same_numbers(store: ModelStore) -> None:
     pixels = scene(64, 64)
     first, second = (run_network(direct, network, pixels, VECTOR) for _ in range(2))
     assert (first == second).all()
+
+
+def test_the_progress_of_a_picture_is_that_of_its_tiles(store: ModelStore) -> None:
+    runner = DirectRunner()
+    network = runner.prepare(store, store.default, "postprocess-1")
+    heard: list[tuple[int, int]] = []
+    condition = np.zeros(CONDITION_SIZE, np.float32)
+    with progress_scope(lambda done, total: heard.append((done, total))):
+        run_network(runner, network, scene(64, 96), condition, core=16)
+    count = len(tiles_of(network, (64, 96), 16))
+    assert count > 3
+    assert heard == [(done, count) for done in range(1, count + 1)]
+    run_network(runner, network, scene(64, 96), condition, core=16)
+    assert len(heard) == count  # outside the scope nobody listens
 
 
 def test_weights_that_do_not_fit_are_a_bad_model(tmp_path: Path) -> None:

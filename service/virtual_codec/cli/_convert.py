@@ -15,7 +15,7 @@ from virtual_codec import interrupts
 from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.cli._file_io import STANDARD_STREAM, is_device, read, write
 from virtual_codec.cli._files import Plan, Task, copy_of, is_itself
-from virtual_codec.cli._report import Outcome, Report, format_size, progress_bar
+from virtual_codec.cli._report import Outcome, Report, format_size, progress_bar, tile_bar
 from virtual_codec.cli._stdout import discard_stdout, stdout_problem
 from virtual_codec.cli._verb import Misuse, positive
 from virtual_codec.errors import VirtualCodecError
@@ -142,7 +142,12 @@ def _is_taken(task: Task, arguments: argparse.Namespace) -> bool:
 
 
 def _run(tasks: Sequence[Task], converter: Converter, arguments: argparse.Namespace) -> Iterator[Outcome]:
-    if min(arguments.jobs, len(tasks)) == 1:  # in this thread, where Ctrl-C ends the work at once
+    if len(tasks) == 1:
+        with tile_bar(arguments):
+            outcome = _attempt(tasks[0], converter, arguments)
+        yield outcome
+        return
+    if arguments.jobs == 1:  # in this thread, where Ctrl-C ends the work at once
         yield from (_attempt(task, converter, arguments) for task in tasks)
         return
     with cancellable_threads(arguments.jobs) as threads:  # whose jobs end at their next stage or tile

@@ -16,6 +16,7 @@ from virtual_codec.cli._files import Task
 from virtual_codec.cli._inputs import UnreadableFolder
 from virtual_codec.cli._stdout import discard_stdout, stdout_problem
 from virtual_codec.jobs import LeftOut
+from virtual_codec.progress import progress_scope
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -27,6 +28,9 @@ _KEPT_BY: Final[Mapping[LeftOut, tuple[str, str]]] = {
     "maker-notes": ("maker notes", "--metadata all keeps them"),
     "transparency": ("transparency", "--background sets the colour behind it"),
 }
+
+_PATIENCE_S: Final = 1.0  # before a single image has a bar
+_MANY_TILES: Final = 3  # a pass of fewer is over before it can be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +144,8 @@ class Report:
 
 @contextmanager
 def progress_bar(total: int, arguments: argparse.Namespace) -> Iterator[tqdm[None] | None]:
-    """Progress bar on stderr for the time of a block; None if it is not wanted or stderr is no terminal."""
-    is_wanted = arguments.progress or (total > 1 and sys.stderr.isatty() and not arguments.quiet)
-    if not is_wanted:
+    """Progress bar of several images on stderr for the time of a block; None if it is not wanted or for one image."""
+    if total == 1 or not _is_bar_wanted(arguments):
         yield None
         return
     from tqdm import tqdm
@@ -150,6 +153,32 @@ def progress_bar(total: int, arguments: argparse.Namespace) -> Iterator[tqdm[Non
     nothing: Iterable[None] = ()
     with tqdm(nothing, total=total, unit="image", file=sys.stderr, dynamic_ncols=True) as bar:
         yield bar
+
+
+@contextmanager
+def tile_bar(arguments: argparse.Namespace) -> Iterator[None]:
+    """Progress bar of the tiles of one image, for jobs of this thread in a block, once they take a while."""
+    if not _is_bar_wanted(arguments):
+        yield
+        return
+    from tqdm import tqdm
+
+    nothing: Iterable[None] = ()
+    with tqdm(
+        nothing, total=0, unit="tile", leave=False, delay=_PATIENCE_S, file=sys.stderr, dynamic_ncols=True
+    ) as bar:
+
+        def show(done: int, tiles: int) -> None:
+            if tiles >= _MANY_TILES:
+                bar.total = tiles
+                bar.update(done - bar.n)
+
+        with progress_scope(show):
+            yield
+
+
+def _is_bar_wanted(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.progress or (sys.stderr.isatty() and not arguments.quiet))
 
 
 def format_size(size_bytes: int) -> str:

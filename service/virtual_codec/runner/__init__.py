@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from virtual_codec.core_shares import CoreShares
 from virtual_codec.counts import RunnerCounts
+from virtual_codec.progress import report_progress
 from virtual_codec.runner._accelerator import Accelerator
 from virtual_codec.runner._batcher import BatchLimits
 from virtual_codec.runner._batching import BatchingRunner
@@ -144,8 +145,9 @@ def run_error_gradient(
     total = np.zeros(pixels.shape, np.float32)
     cut = tiles_of(network, (pixels.shape[0], pixels.shape[1]), _GRADIENT_CORE)
     tasks = (_task(network, pixels, tile, condition, target=_target(tile, network.ratio, target)) for tile in cut)
-    for tile, share in zip(cut, runner.run(tasks), strict=True):
+    for done, (tile, share) in enumerate(zip(cut, runner.run(tasks), strict=True), start=1):
         total[tile.top : tile.bottom, tile.left : tile.right] += share
+        report_progress(done, len(cut))
     return total
 
 
@@ -160,8 +162,9 @@ def _run(
     cut = tiles_of(network, (pixels.shape[0], pixels.shape[1]), core)
     to_bytes = output.dtype == np.uint8
     tasks = (_task(network, pixels, tile, condition, to_bytes=to_bytes) for tile in cut)
-    for tile, result in zip(cut, runner.run(tasks), strict=True):
+    for done, (tile, result) in enumerate(zip(cut, runner.run(tasks), strict=True), start=1):
         output[_kept(tile, network.ratio)] = result[_kept_of_result(tile, network.ratio)]
+        report_progress(done, len(cut))
 
 
 def _task(
