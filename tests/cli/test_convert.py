@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.fakes import PrefixCodec, make, run
-from virtual_codec.cli import _report
+from virtual_codec.cli import _convert, _report
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_options_reach_the_codec(codec: PrefixCodec) -> None:
         ("--min-psnr nan", "min-psnr must be a number above 0"),
         ("--qual 50", "unrecognized: --qual; `vcodec compress --help` lists what there is"),
         ("--quality 5 --max-bytes 9", "at most one of quality, max-bytes"),
-        ("--jobs 0", "at least 1"),
+        ("--requests 0", "at least 1"),
         ("--json -o -", "both want stdout"),
     ],
 )
@@ -84,12 +84,13 @@ def test_a_wrong_option_is_a_misuse_and_nothing_is_done(
     assert not Path("b.jpg").exists()
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("at_once", [1, 3])
 def test_one_corrupt_file_leaves_the_others_done_and_is_named(
-    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], jobs: int
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
+    monkeypatch.setattr(_convert, "_images_at_once", lambda _arguments: at_once)
     make(in__a_png="one", in__b_png="bad", in__c_png="bug", in__deep__d_png="four")
-    assert run(codec, f"compress in -o out --jobs {jobs}") == 1
+    assert run(codec, "compress in -o out") == 1
     done = sorted(path.as_posix() for path in Path("out").rglob("*") if path.is_file())
     assert done == ["out/a.jpg", "out/deep/d.jpg"]
     out, err = capsys.readouterr()
@@ -269,20 +270,22 @@ def test_standard_streams_carry_one_image(
     assert err.startswith(b"- -> -: 6 B -> 16 B")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("at_once", [1, 2])
 def test_an_interrupt_leaves_whole_files_only(
-    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], jobs: int
+    codec: PrefixCodec, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
+    monkeypatch.setattr(_convert, "_images_at_once", lambda _arguments: at_once)
     make(in__a_png="one", in__b_png="^C", in__c_png="three")
-    assert run(codec, f"compress in -o out --jobs {jobs}") == 130
+    assert run(codec, "compress in -o out") == 130
     assert capsys.readouterr().err.endswith("vcodec: interrupted\n")
     assert Path("out/a.jpg").read_text() == "stream of one"
     assert all(path.suffix == ".jpg" for path in Path("out").iterdir())
 
 
-def test_several_jobs_do_all_the_work() -> None:
+def test_several_threads_do_all_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_convert, "_images_at_once", lambda _arguments: 4)
     codec = PrefixCodec(delay_s=0.01)
     for number in range(12):
         make(**{f"in__{number}_png": str(number)})
-    assert run(codec, "compress in -o out --jobs 4 --quiet") == 0
+    assert run(codec, "compress in -o out --quiet") == 0
     assert {it.read_text() for it in Path("out").iterdir()} == {f"stream of {number}" for number in range(12)}

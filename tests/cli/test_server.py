@@ -49,7 +49,7 @@ def test_a_server_does_the_work(url: str, pool: PretendPool, capsys: pytest.Capt
     for name in ("a", "b"):
         Path("in").mkdir(exist_ok=True)
         Path(f"in/{name}.png").write_bytes(picture())
-    assert main(["compress", "in", "-o", "out/", "--url", url, "-q", "30", "--metadata", "xmp", "--jobs", "2"]) == 0
+    assert main(["compress", "in", "-o", "out/", "--url", url, "-q", "30", "--metadata", "xmp", "--requests", "2"]) == 0
     assert {it.name: it.read_bytes() for it in Path("out").iterdir()} == dict.fromkeys(
         ("a.jpg", "b.jpg"), b"\xff\xd8stream\xff\xd9"
     )
@@ -91,6 +91,7 @@ def test_a_server_that_cannot_be_used_is_told_once(
     ("options", "said"),
     [
         ("--api-key k", "--api-key goes with --url"),
+        ("--requests 2", "--requests goes with --url"),
         ("--url http://127.0.0.1:9 --device cpu", "--device is for work in this process, and --url for a server"),
         ("--url 127.0.0.1:9", "the url must begin with http:// or https://"),
     ],

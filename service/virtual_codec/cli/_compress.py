@@ -144,7 +144,9 @@ Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-s
   vcodec compress photo.png small.jpg --max-bytes 20k       the best image in 20,000 bytes
   vcodec compress photo.png small.avif                      an AVIF, which is smaller still
   vcodec compress photos/ -o small/ --min-psnr 32.5         the smallest streams of at least 32.5 dB
-  vcodec compress photos/ -o small/ --newer --keep-times    again, but only what has changed since"""
+  vcodec compress photos/ -o small/ --newer --keep-times    again, but only what has changed since
+
+One image at a time uses all cores. For many images on many cores or GPUs there is `vcodec bulk`."""
 
 VERB: Final = Verb(
     summary="compress images to plain JPEGs, WebPs, AVIFs or JPEG 2000s",

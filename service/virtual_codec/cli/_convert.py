@@ -16,8 +16,9 @@ from virtual_codec.cancellable_threads import cancellable_threads
 from virtual_codec.cli._file_io import STANDARD_STREAM, is_device, read, write
 from virtual_codec.cli._files import Plan, Task, copy_of, is_itself
 from virtual_codec.cli._report import Outcome, Report, format_size, progress_bar, tile_bar
+from virtual_codec.cli._server import REQUESTS
 from virtual_codec.cli._stdout import discard_stdout, stdout_problem
-from virtual_codec.cli._verb import Misuse, positive
+from virtual_codec.cli._verb import Misuse
 from virtual_codec.errors import VirtualCodecError
 from virtual_codec.jobs import LeftOut
 
@@ -61,7 +62,6 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="name outputs a.png.jpg instead of a.jpg, for folders in which names differ only by their suffix",
     )
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="images at once (default 1)")
     parser.add_argument("--json", action="store_true", help="print one JSON line a file")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument(
@@ -147,12 +147,18 @@ def _run(tasks: Sequence[Task], converter: Converter, arguments: argparse.Namesp
             outcome = _attempt(tasks[0], converter, arguments)
         yield outcome
         return
-    if arguments.jobs == 1:  # in this thread, where Ctrl-C ends the work at once
+    at_once = min(_images_at_once(arguments), len(tasks))
+    if at_once == 1:  # in this thread, where Ctrl-C ends the work at once
         yield from (_attempt(task, converter, arguments) for task in tasks)
         return
-    with cancellable_threads(arguments.jobs) as threads:  # whose jobs end at their next stage or tile
+    with cancellable_threads(at_once) as threads:  # whose jobs end at their next stage or tile
         for future in as_completed([threads.submit(_attempt, task, converter, arguments) for task in tasks]):
             yield future.result()
+
+
+def _images_at_once(arguments: argparse.Namespace) -> int:
+    """Number of images converted at once: 1 in this process, whose networks use all cores, several by a server."""
+    return arguments.requests or REQUESTS if arguments.url is not None else 1
 
 
 def _attempt(task: Task, converter: Converter, arguments: argparse.Namespace) -> Outcome:

@@ -29,7 +29,7 @@ _KEPT_BY: Final[Mapping[LeftOut, tuple[str, str]]] = {
     "transparency": ("transparency", "--background sets the colour behind it"),
 }
 
-_PATIENCE_S: Final = 1.0  # before a single image has a bar
+_BAR_DELAY_S: Final = 1.0  # before a single image has a bar
 _MANY_TILES: Final = 3  # a pass of fewer is over before it can be read
 
 
@@ -165,7 +165,7 @@ def tile_bar(arguments: argparse.Namespace) -> Iterator[None]:
 
     nothing: Iterable[None] = ()
     with tqdm(
-        nothing, total=0, unit="tile", leave=False, delay=_PATIENCE_S, file=sys.stderr, dynamic_ncols=True
+        nothing, total=0, unit="tile", leave=False, delay=_BAR_DELAY_S, file=sys.stderr, dynamic_ncols=True
     ) as bar:
 
         def show(done: int, tiles: int) -> None:

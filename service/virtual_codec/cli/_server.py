@@ -8,13 +8,14 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, final
 
 from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
-from virtual_codec.cli._verb import Misuse
+from virtual_codec.cli._verb import Misuse, positive
 from virtual_codec.jobs import CompressOptions, CompressResult, RestoreOptions, RestoreResult
 
 if TYPE_CHECKING:
     from virtual_codec.client import Client
 
 API_KEY: Final = "VCODEC_API_KEY"
+REQUESTS: Final = 4
 
 
 @final
@@ -50,6 +51,9 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help=f"key for that server (safer: {API_KEY}, since lists of processes show options)",
     )
+    parser.add_argument(
+        "--requests", type=positive, metavar="N", help=f"images sent to that server at once (default {REQUESTS})"
+    )
 
 
 def server_opener(arguments: argparse.Namespace) -> OpenCodec | None:
@@ -58,8 +62,9 @@ def server_opener(arguments: argparse.Namespace) -> OpenCodec | None:
     Raises `Misuse` for options that contradict it. The opener raises the server's error if it cannot be used at all.
     """
     if arguments.url is None:
-        if arguments.api_key is not None:
-            raise Misuse("--api-key goes with --url")
+        for name in ("api_key", "requests"):
+            if getattr(arguments, name) is not None:
+                raise Misuse(f"--{name.replace('_', '-')} goes with --url")
         return None
     wrong = next((name for name in ("device", "model_store") if getattr(arguments, name) is not None), None)
     if wrong is not None:
