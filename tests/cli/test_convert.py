@@ -196,14 +196,14 @@ def test_a_bar_shows_only_when_it_is_asked_for_or_on_a_terminal(
 def test_a_single_image_has_a_bar_of_its_tiles_once_it_takes_a_while(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_report, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(_report, "_BAR_DELAY_S", 0.0)
     make(a_png="one")
     assert run(PrefixCodec(tiles=12), "compress a.png -o b.jpg --progress") == 0
     shown = capsys.readouterr()
     assert "/12 " in shown.err
     assert "tile" in shown.err
     assert "a.png -> b.jpg" in shown.out
-    monkeypatch.setattr(_report, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(_report, "_BAR_DELAY_S", 60.0)
     assert run(PrefixCodec(tiles=12), "compress a.png -o b.jpg --force --progress") == 0
     assert "/12 " not in capsys.readouterr().err  # it was done at once
 
