@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Literal, get_args
 
 from virtual_codec.errors import BadOption, DeadlineExceeded
@@ -56,13 +57,18 @@ class CompressOptions:
             raise BadOption(f"give at most one of {', '.join(_TARGETS)}; got {' and '.join(given)}")
         for name, allowed in RANGES.items():
             value = getattr(self, name)
-            if value is not None and not allowed.holds(value):
-                raise BadOption(f"{name} must be {allowed}, got {value:.15g}")
+            is_number = isinstance(value, Real)
+            if value is not None and not (is_number and allowed.holds(value)):
+                raise BadOption(f"{name} must be {allowed}, got {f'{value:.15g}' if is_number else f'{value!r:.40}'}")
         if self.scale not in (None, 1, 2):
             raise BadOption(f"scale must be None (automatic), 1 or 2, got {self.scale!r}")
+        for name in ("codec", "model"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "model" and value is None):
+                raise BadOption(f"{name} must be a name, got {value!r:.40}")
         if self.metadata not in get_args(MetadataChoice):
             choices = ", ".join(get_args(MetadataChoice))
-            raise BadOption(f"metadata must be one of {choices}, got {self.metadata[:40]!r}")
+            raise BadOption(f"metadata must be one of {choices}, got {self.metadata!r:.40}")
 
     @property
     def target(self) -> str | None:

@@ -20,7 +20,9 @@ class Range:
 
     def holds(self, value: float) -> bool:
         """True if the value is in the range. NaN never is."""
-        return (self.low <= value if self.is_whole else self.low < value) and value <= self.high
+        if self.is_whole:
+            return self.low <= value <= self.high and value == int(value)
+        return self.low < value <= self.high
 
     def __str__(self) -> str:
         if self.is_whole:
