@@ -288,7 +288,7 @@ def test_metadata_of_a_stream_changes_no_pixel(host: StaticHost, tab: Tab, scale
 def test_tiles_make_the_picture_that_one_tile_makes(
     site: list[WebFile], host: StaticHost, tab: Tab, codec: VirtualCodec
 ) -> None:
-    script = site[0].content.replace(b"MEMORY = 112e6", b"MEMORY = 4e6")
+    script = site[0].content.replace(b"MEMORY = 80e6", b"MEMORY = 4e6")
     assert script != site[0].content
     host.put(f"web/{SCRIPT}".replace(".js", "-tiled.js"), script)
     host.put("tiled.js", PAGE_SCRIPT.replace("restore.js", "restore-tiled.js").replace("restored", "tiled"))

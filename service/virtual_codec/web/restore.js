@@ -7,7 +7,7 @@
 
 const VERSION = "@VERSION@", MODEL = "@MODEL@";  // folder of what never changes, id of the default model
 const HERE = new URL(`${VERSION}/`, import.meta.url);
-const MAX_PIXELS = 50e6, MEMORY = 112e6, MAX_WORKERS = 4, IDLE_MS = 10e3;
+const MAX_PIXELS = 50e6, MEMORY = 80e6, MAX_WORKERS = 4, IDLE_MS = 10e3;
 const TILE_COST = 2 ** 14, MAX_COLUMNS = 64;  // pixels that take as long as what each tile takes besides
 
 /**
