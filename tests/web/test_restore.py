@@ -413,3 +413,47 @@ def test_a_policy_without_webassembly_leaves_the_plain_picture(host: StaticHost,
         assert tab.run("picture.naturalWidth") > 0
     finally:
         host.policy = STRICT
+
+
+def test_a_visitor_who_saves_data_fetches_nothing_more(host: StaticHost, tab: Tab) -> None:
+    host.put("saver.js", "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });")
+    host.put("saver.jpg", STREAMS[0].read_bytes())
+    image = "<img id=picture data-restore src=/saver.jpg width=50 height=40>"
+    host.put("saver.html", f'<!doctype html><script src="/saver.js"></script>{PICTURES}{image}')
+    tab.open(f"{host.url}/saver.html")
+    tab.wait_for("picture.complete && picture.naturalWidth > 0")
+    tab.run("new Promise(done => setTimeout(done, 300))")
+    assert tab.run("picture.dataset.restore") == ""
+    asked = tab.run("performance.getEntriesByType('resource').map(entry => new URL(entry.name).pathname)")
+    assert {path for path in asked if path.startswith("/web/")} == {f"/web/{SCRIPT}"}
+
+
+def test_a_browser_that_changes_pixels_leaves_the_plain_picture(host: StaticHost, tab: Tab) -> None:
+    path = f"/web/{WebSite().version}/worker.js"
+    media_type, content = host.files[path]
+    read = b"return CONTEXT.getImageData(0, 0, width, height).data;"
+    assert read in content
+    noisy = b"const { data } = CONTEXT.getImageData(0, 0, width, height); data[5] ^= 1; return data;"
+    host.files[path] = (media_type, content.replace(read, noisy))
+    try:
+        tab.open(f"{host.url}/index.html")
+        tab.wait_for("window.restored")
+        assert "changes the pixels" in failure(tab, host.put("picture.jpg", STREAMS[0].read_bytes()))
+    finally:
+        host.files[path] = (media_type, content)
+
+
+def test_an_image_of_a_host_without_cors_stays_plain(host: StaticHost, tab: Tab) -> None:
+    with hosting(StaticHost([])) as other:
+        address = other.put("picture.jpg", STREAMS[0].read_bytes())
+        host.put("foreign.html", f"{PICTURES}<img id=picture data-restore src={address} width=50 height=40>")
+        host.policy = STRICT.replace("'self' blob:", f"'self' blob: {other.url}").replace(
+            "connect-src 'self'", f"connect-src 'self' {other.url}"
+        )
+        try:
+            tab.open(f"{host.url}/foreign.html")
+            tab.wait_for("picture.dataset.restore == 'plain'")
+            assert tab.run("picture.src") == address
+            assert tab.run("picture.naturalWidth") > 0
+        finally:
+            host.policy = STRICT
