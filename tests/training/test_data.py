@@ -9,7 +9,7 @@ import pytest
 from tests.pictures import saved, scene
 from virtual_codec.errors import BadTrainingData
 from virtual_codec.training.data import Pictures, reduction_of
-from virtual_codec.training.recipes import smoke
+from virtual_codec.training.jpeg_recipes import smoke
 from virtual_codec.training.samples import batches
 
 

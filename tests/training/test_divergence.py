@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from virtual_codec.training.checkpoint import BEST, CHECKPOINT, load_average, read_progress
+from virtual_codec.training.jpeg_recipes import smoke
 from virtual_codec.training.loop import TrainingTask, run
 from virtual_codec.training.options import RunOptions
-from virtual_codec.training.recipes import smoke
 
 
 class Nothing:

@@ -23,8 +23,9 @@ from virtual_codec.training.coding import code_descriptions, levels_of_descripti
 from virtual_codec.training.config import TrainConfig, UShape
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.joint import JointBatch, JointLoss, JointNetworks, joint_batches, smooth_codec
+from virtual_codec.training.jpeg_recipes import joint_2
 from virtual_codec.training.losses import LOSSES, colour_drift
-from virtual_codec.training.recipes import RECIPES, joint_2
+from virtual_codec.training.recipes import RECIPES
 from virtual_codec.training.samples import default_settings, draw_settings
 from virtual_codec.training.targets import train_recipe
 from virtual_codec.training.weights import load_model_network

@@ -24,8 +24,9 @@ from virtual_codec.training import RunOptions, TrainReport, TrainRequest, train
 from virtual_codec.training.checkpoint import CHECKPOINT, Progress, load_average, read_progress, save_checkpoint
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.joint import JointNetworks, JointValidation
+from virtual_codec.training.jpeg_recipes import joint_2, smoke
 from virtual_codec.training.loop import learning_rate, load_matching_weights
-from virtual_codec.training.recipes import RECIPES, joint_2, smoke
+from virtual_codec.training.recipes import RECIPES
 from virtual_codec.training.run_log import LOG
 from virtual_codec.training.virtual import VirtualCodecNetworks, VirtualValidation
 

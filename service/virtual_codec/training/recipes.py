@@ -1,17 +1,26 @@
-"""Recipes of training runs: networks, samples, schedule. A recipe is a function; `RECIPES` is the table of them.
-
-A comment marks numbers that measurements chose; the others are customary.
-"""
+"""Recipes of training runs: networks, samples, schedule. A recipe is a function; `RECIPES` is the table of them."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Final
 
 from virtual_codec.training.codec_recipes import codecs_1
-from virtual_codec.training.config import TrainConfig, UShape
+from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.jpeg_recipes import (
+    drawings_1,
+    joint_1,
+    joint_2,
+    lanczos_2,
+    postprocess_1,
+    postprocess_2,
+    smoke,
+    softer_1,
+    softer_2,
+    virtual_2,
+    wider_2,
+)
+from virtual_codec.training.larger_recipes import best_1, best_2, best_joint_2, large_1, large_2
 from virtual_codec.training.published_recipes import (
     paper_jpeg2000_r20,
     paper_jpeg2000_r20_small,
@@ -21,264 +30,6 @@ from virtual_codec.training.published_recipes import (
     paper_jpeg_q10_small,
     paper_jpeg_q20,
 )
-from virtual_codec.training.schedule import Phase, Schedule
-
-_LARGE: Final = UShape(widths="96-160-256", down="2-1-1", up="2-1")  # 3.9 times the operations of standard-3's
-DRIFT_WEIGHT: Final = 4.0  # took a tenth off the blurred colour error at no cost in PSNR
-
-
-def postprocess_1() -> TrainConfig:
-    """Post-processing at full size: removes the artefacts of our streams and of other encoders' JPEGs."""
-    return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=8800)
-
-
-def postprocess_2() -> TrainConfig:
-    """Post-processing at scale 2: removes artefacts and doubles the size."""
-    return TrainConfig(
-        name="postprocess-2",
-        target="postprocess",
-        scale=2,
-        channels=48,
-        blocks=6,
-        steps=4000,
-        step_range=(4.0, 100.0),
-        foreign_share=0.0,
-    )
-
-
-def joint_2() -> TrainConfig:
-    """Description and post-processing at scale 2 together; start it from a finished `postprocess-2`."""
-    return TrainConfig(
-        name="joint-2",
-        starts_from="postprocess-2",
-        target="joint",
-        scale=2,
-        channels=48,
-        blocks=6,
-        steps=1800,
-        learning_rate=3e-4,
-        warmup_steps=100,
-        step_range=(4.0, 100.0),
-        foreign_share=0.0,
-        full_chroma_share=0.0,
-        loss="log-error",
-        drift_weight=DRIFT_WEIGHT,
-        plain_every=4,
-        validate_every=150,
-    )
-
-
-def softer_1() -> TrainConfig:
-    """Post-processing of `postprocess-1` trained on soft pictures too, by log error; start it from `postprocess-1`."""
-    return replace(
-        postprocess_1(),
-        name="softer-1",
-        starts_from="postprocess-1",
-        steps=3000,
-        learning_rate=4e-4,
-        loss="log-error",
-        enlargement=2.2,
-    )
-
-
-def softer_2() -> TrainConfig:
-    """Post-processing of `joint-2` trained on soft pictures too, behind its description; start it from `joint-2`."""
-    return replace(
-        joint_2(),
-        name="softer-2",
-        starts_from="joint-2",
-        steps=2400,
-        learning_rate=4e-4,
-        loss="log-error",
-        enlargement=2.2,
-        frozen_description=True,
-        validate_every=400,
-    )
-
-
-def joint_1() -> TrainConfig:
-    """Description and post-processing at full size together; start it from a finished `softer-1`.
-
-    Every fourth batch holds plain descriptions and foreign JPEGs, so that they are restored as well as before.
-    """
-    return TrainConfig(
-        name="joint-1",
-        starts_from="softer-1",
-        target="joint",
-        scale=1,
-        channels=48,
-        blocks=6,
-        steps=2400,
-        learning_rate=3e-4,
-        warmup_steps=100,
-        step_range=(1.5, 90.0),
-        foreign_share=0.7,
-        rate_weight=1.1,  # log squared error per log bits: photographs lie between 0.9 and 1.4
-        description_channels=24,
-        loss="log-error",
-        drift_weight=DRIFT_WEIGHT,
-        enlargement=2.2,
-        plain_every=4,
-        validate_every=300,
-    )
-
-
-def drawings_1() -> TrainConfig:
-    """Post-processing of `joint-1` that learns text, screens and drawings too; start it from `joint-1`."""
-    return replace(
-        joint_1(),
-        name="drawings-1",
-        starts_from="joint-1",
-        steps=2400,
-        learning_rate=4e-4,
-        frozen_description=True,
-        drawings_share=0.4,
-        validate_every=400,
-    )
-
-
-def wider_2() -> TrainConfig:
-    """Networks of `joint-2` with a wider description, a weaker pull, soft pictures too; start it from `softer-2`."""
-    return replace(
-        joint_2(),
-        name="wider-2",
-        starts_from="softer-2",
-        steps=1500,
-        description_channels=48,
-        pull_weight=0.2,
-        enlargement=2.2,
-        validate_every=250,
-    )
-
-
-def lanczos_2() -> TrainConfig:
-    """Post-processing behind plain Lanczos, to compare a learned description with; start it from `wider-2`."""
-    return replace(
-        postprocess_2(),
-        name="lanczos-2",
-        starts_from="wider-2",
-        steps=1500,
-        learning_rate=3e-4,
-        loss="log-error",
-        enlargement=2.2,
-    )
-
-
-def best_1() -> TrainConfig:
-    """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
-    return replace(
-        postprocess_1(),
-        name="best-1",
-        starts_from="postprocess-1",
-        channels=64,
-        blocks=8,
-        steps=2400,
-        learning_rate=5e-4,
-        loss="log-error",
-        views=2,
-    )
-
-
-def best_2() -> TrainConfig:
-    """Post-processing at scale 2 behind a learned description, which stays; start it from `joint-2`."""
-    return replace(
-        joint_2(),
-        name="best-2",
-        starts_from="joint-2",
-        channels=64,
-        blocks=8,
-        steps=1600,
-        learning_rate=5e-4,
-        loss="log-error",
-        views=2,
-        frozen_description=True,
-        validate_every=250,
-    )
-
-
-def best_joint_2() -> TrainConfig:
-    """Description and post-processing at scale 2, each for the other; start it from `best-2`."""
-    return replace(
-        joint_2(),
-        name="best-joint-2",
-        starts_from="best-2",
-        channels=64,
-        blocks=8,
-        steps=800,
-        learning_rate=2e-4,
-        views=2,
-    )
-
-
-def large_1() -> TrainConfig:
-    """Post-processing for accelerators at full size, behind a model's description; start it from `standard-3`."""
-    return replace(
-        joint_1(),
-        name="large-1",
-        starts_from="standard-3",
-        u_shape=_LARGE,
-        steps=20_000,
-        crop=192,
-        batch=96,
-        learning_rate=1e-3,
-        warmup_steps=300,
-        frozen_description=True,
-        chroma_dc=0.7,
-        scale_jitter=1.45,
-        validate_every=1000,
-    )
-
-
-def large_2() -> TrainConfig:
-    """Post-processing for accelerators at scale 2, behind a model's description; start it from `standard-3`."""
-    return replace(
-        large_1(),
-        name="large-2",
-        scale=2,
-        step_range=(4.0, 100.0),
-        foreign_share=0.0,
-        full_chroma_share=0.0,
-        description_channels=48,
-    )
-
-
-def virtual_2() -> TrainConfig:
-    """Description and post-processing at scale 2 together, the gradient through a virtual codec; start as `joint-2`."""
-    virtual_codec, joint = Phase(kind="virtual_codec", steps=2), Phase(kind="joint", steps=1)
-    return TrainConfig(
-        name="virtual-2",
-        starts_from="postprocess-2",
-        target="virtual",
-        scale=2,
-        channels=48,
-        blocks=6,
-        steps=200 + 3 * 1800,
-        learning_rate=3e-4,
-        warmup_steps=100,
-        step_range=(4.0, 100.0),
-        full_chroma_share=0.0,
-        validate_every=300,
-        schedule=Schedule(opening=(Phase(kind="virtual_codec", steps=200),), cycle=(virtual_codec, joint)),
-    )
-
-
-def smoke() -> TrainConfig:
-    """Test run of some seconds, to see that training works on a machine."""
-    return TrainConfig(
-        name="smoke",
-        target="postprocess",
-        scale=1,
-        channels=16,
-        blocks=1,
-        steps=60,
-        crop=64,
-        batch=4,
-        learning_rate=2e-3,
-        warmup_steps=5,
-        ema_decay=0.9,
-        validate_every=30,
-        step_range=(20.0, 60.0),
-    )
 
 
 def summary_of(recipe: Callable[[], TrainConfig]) -> str:
