@@ -38,13 +38,13 @@ def code(picture: Pixels, rate_bpp: float, codec: VirtualCodec) -> list[Shown]:
         restored = np.repeat(restored[..., None], 3, axis=2)
     found = [_shown(OWN, stream, restored, picture)]
     for name in ("jpeg", "webp", "avif"):
-        file = _largest_within(ANCHORS[name], picture, len(stream))
+        file = largest_within(ANCHORS[name], picture, len(stream))
         with Image.open(io.BytesIO(file)) as image:
             found.append(_shown(ANCHORS[name].label, file, np.asarray(image.convert("RGB")), picture))
     return found
 
 
-def _largest_within(anchor: Anchor, picture: Pixels, size_bytes: int) -> bytes:
+def largest_within(anchor: Anchor, picture: Pixels, size_bytes: int) -> bytes:
     """File of the highest quality within the size, or of the lowest quality."""
     if anchor.name != "avif":
         return _by_bisection(anchor, picture, size_bytes)[1]
