@@ -202,8 +202,10 @@ our quality {QUALITY}, the others at about those bytes. Processors differ: compa
 
 Made by `python -m benchmarks.speed FOLDER --report docs/speed.md`.
 
-**To conclude:** in the plot, what lies higher and farther left is better. Our streams are plain JPEGs, which every
-viewer opens; where all readers have AVIF, compare the rows.
+## What to conclude
+
+In the plot, what lies higher and farther left is better. Our streams are plain JPEGs, which every viewer opens; where all
+readers have AVIF, compare the rows.
 """
 
 

@@ -69,14 +69,14 @@ def test_the_description_ends_as_that_of_the_cheapest_round(model: ModelNetworks
 
 
 @pytest.mark.parametrize("quality", [15, 60])
-def test_higher_efforts_make_smaller_streams_that_are_restored_no_worse(model: ModelNetworks, quality: int) -> None:
-    best = [
-        at_quality(trials_of(model, PHOTOGRAPH), model.operating, CompressOptions(quality=quality, effort=effort))
-        for effort in (4, 6, 8)
-    ]
-    assert best[0].size_bytes > best[1].size_bytes
-    assert 0.99 * best[0].size_bytes > best[2].size_bytes
-    assert min(best[1].psnr_db, best[2].psnr_db) >= best[0].psnr_db
+def test_a_higher_effort_makes_a_smaller_stream_that_is_restored_no_worse(model: ModelNetworks, quality: int) -> None:
+    photograph = np.ascontiguousarray(data.astronaut()[:256, 128:384])  # type: ignore[no-untyped-call]
+    usual, longer = (
+        at_quality(trials_of(model, photograph), model.operating, CompressOptions(quality=quality, effort=effort))
+        for effort in (4, 8)
+    )
+    assert longer.size_bytes < 0.98 * usual.size_bytes
+    assert longer.psnr_db >= usual.psnr_db
 
 
 def test_descent_keeps_the_step_and_moves_the_trellis(model: ModelNetworks) -> None:
@@ -131,7 +131,7 @@ def test_the_gradient_is_the_derivative_of_the_error(model: ModelNetworks) -> No
         decoded = trials.decode(trials.encode(mode, settings))
         gradient = trials.error_gradient(mode, settings, decoded)
         vector = trials.condition(mode, settings)
-        uphill = np.where(gradient > 0, 6, -6).astype(np.int16)  # any direction would do; here noise is least
+        uphill = np.where(gradient > 0, 1, -1).astype(np.int16)  # any direction would do; here noise is least
         direction = uphill * random.choice(np.array([0, 1], np.int16), decoded.shape)
         errors = []
         for sign in (-1, 1):
