@@ -33,9 +33,9 @@ _MEASURES: Final = {"psnr": ("PSNR RGB, dB", 2), "psnr_y": ("PSNR Y, dB", 2), "m
 _COLOURS: Final = {OWN: "#d1242f", "avif": "#0969da", "jpeg2000": "#8250df", "webp": "#1a7f37"}
 _NEARER: Final = 0.98  # of the rate that JPEG 2000 is asked for until its file is small enough
 
-_CONCLUSION: Final = """Where a codec has no figure, not all pictures can be made that small by it: AVIF and WebP at
-quality 1. There choose between this codec, whose streams every viewer opens at half the size, and JPEG 2000, by the rows
-above; where AVIF has a figure, it leads."""
+_CONCLUSION: Final = """\
+Where a codec has no figure, not all pictures can be made that small by it: AVIF and WebP at between this codec, whose streams every viewer opens at half the size, and JPEG 2000, by the rows above; where AVIF has a
+figure, it leads."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -204,8 +204,8 @@ Made by `python -m benchmarks.speed FOLDER --report docs/speed.md`.
 
 ## What to conclude
 
-In the plot, what lies higher and farther left is better. Our streams are plain JPEGs, which every viewer opens; where all
-readers have AVIF, compare the rows.
+In the plot, what lies higher and farther left is better. Our streams are plain JPEGs, which every viewer opens; where
+all readers have AVIF, compare the rows.
 """
 
 
