@@ -7,8 +7,8 @@ from virtual_codec.networks.condition import CONDITION_SIZE
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.growth import grown
 from virtual_codec.training.joint import JointNetworks
+from virtual_codec.training.jpeg_recipes import joint_2
 from virtual_codec.training.loop import load_matching_weights
-from virtual_codec.training.recipes import joint_2
 
 
 def taught(network: torch.nn.Module) -> torch.nn.Module:
