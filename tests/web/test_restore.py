@@ -386,6 +386,24 @@ def test_marked_images_are_restored_in_place(host: StaticHost, tab: Tab) -> None
     assert tab.complaints == []
 
 
+def test_the_largest_picture_in_view_comes_first(host: StaticHost, tab: Tab) -> None:
+    host.put("good.jpg", (GOLDEN / f"{DEFAULT}-colour-2.jpg").read_bytes())
+    sizes = {"small": 40, "large": 300, "middle": 120}
+    images_ = "".join(
+        f"<img id={name} data-restore src=/good.jpg width={side} height={side}>" for name, side in sizes.items()
+    )
+    host.put(
+        "watch.js",
+        "globalThis.order = []; new MutationObserver(changes => order.push(...changes.filter(change => "
+        "change.target.dataset.restore == 'done').map(change => change.target.id)))"
+        ".observe(document, { subtree: true, attributeFilter: ['data-restore'] })",
+    )
+    host.put("sizes.html", f"<script src=/watch.js></script>{PICTURES}{images_}")
+    tab.open(f"{host.url}/sizes.html")
+    tab.wait_for("order.length == 3")
+    assert tab.run("order") == ["large", "middle", "small"]
+
+
 def test_a_phone_restores_what_is_in_view(host: StaticHost, tab: Tab) -> None:
     host.put("good.jpg", (GOLDEN / f"{DEFAULT}-colour-2.jpg").read_bytes())
     images_ = "".join(
