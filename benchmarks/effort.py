@@ -91,7 +91,10 @@ def _line(row: Row) -> str:
 
 def _report(rows: list[Row], count: int, name: str) -> str:
     assert len(WHAT) == len(EFFORTS)
-    table = "\n".join(f"| {_line(row)} |" for row in rows)
+    measured = {row.effort: _line(row) for row in rows}
+    missing = f"not measured{' |' * len(METRICS)}"
+    lines = [measured.get(effort, f"{effort} | {what} | {missing}") for effort, what in enumerate(WHAT)]
+    table = "\n".join(f"| {line} |" for line in lines)
     return f"""# Gain and cost of each effort
 
 BD-rate in percent against default effort (4), and processor time of compressing as a multiple of that one's: the mean

@@ -21,17 +21,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.engine import children, load, other_jpeg
-from benchmarks.synthetic_device.device import open_synthetic
+from benchmarks.engine import children, load
+from benchmarks.synthetic_device.alone import codec_alone, streams_of
 from virtual_codec.cores import usable_cores
 from virtual_codec.load_test import temporary_server
-from virtual_codec.store import default_model_store
 
 STRUCTURES: Final = ("one", "whole", "share")
 _SUM: Final = re.compile(r"^vcodec_batch_items_sum\S* (\S+)", re.MULTILINE)
@@ -49,7 +46,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="job threads of each worker (default: as the service chooses)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each structure (default 3)")
     given = parser.parse_args()
-    streams = _streams(given.side)
+    streams = streams_of(given.side)
     alone = codec_alone(given.side, given.seconds)
     print(json.dumps({"codec_alone": alone}), flush=True)
     for batch_ms in given.batch_ms:
@@ -59,37 +56,6 @@ def main() -> int:
             rounded = {name: it if isinstance(it, str) else round(it, 3) for name, it in figures.items()}
             print(json.dumps(rounded), flush=True)
     return 0
-
-
-def codec_alone(side: int, seconds: float) -> dict[str, float]:
-    """Restores a second of a process on each core, all at once, and processor milliseconds of each restore.
-
-    All at once, since cores that share a physical core, a cache or memory are slower beside each other.
-    """
-    count = usable_cores()
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as processes:
-        found = list(processes.map(_alone, [side] * count, [seconds] * count))
-    return {
-        "images_per_s": sum(it["images_per_s"] for it in found),
-        "cpu_ms": statistics.fmean(it["cpu_ms"] for it in found),
-    }
-
-
-def _alone(side: int, seconds: float) -> dict[str, float]:
-    """Restores a second, and processor milliseconds of each, in one thread of this process."""
-    streams = _streams(side)
-    codec = open_synthetic(store=default_model_store(), device="cpu", batch_ms=0.0)
-    codec.restore(streams[0])
-    started, cpu_s, count = time.perf_counter(), time.process_time(), 0
-    while (elapsed_s := time.perf_counter() - started) < seconds:
-        codec.restore(streams[count % len(streams)])
-        count += 1
-    codec.close()
-    return {"images_per_s": count / elapsed_s, "cpu_ms": 1000 * (time.process_time() - cpu_s) / count}
-
-
-def _streams(side: int) -> list[bytes]:
-    return [other_jpeg(side, side, seed) for seed in range(8)]
 
 
 def through_http(streams: list[bytes], batch_ms: float, given: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.synthetic_device.alone import codec_alone
 from benchmarks.synthetic_device.device import SyntheticDevice
 from tests.models import make_store
 from tests.pictures import saved, scene
@@ -45,3 +46,9 @@ def test_a_codec_restores_with_it(tmp_path: Path) -> None:
     codec = VirtualCodec(make_store(tmp_path), DirectRunner(SyntheticDevice(0.0)))
     restored = codec.restore(saved(scene(40, 56), "JPEG", quality=50))
     assert (restored.width, restored.height) == (56, 40)
+
+
+def test_the_codec_alone_is_measured_in_processes_of_its_own() -> None:
+    found = codec_alone(32, 0.2)
+    assert found["images_per_s"] > 0
+    assert found["cpu_ms"] > 0

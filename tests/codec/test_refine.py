@@ -13,7 +13,7 @@ from tests.pictures import scene
 from virtual_codec.codec.effort import EFFORTS, Effort
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
-from virtual_codec.codec.refine import descended, gradient_descent, neighbours
+from virtual_codec.codec.refine import damped, descended, gradient_descent, neighbours
 from virtual_codec.codec.search import at_quality
 from virtual_codec.codec.trial import Stopwatch, Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
@@ -140,6 +140,13 @@ def test_the_gradient_is_the_derivative_of_the_error(model: ModelNetworks) -> No
             errors.append(np.square(restored - picture).sum())
         inside = np.clip(decoded + direction, 0, 255).astype(np.float64) - np.clip(decoded - direction, 0, 255)
         assert errors[1] - errors[0] == pytest.approx(float((gradient * inside).sum()), rel=0.1)
+
+
+def test_a_move_back_is_at_most_half_of_one_that_went_too_far() -> None:
+    assert damped(0.2, 0.0) == 0.2
+    assert damped(0.2, 0.3) == 0.2
+    assert damped(-0.2, 0.3) == -0.15
+    assert damped(0.1, -0.3) == 0.1
 
 
 def test_neighbours_are_all_different_and_near() -> None:

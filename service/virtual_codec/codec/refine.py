@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -70,20 +70,13 @@ def descended(
     settings = replace(best.settings, step=bounded_step(best.step * _COARSER))
     description = trials.describe(best.mode, best.settings).astype(np.float32)
     first = trials.measure(best.mode, settings, trials.encode(best.mode, settings, description, polish=polish))
-    is_kept = description.nbytes <= _MOST_KEPT
-    cheapest = first
-    for trial in gradient_descent(trials, first, description, multiplier, effort, log_step_move, polish=polish):
-        yield trial
-        if not is_kept or trial.cost(multiplier) <= cheapest.cost(multiplier):
-            cheapest = trial
+    cheapest = yield from gradient_descent(trials, first, description, multiplier, effort, log_step_move, polish=polish)
     if cheapest is first:
         return
-    last_move = 0.0
+    move = 0.0
     for _ in range(2):
-        move = log_step_move(cheapest)
-        if move * last_move < 0:  # the last one went too far: the goal lies between
-            move = math.copysign(min(abs(move), abs(last_move) / 2), move)
-        settings, last_move = _nearer_to_goal(cheapest.settings, move), move
+        move = damped(log_step_move(cheapest), move)
+        settings = _nearer_to_goal(cheapest.settings, move)
         coded = trials.encode(best.mode, settings, description, polish=polish)
         cheapest = trials.measure(best.mode, settings, coded)
         yield cheapest
@@ -98,15 +91,15 @@ def gradient_descent(
     log_step_move: Callable[[Trial], float] = lambda _: 0.0,
     *,
     polish: bool = False,
-) -> Iterator[Trial]:
+) -> Generator[Trial, None, Trial]:
     """Trials of a description moved down the gradient of squared error plus `multiplier` times bits, one a round.
 
     `description`, whose stream `first` is, is moved in place; in the end it is the one of the cheapest trial, or of the
-    last one of a very large image. The forward pass is the real codec, the backward pass a smooth model of it. A round
-    takes about the time of three restorations. Rounds that cost more are taken back, and strides halve. All streams
-    have one quantisation step, since coefficients have moved towards its multiples; the trellis keeps them near the
-    goal, from which `log_step_move` is the distance. The iteration ends at a stream that is shown as decoded, for which
-    there is no gradient.
+    last one of a very large image, and the generator returns that trial. The forward pass is the real codec, the
+    backward pass a smooth model of it. A round takes about the time of three restorations. Rounds that cost more are
+    taken back, and strides halve. All streams have one quantisation step, since coefficients have moved towards its
+    multiples; the trellis keeps them near the goal, from which `log_step_move` is the distance. The iteration ends at a
+    stream that is shown as decoded, for which there is no gradient.
     """
     trial = cheapest = first
     kept = description.copy() if description.nbytes <= _MOST_KEPT else None
@@ -124,8 +117,8 @@ def gradient_descent(
         trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
         yield trial
         if kept is None:
-            continue
-        if trial.cost(multiplier) <= cheapest.cost(multiplier):
+            cheapest = trial
+        elif trial.cost(multiplier) <= cheapest.cost(multiplier):
             cheapest = trial
             np.copyto(kept, description)
         elif trial.cost(multiplier) > _TAKEN_BACK * cheapest.cost(multiplier):
@@ -134,6 +127,12 @@ def gradient_descent(
             descent.stride /= 2
     if kept is not None:
         np.copyto(description, kept)
+    return cheapest
+
+
+def damped(move: float, last_move: float) -> float:
+    """Move towards a goal: at most half as long as the last one if that went too far, since the goal lies between."""
+    return math.copysign(min(abs(move), abs(last_move) / 2), move) if move * last_move < 0 else move
 
 
 class _Descent:

@@ -21,7 +21,7 @@ from virtual_codec.codec.operating import (
     bounded_step,
 )
 from virtual_codec.codec.promise import Promise, promise_of
-from virtual_codec.codec.refine import descended, neighbours
+from virtual_codec.codec.refine import damped, descended, neighbours
 from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
@@ -112,12 +112,10 @@ def _choices_on_probe(
 
 def _corrected(trials: Trials, promise: Promise, trial: Trial, outcome: Callable[[Trial], Outcome]) -> Trial:
     """Trial nearest to the promise of `trial` and up to three at corrected steps, in the same mode."""
-    best, last_move = trial, 0.0
+    best, move = trial, 0.0
     for _ in range(_CORRECTIONS):
-        move = promise.log_step_correction(outcome(trial))
-        if move * last_move < 0:  # the last one went too far: what is looked for lies between
-            move = math.copysign(min(abs(move), abs(last_move) / 2), move)
-        settings, last_move = _moved(trial.settings, move), move
+        move = damped(promise.log_step_correction(outcome(trial)), move)
+        settings = _moved(trial.settings, move)
         if settings == trial.settings:
             break
         trial = trials.measure(trial.mode, settings)

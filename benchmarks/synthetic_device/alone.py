@@ -1,0 +1,45 @@
+"""The codec alone, without a server: what a machine's cores can do around an infinitely fast device."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from benchmarks.engine import other_jpeg
+from benchmarks.synthetic_device.device import open_synthetic
+from virtual_codec.cores import usable_cores
+from virtual_codec.store import default_model_store
+
+
+def codec_alone(side: int, seconds: float) -> dict[str, float]:
+    """Restores a second of a process on each core, all at once, and processor milliseconds of each restore.
+
+    All at once, since cores that share a physical core, a cache or memory are slower beside each other.
+    """
+    count = usable_cores()
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as processes:
+        found = list(processes.map(_alone, [side] * count, [seconds] * count))
+    return {
+        "images_per_s": sum(it["images_per_s"] for it in found),
+        "cpu_ms": statistics.fmean(it["cpu_ms"] for it in found),
+    }
+
+
+def streams_of(side: int) -> list[bytes]:
+    """JPEGs of other encoders to restore, of `side` pixels a side."""
+    return [other_jpeg(side, side, seed) for seed in range(8)]
+
+
+def _alone(side: int, seconds: float) -> dict[str, float]:
+    """Restores a second, and processor milliseconds of each, in one thread of this process."""
+    streams = streams_of(side)
+    codec = open_synthetic(store=default_model_store(), device="cpu", batch_ms=0.0)
+    codec.restore(streams[0])
+    started, cpu_s, count = time.perf_counter(), time.process_time(), 0
+    while (elapsed_s := time.perf_counter() - started) < seconds:
+        codec.restore(streams[count % len(streams)])
+        count += 1
+    codec.close()
+    return {"images_per_s": count / elapsed_s, "cpu_ms": 1000 * (time.process_time() - cpu_s) / count}
