@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import itertools
 import logging
 import time
 from collections import Counter
@@ -21,18 +19,18 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Final, final
 
-from virtual_codec.errors import DeadlineExceeded, Draining, VirtualCodecError
+from virtual_codec.errors import Draining, VirtualCodecError
 from virtual_codec.jobs import Job
 from virtual_codec.logs import Event
 from virtual_codec.serving import PoolPolicy, PoolState, Result
 from virtual_codec.serving._admission import Cost, check_wait, check_workers
-from virtual_codec.serving._backlog import Throughput, kind_of
 from virtual_codec.serving._devices import find_devices
-from virtual_codec.serving._job_queue import JobQueue, QueuedJob
+from virtual_codec.serving._intake import Intake
+from virtual_codec.serving._job_queue import QueuedJob
 from virtual_codec.serving._layout import Layout, PlannedWorker
 from virtual_codec.serving._outcomes import JobAnswered, WorkerDied
 from virtual_codec.serving._process import WorkerProcess
-from virtual_codec.serving._retries import Retries, internal_error
+from virtual_codec.serving._retries import internal_error
 from virtual_codec.serving._rollout import bring_up, roll_out
 from virtual_codec.serving._settlement import settle
 from virtual_codec.serving._slot import StartProcess, WorkerSlot
@@ -59,11 +57,10 @@ class LocalPool:
         self._worker_factory = worker_factory
         self._arguments = arguments
         self._policy = policy
-        self._queue = JobQueue()
-        self._throughput = Throughput()
-        self._retries = Retries(self._queue)
-        self._numbers = itertools.count(1)
-        self._jobs: set[QueuedJob] = set()
+        self._intake = Intake(admit=self._admit, dispatch=self._dispatch, leave=self._leave)
+        self._queue = self._intake.queue
+        self._throughput = self._intake.throughput
+        self._retries = self._intake.retries
         self._layout: Layout | None = None
         self._slots: list[WorkerSlot] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,7 +68,6 @@ class LocalPool:
         self._is_started = False
         self._is_stopping = False
         self._restarts: Counter[str] = Counter(crash=0, hang=0, start=0)
-        self._cancelled: Counter[str] = Counter(queue=0, worker=0)
 
     async def start(self) -> None:
         """Start the workers; they warm up after this has returned."""
@@ -81,10 +77,7 @@ class LocalPool:
     async def stop(self) -> None:
         """Let admitted jobs finish, within the grace, then end the workers."""
         self._is_stopping = True
-        if pending := [job.future for job in self._jobs]:
-            await asyncio.wait(pending, timeout=self._policy.stop_grace_s)
-        for job in self._jobs:
-            job.fail(Draining("the service stopped before the work was done", retry_after_s=5.0))
+        await self._intake.finish(self._policy.stop_grace_s)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -100,26 +93,7 @@ class LocalPool:
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
         """Do a job on an image of so many pixels."""
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(job.data).digest())
-        self._retries.check(digest)
-        kind = kind_of(job)
-        estimate_s = self._throughput.estimate_s(kind, pixels)
-        cost = Cost(estimate_s=estimate_s, least_s=self._throughput.least_s(kind, pixels))
-        self._admit(job.deadline, cost)  # from here to the queue nothing is awaited
-        queued = QueuedJob(
-            number=next(self._numbers),
-            job=job,
-            pixels=pixels,
-            kind=kind,
-            digest=digest,
-            estimate_s=estimate_s,
-            future=asyncio.get_running_loop().create_future(),
-            alone=self._retries.is_suspect(digest),
-        )
-        self._jobs.add(queued)
-        self._queue.add(queued)
-        self._dispatch()
-        return await self._result(queued)
+        return await self._intake.submit(job, pixels=pixels)
 
     async def warm_model(self, model: str) -> None:
         """Have every warm worker load the model of that id; later workers open with it."""
@@ -160,7 +134,7 @@ class LocalPool:
             restarts=dict(self._restarts),
             retries=self._retries.count,
             quarantined=self._retries.refused_inputs,
-            cancelled=dict(self._cancelled),
+            cancelled=dict(self._intake.cancelled),
             counts=counts_by_device(self._slots),
         )
 
@@ -177,25 +151,9 @@ class LocalPool:
             cost=cost,
         )
 
-    async def _result(self, job: QueuedJob) -> Result:
-        deadline = job.job.deadline
-        try:
-            async with asyncio.timeout(None if deadline is None else deadline - time.monotonic()):
-                return await job.future
-        except TimeoutError:
-            raise DeadlineExceeded(
-                "the deadline passed before the work was done; send a smaller image or allow more time"
-            ) from None
-        except asyncio.CancelledError:
-            self._cancelled["queue" if job in self._queue else "worker"] += 1
-            raise
-        finally:
-            job.future.cancel()
-            self._jobs.discard(job)
-            for slot in self._slots:
-                slot.cancel(job)
-            if self._queue.remove(job):
-                self._dispatch()  # others may have waited behind it, for a worker that it was to have alone
+    def _leave(self, job: QueuedJob) -> None:
+        for slot in self._slots:
+            slot.cancel(job)
 
     async def _open_slots(self) -> None:
         layout = self._layout = await self._find_layout()
