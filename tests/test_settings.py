@@ -53,7 +53,7 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ("VCODEC_PORT", "99999"),
         ("VCODEC_PORT", "http"),
         ("VCODEC_DEVICES", "cuda;0"),
-        ("VCODEC_POOL", "ray"),
+        ("VCODEC_POOL", "swarm"),
         ("VCODEC_MAX_EFFORT", "10"),
         ("VCODEC_TIMEOUT_S", "0"),
         ("VCODEC_TIMEOUT_S", "601"),

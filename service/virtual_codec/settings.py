@@ -39,9 +39,23 @@ class Settings(BaseSettings):
         None, ge=0, le=65_535, description="port on 127.0.0.1 for POST /admin/models/...; unset: none"
     )
     model_store: Path = Field(default_factory=default_model_store, description="folder of the models")
-    pool: Literal["local", "inline"] = Field(
+    pool: Literal["local", "inline", "ray"] = Field(
         "local",
-        description="where jobs run: local (worker processes) or inline (threads of the server itself)",
+        description="where jobs run: local (worker processes), inline (threads of the server itself) or ray (replicas)",
+    )
+    ray_address: str | None = Field(
+        None, description="Ray cluster of the pool `ray`, HOST:PORT or auto; unset: one of its own on loopback"
+    )
+    ray_replicas: int = Field(2, ge=1, le=10_000, description="replicas of the pool `ray`, at least")
+    ray_max_replicas: int | None = Field(
+        None, ge=1, le=10_000, description="most replicas, where their number follows the load; unset: it does not"
+    )
+    ray_target_wait_s: float = Field(
+        2, gt=0, le=3_600, description="estimated seconds that a new request may wait before replicas are added"
+    )
+    ray_cpus: float = Field(1, ge=0, le=1_024, description="cores of a replica, as Ray counts them")
+    ray_gpus: float = Field(
+        0, ge=0, le=64, description="GPUs of a replica, as Ray counts them; 0.5: two replicas share one; 0: the CPU"
     )
     devices: str = Field(
         "auto",
@@ -183,6 +197,10 @@ class Settings(BaseSettings):
             )
         if self.admin_port and self.admin_port == self.port:
             wrong.append(f"{PREFIX}ADMIN_PORT, {self.admin_port}, must not be {PREFIX}PORT")
+        if self.ray_max_replicas is not None and self.ray_max_replicas < self.ray_replicas:
+            wrong.append(
+                f"{PREFIX}RAY_MAX_REPLICAS, {self.ray_max_replicas}, is below {PREFIX}RAY_REPLICAS, {self.ray_replicas}"
+            )
         if self.timeout_s > self.max_timeout_s:
             given, most = self.timeout_s, self.max_timeout_s
             wrong.append(f"{PREFIX}TIMEOUT_S, {given:g}, is above {PREFIX}MAX_TIMEOUT_S, {most:g}")

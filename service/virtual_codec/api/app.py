@@ -38,7 +38,7 @@ from virtual_codec.errors import BadInput, BadOption, MethodNotAllowed, NotFound
 from virtual_codec.images import ImageLimits, configure_pillow
 from virtual_codec.keys import KeyRing
 from virtual_codec.logs import Event
-from virtual_codec.serving import DEVICE_PROCESS, Pool, PoolPolicy, open_pool
+from virtual_codec.serving import DEVICE_PROCESS, Pool, PoolPolicy, ReplicaPolicy, open_pool
 from virtual_codec.serving.catalogue import Catalogue
 from virtual_codec.settings import Settings
 from virtual_codec.store import ModelStore
@@ -245,6 +245,11 @@ def _body_policy(settings: Settings) -> BodyPolicy:
 
 
 def _open_pool(settings: Settings, limits: ImageLimits, store: ModelStore) -> Pool:
+    return open_pool(settings.pool, worker_arguments(settings, limits, store), pool_policy(settings))
+
+
+def worker_arguments(settings: Settings, limits: ImageLimits, store: ModelStore) -> dict[str, object]:
+    """Arguments that a worker opens its codec with."""
     arguments: dict[str, object] = {
         "store": settings.model_store,
         "limits": limits,
@@ -252,7 +257,12 @@ def _open_pool(settings: Settings, limits: ImageLimits, store: ModelStore) -> Po
     }
     if store.models():  # CURRENT may change before a worker opens, and only `Catalogue` changes the default
         arguments["model"] = store.default.id
-    policy = PoolPolicy(
+    return arguments
+
+
+def pool_policy(settings: Settings) -> PoolPolicy:
+    """Limits of the pool."""
+    return PoolPolicy(
         devices=settings.devices,
         workers_per_device=settings.workers_per_device,
         threads=settings.threads,
@@ -263,5 +273,12 @@ def _open_pool(settings: Settings, limits: ImageLimits, store: ModelStore) -> Po
         job_timeout_s=settings.max_timeout_s,
         hang_grace_s=settings.hang_grace_s,
         stop_grace_s=settings.shutdown_grace_s,
+        replicas=ReplicaPolicy(
+            address=settings.ray_address,
+            least=settings.ray_replicas,
+            most=settings.ray_max_replicas,
+            cpus=settings.ray_cpus,
+            gpus=settings.ray_gpus,
+            target_wait_s=settings.ray_target_wait_s,
+        ),
     )
-    return open_pool(settings.pool, arguments, policy)

@@ -12,6 +12,7 @@ from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._open import check_store, load_settings
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import VirtualCodecError
+from virtual_codec.serving import POOLS
 
 if TYPE_CHECKING:
     from virtual_codec.settings import Settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: VCODEC_HOST)")
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default: VCODEC_PORT)")
+    parser.add_argument("--pool", choices=list(POOLS), help="where jobs run (default: VCODEC_POOL)")
     parser.add_argument(
         "--check",
         action="store_true",
@@ -28,7 +30,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
-    flags = {name: getattr(arguments, name) for name in ("host", "port")}
+    flags = {name: getattr(arguments, name) for name in ("host", "port", "pool")}
     settings = load_settings(**{name: value for name, value in flags.items() if value is not None})
     check_store(settings.model_store)
     if arguments.check:

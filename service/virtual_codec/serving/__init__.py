@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from virtual_codec.jobs import CompressResult, Job, RestoreResult
 from virtual_codec.serving._devices import find_devices
-from virtual_codec.serving._policy import PoolPolicy
+from virtual_codec.serving._policy import PoolPolicy, ReplicaPolicy
 from virtual_codec.serving._pool_state import PoolState, WorkerState
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Pool",
     "PoolPolicy",
     "PoolState",
+    "ReplicaPolicy",
     "Result",
     "WorkerState",
     "find_devices",
@@ -97,6 +98,7 @@ class Pool(Protocol):
 POOLS: Final[dict[str, str]] = {
     "local": "virtual_codec.serving._local:LocalPool",
     "inline": "virtual_codec.serving._inline:InlinePool",
+    "ray": "virtual_codec.serving._ray_pool:RayPool",
 }
 
 

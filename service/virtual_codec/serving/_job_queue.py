@@ -22,7 +22,7 @@ class QueuedJob:
     """Job in a pool, queued or running, with the future of its caller. Times on `time.monotonic`'s clock.
 
     `estimate_s` is the estimated run time, `digest` the sha256 of the input. A job with `alone` set shares its worker
-    with no other job.
+    with no other job. `losses` is the number of replicas that ended while they had it.
     """
 
     number: int
@@ -34,6 +34,7 @@ class QueuedJob:
     future: asyncio.Future[Result]
     alone: bool = False
     was_retried: bool = False
+    losses: int = 0
     queued_at: float = field(default_factory=time.monotonic)
     started_at: float = 0.0
 

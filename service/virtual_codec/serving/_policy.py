@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicaPolicy:
+    """Replicas of the pool `ray`: where they run, what each takes, and their number.
+
+    `address` is that of a Ray cluster, as `ray.init` takes it; None starts one on loopback. A replica takes `cpus` and
+    `gpus` of what Ray counts; below 1 it shares a GPU. There are `least` replicas, and up to `most` where a new job
+    would wait longer than `target_wait_s` seconds; None keeps `least`. Raises `ValueError` for values out of range.
+    """
+
+    address: str | None = None
+    least: int = 1
+    most: int | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    target_wait_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.least < 1 or (self.most is not None and self.most < self.least):
+            raise ValueError(f"least must be at least 1 and not above most, got {self.least} and {self.most}")
+        if self.cpus < 0 or self.gpus < 0 or self.target_wait_s <= 0:
+            raise ValueError("cpus and gpus must be at least 0, and target_wait_s above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +39,8 @@ class PoolPolicy:
     device other than the CPU, it opens the process that has it; None has each worker open the device.
     `queue_limit_s` bounds the estimated work in the queue for each thread; running jobs are not counted. A worker is
     killed when one of its jobs is `hang_grace_s` past its deadline (a job without a deadline gets `job_timeout_s`), and
-    when it takes more than `start_timeout_s` to open. Raises `ValueError` for values out of range.
+    when it takes more than `start_timeout_s` to open. `replicas` is for the pool `ray`. Raises `ValueError` for
+    values out of range.
     """
 
     devices: str = "auto"
@@ -30,6 +54,7 @@ class PoolPolicy:
     hang_grace_s: float = 20.0
     start_timeout_s: float = 300.0
     stop_grace_s: float = 30.0
+    replicas: ReplicaPolicy = field(default_factory=ReplicaPolicy)
 
     def __post_init__(self) -> None:
         for name in ("queue_limit_s", "job_timeout_s", "hang_grace_s", "start_timeout_s"):

@@ -50,6 +50,11 @@ class Quarantine:
         if self._strikes[digest] == _STRIKES:
             self.refused_inputs += 1
 
+    def refuse(self, digest: bytes) -> None:
+        """Add an input that is known to kill workers."""
+        while self._strikes.get(digest, 0) < _STRIKES:
+            self.strike(digest)
+
     def clear(self, digest: bytes) -> None:
         """Remove an input that a worker survived while it ran alone. A refused input stays refused."""
         if self._strikes.get(digest, 0) < _STRIKES:

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Iterable
 from typing import Final, final
 
-from virtual_codec.errors import PoisonInput, VirtualCodecError
+from virtual_codec.errors import PoisonInput, Unavailable, VirtualCodecError
 from virtual_codec.logs import Event
 from virtual_codec.serving._backlog import no_memory
 from virtual_codec.serving._job_queue import JobQueue, QueuedJob
 from virtual_codec.serving._quarantine import Quarantine
 
 _LOG: Final = logging.getLogger(__name__)
+_MOST_LOSSES: Final = 2
 
 
 @final
@@ -58,6 +59,18 @@ class Retries:
             if not self._is_refused(job):
                 self._retry(job)
         self._isolate_suspects()
+
+    def after_loss(self, job: QueuedJob) -> None:
+        """Retry a job whose replica was lost. Its input ran in another process, so it is not suspect."""
+        job.losses += 1
+        if job.losses > _MOST_LOSSES:
+            job.fail(Unavailable("the replicas that had this ended; send it again in a moment", retry_after_s=5.0))
+            return
+        self._retry(job, alone=job.alone)
+
+    def refuse(self, digest: bytes) -> None:
+        """Refuse an input from now on, since a replica found that it kills workers."""
+        self._quarantine.refuse(digest)
 
     def after_error(self, job: QueuedJob, report: str) -> None:
         """Retry a job that raised an unexpected error: perhaps the device was only short of memory."""

@@ -1,0 +1,135 @@
+"""Replicas of this process's own: in a cluster that it starts on loopback, or in one that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, final
+
+from virtual_codec.cores import usable_cores
+from virtual_codec.errors import BadOption, NoWorker
+from virtual_codec.serving import PoolPolicy, ReplicaPolicy
+from virtual_codec.serving._replicas import Call, Frame, Replicas
+
+_STORE_BYTES: Final = 512 * 2**20  # of bodies and answers on their way; more of them go to disk
+_NOT_UP: Final = "the replicas are not up"
+
+
+@final
+class OwnReplicas:
+    """Replicas that this process starts and ends. Raises `BadOption` where Ray is not installed."""
+
+    def __init__(self, worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> None:
+        if find_spec("ray") is None:
+            raise BadOption("the pool `ray` needs Ray: pip install 'virtual-codec[ray]'")
+        self._worker_factory = worker_factory
+        self._arguments = arguments
+        self._policy = policy
+        self._application = f"virtual-codec-{secrets.token_hex(4)}"
+        self._folder: Path | None = None
+        self._replicas: Replicas | None = None
+
+    async def open(self) -> None:
+        """Connect to the cluster, or start one, and deploy. Takes as long as Ray and the workers do."""
+        await asyncio.to_thread(self._connect)
+        _restore_sigterm()
+        self._replicas = await asyncio.to_thread(self._deploy)
+
+    async def close(self) -> None:
+        """End the replicas, and the cluster if it is this process's own."""
+        self._replicas = None
+        await asyncio.to_thread(self._end)
+
+    async def run(self, call: Call) -> Frame:
+        """Have one replica do a job."""
+        if self._replicas is None:
+            raise NoWorker(_NOT_UP, retry_after_s=5.0)
+        return await self._replicas.run(call)
+
+    async def ask(self, method: str, *arguments: object) -> list[Any]:
+        """Call a method on every replica; no answers while there is none."""
+        return [] if self._replicas is None else await self._replicas.ask(method, *arguments)
+
+    def _connect(self) -> None:
+        policy = self._policy.replicas
+        if policy.address is None:
+            self._folder = self._folder or Path(tempfile.mkdtemp(prefix="vcodec-ray-"))
+            _prepare_own()
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray  # not before: it reads the environment as it is imported
+
+        if not ray.is_initialized():
+            _connect(policy, self._folder)
+
+    def _deploy(self) -> Replicas:
+        from ray import serve
+
+        from virtual_codec.serving._ray_calls import HandleReplicas
+        from virtual_codec.serving._ray_deployment import LOGGING, codec_application
+
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        serve.start(proxy_location="Disabled", logging_config=LOGGING)
+        application = codec_application(self._worker_factory, self._arguments, self._policy)
+        try:
+            return HandleReplicas(serve.run(application, name=self._application, route_prefix=None))
+        except RuntimeError as error:
+            state = serve.status().applications[self._application]
+            reasons = [it.message.strip().rpartition("\n")[2] for it in state.deployments.values() if it.message]
+            raise NoWorker("; ".join(reasons) or str(error), retry_after_s=30.0) from error
+
+    def _end(self) -> None:
+        import ray
+        from ray import serve
+
+        if ray.is_initialized():
+            if self._folder is None:  # the cluster goes on without this
+                serve.delete(self._application)
+            ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _restore_sigterm() -> None:
+    """Install this process's own handler of SIGTERM again: Ray's ends the process on the spot."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
+def _prepare_own() -> None:
+    """Set what a cluster reads from the environment: who reaches a port of Ray may run code."""
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_AUTH_MODE="token",
+        RAY_AUTH_TOKEN=secrets.token_hex(32),
+        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # for a single machine: all ports on 127.0.0.1, on every platform
+        PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path),
+    )
+
+
+def _connect(policy: ReplicaPolicy, folder: Path | None) -> None:
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns that a thread cannot set a handler of SIGTERM
+    if folder is None:
+        ray.init(address=policy.address, configure_logging=False, log_to_driver=False)
+        return
+    ray.init(
+        address="local",  # never another's cluster that happens to run here
+        num_cpus=max(usable_cores(), math.ceil((policy.most or policy.least) * policy.cpus)),
+        include_dashboard=False,
+        object_store_memory=_STORE_BYTES,
+        configure_logging=False,
+        log_to_driver=False,
+        _temp_dir=str(folder),
+    )

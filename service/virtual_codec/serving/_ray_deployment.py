@@ -1,0 +1,39 @@
+"""Deployment of the codec's replicas, for Ray Serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ray import serve
+from ray.serve import Application
+
+from virtual_codec.serving import PoolPolicy
+from virtual_codec.serving._ray_replica import CodecReplica
+
+NAME: Final = "codec"
+_MOST_CALLS: Final = 1000  # the callers' admission bounds them long before
+_HEALTH_PERIOD_S: Final = 5.0
+_HEALTH_TIMEOUT_S: Final = 20.0
+_MOST_STARTS: Final = 3
+
+
+def codec_application(worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> Application:
+    """Application of the replicas alone. The arguments are those of `virtual_codec.serving.open_pool`."""
+    replicas = policy.replicas
+    options: dict[str, Any] = {
+        "name": NAME,
+        "max_ongoing_requests": _MOST_CALLS,
+        "health_check_period_s": _HEALTH_PERIOD_S,
+        "health_check_timeout_s": _HEALTH_TIMEOUT_S,
+        "graceful_shutdown_wait_loop_s": 0.5,
+        "graceful_shutdown_timeout_s": policy.stop_grace_s + 5.0,
+        "max_constructor_retry_count": _MOST_STARTS,
+        "ray_actor_options": {"num_cpus": replicas.cpus, "num_gpus": replicas.gpus},
+        "logging_config": LOGGING,
+        "num_replicas": replicas.least,
+    }
+    return serve.deployment(CodecReplica).options(**options).bind(worker_factory, dict(arguments), policy)
+
+
+LOGGING: Final = {"log_level": "WARNING", "enable_access_log": False}

@@ -1,0 +1,172 @@
+"""Replica of the codec in a Ray cluster: a pool of worker processes, called by a handle.
+
+The replica decodes no image itself. A worker process does, which a hostile image may take over and a deadline may kill;
+its parent checks what it sends, and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, final
+
+import ray
+from ray import serve
+
+from virtual_codec.counts import RunnerCounts
+from virtual_codec.errors import BadModel, NoWorker, VirtualCodecError
+from virtual_codec.logs import Event, configure
+from virtual_codec.serving import Pool, PoolPolicy, PoolState, open_pool
+from virtual_codec.serving._frames import encode
+from virtual_codec.serving._messages import Done, Failed, ModelWarmed
+from virtual_codec.serving._replicas import Call, Frame, Snapshot
+from virtual_codec.serving._retries import internal_error
+from virtual_codec.store import ModelStore
+
+_LOG: Final = logging.getLogger(__name__)
+_CALLER_GONE_S: Final = 5.0
+_HOLD_S: Final = 0.2
+WORK: Final = "work_s"
+"""Name of the metric that the number of replicas follows: seconds of work for one thread, of all callers."""
+
+
+@final
+class CodecReplica:
+    """Pool of worker processes in an actor of Ray. All methods are called on one event loop."""
+
+    async def __init__(  # type: ignore[misc]  # Ray awaits it
+        self, worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy
+    ) -> None:
+        configure("info", "json")
+        _bind_to_node()
+        self._name: str = serve.get_replica_context().replica_id.unique_id
+        self._model = arguments.get("model")
+        self._store = arguments.get("store")
+        self._policy = replica_policy(policy)
+        self._work_s: dict[str, tuple[float, float]] = {}  # caller -> (seconds of work, when it said so)
+        self._ready_at = time.monotonic()
+        self._pool: Pool = open_pool("local", arguments, self._policy, worker_factory=worker_factory)
+        await self._pool.start()
+        await _until_warm(self._pool)
+
+    async def run(self, call: Call) -> Frame:
+        """Do a job. Its result or error is a frame."""
+        if not await self._has_worker():
+            return encode(Failed(number=0, error=NoWorker("no worker of this replica is up", retry_after_s=1.0)))
+        started = time.monotonic()
+        try:
+            result = await self._pool.submit(call.job(), pixels=call.pixels)
+        except VirtualCodecError as error:
+            return encode(Failed(number=0, error=error))
+        except Exception:
+            _LOG.exception(Event("job_broke", request_id=call.request_id))
+            return encode(Failed(number=0, error=internal_error()))
+        seconds = max(0.0, time.monotonic() - started - result.stages_s.get("queue", 0.0))
+        result = replace(result, worker=f"{self._name}/{result.worker}")
+        return encode(Done(number=0, result=result, seconds=seconds, counts=RunnerCounts()))
+
+    async def snapshot(self, caller: str, work_s: float) -> Snapshot:
+        """State of this replica. The caller says how many seconds of work it has for all replicas."""
+        self._work_s[caller] = (work_s, time.monotonic())
+        model = self._model if isinstance(self._model, str) else None
+        return Snapshot(replica=self._name, state=self._pool.state(), model=model)
+
+    async def warm_model(self, model: str) -> Frame:
+        """Have the workers load the model of that id, and later ones open with it. An error is a frame too."""
+        try:
+            await self._pool.warm_model(model)
+        except VirtualCodecError as error:
+            return encode(ModelWarmed(number=0, error=error))
+        self._model = model
+        return encode(ModelWarmed(number=0, error=None))
+
+    async def forget_model(self, model: str) -> None:
+        """Let the workers free the memory of a model."""
+        self._pool.forget_model(model)
+
+    async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Load the model `user_config["model"]`, a name or id, beside the jobs. Raises where it cannot be loaded."""
+        name = user_config.get("model")
+        if not isinstance(name, str) or not isinstance(self._store, Path):
+            raise BadModel(f"user_config is {{'model': NAME}}, got {user_config!r:.80}")
+        model = (await asyncio.to_thread(ModelStore, self._store, tolerant=True)).get(name).id
+        if model != self._model:
+            await self._pool.warm_model(model)
+            self._model = model
+
+    async def check_health(self) -> None:
+        """Raise where the workers have stopped to answer and their supervision has not replaced them."""
+        check_health(self._pool.state(), self._policy, unready_s=self._unready_s())
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Seconds of work for one thread that all callers have."""
+        now = time.monotonic()
+        return {WORK: sum(work_s for work_s, said_at in self._work_s.values() if now - said_at < _CALLER_GONE_S)}
+
+    async def __del__(self) -> None:
+        await self._pool.stop()
+
+    async def _has_worker(self) -> bool:
+        """True if a worker is ready. False after a moment, in which the router sees this replica as busy."""
+        until = time.monotonic() + _HOLD_S
+        while not (is_ready := self._pool.state().is_ready) and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        return is_ready
+
+    def _unready_s(self) -> float:
+        if self._pool.state().is_ready:
+            self._ready_at = time.monotonic()
+        return time.monotonic() - self._ready_at
+
+
+def replica_policy(policy: PoolPolicy) -> PoolPolicy:
+    """Policy of the pool in one replica, whose device and cores are those that Ray gives it."""
+    devices = policy.devices
+    if devices == "auto" and not policy.replicas.gpus:
+        devices = "cpu"
+    return replace(
+        policy,
+        devices=devices,
+        workers_per_device=policy.workers_per_device or 1,
+        cores=None if policy.cores is None else max(1, int(policy.replicas.cpus)),
+        standby="off" if policy.standby == "auto" else policy.standby,
+    )
+
+
+def check_health(state: PoolState, policy: PoolPolicy, *, unready_s: float) -> None:
+    """Raise `RuntimeError` for a pool whose supervision has failed: it is up, and nothing moves.
+
+    A worker that hangs is ended by its deadline, so nothing waits for longer than that and a start.
+    """
+    if unready_s > policy.start_timeout_s:
+        raise RuntimeError(f"no worker was ready for {unready_s:.0f} seconds: {'; '.join(state.reasons)}")
+    longest_s = policy.job_timeout_s + policy.hang_grace_s + policy.start_timeout_s
+    if state.oldest_age_s > longest_s:
+        raise RuntimeError(f"a job has waited for {state.oldest_age_s:.0f} seconds")
+
+
+async def _until_warm(pool: Pool) -> None:
+    """Wait for a worker, so that Ray sends nothing to a replica without one. Raises `NoWorker` where none comes."""
+    while not pool.state().is_ready:
+        try:
+            pool.admit()
+        except NoWorker:
+            await pool.stop()
+            raise
+        await asyncio.sleep(0.05)
+
+
+def _bind_to_node() -> None:
+    """Keep Serve from opening the port of this replica on all interfaces: bind it to the node's address."""
+    from ray.serve._private import replica as module
+
+    add_port, address = module.add_port_to_grpc_server, ray.util.get_node_ip_address()
+
+    def bound(server: Any, wanted: str) -> Any:
+        return add_port(server, wanted.replace("[::]", f"[{address}]" if ":" in address else address))
+
+    module.add_port_to_grpc_server = bound

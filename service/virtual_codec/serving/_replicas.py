@@ -1,0 +1,80 @@
+"""Replicas of a codec on other machines, as a pool sees them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self, final
+
+from virtual_codec.jobs import CompressOptions, Job, OrdinaryOptions, RestoreOptions
+from virtual_codec.serving import PoolState
+
+Frame = tuple[bytes, bytes]
+"""Head and body of an answer, see `virtual_codec.serving._frames`."""
+
+
+@final
+class ReplicaLost(Exception):
+    """The replica that had a call ended, or is about to, before it answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """Job on its way to a replica. `seconds_left` replaces the deadline, since each machine has a clock of its own."""
+
+    data: bytes = field(repr=False)
+    options: CompressOptions | RestoreOptions | OrdinaryOptions
+    pixels: int
+    request_id: str
+    trace_id: str
+    seconds_left: float | None
+
+    @classmethod
+    def of(cls, job: Job, pixels: int) -> Self:
+        """Call for a job on an image of so many pixels."""
+        return cls(
+            data=job.data,
+            options=job.options,
+            pixels=pixels,
+            request_id=job.request_id,
+            trace_id=job.trace_id,
+            seconds_left=None if job.deadline is None else job.deadline - time.monotonic(),
+        )
+
+    def job(self) -> Job:
+        """The job, with a deadline on the clock of this machine."""
+        return Job(
+            data=self.data,
+            options=self.options,
+            request_id=self.request_id,
+            trace_id=self.trace_id,
+            deadline=None if self.seconds_left is None else time.monotonic() + self.seconds_left,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """State of one replica's pool, and the id of the model that it has warm."""
+
+    replica: str
+    state: PoolState
+    model: str | None
+
+
+class Replicas(Protocol):
+    """Replicas of one codec, all alike."""
+
+    async def open(self) -> None:
+        """Start the replicas. Raises where they cannot be started."""
+
+    async def close(self) -> None:
+        """End what `open` started."""
+
+    async def run(self, call: Call) -> Frame:
+        """Have one replica do a job; a cancelled call gives it up.
+
+        Raises `ReplicaLost`, or a `VirtualCodecError` where no replica takes it.
+        """
+
+    async def ask(self, method: str, *arguments: object) -> list[Any]:
+        """Call a method on every replica. Answers of replicas that end meanwhile are left out."""
