@@ -56,6 +56,7 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ("VCODEC_POOL", "swarm"),
         ("VCODEC_MAX_EFFORT", "10"),
         ("VCODEC_TIMEOUT_S", "0"),
+        ("VCODEC_RAY_MAX_REPLICAS", "1"),
         ("VCODEC_TIMEOUT_S", "601"),
         ("VCODEC_LOG_FORMAT", "xml"),
         ("VCODEC_THREADS", "0"),
@@ -111,7 +112,7 @@ def test_every_setting_is_described() -> None:
     [
         ("VCODEC_PORT", "http", "it takes: a whole number from 0 to 65535"),
         ("VCODEC_TIMEOUT_S", "-1", "it takes: a number above 0 to 86400"),
-        ("VCODEC_POOL", "ray", "it takes: local, inline"),
+        ("VCODEC_POOL", "swarm", "it takes: local, inline, ray"),
         (
             "VCODEC_DEVICES",
             "cuda;0",

@@ -98,7 +98,7 @@ def test_a_check_opens_what_can_be_opened(
 
 def test_several_wrong_settings_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VCODEC_PORT", "many")
-    monkeypatch.setenv("VCODEC_POOL", "ray")
+    monkeypatch.setenv("VCODEC_POOL", "swarm")
     assert main(["serve"]) == 2
     head, port, pool = capsys.readouterr().err.splitlines()
     assert head == "vcodec: several settings are wrong:"

@@ -32,6 +32,7 @@ from tests.pictures import saved, scene
 from virtual_codec.api import create_app
 from virtual_codec.api.server import listen
 from virtual_codec.cli import main, make_parser
+from virtual_codec.serving import import_from_string
 from virtual_codec.settings import Settings
 
 ADDRESS = "http://127.0.0.1:8000"
@@ -200,6 +201,13 @@ def _gpu_script(command: Command, _url: str) -> None:
     assert os.access(ROOT / "benchmarks" / "gpu" / command.program, os.X_OK), command.program
 
 
+def _serve(command: Command, _url: str) -> None:
+    verb, application, *settings = command.arguments
+    assert verb == "run"
+    assert callable(import_from_string(application))
+    assert {setting.partition("=")[0] for setting in settings} <= set(Settings.model_fields)
+
+
 TREATMENTS: dict[str, Callable[[Command, str], None]] = {
     "vcodec": _vcodec,
     "curl": _curl,
@@ -209,6 +217,7 @@ TREATMENTS: dict[str, Callable[[Command, str], None]] = {
     "python": _python,
     "torchrun": _python,
     "rollout": _script,
+    "serve": _serve,
     **dict.fromkeys(("check.sh", "train.sh"), _gpu_script),
     "mkdir": _mkdir,
     **dict.fromkeys(("echo", "kill", "chmod", "for", "ls"), _nothing),

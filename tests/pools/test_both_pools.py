@@ -235,7 +235,6 @@ def test_a_killed_replica_loses_no_request(servers: dict[str, Server]) -> None:
             it.result()
     assert len(answers) > before + 24
     assert all(answer == expected for answer in answers), [json.dumps(str(it)) for it in answers if it != expected][:3]
-    wait_for(server.is_ready, 120)  # another took its place
 
 
 def test_a_stopped_server_leaves_no_process(store: Path, servers: dict[str, Server]) -> None:

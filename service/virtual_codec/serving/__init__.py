@@ -19,6 +19,7 @@ from virtual_codec.serving._pool_state import PoolState, WorkerState
 
 __all__ = [
     "DEVICE_PROCESS",
+    "OPEN_CODEC",
     "POOLS",
     "JobHandler",
     "Pool",
@@ -37,7 +38,8 @@ Result = CompressResult | RestoreResult
 DEVICE_PROCESS: Final = "virtual_codec.runner.device_process:open_device_process"
 """Factory of the process that has a device, for `PoolPolicy.device_factory`."""
 
-_OPEN_CODEC: Final = "virtual_codec.codec:open_codec"
+OPEN_CODEC: Final = "virtual_codec.codec:open_codec"
+"""Factory of the job handler in a worker, by default."""
 
 
 class JobHandler(Protocol):
@@ -107,7 +109,7 @@ def open_pool(
     arguments: Mapping[str, object],
     policy: PoolPolicy | None = None,
     *,
-    worker_factory: str = _OPEN_CODEC,
+    worker_factory: str = OPEN_CODEC,
 ) -> Pool:
     """Pool of that name in `POOLS`, not started.
 

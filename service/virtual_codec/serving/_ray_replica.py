@@ -20,9 +20,11 @@ from ray import serve
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import BadModel, NoWorker, VirtualCodecError
 from virtual_codec.logs import Event, configure
-from virtual_codec.serving import Pool, PoolPolicy, PoolState, open_pool
+from virtual_codec.serving import Pool, PoolPolicy, open_pool
 from virtual_codec.serving._frames import encode
 from virtual_codec.serving._messages import Done, Failed, ModelWarmed
+from virtual_codec.serving._ray_autoscaling import WORK
+from virtual_codec.serving._replica_policy import check_health, replica_policy
 from virtual_codec.serving._replicas import Call, Frame, Snapshot
 from virtual_codec.serving._retries import internal_error
 from virtual_codec.store import ModelStore
@@ -30,8 +32,6 @@ from virtual_codec.store import ModelStore
 _LOG: Final = logging.getLogger(__name__)
 _CALLER_GONE_S: Final = 5.0
 _HOLD_S: Final = 0.2
-WORK: Final = "work_s"
-"""Name of the metric that the number of replicas follows: seconds of work for one thread, of all callers."""
 
 
 @final
@@ -42,7 +42,7 @@ class CodecReplica:
         self, worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy
     ) -> None:
         configure("info", "json")
-        _bind_to_node()
+        bind_to_node()
         self._name: str = serve.get_replica_context().replica_id.unique_id
         self._model = arguments.get("model")
         self._store = arguments.get("store")
@@ -123,32 +123,6 @@ class CodecReplica:
         return time.monotonic() - self._ready_at
 
 
-def replica_policy(policy: PoolPolicy) -> PoolPolicy:
-    """Policy of the pool in one replica, whose device and cores are those that Ray gives it."""
-    devices = policy.devices
-    if devices == "auto" and not policy.replicas.gpus:
-        devices = "cpu"
-    return replace(
-        policy,
-        devices=devices,
-        workers_per_device=policy.workers_per_device or 1,
-        cores=None if policy.cores is None else max(1, int(policy.replicas.cpus)),
-        standby="off" if policy.standby == "auto" else policy.standby,
-    )
-
-
-def check_health(state: PoolState, policy: PoolPolicy, *, unready_s: float) -> None:
-    """Raise `RuntimeError` for a pool whose supervision has failed: it is up, and nothing moves.
-
-    A worker that hangs is ended by its deadline, so nothing waits for longer than that and a start.
-    """
-    if unready_s > policy.start_timeout_s:
-        raise RuntimeError(f"no worker was ready for {unready_s:.0f} seconds: {'; '.join(state.reasons)}")
-    longest_s = policy.job_timeout_s + policy.hang_grace_s + policy.start_timeout_s
-    if state.oldest_age_s > longest_s:
-        raise RuntimeError(f"a job has waited for {state.oldest_age_s:.0f} seconds")
-
-
 async def _until_warm(pool: Pool) -> None:
     """Wait for a worker, so that Ray sends nothing to a replica without one. Raises `NoWorker` where none comes."""
     while not pool.state().is_ready:
@@ -160,7 +134,7 @@ async def _until_warm(pool: Pool) -> None:
         await asyncio.sleep(0.05)
 
 
-def _bind_to_node() -> None:
+def bind_to_node() -> None:
     """Keep Serve from opening the port of this replica on all interfaces: bind it to the node's address."""
     from ray.serve._private import replica as module
 

@@ -1,0 +1,23 @@
+"""Application for Ray Serve: `serve run virtual_codec.serving.ray:app`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from virtual_codec.serving import import_from_string
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+_BUILD: Final = "virtual_codec.api.ray_app:build_application"  # above this package, so it is not imported from here
+
+
+def app(settings: Mapping[str, Any]) -> Application:
+    """Build the HTTP service over replicas of the codec.
+
+    `settings` are those of the service by their names, such as `ray_replicas=4`; they go before the environment of the
+    process that builds. Raises `ValueError` for wrong ones.
+    """
+    application: Application = import_from_string(_BUILD)(settings)
+    return application
