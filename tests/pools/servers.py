@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,9 +73,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(pool: str, store: Path) -> Iterator[Server]:
-    """A server with that pool, two workers of one thread each. It may not be ready yet."""
-    command = [sys.executable, "-c", SCRIPT, pool, str(store), OPEN]
+def serving(pool: str, store: Path, changes: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A server with that pool, two workers of one thread each; `changes` are made in `SCRIPT`. It may not be ready."""
+    script = SCRIPT
+    for before, after in (changes or {}).items():
+        assert before in script
+        script = script.replace(before, after)
+    command = [sys.executable, "-c", script, pool, str(store), OPEN]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         server = Server(process)
         listener = threading.Thread(target=server.listen)

@@ -26,12 +26,16 @@ _MOST_REQUESTS: Final = 1000  # of one; the service's own admission refuses long
 
 
 def build_application(given: Mapping[str, Any]) -> Application:
-    """Application of the settings in the environment, overridden by `given`. Raises `ValueError`, `BadModel`."""
-    settings = Settings.load(**given)
+    """Application of the settings in the environment, overridden by `given`. Raises `ValueError`, `BadModel`.
+
+    `model` in it, a name or id, is the model that is active. An update that changes nothing else restarts no replica.
+    """
+    settings = Settings.load(**{name: value for name, value in given.items() if name != "model"})
     store = ModelStore(settings.model_store, tolerant=True)
     arguments = worker_arguments(settings, settings.image_limits, store)
     codec = codec_application(OPEN_CODEC, arguments, pool_policy(settings))
-    return _DEPLOYMENT.bind(settings, arguments.get("model"), codec)
+    api = _DEPLOYMENT.options(user_config={"model": given["model"]}) if "model" in given else _DEPLOYMENT
+    return api.bind(settings, arguments.get("model"), codec)
 
 
 @final

@@ -17,7 +17,7 @@ def app(settings: Mapping[str, Any]) -> Application:
     """Build the HTTP service over replicas of the codec.
 
     `settings` are those of the service by their names, such as `ray_replicas=4`; they go before the environment of the
-    process that builds. Raises `ValueError` for wrong ones.
+    process that builds. `model=NAME` chooses the active model. Raises `ValueError` for wrong settings.
     """
     application: Application = import_from_string(_BUILD)(settings)
     return application
