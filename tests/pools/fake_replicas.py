@@ -47,6 +47,7 @@ class FakeReplicas:
         self.asked: list[tuple[str, tuple[object, ...]]] = []
         self.bad_model: VirtualCodecError | None = None
         self.opening_error: Exception | None = None
+        self.asking_error: Exception | None = None
         self.cancelled = 0
         self.is_open = False
 
@@ -76,6 +77,8 @@ class FakeReplicas:
         self.asked.append((method, arguments))
         match method:
             case "snapshot":
+                if self.asking_error is not None:
+                    raise self.asking_error
                 return self.snapshots
             case "warm_model":
                 first = encode(ModelWarmed(number=0, error=None))

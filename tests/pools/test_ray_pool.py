@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tests.api.pretend import write_store
 from tests.pools.fake_replicas import FakeReplicas, done, failed, snapshot
+from virtual_codec.cli import main
 from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import (
     BadModel,
@@ -188,6 +191,28 @@ async def test_a_replica_that_opened_with_another_model_is_told() -> None:
     replicas = FakeReplicas(snapshots=[snapshot("one"), snapshot("late", model="old")])
     async with running(replicas):
         await until(lambda: ("warm_model", ("a",)) in replicas.asked)
+
+
+async def test_a_pool_that_cannot_reach_its_replicas_is_not_ready() -> None:
+    replicas = FakeReplicas()
+    async with running(replicas) as pool:
+        replicas.asking_error = TimeoutError()  # one hangs
+        await asyncio.sleep(1.2)
+        assert pool.state().is_ready
+        replicas.asking_error = ConnectionError("the cluster has gone")
+        await until(lambda: not pool.state().is_ready)
+        replicas.asking_error = None
+        await until(lambda: pool.state().is_ready)
+
+
+def test_without_ray_it_is_said_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_store(tmp_path)
+    monkeypatch.setattr("virtual_codec.serving._ray_cluster.find_spec", lambda _name: None)
+    monkeypatch.setenv("VCODEC_MODEL_STORE", str(tmp_path))
+    assert main(["serve", "--pool", "ray", "--check"]) == 2
+    assert "pip install 'virtual-codec[ray]'" in capsys.readouterr().err
 
 
 def test_counters_of_ended_replicas_stay() -> None:

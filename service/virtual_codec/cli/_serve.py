@@ -12,7 +12,7 @@ from virtual_codec.cli._image_codec import OpenCodec
 from virtual_codec.cli._open import check_store, load_settings
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import VirtualCodecError
-from virtual_codec.serving import POOLS
+from virtual_codec.serving import POOLS, open_pool
 
 if TYPE_CHECKING:
     from virtual_codec.settings import Settings
@@ -53,6 +53,7 @@ def _check(settings: Settings) -> int:
         print(f"vcodec: nothing reads {name}; {hint}", file=sys.stderr)
     print(settings.model_dump_json(indent=2))
     try:
+        open_pool(settings.pool, {})  # not started: only what it needs must be there
         store = ModelStore(settings.model_store, tolerant=True)
         default = store.default
         if settings.requires_keys:

@@ -36,6 +36,8 @@ from virtual_codec.serving._settlement import settle
 _LOG: Final = logging.getLogger(__name__)
 _OWN_REPLICAS: Final = "virtual_codec.serving._ray_cluster:OwnReplicas"
 _POLL_S: Final = 0.5
+_POLL_TIMEOUT_S: Final = 10.0
+_MOST_FAILURES: Final = 3
 _OPEN_AGAIN_S: Final = 5.0
 _LOST_PAUSE_S: Final = 0.2  # until the router knows of it
 _WARM_AGAIN_S: Final = 10.0
@@ -152,11 +154,19 @@ class RayPool:
                 _LOG.exception(Event("replicas_not_open", again_in_s=_OPEN_AGAIN_S))
                 await asyncio.sleep(_OPEN_AGAIN_S)
         self._reason = ""
+        failures = 0
         while True:
             try:
-                self._take(await self._replicas.ask("snapshot", self._name, self._work_s()))
+                async with asyncio.timeout(_POLL_TIMEOUT_S):
+                    self._take(await self._replicas.ask("snapshot", self._name, self._work_s()))
+                failures = 0
+            except TimeoutError:  # one that hangs: the others are as they were
+                _LOG.warning(Event("replica_silent"))
             except Exception as error:
-                _LOG.warning(Event("replicas_silent", reason=str(error) or type(error).__name__))
+                failures += 1
+                if failures == _MOST_FAILURES:
+                    _LOG.error(Event("replicas_silent", reason=str(error) or type(error).__name__))
+                    self._take([])
             await asyncio.sleep(_POLL_S)
 
     def _take(self, snapshots: list[Snapshot]) -> None:
