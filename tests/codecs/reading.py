@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 @dataclass
 class Reading:
-    """What a baseline file says: tables [64] and levels [blocks, 64] in zig-zag order, in coding order."""
+    """What a baseline file says: tables [64] and levels [blocks, 64] in zig-zag order, blocks in raster order.
+
+    `scans` holds the components of each scan, and `codes_of` the selectors of each component.
+    """
 
     width: int = 0
     height: int = 0
@@ -18,12 +21,13 @@ class Reading:
     codes: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)  # (length, code) -> symbol
     sampling: list[int] = field(default_factory=list)
     quantisation_of: list[int] = field(default_factory=list)
-    codes_of: list[int] = field(default_factory=list)
+    scans: list[list[int]] = field(default_factory=list)
+    codes_of: dict[int, int] = field(default_factory=dict)
     levels: list[NDArray[np.int16]] = field(default_factory=list)
 
 
 def read(stream: bytes) -> Reading:
-    """Read a file of one interleaved baseline scan; asserts that there is nothing else in it."""
+    """Read a baseline file of one scan or several; asserts that there is nothing else in it."""
     reading = Reading()
     assert stream[:2] == b"\xff\xd8"
     at = 2
@@ -42,14 +46,53 @@ def read(stream: bytes) -> Reading:
             reading.height, reading.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             reading.sampling = list(body[7::3])
             reading.quantisation_of = list(body[8::3])
+            assert list(body[6::3]) == list(range(1, len(reading.sampling) + 1))
+            for i in range(len(reading.sampling)):
+                rows, columns = _size_in_blocks(reading, i)
+                reading.levels.append(np.zeros((rows * columns, 64), np.int16))
         elif marker == 0xDA:
-            reading.codes_of = list(body[2:-3:2])
-            break
+            assert body[-3:] == bytes([0, 63, 0]), "all levels at once"
+            scan = [component - 1 for component in body[1:-3:2]]
+            reading.scans.append(scan)
+            reading.codes_of |= dict(zip(scan, body[2:-3:2], strict=True))
+            end = at
+            while stream[end] != 0xFF or stream[end + 1] == 0:
+                end += 1
+            _read_scan(stream[at:end], scan, reading)
+            at = end
+            if stream[at + 1] == 0xD9:
+                break
         else:
             raise AssertionError(f"unexpected marker {marker:02x}")
-    assert stream.endswith(b"\xff\xd9")
-    _read_scan(stream[at:-2], reading)
+    assert stream[at:] == b"\xff\xd9"
+    assert sorted(component for scan in reading.scans for component in scan) == list(range(len(reading.levels)))
     return reading
+
+
+def _size_in_blocks(reading: Reading, component: int) -> tuple[int, int]:
+    """Rows and columns of the blocks that hold samples of a component."""
+    widest, highest = max(each >> 4 for each in reading.sampling), max(each & 15 for each in reading.sampling)
+    across, down = reading.sampling[component] >> 4, reading.sampling[component] & 15
+    return -(-reading.height * down // (8 * highest)), -(-reading.width * across // (8 * widest))
+
+
+def _blocks_of_scan(reading: Reading, scan: list[int]) -> list[tuple[int, int | None]]:
+    """Component and raster index of each block of a scan, in coding order; no index for one outside of the picture."""
+    if len(scan) == 1:
+        return [(scan[0], i) for i in range(len(reading.levels[scan[0]]))]
+    widest, highest = max(each >> 4 for each in reading.sampling), max(each & 15 for each in reading.sampling)
+    order: list[tuple[int, int | None]] = []
+    for top in range(-(-reading.height // (8 * highest))):
+        for left in range(-(-reading.width // (8 * widest))):
+            for component in scan:
+                rows, columns = _size_in_blocks(reading, component)
+                across, down = reading.sampling[component] >> 4, reading.sampling[component] & 15
+                order.extend(
+                    (component, y * columns + x if y < rows and x < columns else None)
+                    for y in range(top * down, (top + 1) * down)
+                    for x in range(left * across, (left + 1) * across)
+                )
+    return order
 
 
 def _read_codes(body: bytes, reading: Reading) -> None:
@@ -66,9 +109,8 @@ def _read_codes(body: bytes, reading: Reading) -> None:
         body = body[17 + len(book) :]
 
 
-def _read_scan(scan: bytes, reading: Reading) -> None:
-    assert b"\xff" not in scan.replace(b"\xff\x00", b"")
-    bits = "".join(f"{byte:08b}" for byte in scan.replace(b"\xff\x00", b"\xff"))
+def _read_scan(data: bytes, scan: list[int], reading: Reading) -> None:
+    bits = "".join(f"{byte:08b}" for byte in data.replace(b"\xff\x00", b"\xff"))
     at = 0
 
     def symbol(book: dict[tuple[int, int], int]) -> int:
@@ -88,26 +130,20 @@ def _read_scan(scan: bytes, reading: Reading) -> None:
         at += size
         return value if value >> (size - 1) else value - (1 << size) + 1
 
-    per_mcu = [(factors >> 4) * (factors & 15) for factors in reading.sampling]
-    side = 16 if per_mcu[0] == 4 else 8
-    mcus = -(-reading.width // side) * -(-reading.height // side)
-    levels = [np.zeros((mcus * blocks, 64), np.int16) for blocks in per_mcu]
-    before = [0] * len(levels)
-    for mcu in range(mcus):
-        for component, blocks in enumerate(per_mcu):
-            chosen = reading.codes_of[component]
-            dc, ac = reading.codes[chosen >> 4], reading.codes[0x10 | (chosen & 15)]
-            for block in range(mcu * blocks, (mcu + 1) * blocks):
-                before[component] += magnitude(symbol(dc))
-                levels[component][block, 0] = before[component]
-                k = 1
-                while k < 64:
-                    found = symbol(ac)
-                    if found == 0:
-                        break
-                    k += found >> 4
-                    levels[component][block, k] = magnitude(found & 15)
-                    k += 1
+    before = dict.fromkeys(scan, 0)
+    for component, index in _blocks_of_scan(reading, scan):
+        chosen = reading.codes_of[component]
+        dc, ac = reading.codes[chosen >> 4], reading.codes[0x10 | (chosen & 15)]
+        levels = reading.levels[component][index] if index is not None else np.zeros(64, np.int16)
+        before[component] += magnitude(symbol(dc))
+        levels[0] = before[component]
+        k = 1
+        while k < 64:
+            found = symbol(ac)
+            if found == 0:
+                break
+            k += found >> 4
+            levels[k] = magnitude(found & 15)
+            k += 1
     assert len(bits) - at < 8
     assert set(bits[at:]) <= {"1"}, "padding is ones"
-    reading.levels = levels

@@ -17,7 +17,9 @@ from skimage import data
 
 from tests.codecs.reading import read
 from virtual_codec.bitstream import ZIGZAG
-from virtual_codec.codecs import CODECS, JpegSettings, quantisation_tables
+from virtual_codec.codecs import CODECS, JpegSettings, _entropy, quantisation_tables
+from virtual_codec.codecs._dc_scans import with_separate_dc
+from virtual_codec.codecs._scans import check_scans_complete
 from virtual_codec.codecs.jpeg import analyse, decode, encode, encode_blocks, polish, quantised
 from virtual_codec.errors import UndecodableImage
 
@@ -242,6 +244,50 @@ def test_scan_optimisation_keeps_the_pixels_and_never_costs() -> None:
         assert b"JFIF" not in optimised
         saved.append(len(plain) - len(optimised))
     assert saved[-1] > 0
+
+
+def test_halved_chroma_has_a_scan_of_its_own_where_that_is_shorter() -> None:
+    whole, tiny = (read(encode(astronaut()[:side, :side], JpegSettings(step=30))).scans for side in (256, 16))
+    assert whole == [[0], [1, 2]]
+    assert tiny == [[0, 1, 2]]
+    assert read(encode(astronaut(), JpegSettings(step=30, subsampling="444"))).scans == [[0, 1, 2]]
+
+
+def test_luma_in_raster_order_takes_fewer_bits_than_in_mcus(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = JpegSettings(step=40)
+    separate = encode(astronaut(), chosen)
+
+    def interleaved_only(*given: object) -> list[_entropy._Plan]:
+        return list(plans(*given))[1:]  # type: ignore[arg-type]
+
+    plans = _entropy._plans
+    monkeypatch.setattr(_entropy, "_plans", interleaved_only)
+    together = encode(astronaut(), chosen)
+    assert read(together).scans == [[0, 1, 2]]
+    assert np.array_equal(decode(separate), decode(together))
+    assert len(separate) < 0.995 * len(together)
+
+
+@pytest.mark.parametrize(("height", "width"), [(512, 512), (249, 373), (300, 31)])
+def test_dc_scans_are_separated_without_loss(height: int, width: int) -> None:
+    optimise = pytest.importorskip("mozjpeg_lossless_optimization").optimize
+    picture = astronaut()[:height, :width]
+    progressive = optimise(encode(picture, JpegSettings(step=12)))
+    separated = with_separate_dc(progressive)
+    assert np.array_equal(decode(separated), decode(progressive))
+    assert len(separated) < len(progressive) if min(height, width) > 100 else separated == progressive
+    check_scans_complete(separated)
+    assert with_separate_dc(separated) == separated
+
+
+def test_only_halved_chroma_is_separated() -> None:
+    optimise = pytest.importorskip("mozjpeg_lossless_optimization").optimize
+    for stream in (
+        encode(astronaut(), JpegSettings(step=12)),
+        optimise(encode(astronaut(), JpegSettings(step=12, subsampling="444"))),
+        optimise(encode(astronaut()[..., 0], JpegSettings(step=12))),
+    ):
+        assert with_separate_dc(stream) == stream
 
 
 def test_a_tiny_file_shares_its_codes() -> None:

@@ -1,4 +1,4 @@
-"""DCT of pixels, block by block in coding order, and its inverse."""
+"""DCT of pixels, block by block in raster order, and its inverse."""
 
 from __future__ import annotations
 
@@ -25,43 +25,37 @@ _DCT_BASIS_T: NDArray[np.float32] = np.ascontiguousarray(DCT_BASIS.T)
 class Blocks:
     """DCT coefficients of an image.
 
-    `components` holds one [blocks, 64] array per component: blocks in coding order, coefficients in zig-zag
-    order, orthonormal, level-shifted. An MCU takes `luma_per_mcu` blocks (1 or 4) of the first component and
-    one of each other. `is_padding` marks the luma blocks that lie wholly outside the image.
+    `components` holds one [blocks, 64] array per component: blocks in raster order, those that hold samples of the
+    image alone; coefficients in zig-zag order, orthonormal, level-shifted. An MCU takes `side` x `side` blocks
+    (1 or 2) of the first component and one of each other.
     """
 
     width: int
     height: int
-    luma_per_mcu: int
+    side: int
     components: tuple[NDArray[np.float32], ...]
-    is_padding: NDArray[np.bool_]
+
+    @property
+    def columns(self) -> int:
+        """Blocks of the first component in a row of the picture."""
+        return -(-self.width // 8)
 
 
 def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
-    """Coefficients of [h, w, 3] RGB or [h, w] grey samples, 0 to 255; edges are replicated to whole MCUs."""
+    """Coefficients of [h, w, 3] RGB or [h, w] grey samples, 0 to 255; edges are replicated to whole blocks."""
     height, width = pixels.shape[:2]
     samples: NDArray[Any] = np.ascontiguousarray(pixels)
     if pixels.ndim == 2:
         grey = np.empty((_up(height, 8), _up(width, 8)), np.float32)
         _fill_grey(samples, grey)
-        blocks = _transformed(grey, 1)
-        return Blocks(
-            width=width,
-            height=height,
-            luma_per_mcu=1,
-            components=(blocks,),
-            is_padding=np.zeros(len(blocks), np.bool_),
-        )
+        return Blocks(width=width, height=height, side=1, components=(_transformed(grey),))
     side = 2 if halve_chroma else 1
-    luma = np.empty((_up(height, 8 * side), _up(width, 8 * side)), np.float32)
-    blue = np.empty((luma.shape[0] // side, luma.shape[1] // side), np.float32)
+    luma = np.empty((_up(height, 8), _up(width, 8)), np.float32)
+    blue = np.empty((_up(height, 8 * side) // side, _up(width, 8 * side) // side), np.float32)
     red = np.empty_like(blue)
     _fill_colour(samples, side, luma, blue, red)
-    components = (_transformed(luma, side), _transformed(blue, 1), _transformed(red, 1))
-    is_padding = np.zeros(len(components[0]), np.bool_)
-    if halve_chroma:
-        _mark_padding(-(-height // 8), -(-width // 8), luma.shape[1] // 16, is_padding)
-    return Blocks(width=width, height=height, luma_per_mcu=side * side, components=components, is_padding=is_padding)
+    components = (_transformed(luma), _transformed(blue), _transformed(red))
+    return Blocks(width=width, height=height, side=side, components=components)
 
 
 def samples_of(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -75,9 +69,9 @@ def _up(length: int, unit: int) -> int:
     return -(-length // unit) * unit
 
 
-def _transformed(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def _transformed(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     blocks = np.empty((plane.size // 64, 64), np.float32)
-    _transform(plane, side, blocks)
+    _transform(plane, blocks)
     return blocks
 
 
@@ -135,35 +129,25 @@ def _fill_colour(
 
 
 @compiled
-def _transform(plane: NDArray[np.float32], side: int, blocks: NDArray[np.float32]) -> None:
-    """Forward DCT of each 8x8 block; MCUs are side x side blocks."""
+def _transform(plane: NDArray[np.float32], blocks: NDArray[np.float32]) -> None:
+    """Forward DCT of each 8x8 block."""
     columns = np.empty((8, 8), np.float32)
     natural = np.empty(64, np.float32)
     block = 0
-    for mcu_y in range(0, plane.shape[0], 8 * side):
-        for mcu_x in range(0, plane.shape[1], 8 * side):
-            for top in range(mcu_y, mcu_y + 8 * side, 8):
-                for left in range(mcu_x, mcu_x + 8 * side, 8):
-                    for k in range(8):
-                        for x in range(8):
-                            columns[k, x] = DCT_BASIS[k, 0] * plane[top, left + x]
-                        for n in range(1, 8):
-                            for x in range(8):
-                                columns[k, x] += DCT_BASIS[k, n] * plane[top + n, left + x]
-                    for k in range(8):
-                        for m in range(8):
-                            natural[8 * k + m] = columns[k, 0] * _DCT_BASIS_T[0, m]
-                        for x in range(1, 8):
-                            for m in range(8):
-                                natural[8 * k + m] += columns[k, x] * _DCT_BASIS_T[x, m]
-                    for i in range(64):
-                        blocks[block, i] = natural[ZIGZAG[i]]
-                    block += 1
-
-
-@compiled
-def _mark_padding(rows: int, columns: int, mcus_across: int, is_padding: NDArray[np.bool_]) -> None:
-    for block in range(len(is_padding)):
-        mcu, part = block // 4, block % 4
-        y, x = 2 * (mcu // mcus_across) + part // 2, 2 * (mcu % mcus_across) + part % 2
-        is_padding[block] = y >= rows or x >= columns
+    for top in range(0, plane.shape[0], 8):
+        for left in range(0, plane.shape[1], 8):
+            for k in range(8):
+                for x in range(8):
+                    columns[k, x] = DCT_BASIS[k, 0] * plane[top, left + x]
+                for n in range(1, 8):
+                    for x in range(8):
+                        columns[k, x] += DCT_BASIS[k, n] * plane[top + n, left + x]
+            for k in range(8):
+                for m in range(8):
+                    natural[8 * k + m] = columns[k, 0] * _DCT_BASIS_T[0, m]
+                for x in range(1, 8):
+                    for m in range(8):
+                        natural[8 * k + m] += columns[k, x] * _DCT_BASIS_T[x, m]
+            for i in range(64):
+                blocks[block, i] = natural[ZIGZAG[i]]
+            block += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,39 +17,154 @@ def file_of(
     *,
     width: int,
     height: int,
-    luma_per_mcu: int,
+    side: int,
     levels: Sequence[NDArray[np.int16]],
     last: Sequence[NDArray[np.int64]],
     tables: Sequence[NDArray[np.uint8]],
 ) -> bytes:
-    """Baseline JPEG of one interleaved scan, with the shortest header that decoders read.
+    """Baseline JPEG with the shortest header that decoders read, in the order of scans that takes fewer bytes.
 
-    `levels` ([blocks, 64] each, zig-zag, coding order) and `last` are per component; `tables` ([8, 8] each,
-    natural order) are luma's and, with colour, chroma's. Luma and chroma share a table or a code where that
-    is shorter. Without JFIF and Adobe markers, components 1, 2, 3 are read as YCbCr by decoders.
+    `levels` ([blocks, 64] each, zig-zag, raster order) and `last` are per component, an MCU being `side` x `side`
+    blocks of luma; `tables` ([8, 8] each, natural order) are luma's and, with colour, chroma's. Luma and chroma share a
+    table or a code where that is shorter. Without JFIF and Adobe markers, components 1, 2, 3 are read as YCbCr by
+    decoders.
     """
-    groups = [slice(0, 1)] if len(levels) == 1 else [slice(0, 1), slice(1, 3)]
-    dc_codes, dc_of = _codes_for([counts_dc(levels[group]) for group in groups])
-    ac_codes, ac_of = _codes_for([counts_ac(levels[group], last[group]) for group in groups])
-    scan = _scan(luma_per_mcu, levels, last, [dc_codes[i] for i in dc_of], [ac_codes[i] for i in ac_of])
-
+    plan = min(_plans(width, side, levels, last), key=lambda each: each.total_bits)
     if len(tables) == 2 and np.array_equal(tables[0], tables[1]):
         tables = tables[:1]
     quantisation = b"".join(bytes([i]) + table.ravel()[ZIGZAG].tobytes() for i, table in enumerate(tables))
-    huffman = b"".join(bytes([i]) + code.segment for i, code in enumerate(dc_codes))
-    huffman += b"".join(bytes([0x10 | i]) + code.segment for i, code in enumerate(ac_codes))
+    huffman = b"".join(bytes([i]) + code.segment for i, code in enumerate(plan.dc.codes))
+    huffman += b"".join(bytes([0x10 | i]) + code.segment for i, code in enumerate(plan.ac.codes))
     frame = bytes([8]) + height.to_bytes(2, "big") + width.to_bytes(2, "big") + bytes([len(levels)])
-    selectors = bytes([len(levels)])
     for i in range(len(levels)):
-        group = min(i, 1)
-        frame += bytes([i + 1, 0x22 if luma_per_mcu == 4 and i == 0 else 0x11, min(group, len(tables) - 1)])
-        selectors += bytes([i + 1, (dc_of[group] << 4) | ac_of[group]])
-    header = b"\xff\xd8" + _segment(0xDB, quantisation) + _segment(0xC0, frame) + _segment(0xC4, huffman)
-    return header + _segment(0xDA, selectors + bytes([0, 63, 0])) + scan + b"\xff\xd9"
+        frame += bytes([i + 1, (17 * side) if i == 0 else 17, min(i, len(tables) - 1)])
+    header = b"\xff\xd8" + segment_of(0xDB, quantisation) + segment_of(0xC0, frame) + segment_of(0xC4, huffman)
+    return header + b"".join(plan.scan_bytes(scan) for scan in plan.scans) + b"\xff\xd9"
 
 
-def _segment(marker: int, body: bytes) -> bytes:
+@dataclass(frozen=True, kw_only=True)
+class _Codes:
+    """Codes to write for the DC or the AC symbols, and the code of luma and of chroma."""
+
+    codes: tuple[HuffmanCode, ...]
+    of: tuple[int, ...]
+
+    @staticmethod
+    def best(counts: Sequence[NDArray[np.int64]]) -> _Codes:
+        """Codes for the counts ([256] each) of luma and, with colour, chroma."""
+        own = tuple(best_code(group) for group in counts)
+        if len(own) == 1:
+            return _Codes(codes=own, of=(0,))
+        shared = best_code(counts[0] + counts[1])
+        if shared.total_bits <= own[0].total_bits + own[1].total_bits:
+            return _Codes(codes=(shared,), of=(0, 0))
+        return _Codes(codes=own, of=(0, 1))
+
+    def by(self, component: int) -> HuffmanCode:
+        """Code of a component."""
+        return self.codes[self.of[min(component, 1)]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """Order of the scans, each a tuple of components, with the levels in that order and their codes."""
+
+    scans: tuple[tuple[int, ...], ...]
+    luma_per_mcu: int
+    levels: tuple[NDArray[np.int16], ...]
+    last: tuple[NDArray[np.int64], ...]
+    dc: _Codes
+    ac: _Codes
+
+    @property
+    def total_bits(self) -> int:
+        """Bits of the scans, their headers and their codes."""
+        codes = self.dc.codes + self.ac.codes
+        return sum(code.total_bits for code in codes) + sum(8 * (8 + 2 * len(scan)) for scan in self.scans)
+
+    def scan_bytes(self, scan: tuple[int, ...]) -> bytes:
+        """Header and data of a scan."""
+        selectors = bytes([len(scan)])
+        for i in scan:
+            selectors += bytes([i + 1, (self.dc.of[min(i, 1)] << 4) | self.ac.of[min(i, 1)]])
+        luma_per_mcu = (self.luma_per_mcu if len(scan) > 1 else 1) if 0 in scan else 0
+        has_chroma = 2 in scan
+        blue, red = (1, 2) if has_chroma else (0, 0)
+        bits = sum(code.coded_bits for code in self.dc.codes + self.ac.codes)
+        out = np.empty(bits // 4 + 16, np.uint8)  # a stuffed byte takes two
+        size = _write_scan(
+            luma_per_mcu,
+            has_chroma,
+            self.levels[0],
+            self.levels[blue],
+            self.levels[red],
+            self.last[0],
+            self.last[blue],
+            self.last[red],
+            self.dc.by(0).table,
+            self.dc.by(blue).table,
+            self.ac.by(0).table,
+            self.ac.by(blue).table,
+            out,
+        )
+        return segment_of(0xDA, selectors + bytes([0, 63, 0])) + out[:size].tobytes()
+
+
+def _plans(
+    width: int, side: int, levels: Sequence[NDArray[np.int16]], last: Sequence[NDArray[np.int64]]
+) -> Iterator[_Plan]:
+    """One scan of all components and, where chroma is halved, a scan of luma before one of chroma.
+
+    In a scan of its own luma's blocks come in raster order, so that each DC is predicted from its left neighbour; in
+    MCUs of 2 x 2 every second one is predicted from a diagonal one. It takes a second header.
+    """
+    groups = [slice(0, 1)] if len(levels) == 1 else [slice(0, 1), slice(1, 3)]
+
+    def plan(
+        scans: tuple[tuple[int, ...], ...], levels: Sequence[NDArray[np.int16]], last: Sequence[NDArray[np.int64]]
+    ) -> _Plan:
+        return _Plan(
+            scans=scans,
+            luma_per_mcu=side * side,
+            levels=tuple(levels),
+            last=tuple(last),
+            dc=_Codes.best([counts_dc(levels[group]) for group in groups]),
+            ac=_Codes.best([counts_ac(levels[group], last[group]) for group in groups]),
+        )
+
+    if side > 1:
+        yield plan(((0,), (1, 2)), levels, last)
+        luma, luma_last = _in_mcus(levels[0], last[0], -(-width // 8))
+        levels, last = [luma, *levels[1:]], [luma_last, *last[1:]]
+    yield plan((tuple(range(len(levels))),), levels, last)
+
+
+def _in_mcus(
+    levels: NDArray[np.int16], last: NDArray[np.int64], columns: int
+) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    """Levels and end indices by MCUs of 2 x 2 blocks; a block outside of the picture repeats the DC before."""
+    rows = len(levels) // columns
+    high, wide = -(-rows // 2), -(-columns // 2)
+    index = np.full((2 * high, 2 * wide), -1)
+    index[:rows, :columns] = np.arange(len(levels)).reshape(rows, columns)
+    order = index.reshape(high, 2, wide, 2).swapaxes(1, 2).ravel()
+    is_padding = order < 0
+    before = np.maximum.accumulate(np.where(is_padding, 0, np.arange(len(order))))  # the first block is inside
+    ordered, ends = levels[order[before]], np.where(is_padding, 0, last[order])
+    ordered[is_padding, 1:] = 0
+    return ordered, ends
+
+
+def segment_of(marker: int, body: bytes) -> bytes:
+    """Segment of a JPEG: its marker, its length and its body."""
     return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
+
+
+def write_dc(levels: Sequence[NDArray[np.int16]], code: HuffmanCode) -> bytes:
+    """Data of a scan of the DCs alone, of components with one block in an MCU each ([blocks, 1 or 64])."""
+    out = np.empty(code.coded_bits // 4 + 16, np.uint8)
+    size = _write_dc(np.stack([component[:, 0] for component in levels], axis=1), code.table, out)
+    return out[:size].tobytes()
 
 
 def counts_dc(levels: Sequence[NDArray[np.int16]]) -> NDArray[np.int64]:
@@ -67,45 +183,6 @@ def counts_ac(levels: Sequence[NDArray[np.int16]], last: Sequence[NDArray[np.int
     return counts
 
 
-def _codes_for(counts: Sequence[NDArray[np.int64]]) -> tuple[list[HuffmanCode], list[int]]:
-    """Huffman codes to write, and the index of the code that each group of components uses."""
-    own = [best_code(group) for group in counts]
-    if len(own) == 1:
-        return own, [0]
-    shared = best_code(counts[0] + counts[1])
-    if shared.total_bits <= own[0].total_bits + own[1].total_bits:
-        return [shared], [0, 0]
-    return own, [0, 1]
-
-
-def _scan(
-    luma_per_mcu: int,
-    levels: Sequence[NDArray[np.int16]],
-    last: Sequence[NDArray[np.int64]],
-    dc: Sequence[HuffmanCode],
-    ac: Sequence[HuffmanCode],
-) -> bytes:
-    bits = sum({id(code): code.coded_bits for code in (*dc, *ac)}.values())
-    out = np.empty(bits // 4 + 16, np.uint8)  # a stuffed byte takes two
-    blue, red = (1, 2) if len(levels) == 3 else (0, 0)
-    size = _write_scan(
-        luma_per_mcu,
-        len(levels) == 3,
-        levels[0],
-        levels[blue],
-        levels[red],
-        last[0],
-        last[blue],
-        last[red],
-        dc[0].table,
-        dc[-1].table,
-        ac[0].table,
-        ac[-1].table,
-        out,
-    )
-    return out[:size].tobytes()
-
-
 @compiled
 def _write_scan(
     luma_per_mcu: int,
@@ -122,10 +199,11 @@ def _write_scan(
     chroma_ac: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> int:
+    """Data of a scan of luma, of both chroma components, or of all three."""
     state = np.zeros(3, np.int64)  # bits not yet written, how many, bytes written
     before = np.zeros(3, np.int64)
     block = 0
-    for mcu in range(len(luma) // luma_per_mcu):
+    for mcu in range(len(luma) // luma_per_mcu if luma_per_mcu else len(blue)):
         for _ in range(luma_per_mcu):
             _put_block(luma[block], luma_last[block], before[0], luma_dc, luma_ac, state, out)
             before[0] = luma[block, 0]
@@ -135,9 +213,20 @@ def _write_scan(
             before[1] = blue[mcu, 0]
             _put_block(red[mcu], red_last[mcu], before[2], chroma_dc, chroma_ac, state, out)
             before[2] = red[mcu, 0]
-    if state[1]:
-        _put((1 << (8 - state[1])) - 1, 8 - state[1], state, out)
-    return int(state[2])
+    return _padded(state, out)
+
+
+@compiled
+def _write_dc(levels: NDArray[np.int16], dc: NDArray[np.int64], out: NDArray[np.uint8]) -> int:
+    state = np.zeros(3, np.int64)
+    before = np.zeros(levels.shape[1], np.int64)
+    for mcu in range(levels.shape[0]):
+        for component in range(levels.shape[1]):
+            difference = levels[mcu, component] - before[component]
+            before[component] = levels[mcu, component]
+            size = bit_size(difference)
+            _put((dc[1, size] << size) | _magnitude(difference, size), dc[0, size] + size, state, out)
+    return _padded(state, out)
 
 
 @compiled
@@ -168,6 +257,14 @@ def _put_block(
         run = 0
     if end < 63:
         _put(ac[1, 0], ac[0, 0], state, out)
+
+
+@compiled
+def _padded(state: NDArray[np.int64], out: NDArray[np.uint8]) -> int:
+    """Fill the last byte with ones; return the bytes written."""
+    if state[1]:
+        _put((1 << (8 - state[1])) - 1, 8 - state[1], state, out)
+    return int(state[2])
 
 
 @compiled

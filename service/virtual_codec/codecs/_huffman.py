@@ -49,9 +49,13 @@ def best_code(counts: NDArray[np.int64]) -> HuffmanCode:
 
 
 def price(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Estimated bits of each symbol with its magnitude bits ([256]), from its counts ([256])."""
-    share = (counts + 0.25) / (counts.sum() + 1)
-    bits: NDArray[np.float64] = np.clip(-np.log2(share), 1, LONGEST_CODE) + _MAGNITUDE_BITS
+    """Bits of each symbol with its magnitude bits ([256]) by the best code for its counts ([256]).
+
+    A symbol that the code lacks costs more than the longest one. The byte that lists a symbol in its DHT segment is
+    shared among its uses and one more.
+    """
+    lengths = best_code(counts).table[0]
+    bits: NDArray[np.float64] = np.where(lengths > 0, lengths, LONGEST_CODE + 2) + _MAGNITUDE_BITS + 8 / (counts + 1)
     return bits
 
 

@@ -44,7 +44,7 @@ def check_scans_complete(jpeg: bytes) -> None:
         if segment.marker in _FRAMES:
             frame = _Frame(segment.marker, body)
         elif segment.marker == _DHT:
-            codes |= _codes_in(body)
+            codes |= codes_in(body)
         elif segment.marker == _DRI:
             interval = int.from_bytes(body[:2], "big")
         elif segment.marker == _SOS and frame is not None:
@@ -114,7 +114,7 @@ class _Frame:
         dc_tables, dc_of = _tables(codes, [dc for _, dc, _ in chosen], kind)
         ac_tables, ac_of = _tables(codes, [0x10 | ac for _, _, ac in chosen], kind)
         if not _scan_walk.is_complete(
-            *_pieces(data),
+            *unstuffed_pieces(data),
             kind,
             (first, last),
             dc_tables,
@@ -148,7 +148,7 @@ def _damaged(what: str) -> UndecodableImage:
     return UndecodableImage(f"not a readable JPEG: {what} damaged")
 
 
-def _pieces(data: memoryview) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]:
+def unstuffed_pieces(data: memoryview) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]:
     """Scan data without stuffing: its bits, the end of each piece between restarts, and the restarts' numbers."""
     raw = np.frombuffer(data, np.uint8)
     most = int(np.count_nonzero((raw[:-1] == 0xFF) & (raw[1:] & 0xF8 == 0xD0)))
@@ -158,7 +158,7 @@ def _pieces(data: memoryview) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDA
     return bits, ends[: found + 1], marks[:found]
 
 
-def _codes_in(body: bytes) -> Iterator[tuple[int, bytes]]:
+def codes_in(body: bytes) -> Iterator[tuple[int, bytes]]:
     """Huffman codes of a DHT segment, by class and number."""
     while body:
         size = 17 + sum(body[1:17])
@@ -174,10 +174,10 @@ def _tables(codes: _Codes, names: list[int], kind: int) -> tuple[NDArray[np.uint
         return np.zeros((1, 1), np.uint16), np.zeros(len(names), np.int64)
     once = list(dict.fromkeys(names))
     in_steps = kind in (_scan_walk.SEQUENTIAL, _scan_walk.DC)
-    return np.stack([_table(codes, name, in_steps) for name in once]), np.array([once.index(it) for it in names])
+    return np.stack([lookup_table(codes, name, in_steps) for name in once]), np.array([once.index(it) for it in names])
 
 
-def _table(codes: _Codes, name: int, in_steps: bool) -> NDArray[np.uint16]:
+def lookup_table(codes: _Codes, name: int, in_steps: bool) -> NDArray[np.uint16]:
     """Lookup table by the next 16 bits ([65536]): bits and levels of a step, or length and symbol of a code."""
     code = codes.get(name) or _standard_codes().get(name)
     if code is None:
@@ -208,5 +208,5 @@ def _standard_codes() -> _Codes:
     found: _Codes = {}
     for segment in bitstream.leading_segments(stream):
         if segment.marker == _DHT:
-            found |= _codes_in(stream[segment.start + 4 : segment.end])
+            found |= codes_in(stream[segment.start + 4 : segment.end])
     return found

@@ -14,26 +14,29 @@ _LOWEST_DC, _HIGHEST_DC = -1024, 1023
 
 
 def block_weights(
-    luma: NDArray[np.float32], is_padding: NDArray[np.bool_], luma_per_mcu: int, masking: float
+    luma: NDArray[np.float32], columns: int, side: int, masking: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weights of squared errors in each luma block ([blocks]) and each chroma block ([MCUs]).
+    """Weights of squared errors in each luma block ([blocks]) and each chroma block ([MCUs]), in raster order.
 
     Texture masks errors: the weight is the block's AC energy to the power `-masking`, with a geometric mean of 1 over
-    the picture, and 0 for padding. A chroma block has the mean weight of its MCU.
+    the picture. A chroma block has the mean weight of its MCU, which is `side` x `side` luma blocks; a row of the
+    picture is `columns` of them.
     """
     energy = np.einsum("ij,ij->i", luma[:, 1:], luma[:, 1:]).astype(np.float64) + SSIM_ENERGY
     log_weight = -masking * np.log(energy)
-    inside = ~is_padding
-    weight = np.where(inside, np.exp(log_weight - log_weight[inside].mean()), 0)
-    mcus = weight.reshape(-1, luma_per_mcu).sum(axis=1) / inside.reshape(-1, luma_per_mcu).sum(axis=1)
-    return weight.astype(np.float32), mcus.astype(np.float32)
+    weight = np.exp(log_weight - log_weight.mean())
+    grid = weight.reshape(-1, columns)
+    starts = [np.arange(0, length, side) for length in grid.shape]
+    sums, counts = (
+        np.add.reduceat(np.add.reduceat(each, starts[0]), starts[1], axis=1) for each in (grid, grid * 0 + 1)
+    )
+    return weight.astype(np.float32), (sums / counts).ravel().astype(np.float32)
 
 
 @compiled
 def round_blocks(
     blocks: NDArray[np.float32],
     table: NDArray[np.float32],
-    is_padding: NDArray[np.bool_],
     rounding: float,
     levels: NDArray[np.int16],
     last: NDArray[np.int64],
@@ -45,12 +48,6 @@ def round_blocks(
     inverse = np.float32(1) / table
     offset = np.float32(rounding)
     for block in range(len(blocks)):
-        if is_padding[block]:
-            for k in range(1, 64):
-                levels[block, k] = 0
-            levels[block, 0] = levels[block - 1, 0]
-            last[block] = 0
-            continue
         levels[block, 0] = _clamp(int(np.rint(blocks[block, 0] * inverse[0])), _LOWEST_DC, _HIGHEST_DC)
         end = 0
         for k in range(1, 64):
@@ -73,7 +70,7 @@ def quantise_ac(
 ) -> None:
     """AC levels of least weighted squared error plus cost, per block.
 
-    `weight_of` ([blocks]) is the weight of a squared error, 0 for padding; `cost_of` ([256]) is the cost of a
+    `weight_of` ([blocks]) is the weight of a squared error; `cost_of` ([256]) is the cost of a
     run/size symbol with its magnitude bits, in squared error. A path through the block is a choice of the coefficients
     that stay nonzero. Each keeps its nearest level or takes the greatest one of the next smaller size, since only a
     smaller size saves bits.
@@ -166,7 +163,7 @@ def quantise_dc(
     """DC levels of least weighted squared error plus cost, over all blocks of a component.
 
     Each block takes its nearest level or one beside it; `cost_of` ([256]) is the cost of a difference's size with its
-    magnitude bits, in squared error. Padding, of weight 0, takes the cheapest level.
+    magnitude bits, in squared error.
     """
     count = len(blocks)
     centre = np.zeros(count, np.int64)
@@ -174,10 +171,7 @@ def quantise_dc(
     before = np.zeros(3, np.float64)
     after = np.zeros(3, np.float64)
     for block in range(count):
-        if weight_of[block] == 0:
-            centre[block] = centre[max(block - 1, 0)]
-        else:
-            centre[block] = _clamp(int(np.rint(blocks[block, 0] / step)), _LOWEST_DC + 1, _HIGHEST_DC - 1)
+        centre[block] = _clamp(int(np.rint(blocks[block, 0] / step)), _LOWEST_DC + 1, _HIGHEST_DC - 1)
         for i in range(3):
             level = centre[block] + i - 1
             if block == 0:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec.bitstream import ZIGZAG
+from virtual_codec.codecs._dc_scans import with_separate_dc
 from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of
 from virtual_codec.codecs._entropy import counts_ac, counts_dc, file_of
 from virtual_codec.codecs._huffman import price
@@ -104,7 +105,7 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
     return file_of(
         width=blocks.width,
         height=blocks.height,
-        luma_per_mcu=blocks.luma_per_mcu,
+        side=blocks.side,
         levels=levels,
         last=last,
         tables=tables[: min(2, len(levels))],
@@ -112,16 +113,13 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
 
 
 def quantised(blocks: Blocks, settings: JpegSettings) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:
-    """Quantised levels per component ([blocks, 64], zig-zag), and the index of each block's last nonzero level."""
+    """Quantised levels per component ([blocks, 64], zig-zag, raster order), and the index of each block's last one."""
     luma_table, chroma_table = quantisation_tables(settings)
     multiplier = settings.trellis * float(luma_table.mean()) ** 2
     luma, *chroma = blocks.components
-    no_padding = np.zeros(len(chroma[0]) if chroma else 0, np.bool_)
-    luma_weight, chroma_weight = block_weights(luma, blocks.is_padding, blocks.luma_per_mcu, settings.masking)
-    results = _quantised([luma], blocks.is_padding, luma_weight, luma_table, multiplier, settings.passes)
-    results += _quantised(
-        chroma, no_padding, chroma_weight, chroma_table, multiplier * settings.chroma_trellis, settings.passes
-    )
+    luma_weight, chroma_weight = block_weights(luma, blocks.columns, blocks.side, settings.masking)
+    results = _quantised([luma], luma_weight, luma_table, multiplier, settings.passes)
+    results += _quantised(chroma, chroma_weight, chroma_table, multiplier * settings.chroma_trellis, settings.passes)
     return [levels for levels, _ in results], [last for _, last in results]
 
 
@@ -146,7 +144,7 @@ def polish(stream: bytes) -> bytes:
     optimised: bytes = mozjpeg_lossless_optimization.optimize(stream)
     if optimised[2:4] == b"\xff\xe0":  # a JFIF segment without content
         optimised = optimised[:2] + optimised[4 + int.from_bytes(optimised[4:6], "big") :]
-    return min(stream, optimised, key=len)
+    return min(stream, with_separate_dc(optimised), key=len)
 
 
 @final
@@ -172,7 +170,6 @@ class Jpeg:
 
 def _quantised(
     components: Sequence[NDArray[np.float32]],
-    is_padding: NDArray[np.bool_],
     weight_of: NDArray[np.float32],
     table: NDArray[np.uint8],
     multiplier: float,
@@ -183,7 +180,7 @@ def _quantised(
     levels = [np.empty(blocks.shape, np.int16) for blocks in components]
     last = [np.empty(len(blocks), np.int64) for blocks in components]
     for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
-        round_blocks(blocks, steps, is_padding, 0.5, own_levels, own_last)
+        round_blocks(blocks, steps, 0.5, own_levels, own_last)
     for _ in range(passes if multiplier > 0 else 0):
         dc_price = (price(counts_dc(levels)) * multiplier).astype(np.float32)
         ac_price = (price(counts_ac(levels, last)) * multiplier).astype(np.float32)

@@ -27,12 +27,9 @@ def levels_of_descriptions(described: Tensor, settings: tuple[JpegSettings, ...]
     found = []
     for picture, each in zip(_samples(described), settings, strict=True):
         luma, *chroma = quantised(analyse(picture, each.subsampling), each)[0]
-        side, shrunk = (2, 2) if each.subsampling == "420" else (1, 1)
+        shrunk = 2 if each.subsampling == "420" else 1
         found.append(
-            Levels(
-                luma=_planes([luma], height, width, side),
-                chroma=_planes(chroma, height // shrunk, width // shrunk, 1),
-            )
+            Levels(luma=_planes([luma], height, width), chroma=_planes(chroma, height // shrunk, width // shrunk))
         )
     return found
 
@@ -58,13 +55,8 @@ def _samples(described: Tensor) -> list[NDArray[np.float32]]:
     return [np.ascontiguousarray(picture) for picture in pictures]
 
 
-def _planes(components: list[NDArray[np.int16]], height: int, width: int, side: int) -> Tensor:
-    """Levels [blocks, 64] in zig-zag order of MCUs of side x side blocks -> [C, height/8, width/8, 8, 8]."""
-    unit = 8 * side
-    planes = []
-    for levels in components:
-        natural = np.empty_like(levels)
-        natural[:, np.asarray(ZIGZAG)] = levels
-        mcus = natural.reshape(height // unit, width // unit, side, side, 8, 8)
-        planes.append(mcus.transpose(0, 2, 1, 3, 4, 5).reshape(height // 8, width // 8, 8, 8))
-    return torch.from_numpy(np.stack(planes).astype(np.float32))
+def _planes(components: list[NDArray[np.int16]], height: int, width: int) -> Tensor:
+    """Levels [blocks, 64] in zig-zag and raster order -> [C, height/8, width/8, 8, 8]."""
+    planes = np.empty((len(components), height // 8 * (width // 8), 64), np.float32)
+    planes[:, :, np.asarray(ZIGZAG)] = np.stack(components)
+    return torch.from_numpy(planes).view(-1, height // 8, width // 8, 8, 8)

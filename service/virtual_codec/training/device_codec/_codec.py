@@ -122,9 +122,12 @@ class DeviceCodec:
         return ac, dc
 
     def _price(self, counts: Tensor) -> Tensor:
-        """Estimated bits of each symbol with its magnitude bits, as `codecs` prices them: [B, 256] -> [B, 256]."""
+        """Estimated bits of each symbol with its magnitude bits: [B, 256] -> [B, 256].
+
+        The entropy stands for the lengths of the best code, which `codecs` takes; the rest is as there.
+        """
         share = (counts + 0.25) / (counts.sum(dim=1, keepdim=True) + 1)
-        return (-share.log2()).clamp(1, _LONGEST_CODE) + self._magnitude_bits
+        return (-share.log2()).clamp(1, _LONGEST_CODE) + self._magnitude_bits + 8 / (counts + 1)
 
     def _bits(self, counts: Tensor) -> Tensor:
         """Entropy of the symbols and bits of their magnitudes: [B, 256] -> [B]."""
@@ -142,4 +145,6 @@ def _block_weights(luma: Component, masking: Tensor) -> tuple[Tensor, Tensor]:
     energy = luma.coefficients[:, 0, :, 1:].detach().square().sum(dim=2) + SSIM_ENERGY
     logarithm = -masking[:, None] * energy.log()
     weight = (logarithm - logarithm.mean(dim=1, keepdim=True)).exp()
-    return weight, weight.view(len(weight), -1, luma.side**2).mean(dim=2)
+    side = luma.side
+    mcus = weight.view(len(weight), -1, side, luma.columns // side, side).mean(dim=(2, 4))
+    return weight, mcus.flatten(1)

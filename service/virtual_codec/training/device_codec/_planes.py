@@ -1,4 +1,4 @@
-"""Colour, subsampling and DCT of batches, and their inverse: pictures to coefficients of coding order and back."""
+"""Colour, subsampling and DCT of batches, and their inverse: pictures to coefficients and back."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ _TO_RGB: Final = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.
 
 
 class Component(NamedTuple):
-    """Coefficients [B, C, blocks, 64] in zig-zag order, by MCUs of `side` x `side` blocks."""
+    """Coefficients [B, C, blocks, 64], zig-zag, blocks in raster order, `columns` in a row.
+
+    An MCU is `side` x `side` blocks.
+    """
 
     coefficients: Tensor
     side: int
+    columns: int
 
 
 def components_of(pictures: Tensor, subsampling: Subsampling) -> list[Component]:
     """Luma and, except for "grey", both chroma components of pictures [B, 3, h, w] in [0, 1].
 
-    h and w are multiples of 16. "grey" takes the first channel as luma. Chroma of "422" has its own block order.
+    h and w are multiples of 16. "grey" takes the first channel as luma.
     """
     if subsampling == "grey":
         return [_transformed(pictures[:, :1] * 255 - 128, 1)]
@@ -52,12 +56,12 @@ def pictures_of(coefficients: list[Tensor], subsampling: Subsampling, size: tupl
 
     height, width = size
     if subsampling == "grey":
-        grey = samples(_restored(coefficients[0], 1, height, width) + 128)
+        grey = samples(_restored(coefficients[0], height, width) + 128)
         return grey.expand(-1, 3, -1, -1) / 255
-    luma = samples(_restored(coefficients[0], 2 if subsampling == "420" else 1, height, width) + 128)
+    luma = samples(_restored(coefficients[0], height, width) + 128)
     rows = height // 2 if subsampling == "420" else height
     columns = width if subsampling == "444" else width // 2
-    chroma = samples(_restored(coefficients[1], 1, rows, columns) + 128)
+    chroma = samples(_restored(coefficients[1], rows, columns) + 128)
     if subsampling != "444":  # libjpeg's triangle filter, "fancy upsampling"
         chroma = samples(functional.interpolate(chroma, size=size, mode="bilinear", align_corners=False))
     ycc = torch.cat([luma, chroma - 128], dim=1)
@@ -66,19 +70,15 @@ def pictures_of(coefficients: list[Tensor], subsampling: Subsampling, size: tupl
 
 def _transformed(planes: Tensor, side: int) -> Component:
     batch, channels, height, width = planes.shape
-    unit = 8 * side
-    blocks = planes.reshape(batch, channels, height // unit, side, 8, width // unit, side, 8)
-    blocks = blocks.permute(0, 1, 2, 5, 3, 6, 4, 7).reshape(batch, channels, -1, 64)
-    return Component(blocks @ _basis(planes.device).T, side)
+    blocks = planes.reshape(batch, channels, height // 8, 8, width // 8, 8)
+    blocks = blocks.transpose(3, 4).reshape(batch, channels, -1, 64)
+    return Component(blocks @ _basis(planes.device).T, side, width // 8)
 
 
-def _restored(coefficients: Tensor, side: int, height: int, width: int) -> Tensor:
+def _restored(coefficients: Tensor, height: int, width: int) -> Tensor:
     batch, channels = coefficients.shape[:2]
-    unit = 8 * side
-    samples = (coefficients @ _basis(coefficients.device)).reshape(
-        batch, channels, height // unit, width // unit, side, side, 8, 8
-    )
-    return samples.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(batch, channels, height, width)
+    samples = (coefficients @ _basis(coefficients.device)).reshape(batch, channels, height // 8, width // 8, 8, 8)
+    return samples.transpose(3, 4).reshape(batch, channels, height, width)
 
 
 @lru_cache(maxsize=8)
