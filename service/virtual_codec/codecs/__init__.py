@@ -19,13 +19,22 @@ from virtual_codec.codecs._scans import check_scans_complete
 from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ijg_luma_table, is_transposed
 from virtual_codec.codecs._trellis import SSIM_ENERGY
 from virtual_codec.codecs._ycc import rgb_of
-from virtual_codec.codecs.jpeg import DEFAULT_TRELLIS, Jpeg, JpegSettings, quantisation_tables
+from virtual_codec.codecs.jpeg import (
+    DEFAULT_LUMA_DC,
+    DEFAULT_MASKING,
+    DEFAULT_TRELLIS,
+    Jpeg,
+    JpegSettings,
+    quantisation_tables,
+)
 
 __all__ = [
     "ANNEX_K_CHROMA",
     "ANNEX_K_LUMA",
     "CODECS",
     "DCT_BASIS",
+    "DEFAULT_LUMA_DC",
+    "DEFAULT_MASKING",
     "DEFAULT_TRELLIS",
     "QUALITY_CODECS",
     "SSIM_ENERGY",
