@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from virtual_codec.errors import BadModel
 from virtual_codec.networks._body import keep_unfolded
 from virtual_codec.networks._description import DescriptionNet, plain_description, shrink
+from virtual_codec.networks._enlarge import enlarge
 from virtual_codec.networks._paper import PaperDescriptionNet, PaperRestorationNet
-from virtual_codec.networks._postprocess import PostprocessNet, enlarge
+from virtual_codec.networks._postprocess import PostprocessNet
 from virtual_codec.networks._u_shaped import UShapedPostprocessNet
 
 __all__ = [

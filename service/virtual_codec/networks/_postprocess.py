@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from virtual_codec.networks._body import ConditionedBody, start_at_zero
+from virtual_codec.networks._enlarge import enlarge
 
 # The axes along which a picture is mirrored for each view.
 _MIRRORS: Final[dict[int, tuple[tuple[int, ...], ...]]] = {1: ((),), 2: ((), (3,)), 4: ((), (3,), (2,), (2, 3))}
@@ -59,10 +60,3 @@ class PostprocessNet(nn.Module):
         features: Tensor = self.head(small.to(weights) - 0.5)
         residual: Tensor = self.tail(features + self.body(features, condition))
         return functional.pixel_shuffle(residual.to(decoded.dtype), 2)
-
-
-def enlarge(picture: Tensor, scale: int) -> Tensor:
-    """Plain filter inside the networks: bicubic, or nothing at scale 1. [B, C, h, w] -> [B, C, s*h, s*w]."""
-    if scale == 1:
-        return picture
-    return functional.interpolate(picture, scale_factor=scale, mode="bicubic", align_corners=False)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from virtual_codec.networks._body import ConditionedBody, start_at_zero
-from virtual_codec.networks._postprocess import enlarge
+from virtual_codec.networks._enlarge import enlarge
 from virtual_codec.networks.condition import CONDITION_SIZE
 
 
