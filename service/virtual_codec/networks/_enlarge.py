@@ -46,7 +46,8 @@ def _adjoint(gradient: Tensor, scale: int) -> Tensor:
     phases = functional.pixel_unshuffle(gradient.flatten(0, 1)[:, None], scale)
     kernel = _kernel(scale).to(device=gradient.device, dtype=gradient.dtype)
     wide = functional.conv_transpose2d(phases, kernel)
-    return _without_edge(_without_edge(wide, 2), 3)[:, 0].unflatten(0, gradient.shape[:2])
+    narrow = _without_edge(_without_edge(wide, 2), 3)
+    return narrow.reshape(*gradient.shape[:2], *narrow.shape[2:])
 
 
 def _without_edge(wide: Tensor, axis: int) -> Tensor:
