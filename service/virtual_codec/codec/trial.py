@@ -18,13 +18,7 @@ from virtual_codec import bitstream
 from virtual_codec.codec.model import ModelNetworks, condition_of, lanczos_reduced, plain_restore
 from virtual_codec.codec.operating import Mode
 from virtual_codec.codec.probe import Probe, probe_of
-from virtual_codec.codecs import (
-    DEFAULT_LUMA_DC,
-    DEFAULT_MASKING,
-    JpegSettings,
-    StandardCodec,
-    quantisation_tables,
-)
+from virtual_codec.codecs import JpegSettings, StandardCodec, description_settings, quantisation_tables
 from virtual_codec.jobs import check_deadline
 from virtual_codec.networks.condition import condition
 
@@ -35,11 +29,6 @@ _FINEST_DESCRIBED_STEP: Final = 3.2
 # dithering and drawings: from step 4 to 64 their streams cost 15 % less by this rule, and 15.5 % less if the better one
 # were always known; photographs 0.25 and 0.3 %. In squared distance over the squared step, quantisation's is about 0.1.
 _FARTHEST_DESCRIPTION: Final = 0.02
-
-# At full size the networks do better with a finer luma DC and less masking than the encoder's defaults: -0.3 % of the
-# bytes in RGB, -0.4 in Y, -0.2 in MS-SSIM at steps 22 to 115 (30 held-out crops). At half size the defaults are best.
-_LUMA_DC: Final = {1: 0.75, 2: DEFAULT_LUMA_DC}
-_MASKING: Final = {1: 0.2, 2: DEFAULT_MASKING}
 
 
 @final
@@ -186,12 +175,11 @@ class Trials:
 
     def settings(self, mode: Mode, step: float) -> JpegSettings:
         """Encoder settings at a mode and step, with the scale's, the model's and the encoder's own parameters."""
-        return JpegSettings(
-            step=step,
+        return description_settings(
+            mode.scale,
+            step,
             subsampling=mode.subsampling,
-            luma_dc=_LUMA_DC[mode.scale],
             chroma_dc=self._model.manifest.encoder.chroma_dc,
-            masking=_MASKING[mode.scale],
             passes=self._passes,
         )
 

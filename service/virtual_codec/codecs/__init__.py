@@ -20,11 +20,10 @@ from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ijg_luma_
 from virtual_codec.codecs._trellis import SSIM_ENERGY
 from virtual_codec.codecs._ycc import rgb_of
 from virtual_codec.codecs.jpeg import (
-    DEFAULT_LUMA_DC,
-    DEFAULT_MASKING,
     DEFAULT_TRELLIS,
     Jpeg,
     JpegSettings,
+    description_settings,
     quantisation_tables,
 )
 
@@ -33,8 +32,6 @@ __all__ = [
     "ANNEX_K_LUMA",
     "CODECS",
     "DCT_BASIS",
-    "DEFAULT_LUMA_DC",
-    "DEFAULT_MASKING",
     "DEFAULT_TRELLIS",
     "QUALITY_CODECS",
     "SSIM_ENERGY",
@@ -46,6 +43,7 @@ __all__ = [
     "blocks_of",
     "check_scans_complete",
     "compiled",
+    "description_settings",
     "ijg_luma_table",
     "is_transposed",
     "keep_flat_areas",

@@ -31,6 +31,11 @@ DEFAULT_CHROMA_DC = 1.0
 DEFAULT_CHROMA_TRELLIS = 0.5
 DEFAULT_MASKING = 0.25
 
+# At full size the networks do better with a finer luma DC and less masking than the encoder alone: -0.3 % of the bytes
+# in RGB, -0.4 in Y, -0.2 in MS-SSIM at steps 22 to 115 (30 held-out crops). At half size the defaults are best.
+_FULL_SIZE_LUMA_DC = 0.75
+_FULL_SIZE_MASKING = 0.2
+
 
 @dataclass(frozen=True, kw_only=True)
 class JpegSettings:
@@ -67,6 +72,25 @@ class JpegSettings:
             raise ValueError(f"subsampling must be 420 or 444, got {self.subsampling!r}")
         if self.passes < 1:
             raise ValueError(f"passes must be at least 1, got {self.passes}")
+
+
+def description_settings(
+    scale: int,
+    step: float,
+    *,
+    subsampling: Literal["420", "444"] = "420",
+    chroma_dc: float = DEFAULT_CHROMA_DC,
+    passes: int = 2,
+) -> JpegSettings:
+    """Settings at which a model codes descriptions of a scale."""
+    return JpegSettings(
+        step=step,
+        subsampling=subsampling,
+        luma_dc=_FULL_SIZE_LUMA_DC if scale == 1 else DEFAULT_LUMA_DC,
+        chroma_dc=chroma_dc,
+        masking=_FULL_SIZE_MASKING if scale == 1 else DEFAULT_MASKING,
+        passes=passes,
+    )
 
 
 def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -116,5 +116,6 @@ class DeviceBatches:
             luma_exponent=0.05 + 0.55 * exponent,
             chroma_ratio=0.6 + 0.5 * ratio,
             masking=0.4 * masking,
+            luma_dc=0.65 + 0.3 * self._random.draw(),
             chroma_dc=config.chroma_dc,
         )

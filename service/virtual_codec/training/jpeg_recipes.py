@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.config import TrainConfig, UShape
 from virtual_codec.training.schedule import Phase, Schedule
 
 DRIFT_WEIGHT: Final = 4.0  # took a tenth off the blurred colour error at no cost in PSNR
@@ -111,16 +111,33 @@ def joint_1() -> TrainConfig:
 
 
 def drawings_1() -> TrainConfig:
-    """Post-processing of `joint-1` that learns text, screens and drawings too; start it from `joint-1`."""
+    """Post-processing at full size that learns text, screens and drawings too; start it from `standard-3`."""
     return replace(
         joint_1(),
         name="drawings-1",
-        starts_from="joint-1",
-        steps=2400,
+        starts_from="standard-3",
+        u_shape=UShape(),
+        steps=4000,
         learning_rate=4e-4,
         frozen_description=True,
         drawings_share=0.4,
-        validate_every=400,
+        full_chroma_share=0.3,  # they need 4:4:4 more often than photographs
+        chroma_dc=0.7,
+        scale_jitter=1.45,
+        validate_every=200,
+    )
+
+
+def drawings_2() -> TrainConfig:
+    """Post-processing at scale 2 that learns text, screens and drawings too; start it from `standard-3`."""
+    return replace(
+        drawings_1(),
+        name="drawings-2",
+        scale=2,
+        step_range=(4.0, 100.0),
+        foreign_share=0.0,
+        full_chroma_share=0.0,
+        description_channels=48,
     )
 
 

@@ -9,6 +9,7 @@ from virtual_codec.training.codec_recipes import codecs_1
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.jpeg_recipes import (
     drawings_1,
+    drawings_2,
     joint_1,
     joint_2,
     lanczos_2,
@@ -50,6 +51,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "softer-2": softer_2,
     "joint-1": joint_1,
     "drawings-1": drawings_1,
+    "drawings-2": drawings_2,
     "wider-2": wider_2,
     "lanczos-2": lanczos_2,
     "best-1": best_1,

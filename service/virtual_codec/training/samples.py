@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from virtual_codec import bitstream
-from virtual_codec.codecs import CODECS, JpegSettings
+from virtual_codec.codecs import CODECS, JpegSettings, description_settings
 from virtual_codec.networks.condition import condition
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.crops import training_crop
@@ -104,7 +104,7 @@ def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
 
 def default_settings(step: float, config: TrainConfig) -> JpegSettings:
     """Settings of our encoder at a codec step, as a model with the recipe's networks codes by default."""
-    return JpegSettings(step=step, chroma_dc=config.chroma_dc)
+    return description_settings(config.scale, step, chroma_dc=config.chroma_dc)
 
 
 def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSettings:
@@ -115,6 +115,7 @@ def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSetti
         step=float(np.exp(low + (high - low) * np.sqrt(random.random()))),
         trellis=defaults.trellis * float(np.exp(random.uniform(-0.5, 0.5))),
         luma_exponent=float(random.uniform(0.05, 0.6)),
+        luma_dc=float(random.uniform(0.65, 0.95)),
         chroma_ratio=float(random.uniform(0.6, 1.1)),
         chroma_dc=config.chroma_dc,
         masking=float(random.uniform(0.0, 0.4)),

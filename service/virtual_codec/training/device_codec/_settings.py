@@ -54,11 +54,12 @@ def own_settings(
     luma_exponent: Tensor | float = _DEFAULTS.luma_exponent,
     chroma_ratio: Tensor | float = _DEFAULTS.chroma_ratio,
     masking: Tensor | float = _DEFAULTS.masking,
+    luma_dc: float = _DEFAULTS.luma_dc,
     chroma_dc: float = _DEFAULTS.chroma_dc,
 ) -> CodingSettings:
     """Settings of our encoder at codec steps [B]; the others are those of `JpegSettings`, one for all or [B]."""
     steps = step.double()
-    luma = _scaled_tables(ANNEX_K_LUMA, _as_column(luma_exponent, steps), steps, _DEFAULTS.luma_dc)
+    luma = _scaled_tables(ANNEX_K_LUMA, _as_column(luma_exponent, steps), steps, luma_dc)
     exponent = _as_column(_DEFAULTS.chroma_exponent, steps)
     chroma = _scaled_tables(ANNEX_K_CHROMA, exponent, steps * _as_column(chroma_ratio, steps)[:, 0], chroma_dc)
     multiplier = _as_column(trellis, steps)[:, 0] * luma.mean(dim=1).square()
