@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,7 +30,7 @@ from virtual_codec.errors import (
     VirtualCodecError,
 )
 from virtual_codec.jobs import CompressOptions, CompressResult, Job
-from virtual_codec.serving import PoolPolicy, PoolState, ReplicaPolicy
+from virtual_codec.serving import PoolPolicy, PoolState, ReplicaPolicy, _ray_cluster
 from virtual_codec.serving._ray_autoscaling import WORK, WaitPolicy
 from virtual_codec.serving._ray_pool import RayPool
 from virtual_codec.serving._replica_policy import check_health, replica_policy
@@ -163,6 +166,27 @@ async def test_a_pool_that_cannot_open_says_why() -> None:
         with pytest.raises(NoWorker, match="no cluster there"):
             pool.admit()
         assert not pool.state().is_ready
+
+
+async def test_callers_are_not_told_the_text_of_an_unexpected_error() -> None:
+    replicas = FakeReplicas()
+    replicas.opening_error = RuntimeError("no server, see /tmp/session/logs\nTraceback")
+    async with running(replicas) as pool:
+        await until(lambda: "the log says why" in "".join(pool.state().reasons))
+        with pytest.raises(NoWorker) as refused:
+            pool.admit()
+        assert "/tmp" not in refused.value.detail
+        assert "Traceback" not in refused.value.detail
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed by Linux alone")
+def test_what_a_failed_start_leaves_is_killed(tmp_path: Path) -> None:
+    wait = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen([*wait, f"--log_dir={tmp_path}/logs"]) as left, subprocess.Popen(wait) as other:
+        _ray_cluster._kill_children(tmp_path)
+        assert left.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
 
 
 async def test_jobs_wait_for_the_first_replica() -> None:

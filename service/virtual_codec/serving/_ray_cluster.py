@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -24,6 +25,7 @@ from virtual_codec.serving._replicas import Call, Frame, Replicas
 
 _STORE_BYTES: Final = 512 * 2**20  # of bodies and answers on their way; more of them go to disk
 _NOT_UP: Final = "the replicas are not up"
+_TOKEN: Final = secrets.token_hex(32)  # the same for every attempt: Ray reads it once in a process
 
 
 @final
@@ -69,8 +71,14 @@ class OwnReplicas:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray  # not before: it reads the environment as it is imported
 
-        if not ray.is_initialized():
+        if ray.is_initialized():
+            return
+        try:
             _connect(policy, self._folder)
+        except Exception:
+            if self._folder is not None:
+                _kill_children(self._folder)
+            raise
 
     def _deploy(self) -> Replicas:
         from ray import serve
@@ -100,6 +108,15 @@ class OwnReplicas:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _kill_children(folder: Path) -> None:
+    """Kill this process's children that work in a folder: a start of Ray that fails leaves them. Linux only."""
+    for listed in Path("/proc/self/task").glob("*/children"):
+        for child in listed.read_text().split():
+            with contextlib.suppress(OSError):
+                if str(folder).encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(int(child), signal.SIGKILL)
+
+
 def _restore_sigterm() -> None:
     """Install this process's own handler of SIGTERM again: Ray's ends the process on the spot."""
     if threading.current_thread() is threading.main_thread():
@@ -111,7 +128,7 @@ def _prepare_own() -> None:
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0",
         RAY_AUTH_MODE="token",
-        RAY_AUTH_TOKEN=secrets.token_hex(32),
+        RAY_AUTH_TOKEN=_TOKEN,
         RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # for a single machine: all ports on 127.0.0.1, on every platform
         PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path),
     )

@@ -39,6 +39,7 @@ _POLL_S: Final = 0.5
 _POLL_TIMEOUT_S: Final = 10.0
 _MOST_FAILURES: Final = 3
 _OPEN_AGAIN_S: Final = 5.0
+_NOT_STARTED: Final = "Ray did not start; the log says why"
 _LOST_PAUSE_S: Final = 0.2  # until the router knows of it
 _WARM_AGAIN_S: Final = 10.0
 
@@ -150,7 +151,7 @@ class RayPool:
                 await self._replicas.open()
                 break
             except Exception as error:
-                self._reason = str(error) or type(error).__name__
+                self._reason = _reason_of(error)
                 _LOG.exception(Event("replicas_not_open", again_in_s=_OPEN_AGAIN_S))
                 await asyncio.sleep(_OPEN_AGAIN_S)
         self._reason = ""
@@ -274,6 +275,13 @@ class RayPool:
         task.add_done_callback(self._orders.discard)
         task.add_done_callback(_log_failure)
         return task
+
+
+def _reason_of(error: Exception) -> str:
+    """Reason to tell callers: of an unexpected error only that there was one, since its text may hold paths."""
+    if isinstance(error, VirtualCodecError):
+        return error.detail
+    return str(error).partition("\n")[0] if isinstance(error, ConnectionError) else _NOT_STARTED
 
 
 def _own_replicas(worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> Replicas:
