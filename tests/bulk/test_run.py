@@ -97,6 +97,33 @@ def test_an_output_that_was_begun_and_not_recorded_is_made_again(source: Path, t
     assert contents(target) == outputs
 
 
+@pytest.mark.parametrize("name", ["notes.jsonl", "00000002-é.jsonl", "²-ab.jsonl"])
+def test_a_file_among_the_logs_that_is_none_is_named(source: Path, target: Path, name: str) -> None:
+    make_images(source, 2)
+    run(source, target)
+    (target / RESERVED / "manifest" / name).write_text("shopping list\n")
+    with pytest.raises(BadOption, match=f"{name} is no manifest of a bulk run; move it away"):
+        run(source, target)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        '{"source": "a"}',
+        '{"event": "done", "source": "a"}',
+        '{"event": "begun", "source": 1, "output": "b", "version": "", "source_bytes": 3}',
+        '{"event": "begun", "source": "a", "output": "b", "version": "", "source_bytes": "3"}',
+    ],
+)
+def test_a_line_of_another_kind_is_no_manifest(source: Path, target: Path, line: str) -> None:
+    make_images(source, 2)
+    run(source, target)
+    (target / RESERVED / "manifest" / "00000002-ab.jsonl").write_text(line + "\n")
+    with pytest.raises(BadOption, match="is no manifest of a bulk run; move it away"):
+        run(source, target)
+
+
 def test_verification_finds_what_is_missing_or_altered(source: Path, target: Path) -> None:
     outputs = make_images(source, 4)
     run(source, target)

@@ -14,13 +14,15 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from typing import Final, final
+from dataclasses import fields
+from typing import Any, Final, final
 
 from virtual_codec.bulk._index import Index, Task
 from virtual_codec.bulk.storage import RESERVED, Storage
 from virtual_codec.errors import BadOption
 
 LOGS: Final = f"{RESERVED}/manifest"
+_UNFINISHED: Final = {"source_sha256": "", "output_bytes": 0, "output_sha256": ""}  # until a task is done
 _FLUSH_S: Final = 5.0  # a killed run does that much again, at most, where each flush is an object
 _FLUSH_LINES: Final = 256
 
@@ -63,17 +65,24 @@ class Manifest:
 def read_manifest(target: Storage, index: Index, run: Mapping[str, object]) -> int:
     """Fill the index with the records of earlier runs, in their order, and return the number of the next run.
 
-    Raises `BadOption` if they had other options than `run`.
+    Raises `BadOption` if they had other options than `run`, and for a file there that is no manifest.
     """
     names = sorted(entry.name for entry in target.entries(LOGS) if entry.name.endswith(".jsonl"))
+    last = max((_run_number(target, name) for name in names), default=0)
     index.add_records(_records(target, names, run))
-    last = names[-1].removeprefix(f"{LOGS}/") if names else ""
-    return int(last.partition("-")[0] or 0) + 1
+    return last + 1
 
 
 def log_name(number: int) -> str:
     """Name of a new run's log. Numbers order them, whatever clocks say; those of shards may be equal."""
     return f"{number:08}-{secrets.token_hex(4)}"
+
+
+def _run_number(target: Storage, name: str) -> int:
+    number = name.removeprefix(f"{LOGS}/").partition("-")[0]
+    if not (number.isascii() and number.isdigit()):
+        raise _no_manifest(target, name)
+    return int(number)
 
 
 def _records(target: Storage, names: list[str], run: Mapping[str, object]) -> Iterator[Task]:
@@ -82,20 +91,27 @@ def _records(target: Storage, names: list[str], run: Mapping[str, object]) -> It
             try:
                 facts = json.loads(line)
                 event = facts.pop("event")
-            except (ValueError, KeyError, AttributeError):
-                raise BadOption(f"{target.url}/{name} is no manifest of a bulk run; move it away") from None
+                task = _task_of(facts) if event in ("begun", "done") else None
+            except (ValueError, KeyError, AttributeError, TypeError):
+                raise _no_manifest(target, name) from None
             if event == "run":
                 _check_same(target, facts, run)
-            elif event in ("begun", "done"):
-                yield Task(
-                    source=facts["source"],
-                    output=facts["output"],
-                    version=facts["version"],
-                    source_bytes=facts["source_bytes"],
-                    source_sha256=facts.get("source_sha256", ""),
-                    output_bytes=facts.get("output_bytes", 0),
-                    output_sha256=facts.get("output_sha256", ""),
-                )
+            elif task is not None:
+                yield task
+
+
+def _task_of(facts: Mapping[str, Any]) -> Task:
+    """Task of a line. Raises `KeyError` or `TypeError` where the line lacks something or has another type."""
+    known = {**_UNFINISHED, **facts}
+    values = {each.name: known[each.name] for each in fields(Task) if each.name != "is_owned"}
+    for name, value in values.items():
+        if not isinstance(value, int if name.endswith("_bytes") else str):
+            raise TypeError(name)
+    return Task(**values)
+
+
+def _no_manifest(target: Storage, name: str) -> BadOption:
+    return BadOption(f"{target.url}/{name} is no manifest of a bulk run; move it away")
 
 
 def _check_same(target: Storage, earlier: Mapping[str, object], run: Mapping[str, object]) -> None:
