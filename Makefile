@@ -7,8 +7,9 @@ export PIP_NO_INPUT := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Python of the image, or later; every platform. Where packages come from is left out: that is each machine's own.
-COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate \
-    --quiet --custom-compile-command "make lock" $(ARGS)
+# The image holds the extras that a container can be told to use.
+COMPILE = $(BIN)/uv pip compile pyproject.toml --extra bulk --extra otel --extra redis \
+    --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock" $(ARGS)
 
 .PHONY: help serve test check test-compose test-all golden bench web docs fuzz lock audit sbom clean
 .DEFAULT_GOAL := help

@@ -45,8 +45,11 @@ def test_no_lock_names_a_place(lock: str) -> None:
 
 def test_what_the_project_asks_for_is_pinned_within_its_bounds() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = re.findall(r"--extra (\w+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert extras == ["bulk", "otel", "redis"]
     packages = pinned(CUDA)
-    for wanted in map(Requirement, project["dependencies"]):
+    optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    for wanted in map(Requirement, project["dependencies"] + optional):
         lines = packages.get(canonicalize_name(wanted.name), [])
         versions = [re.split(r"==| ", line)[1] for line in lines]
         assert versions, f"{wanted.name} is not pinned; {COMMAND}"
