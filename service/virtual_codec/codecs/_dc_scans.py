@@ -1,7 +1,7 @@
 """DC scans of a progressive JPEG, recoded: luma's blocks in raster order, apart from chroma's.
 
 In a scan of all components blocks come by MCUs, and with halved chroma every second luma block is predicted from a
-diagonal neighbour. In a scan of its own each is predicted from its left one, which takes 1 to 6 % fewer bits.
+diagonal neighbour. In a scan of its own each is predicted from its left one, which mostly takes 1 to 6 % fewer bits.
 """
 
 from __future__ import annotations
