@@ -168,6 +168,25 @@ async def test_the_metrics_count_requests_jobs_and_problems(client: httpx2.Async
     assert 'torch="2.' in response.text
 
 
+async def test_the_metrics_tell_the_codecs_of_streams_apart(client: httpx2.AsyncClient) -> None:
+    stream = picture("JPEG")
+    await client.post("/compress?codec=avif", content=picture())
+    await client.post("/compress", content=stream)
+    await client.post("/decompress", content=stream)
+    await client.post("/decompress", content=picture())  # refused: a PNG
+    await client.post("/playground/ordinary?format=webp", content=picture())
+    lines = (await client.get("/metrics")).text.splitlines()
+    found = {line for line in lines if line.startswith("vcodec_codec_job_duration_seconds_count")}
+    assert found == {
+        f'vcodec_codec_job_duration_seconds_count{{codec="{codec}",route="{route}"}} 1.0'
+        for codec, route in (("avif", "/compress"), ("jpeg", "/compress"), ("jpeg", "/decompress"))
+    }
+    (seconds,) = (line for line in lines if line.startswith('vcodec_codec_job_duration_seconds_sum{codec="avif"'))
+    assert float(seconds.split()[-1]) == pytest.approx(0.0101 + 0.2 + 0.03)  # the queue's time is none of it
+    assert f'vcodec_codec_stream_bytes_sum{{codec="jpeg",route="/decompress"}} {float(len(stream))}' in lines
+    assert f'vcodec_codec_stream_bytes_sum{{codec="jpeg",route="/compress"}} {float(len(b"..stream.."))}' in lines
+
+
 async def test_the_documentation_is_complete(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/docs")).status_code == 200
     schema = (await client.get("/openapi.json")).json()

@@ -16,6 +16,7 @@ from virtual_codec.serving import Result
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _JOB_ROUTES: Final = ("/compress", "/decompress", "/playground/ordinary")
+_WORK: Final = ("decode", "device", "encode")  # stages of a job that are not waiting
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 _BYTES: Final = tuple(4**power * 1024 for power in range(9))  # 1 KiB to 64 MiB
 _PIXELS: Final = (1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 5e7)
@@ -117,9 +118,28 @@ class JobCounters:
             ["route", "format", "model", "scale"],
             registry=registry,
         )
+        self._codec_seconds = Histogram(
+            "vcodec_codec_job_duration_seconds",
+            "Work of a job without what it waited, by the codec of the stream that was made or restored.",
+            ["route", "codec"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._codec_bytes = Histogram(
+            "vcodec_codec_stream_bytes",
+            "Sizes of the streams that were made or restored, by their codec.",
+            ["route", "codec"],
+            buckets=_BYTES,
+            registry=registry,
+        )
 
-    def observe(self, route: str, input_bytes: int, form: str, result: Result, key: Key | None = None) -> None:
-        """Count a finished job on a file of that size and format, for that key."""
+    def observe(
+        self, route: str, input_bytes: int, form: str, codec: str | None, result: Result, key: Key | None = None
+    ) -> None:
+        """Count a finished job on a file of that size and format, for that key.
+
+        `codec` is that of the stream that was made or restored, None where there was none.
+        """
         for stage, seconds in result.stages_s.items():
             self._stages.labels(route, stage).observe(seconds)
         self._images.labels(route, form, result.model, result.scale).inc()
@@ -129,6 +149,11 @@ class JobCounters:
         if isinstance(result, CompressResult) and result.model:  # an ordinary file has none
             self._rate.labels(result.model).observe(result.rate_bpp)
             self._ratio.labels(result.model).observe(input_bytes / len(result.stream))
+        if codec is not None:
+            work_s = sum(result.stages_s.get(stage, 0.0) for stage in _WORK)
+            self._codec_seconds.labels(route, codec).observe(work_s)
+            stream_bytes = len(result.stream) if isinstance(result, CompressResult) else input_bytes
+            self._codec_bytes.labels(route, codec).observe(stream_bytes)
 
     def observe_transfers(self, route: str, exchange: Exchange) -> None:
         """Count the time that the body and the answer of an answered request took to transfer."""

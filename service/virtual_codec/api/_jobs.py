@@ -175,7 +175,8 @@ class Jobs:
                 exchange.facts |= {"worker": error.worker} if error.worker else {}
                 raise
         form = images.sniff(data)
-        self._metrics.observe_result(request.scope["route"].path, len(data), form, result, exchange.key)
+        codec = _stream_codec(options, form)
+        self._metrics.observe_result(request.scope["route"].path, len(data), form, codec, result, exchange.key)
         exchange.job_stages_s = result.stages_s
         exchange.facts |= {
             "size": f"{result.width}x{result.height}",
@@ -209,6 +210,13 @@ def _model_wanted(options: CompressOptions | RestoreOptions | OrdinaryOptions, d
     if isinstance(options, OrdinaryOptions):
         return None, "jpeg"
     return options.model, options.codec if isinstance(options, CompressOptions) else images.sniff(data)
+
+
+def _stream_codec(options: CompressOptions | RestoreOptions | OrdinaryOptions, form: str) -> str | None:
+    """Codec of the stream that a job makes or, for a file of that format, restores; None for an ordinary file."""
+    if isinstance(options, OrdinaryOptions):
+        return None
+    return options.codec if isinstance(options, CompressOptions) else form
 
 
 def _answer(body: bytes, headers: Mapping[str, str], media_type: str, reservation: Reservation) -> Response:

@@ -54,9 +54,11 @@ class Metrics:
         self._requests.observe(route, exchange, seconds)
         self._jobs.observe_transfers(route, exchange)
 
-    def observe_result(self, route: str, input_bytes: int, form: str, result: Result, key: Key | None = None) -> None:
-        """Count a finished job on a file of that size and format, for that key."""
-        self._jobs.observe(route, input_bytes, form, result, key)
+    def observe_result(
+        self, route: str, input_bytes: int, form: str, codec: str | None, result: Result, key: Key | None = None
+    ) -> None:
+        """Count a finished job on a file of that size and format, with a stream of that codec, for that key."""
+        self._jobs.observe(route, input_bytes, form, codec, result, key)
 
     def render(self) -> bytes:
         """Render all metrics in the Prometheus text format."""
