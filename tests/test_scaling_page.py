@@ -15,10 +15,10 @@ RATE_BPP, SHARE = 1.040, 0.774
 
 
 def test_times_of_one_core_are_those_of_the_engine_page() -> None:
-    assert "takes 0.78 s at quality 30" in ENGINE
-    assert "0.60 s at 75" in ENGINE
-    assert "Restoring takes 0.16 s" in ENGINE
-    assert "2.2 s of processor time" in ENGINE
+    assert "| compress, quality 30 | 0.78 s |" in ENGINE
+    assert "| compress, quality 75 | 0.60 s |" in ENGINE
+    assert "| restore | 0.16 s |" in ENGINE
+    assert "2.2 s of CPU time" in ENGINE
     for seconds, megapixels_per_s in ((0.78, "0.50"), (0.60, "0.66"), (0.16, "2.5")):
         assert f"| {seconds:.2f} s for 768x512 | {megapixels_per_s} |" in PAGE
         assert 768 * 512 / 1e6 / seconds == pytest.approx(float(megapixels_per_s), rel=0.02)
