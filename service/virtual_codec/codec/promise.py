@@ -22,6 +22,7 @@ LOWEST_PROMISED: Final = 5
 ALLOWED_BYTES: Final = ((5, 0.7), (50, 0.7), (95, 0.97), (100, 0.97))  # quality -> most of the ordinary JPEG's bytes
 
 _DB_PER_LOG_BYTES: Final = DB_PER_LOG_STEP / LOG_BYTES_PER_LOG_STEP
+_UNLIKE: Final = 2.0  # by which an image's slopes may differ from a photograph's: two streams tell them only roughly
 _SPARE_DB: Final = 0.1
 _SPARE_LOG_BYTES: Final = 0.03
 _LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far at once
@@ -29,6 +30,29 @@ _SMALLEST_MOVE: Final = math.log(1.005)
 _MARGIN_OF_BYTES: Final = 1.01  # bytes that are nearly right are not worth coding again: corrections aim below them
 # Where both cannot be kept, PSNR goes before bytes: the mean over photographs has bytes to spare at every quality.
 _WEIGHT_OF_BYTES: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slopes:
+    """Changes of PSNR, in dB, and of the logarithm of the bytes by the log step; a photograph's by default."""
+
+    db: float = DB_PER_LOG_STEP
+    log_bytes: float = LOG_BYTES_PER_LOG_STEP
+
+    @staticmethod
+    def between(before: Outcome, after: Outcome, log_step: float) -> Slopes:
+        """Slopes of an image whose log step was changed, within a factor of two of a photograph's."""
+
+        def within(slope: float, usual: float) -> float:
+            return usual * min(_UNLIKE, max(1 / _UNLIKE, slope / usual))
+
+        return Slopes(
+            db=within((after.psnr_db - before.psnr_db) / log_step, DB_PER_LOG_STEP),
+            log_bytes=within(math.log(after.size_bytes / before.size_bytes) / log_step, LOG_BYTES_PER_LOG_STEP),
+        )
+
+
+_OF_PHOTOGRAPHS: Final = Slopes()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +76,7 @@ class Promise:
         missing = max(0.0, self.psnr_db - outcome.psnr_db) / _DB_PER_LOG_BYTES
         return missing + _WEIGHT_OF_BYTES * max(0.0, math.log(outcome.size_bytes / self.most_bytes))
 
-    def log_step_correction(self, outcome: Outcome) -> float:
+    def log_step_correction(self, outcome: Outcome, slopes: Slopes = _OF_PHOTOGRAPHS) -> float:
         """Correction of the log step with which a stream should keep the promise; 0 if it does, or nothing helps.
 
         Where PSNR and bytes cannot both be kept, the correction aims at the PSNR, within the bytes of the ordinary
@@ -62,9 +86,9 @@ class Promise:
             return 0.0
         now = math.log(outcome.size_bytes)
         most = math.log(self.most_bytes) - _SPARE_LOG_BYTES
-        least = now + (self.psnr_db + _SPARE_DB - outcome.psnr_db) / _DB_PER_LOG_BYTES
+        least = now + (self.psnr_db + _SPARE_DB - outcome.psnr_db) * slopes.log_bytes / slopes.db
         wanted = min(least, math.log(self.jpeg_bytes)) if least > most else max(least, min(most, now))
-        move = (wanted - now) / LOG_BYTES_PER_LOG_STEP
+        move = (wanted - now) / slopes.log_bytes
         return 0.0 if abs(move) < _SMALLEST_MOVE else min(_LARGEST_MOVE, max(-_LARGEST_MOVE, move))
 
 

@@ -20,7 +20,7 @@ from virtual_codec.codec.operating import (
     OperatingTable,
     bounded_step,
 )
-from virtual_codec.codec.promise import Promise, promise_of
+from virtual_codec.codec.promise import Promise, Slopes, promise_of
 from virtual_codec.codec.refine import damped, descended, neighbours
 from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings
@@ -111,14 +111,20 @@ def _choices_on_probe(
 
 
 def _corrected(trials: Trials, promise: Promise, trial: Trial, outcome: Callable[[Trial], Outcome]) -> Trial:
-    """Trial nearest to the promise of `trial` and up to three at corrected steps, in the same mode."""
-    best, move = trial, 0.0
+    """Trial nearest to the promise of `trial` and up to three at corrected steps, in the same mode.
+
+    The first correction takes the slopes of photographs, the others those that the image has shown.
+    """
+    best, move, slopes = trial, 0.0, Slopes()
     for _ in range(_CORRECTIONS):
-        move = damped(promise.log_step_correction(outcome(trial)), move)
+        before = outcome(trial)
+        move = damped(promise.log_step_correction(before, slopes), move)
         settings = _moved(trial.settings, move)
         if settings == trial.settings:
             break
+        log_step = math.log(settings.step / trial.settings.step)
         trial = trials.measure(trial.mode, settings)
+        slopes = Slopes.between(before, outcome(trial), log_step)
         best = min(best, trial, key=lambda each: promise.shortfall(outcome(each)))
     return best
 
