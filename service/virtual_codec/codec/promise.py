@@ -23,7 +23,8 @@ ALLOWED_BYTES: Final = ((5, 0.7), (50, 0.7), (95, 0.97), (100, 0.97))  # quality
 
 _DB_PER_LOG_BYTES: Final = DB_PER_LOG_STEP / LOG_BYTES_PER_LOG_STEP
 _UNLIKE: Final = 2.0  # by which an image's slopes may differ from a photograph's: two streams tell them only roughly
-_SPARE_DB: Final = 0.1
+_SPARE_DB: Final = 0.1  # where the image's slopes are not known
+_KNOWN_SPARE_DB: Final = 0.03
 _SPARE_LOG_BYTES: Final = 0.03
 _LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far at once
 _SMALLEST_MOVE: Final = math.log(1.005)
@@ -52,9 +53,6 @@ class Slopes:
         )
 
 
-_OF_PHOTOGRAPHS: Final = Slopes()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Promise:
     """Promise for one image: at least `psnr_db`, in at most `most_bytes`; the ordinary JPEG has `jpeg_bytes`."""
@@ -76,17 +74,18 @@ class Promise:
         missing = max(0.0, self.psnr_db - outcome.psnr_db) / _DB_PER_LOG_BYTES
         return missing + _WEIGHT_OF_BYTES * max(0.0, math.log(outcome.size_bytes / self.most_bytes))
 
-    def log_step_correction(self, outcome: Outcome, slopes: Slopes = _OF_PHOTOGRAPHS) -> float:
+    def log_step_correction(self, outcome: Outcome, slopes: Slopes | None = None) -> float:
         """Correction of the log step with which a stream should keep the promise; 0 if it does, or nothing helps.
 
         Where PSNR and bytes cannot both be kept, the correction aims at the PSNR, within the bytes of the ordinary
-        JPEG.
+        JPEG. `slopes` are those that the image has shown; without them a photograph's are taken, and more is spare.
         """
         if self.is_kept(outcome):
             return 0.0
         now = math.log(outcome.size_bytes)
         most = math.log(self.most_bytes) - _SPARE_LOG_BYTES
-        least = now + (self.psnr_db + _SPARE_DB - outcome.psnr_db) * slopes.log_bytes / slopes.db
+        spare_db, slopes = (_SPARE_DB, Slopes()) if slopes is None else (_KNOWN_SPARE_DB, slopes)
+        least = now + (self.psnr_db + spare_db - outcome.psnr_db) * slopes.log_bytes / slopes.db
         wanted = min(least, math.log(self.jpeg_bytes)) if least > most else max(least, min(most, now))
         move = (wanted - now) / slopes.log_bytes
         return 0.0 if abs(move) < _SMALLEST_MOVE else min(_LARGEST_MOVE, max(-_LARGEST_MOVE, move))

@@ -115,7 +115,8 @@ def _corrected(trials: Trials, promise: Promise, trial: Trial, outcome: Callable
 
     The first correction takes the slopes of photographs, the others those that the image has shown.
     """
-    best, move, slopes = trial, 0.0, Slopes()
+    best, move = trial, 0.0
+    slopes: Slopes | None = None
     for _ in range(_CORRECTIONS):
         before = outcome(trial)
         move = damped(promise.log_step_correction(before, slopes), move)
