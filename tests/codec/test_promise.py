@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tests.pictures import opened, saved, scene
 from virtual_codec.codec.estimate import Outcome
 from virtual_codec.codec.model import ModelNetworks
-from virtual_codec.codec.promise import LOWEST_PROMISED, Promise, promise_of
+from virtual_codec.codec.operating import DB_PER_LOG_STEP, LOG_BYTES_PER_LOG_STEP
+from virtual_codec.codec.promise import LOWEST_PROMISED, Promise, Slopes, promise_of
 from virtual_codec.codec.reference import reference_jpeg
+from virtual_codec.codec.search import _corrected
 from virtual_codec.codec.trial import Stopwatch, Trials
-from virtual_codec.codecs import CODECS
+from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.metrics import psnr
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import ModelStore
@@ -87,3 +93,55 @@ def test_noise_in_a_narrow_picture_has_its_ordinary_jpeg(store: ModelStore, widt
     model = ModelNetworks(store, store.default, DirectRunner())
     reference = reference_jpeg(Trials(noise, model, CODECS["jpeg"], stopwatch=Stopwatch()), quality)
     assert reference.size_bytes > noise.size / 3
+
+
+@pytest.mark.parametrize(("factor", "followed"), [(0.8, 0.8), (1.5, 1.5), (0.1, 0.5), (9, 2), (-1, 0.5)])
+def test_the_slopes_of_an_image_are_followed_within_twice_and_half_a_photographs(
+    factor: float, followed: float
+) -> None:
+    log_step = 0.2
+    before = outcome(psnr_db=30, size_bytes=1000)
+    after = outcome(
+        psnr_db=30 + factor * DB_PER_LOG_STEP * log_step,
+        size_bytes=1000 * math.exp(factor * LOG_BYTES_PER_LOG_STEP * log_step),
+    )
+    slopes = Slopes.between(before, after, log_step)
+    assert slopes.db == pytest.approx(followed * DB_PER_LOG_STEP)
+    assert slopes.log_bytes == pytest.approx(followed * LOG_BYTES_PER_LOG_STEP)
+
+
+@dataclass
+class LinearImage:
+    """Image whose PSNR and log of bytes are linear in the log step; `measure` counts the trials."""
+
+    db: float
+    log_bytes: float
+    trials: int = 0
+
+    def measure(self, mode: object, settings: JpegSettings) -> Any:
+        self.trials += 1
+        return LinearTrial(mode=mode, settings=settings)
+
+    def outcome(self, trial: Any) -> Outcome:
+        log_step = math.log(trial.settings.step / 10)
+        return outcome(psnr_db=32 + self.db * log_step, size_bytes=10_000 * math.exp(self.log_bytes * log_step))
+
+
+@dataclass
+class LinearTrial:
+    mode: object
+    settings: JpegSettings
+
+
+@pytest.mark.parametrize("db", [0.55, 0.75, 1, 1.4, 1.9])
+@pytest.mark.parametrize("log_bytes", [0.6, 1, 1.6])
+@pytest.mark.parametrize("missing_db", [0.2, 2])
+def test_corrections_reach_the_psnr_of_images_unlike_photographs_with_few_bytes_to_spare(
+    db: float, log_bytes: float, missing_db: float
+) -> None:
+    image = LinearImage(db=db * DB_PER_LOG_STEP, log_bytes=log_bytes * LOG_BYTES_PER_LOG_STEP)
+    wanted = Promise(psnr_db=32 + missing_db, most_bytes=60_000, jpeg_bytes=80_000)
+    trial = LinearTrial(mode=None, settings=JpegSettings(step=10))
+    found: Any = _corrected(image, wanted, trial, image.outcome)  # type: ignore[arg-type]
+    assert wanted.is_kept(image.outcome(found))
+    assert image.trials <= 3

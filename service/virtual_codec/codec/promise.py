@@ -22,7 +22,7 @@ LOWEST_PROMISED: Final = 5
 ALLOWED_BYTES: Final = ((5, 0.7), (50, 0.7), (95, 0.97), (100, 0.97))  # quality -> most of the ordinary JPEG's bytes
 
 _DB_PER_LOG_BYTES: Final = DB_PER_LOG_STEP / LOG_BYTES_PER_LOG_STEP
-_UNLIKE: Final = 2.0  # by which an image's slopes may differ from a photograph's: two streams tell them only roughly
+_UNLIKE: Final = 2.0  # most ratio of an image's slopes to a photograph's, or inverse: two trials measure them roughly
 _SPARE_DB: Final = 0.1  # where the image's slopes are not known
 _KNOWN_SPARE_DB: Final = 0.03
 _SPARE_LOG_BYTES: Final = 0.03
@@ -35,14 +35,17 @@ _WEIGHT_OF_BYTES: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Slopes:
-    """Changes of PSNR, in dB, and of the logarithm of the bytes by the log step; a photograph's by default."""
+    """Slopes over the log step: of PSNR, in dB, and of the logarithm of the bytes. The defaults are a photograph's."""
 
     db: float = DB_PER_LOG_STEP
     log_bytes: float = LOG_BYTES_PER_LOG_STEP
 
     @staticmethod
     def between(before: Outcome, after: Outcome, log_step: float) -> Slopes:
-        """Slopes of an image whose log step was changed, within a factor of two of a photograph's."""
+        """Slopes between two streams of an image whose log steps differ by `log_step`.
+
+        They are limited to between half and twice a photograph's.
+        """
 
         def within(slope: float, usual: float) -> float:
             return usual * min(_UNLIKE, max(1 / _UNLIKE, slope / usual))
@@ -78,7 +81,8 @@ class Promise:
         """Correction of the log step with which a stream should keep the promise; 0 if it does, or nothing helps.
 
         Where PSNR and bytes cannot both be kept, the correction aims at the PSNR, within the bytes of the ordinary
-        JPEG. `slopes` are those that the image has shown; without them a photograph's are taken, and more is spare.
+        JPEG. `slopes` are the image's own where two trials have measured them; without them a photograph's are used,
+        with a larger margin.
         """
         if self.is_kept(outcome):
             return 0.0

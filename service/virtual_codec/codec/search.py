@@ -113,7 +113,7 @@ def _choices_on_probe(
 def _corrected(trials: Trials, promise: Promise, trial: Trial, outcome: Callable[[Trial], Outcome]) -> Trial:
     """Trial nearest to the promise of `trial` and up to three at corrected steps, in the same mode.
 
-    The first correction takes the slopes of photographs, the others those that the image has shown.
+    The first correction uses the slopes of photographs, later ones those measured between the image's last two trials.
     """
     best, move = trial, 0.0
     slopes: Slopes | None = None
