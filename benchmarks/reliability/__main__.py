@@ -11,13 +11,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.reliability._bulk import bulk
 from benchmarks.reliability._faults import Facts
 from benchmarks.reliability._report import failures, markdown
 from benchmarks.reliability._run import measure_capacity, run_scenario
 from benchmarks.reliability._scenarios import SCENARIOS
 from benchmarks.reliability._soak import repeat, soak
 
-SCENARIO_NAMES = (*SCENARIOS, "repeat", "soak")
+SCENARIO_NAMES = (*SCENARIOS, "bulk", "repeat", "soak")
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 
@@ -26,6 +27,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIO_NAMES)}; none: all")
     parser.add_argument("--soak", type=float, default=900.0, metavar="S", help="seconds of mixed sizes; 0: none")
+    parser.add_argument("--images", type=int, default=1000, metavar="N", help="of a killed bulk run (default 1000)")
+    parser.add_argument("--kills", type=int, default=3, metavar="N", help="of a bulk run (default 3)")
     parser.add_argument("--repeat", type=int, default=10_000, metavar="N", help="same requests in turn; 0: none")
     parser.add_argument("--repeat-limit", type=float, default=600.0, metavar="S", help="and no longer than this")
     parser.add_argument("--capacity", type=float, metavar="N", help="answers/s, instead of measuring it")
@@ -60,6 +63,8 @@ def main() -> int:
         except OSError as error:
             result = {"description": SCENARIOS[name].description, "skipped": str(error)}
         keep(name, result)
+    if "bulk" in names:
+        keep("bulk", bulk(arguments.images, arguments.kills))
     if arguments.repeat and "repeat" in names:
         keep("repeat", repeat(arguments.repeat, arguments.repeat_limit))
     if arguments.soak and "soak" in names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from benchmarks.reliability._bulk import bulk_failures, bulk_section
 from benchmarks.reliability._scenarios import SCENARIOS
 
 MEMORY_PERCENT_AN_HOUR: Final = 1.0
@@ -44,7 +45,7 @@ def markdown(found: Mapping[str, Any]) -> str:
             "Capacity, 64x64 to 160x160 pixels, compress and decompress in turn: "
             f"{found['capacity']['images_per_s']} answers/s.\n"
         )
-    faults = {name: it for name, it in scenarios.items() if name not in ("repeat", "soak")}
+    faults = {name: it for name, it in scenarios.items() if name not in ("bulk", "repeat", "soak")}
     heads = (
         "scenario",
         "requests",
@@ -60,6 +61,8 @@ def markdown(found: Mapping[str, Any]) -> str:
     parts.append("")
     for name, it in faults.items():
         parts += _section(name, it)
+    if "bulk" in scenarios:
+        parts += bulk_section(scenarios["bulk"])
     if "repeat" in scenarios:
         parts += _repeat(scenarios["repeat"])
     if "soak" in scenarios:
@@ -73,6 +76,9 @@ def failures(found: Mapping[str, Any]) -> list[str]:
     wrong = []
     for name, it in found["scenarios"].items():
         if "skipped" in it:
+            continue
+        if name == "bulk":
+            wrong += bulk_failures(it)
             continue
         if name in SCENARIOS and not SCENARIOS[name].fault_happened(it):
             wrong.append(f"{name}: the fault did not happen: {it['outcomes']} {it['facts']}")

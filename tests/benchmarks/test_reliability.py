@@ -159,6 +159,15 @@ def test_what_is_left_behind_is_wrong() -> None:
     assert len(wrong_with("repeat", wanted=10)) == 1
 
 
+def test_a_bulk_run_that_loses_an_output_fails() -> None:
+    counts = ("torn_at_kills", "missing", "differing", "others", "recorded_twice", "parts_left")
+    right: dict[str, object] = {**dict.fromkeys(counts, 0), "written_again": 3}
+    assert failures({"scenarios": {"bulk": right}}) == []
+    for name in counts:
+        (wrong,) = failures({"scenarios": {"bulk": right | {name: 2}}})
+        assert wrong.startswith("bulk: 2 ")
+
+
 @pytest.mark.parametrize(("percent", "plus_minus", "is_wrong"), [(0.1, 0.2, False), (3, 0.5, True), (0, 20, True)])
 def test_a_noisy_measurement_shows_no_flat_memory(percent: float, plus_minus: float, is_wrong: bool) -> None:
     memory = {"server": {"percent_an_hour": percent, "plus_minus": plus_minus}}
@@ -168,6 +177,6 @@ def test_a_noisy_measurement_shows_no_flat_memory(percent: float, plus_minus: fl
 def test_the_page_is_written_from_what_was_measured_and_nothing_was_lost() -> None:
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert RESULTS.with_suffix(".md").read_text(encoding="utf-8") == markdown(found)
-    assert set(SCENARIOS) <= set(found["scenarios"]) <= {*SCENARIOS, "repeat", "soak"}
+    assert set(SCENARIOS) <= set(found["scenarios"]) <= {*SCENARIOS, "bulk", "repeat", "soak"}
     # Memory is on the page as it was found, and no merge can flatten it; lost requests and dead workers are mistakes.
     assert [it for it in failures(found) if "memory of the" not in it] == []
