@@ -30,12 +30,12 @@ class CompressOptions:
     """Options of `/compress` and `vcodec compress`. Raises `BadOption` for values out of range or in conflict.
 
     At most one of `quality` (JPEG's own scale), `max_bytes`, `max_bpp` (bits per pixel of the image), `min_psnr` (RGB,
-    dB) and `min_ms_ssim` (RGB mean) may be given; without any, the quality is 50. `option_text.RANGES` has their
-    ranges and that of `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default;
-    `metadata` is what of the image's metadata the stream keeps: location and maker notes only with "all".
-    With `measure` the result has PSNR and, from sides of 161 pixels on, MS-SSIM of the restored image.
-    `background` is the RGB colour that transparent pixels are flattened onto. `codec` is jpeg, webp, avif or jpeg2000;
-    all but jpeg work at scale 1 only.
+    dB) and `min_ms_ssim` (RGB mean) may be given; without any, the quality is 50. `option_text.RANGES` has their ranges
+    and that of `effort`. `scale` is None for automatic; `model` is a name or id, None for the store's default.
+    `metadata` chooses which metadata of the image the stream keeps: location and maker notes only with "all". With
+    `measure` the result has PSNR and, for sides of at least 161 pixels, MS-SSIM of the restored image. `background` is
+    the RGB colour behind transparent pixels. `codec` is jpeg, webp, avif or jpeg2000; all but jpeg work only at scale
+    1.
     """
 
     quality: int | None = None
@@ -77,14 +77,14 @@ class CompressOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> CompressOptions:
-        """Make options of Python values. A scale may be "auto", a background "rrggbb". Raises `BadOption`."""
+        """Make options from Python values. A scale may be "auto", a background "rrggbb". Raises `BadOption`."""
         check_names(given, fields(cls))
         values = {name: value for name, value in given.items() if not (name == "scale" and value == "auto")}
         if isinstance(background := values.get("background"), str):
             values["background"] = parse_option("background", background)
         try:
             return cls(**values)  # type: ignore[arg-type]  # checked as it is made
-        except TypeError as error:  # a comparison with a value of another type
+        except TypeError as error:  # from comparing a value of another type
             raise BadOption(f"an option has a value of a wrong type: {given}") from error
 
     @classmethod
@@ -95,7 +95,7 @@ class CompressOptions:
         return cls(**values)  # type: ignore[arg-type]  # every value was parsed for its field
 
     def to_text(self, given: Collection[str] = ()) -> dict[str, str]:
-        """Options as text that `parse` reads: those that differ from their defaults, and those named in `given`."""
+        """Options as text for `parse`: those that differ from their defaults, and those named in `given`."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         defaults = {item.name: item.default for item in fields(self)}
         return {
@@ -109,8 +109,8 @@ class CompressOptions:
 class RestoreOptions:
     """Options of `/decompress` and `vcodec decompress`.
 
-    `model`, a name or id, restores files that are not ours (None: the store's for their codec); our streams name
-    theirs.
+    `model`, a name or id, restores files of other encoders (None: the store's model for their codec). Streams of this
+    project name their model themselves.
     """
 
     output: OutputFormat = "png"
@@ -119,7 +119,7 @@ class RestoreOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OrdinaryOptions:
-    """Options of a comparison file: the image as an ordinary JPEG, WebP or AVIF, at a quality or within a size.
+    """Options of an ordinary JPEG, WebP or AVIF for comparison, at a quality or within a size.
 
     Exactly one of `quality` (the encoder's own, 1 to 100) and `max_bytes` is given. Raises `BadOption`.
     """
@@ -149,12 +149,12 @@ class OrdinaryOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CompressResult:
-    """Result of compression: the stream and its measures. An ordinary file is one without a model (`model` is "").
+    """Result of compression: the stream and its measures. For an ordinary file, `model` is "".
 
-    `quality` is the quality that was used, for a target the one that was found; `psnr_db` and `ms_ssim` are
-    measured on the actually restored image, the second only if `min_ms_ssim` or `measure` asks for it. `left_out` are
-    the kinds of the image's metadata that the options left out, and `transparency` if pixels were flattened. `stages_s`
-    holds seconds by stage: decode, queue, device, encode; `worker` is the worker's name, if known.
+    `quality` is the quality that was used, or for a target the one that was found. `psnr_db` and `ms_ssim` are measured
+    on the restored image; `ms_ssim` only if `min_ms_ssim` or `measure` asks for it. `left_out` lists the kinds of
+    metadata that the stream does not keep, and `transparency` if pixels were flattened. `stages_s` has seconds by
+    stage: decode, queue, device, encode. `worker` is the worker's name, if known.
     """
 
     stream: bytes = field(repr=False)
@@ -212,12 +212,12 @@ class Job:
 
 
 class Abandoned(BaseException):
-    """Cancellation of a job whose caller left. It is not an error; only the code that started the job catches it."""
+    """Cancellation of a job whose caller has left. Not an error; only the code that started the job catches it."""
 
 
 @contextmanager
 def deadline_scope(deadline: float | None, is_abandoned: Callable[[], bool]) -> Iterator[None]:
-    """Scope in which every `check_deadline` of this thread also checks a deadline and a cancellation.
+    """Context in which every `check_deadline` of this thread also checks a deadline and a cancellation.
 
     `check_deadline` raises `Abandoned` once `is_abandoned()` is true.
     """
@@ -229,9 +229,9 @@ def deadline_scope(deadline: float | None, is_abandoned: Callable[[], bool]) -> 
 
 
 def check_deadline(deadline: float | None = None) -> None:
-    """Raise `DeadlineExceeded` when the absolute `deadline` (on `time.monotonic`'s clock) has passed.
+    """Raise `DeadlineExceeded` if the absolute `deadline` (on `time.monotonic`'s clock) has passed.
 
-    It checks this thread's job too, and raises `Abandoned` if that was cancelled; see `deadline_scope`.
+    It also checks the job of this thread, and raises `Abandoned` if that was cancelled; see `deadline_scope`.
     """
     of_job, is_abandoned = _SCOPE.get()
     if is_abandoned():

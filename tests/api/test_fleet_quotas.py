@@ -106,5 +106,5 @@ def test_a_storage_that_is_no_redis_is_refused_without_its_password(
     monkeypatch.setenv("VCODEC_QUOTA_STORAGE", "mongo://me:secret@host/1")
     assert main(["serve", "--check"]) == 2
     out, err = capsys.readouterr()
-    assert "VCODEC_QUOTA_STORAGE is redis://HOST:PORT" in err
+    assert "VCODEC_QUOTA_STORAGE must be redis://HOST:PORT" in err
     assert "secret" not in out + err

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def choose(accept: Sequence[str], offers: Sequence[str]) -> str | None:
-    """Offer with the highest q in the `Accept` headers, the earlier on ties, or None if all are excluded.
+    """Offered type with the highest q in the `Accept` headers, the first one on ties, or None if all are excluded.
 
     RFC 9110, section 12.5.1: the most specific range that matches an offer decides, and a missing header accepts
     everything. Items that are not media ranges are ignored.

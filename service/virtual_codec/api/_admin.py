@@ -50,7 +50,7 @@ class ByPort:
 
 @final
 class _NamedRoute(Route):
-    """Route that stores itself in the scope, as FastAPI's do, so that log and metrics can name it."""
+    """Route that stores itself in the scope, as FastAPI's routes do, so that the log and the metrics can name it."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
@@ -84,8 +84,8 @@ class _Admin:
 
 
 def _refuse_browsers(request: Request) -> None:
-    """Raise `BadInput` for a request of a web page: a browser on this machine reaches this port too (DNS rebinding)."""
+    """Raise `BadInput` for a request from a web page. A browser on this machine can reach this port (DNS rebinding)."""
     if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
-        raise BadInput("this port takes no requests of web pages; use curl or `vcodec models --activate`")
+        raise BadInput("this port refuses requests from web pages; use curl or `vcodec models --activate`")
     if request.headers.get("host", "").partition(":")[0].lower() not in _NAMES:
-        raise BadInput(f"send this to {HOST}, by that name or as localhost")
+        raise BadInput(f"the Host header must be {HOST} or localhost")

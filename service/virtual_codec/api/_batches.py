@@ -11,7 +11,7 @@ from virtual_codec.counts import RunnerCounts
 
 
 def runner_metrics(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
-    """Metric families of the runners' counts by device. They only change when jobs finish."""
+    """Metric families of the runners' counters, by device. The counters change only when jobs finish."""
     for name, meaning in (
         ("batch_items", "Tiles of a batch."),
         ("batch_pixels", "Pixels of a batch, halos included."),

@@ -23,7 +23,7 @@ class ByteBudget:
 
     @classmethod
     def holding(cls, max_bytes: int, largest: int) -> Self:
-        """Budget of `max_bytes`, or more where a single request of `largest` bytes would not fit into that."""
+        """Budget of `max_bytes`, or larger if a single request of `largest` bytes would not fit."""
         return cls(max(max_bytes, -int(-largest // (1 - _SPARED))))
 
     def reserve(self) -> Reservation:
@@ -35,7 +35,7 @@ class ByteBudget:
         limit = self.max_bytes if total <= _LARGE * self.max_bytes else int((1 - _SPARED) * self.max_bytes)
         if growth > 0 and self.held_bytes + growth > limit:
             raise Overloaded(
-                "the service holds as many bytes of other requests and answers as it may",
+                "the service holds too many bytes of other requests and answers; send this again in a moment",
                 limit=limit,
                 actual=self.held_bytes + growth,
                 retry_after_s=2.0,
@@ -59,16 +59,16 @@ class Reservation:
         self.resize(0)
 
     def check(self, total: int) -> None:
-        """Raise `Overloaded` if `total` bytes cannot be reserved now. It reserves nothing: bytes may never come."""
+        """Raise `Overloaded` if `total` bytes cannot be reserved now. Reserves nothing: the bytes may never arrive."""
         self._budget.check(total, total - self.size_bytes)
 
     def grow(self, total: int) -> None:
-        """Reserve `total` bytes, or keep more. Raises `Overloaded`, and then nothing has changed."""
+        """Grow the reservation to at least `total` bytes. If it raises `Overloaded`, the reservation is unchanged."""
         if total > self.size_bytes:
             self.check(total)
             self.resize(total)
 
     def resize(self, total: int) -> None:
-        """Set the reservation to the `total` bytes that are really held, even above the budget. Raises nothing."""
+        """Set the reservation to the `total` bytes that are held, even above the budget. Never raises."""
         self._budget.held_bytes += total - self.size_bytes
         self.size_bytes = total

@@ -16,7 +16,7 @@ from virtual_codec.serving import Result
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _JOB_ROUTES: Final = ("/compress", "/decompress", "/playground/ordinary")
-_WORK: Final = ("decode", "device", "encode")  # stages of a job that are not waiting
+_WORK: Final = ("decode", "device", "encode")  # stages of a job, without the queue
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 _BYTES: Final = tuple(4**power * 1024 for power in range(9))  # 1 KiB to 64 MiB
 _PIXELS: Final = (1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 5e7)
@@ -64,7 +64,7 @@ class RequestCounters:
         for route in _JOB_ROUTES:
             self.in_progress.labels(route)
         for route, code in itertools.product(_JOB_ROUTES, PROBLEMS):
-            self._rejected.labels(route, code)  # a counter that starts at 0 shows the first of a kind as a rise
+            self._rejected.labels(route, code)  # a counter that starts at 0 shows its first event as an increase
 
     def observe(self, route: str, exchange: Exchange, seconds: float) -> None:
         """Count an answered request."""
@@ -138,7 +138,7 @@ class JobCounters:
     ) -> None:
         """Count a finished job on a file of that size and format, for that key.
 
-        `codec` is that of the stream that was made or restored, None where there was none.
+        `codec` is the codec of the stream that was made or restored, None if there was none.
         """
         for stage, seconds in result.stages_s.items():
             self._stages.labels(route, stage).observe(seconds)
@@ -156,7 +156,7 @@ class JobCounters:
             self._codec_bytes.labels(route, codec).observe(stream_bytes)
 
     def observe_transfers(self, route: str, exchange: Exchange) -> None:
-        """Count the time that the body and the answer of an answered request took to transfer."""
+        """Observe the transfer times of a request's body and answer."""
         if exchange.is_done_post:
             for stage, seconds in exchange.stages_s.items():
                 self._stages.labels(route, stage).observe(seconds)

@@ -17,14 +17,13 @@ _KEY: Final = "vcodec.exchange"
 
 @dataclass(kw_only=True)
 class Exchange:
-    """Record of one request, filled in while it is handled.
+    """Record of one request, filled in while the request is handled.
 
-    `code` is the code of the problem it ended in, if any. `vary` is the request header that the answer depends on.
-    `key` is the API key it was sent with. `time_limit_s` is the time a job may take, counted from `started_at`.
-    `submitted_at` is the time of submission to the pool, `job_stages_s` the duration of each stage in the worker,
-    `stages_s` that of receiving and sending. `resources` are closed after the
-    last byte of the answer. `facts` are logged: numbers and names from our own tables, never text
-    that a caller wrote.
+    `code` is the code of the problem that the request ended in, if any. `vary` is the request header that the answer
+    depends on. `key` is the API key of the request. `time_limit_s` is the time a job may take, counted from
+    `started_at`. `submitted_at` is the time of submission to the pool, `job_stages_s` the duration of each stage in the
+    worker, `stages_s` that of receiving and sending. `resources` are closed after the last byte of the answer. `facts`
+    are logged: numbers and names from our own tables, never text that a caller wrote.
     """
 
     request_id: str
@@ -47,7 +46,7 @@ class Exchange:
 
     @property
     def is_done_post(self) -> bool:
-        """True if it is a job that was done: a POST with a success status."""
+        """True for a successful job: a POST with a success status."""
         return self.method == "POST" and self.status < 300
 
     def attach(self, scope: Scope) -> None:

@@ -42,7 +42,7 @@ _STAGES: Final = ("decode", "queue", "device", "encode")
 
 
 def largest_answer_bytes(pixels: int) -> int:
-    """Size of the largest answer of /decompress: that of a BMP. PNG and WebP are larger only by their heads."""
+    """Size in bytes of the largest answer of /decompress: a BMP. PNG and WebP exceed it only by their headers."""
     return 3 * pixels + _HEAD_BYTES
 
 
@@ -105,7 +105,7 @@ class Jobs:
         with self._metrics.in_progress.labels(route).track_inprogress():
             reservation = self._reserve(request)
             deadline = self._reader.deadline(request)
-            # Everything in the head is checked before the body: nobody sends 64 MiB for a refusal.
+            # Check everything in the headers before the body, so that no caller uploads 64 MiB only to be refused.
             query = self._reader.query(request)
             options = parse(query) if query else None
             await self._admit(request, deadline)
@@ -143,7 +143,7 @@ class Jobs:
         return options
 
     async def _admit(self, request: Request, deadline: float) -> None:
-        self._pool.admit(deadline)  # before the quota, which a refusal by the service must not use up
+        self._pool.admit(deadline)  # before counting the quota: a refusal by the service must not use it up
         if self._quotas is not None:
             await self._quotas.take_request(exchange_of(request.scope).key)
 
@@ -194,7 +194,9 @@ class Jobs:
     def _probe_restored(self, stream: bytes) -> int:
         form = images.sniff(stream)
         if form not in RESTORABLE:
-            raise UnsupportedFormat(f"only {', '.join(RESTORABLE.values())} can be restored; this is a {form.upper()}")
+            raise UnsupportedFormat(
+                f"only {', '.join(RESTORABLE.values())} files can be restored; this is a {form.upper()} file"
+            )
         width, height = images.probe(stream, limits=self._limits)
         if form != "jpeg":
             return width * height
@@ -206,32 +208,32 @@ class Jobs:
 
 
 def _model_wanted(options: CompressOptions | RestoreOptions | OrdinaryOptions, data: bytes) -> tuple[str | None, str]:
-    """Model that a job names, and the codec that any other has to have."""
+    """Model that a job names, and the codec that a model chosen instead must support."""
     if isinstance(options, OrdinaryOptions):
         return None, "jpeg"
     return options.model, options.codec if isinstance(options, CompressOptions) else images.sniff(data)
 
 
 def _stream_codec(options: CompressOptions | RestoreOptions | OrdinaryOptions, form: str) -> str | None:
-    """Codec of the stream that a job makes or, for a file of that format, restores; None for an ordinary file."""
+    """Codec of the stream that a job makes or restores; None for an ordinary file."""
     if isinstance(options, OrdinaryOptions):
         return None
     return options.codec if isinstance(options, CompressOptions) else form
 
 
 def _answer(body: bytes, headers: Mapping[str, str], media_type: str, reservation: Reservation) -> Response:
-    """Answer of a job. From now on its bytes alone are held."""
+    """Answer of a job. From now on, only the bytes of the answer are held."""
     reservation.resize(len(body))
     return PiecewiseResponse(body, headers=headers, media_type=media_type)
 
 
 def _refuse_options(text: Mapping[str, str]) -> None:
     if text:
-        raise BadOption(f"unknown option {next(iter(text))[:40]!r}; /decompress has none")
+        raise BadOption(f"unknown option {next(iter(text))[:40]!r}; /decompress has no options")
 
 
 async def _while_connected(request: Request, task: asyncio.Task[Result]) -> Result:
-    """Result of the task. If the caller leaves first, it is cancelled and `ClientDisconnect` raised."""
+    """Result of the task. If the caller disconnects first, cancels the task and raises `ClientDisconnect`."""
     gone = asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)

@@ -32,7 +32,7 @@ def key_check(ring: KeyRing) -> Callable[..., Awaitable[None]]:
             raise Unauthorized("send an API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`")
         key = ring.find(given)
         if key is None:
-            raise Unauthorized("the API key is not one that may call this service")
+            raise Unauthorized("the API key is unknown to this service")
         exchange = exchange_of(request.scope)
         exchange.key = key
         exchange.facts["key"] = key.id

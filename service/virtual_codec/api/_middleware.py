@@ -23,7 +23,7 @@ from virtual_codec.logs import Event, bound
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
-# Set on every answer, as if none were a page that may run anything. Pages set a policy of their own.
+# Set on every answer, so that no answer can run scripts. Pages set their own policy.
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,7 +39,7 @@ _UNTRACED: Final = NoTracer()
 
 @final
 class RequestTelemetry:
-    """Outermost middleware: every request gets an id, a log line and metrics, a crashed one too."""
+    """Outermost middleware: gives every request, even a crashed one, an id, a log line and metrics."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         self._app = app
@@ -51,7 +51,7 @@ class RequestTelemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope = dict(scope)  # routing writes into it, and the server's own must keep saying HEAD
+        scope = dict(scope)  # routing writes into the scope, and the server's own scope must keep the method HEAD
         headers = Headers(scope=scope)
         exchange = Exchange(request_id=_request_id(headers), method=scope["method"])
         exchange.attach(scope)
@@ -145,10 +145,10 @@ class UnexpectedErrors:
 
 @final
 class HeaderLimits:
-    """Middleware that refuses a request by its headers: too large, or with two lengths.
+    """Middleware that refuses requests with too large headers, or with both Content-Length and Transfer-Encoding.
 
     Starlette's own limit, an inner middleware, counts bodies of unknown length; for declared lengths it would answer
-    in plain text. The HTTP parser limits only heads that arrive in pieces.
+    in plain text. The HTTP parser limits only headers that arrive in pieces.
     """
 
     def __init__(self, app: ASGIApp, max_body_bytes: int, max_header_bytes: int) -> None:
@@ -174,7 +174,7 @@ class HeaderLimits:
             )
         headers = Headers(scope=scope)
         text = headers.get("content-length", "")
-        if text and "transfer-encoding" in headers:  # how requests are smuggled past a proxy
+        if text and "transfer-encoding" in headers:  # request smuggling past a proxy
             return BadInput("send Content-Length or Transfer-Encoding, not both")
         if text.isascii() and text.isdigit() and int(text[:20]) > self._max_body_bytes:
             return too_large(self._max_body_bytes, int(text[:20]))

@@ -1,7 +1,7 @@
 """Parser of multipart/form-data with one file and a few short fields, in memory.
 
-Starlette's parser writes files to a temporary folder, decodes fields by whatever charset a request names, and says
-of its limits neither which nor how far.
+Starlette's parser writes files to a temporary folder, decodes fields with any charset that a request names, and does
+not report which limit was exceeded or by how much.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ADVICE: Final = "send one file part named `file`, and options as short fields"
 
 @dataclass(frozen=True, kw_only=True)
 class FormLimits:
-    """Limits of a form: number of fields beside the one file, and bytes of each. The file's limit is the body's."""
+    """Limits of a form: number of fields besides the file, and bytes of each. The body's limit applies to the file."""
 
     max_fields: int
     max_field_bytes: int
@@ -82,9 +82,9 @@ class _Form:
     def finished(self) -> tuple[bytes, list[tuple[str, str]]]:
         """File and fields. Raises `BadMultipart` for a truncated body, `MissingFile` without a part `file`."""
         if not self._is_whole:
-            raise BadMultipart(f"the multipart body is empty or cut short: its last boundary is missing; {_ADVICE}")
+            raise BadMultipart(f"the multipart body is empty or truncated: its last boundary is missing; {_ADVICE}")
         if self._file is None and not self._has_empty_file:
-            raise MissingFile("no part is named `file`")
+            raise MissingFile("the form has no part named `file`; put the image into it")
         return b"".join(self._file or ()), self._fields
 
     def _begin_part(self) -> None:
@@ -124,7 +124,7 @@ class _Form:
         self._part.append(chunk[start:end])
 
     def _begin_content(self) -> None:
-        """Check the part's place in the form. Only parts with content are: HTML forms send empty ones."""
+        """Check the part's place in the form. Parts without content are not checked: HTML forms send empty ones."""
         if self._name is None:
             raise BadMultipart(f"a part has no Content-Disposition with a name; {_ADVICE}")
         if self._is_file:

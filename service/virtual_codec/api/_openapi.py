@@ -18,7 +18,7 @@ opens, `/decompress` restores the image from it with a neural network. Any other
     curl -fsS -F "file=@photo.png" "$SERVER/compress?quality=40" -o photo.jpg
     curl -fsS -H "Content-Type: image/jpeg" --data-binary @photo.jpg "$SERVER/decompress" -o back.png
 
-Here `$SERVER` is where this document comes from.
+`$SERVER` is the address of this server.
 
 Every error is an [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problem whose `type` leads to its page.
 """
@@ -37,39 +37,39 @@ _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
         "quality",
         _numbers("quality") | {"default": DEFAULT_QUALITY},
         (
-            "On JPEG's own scale. From 5 to 95 the mean PSNR of photographs is at least that of JPEGs, in no more "
-            "bytes; other pictures, and all where a `scale` is given, get the nearest that there is."
+            "Quality on JPEG's own scale. From 5 to 95 the mean PSNR of photographs is at least that of JPEGs of the "
+            "same quality, in no more bytes. Other pictures, or a fixed `scale`, come as close to this as possible."
         ),
     ),
     (
         "max_bytes",
         _numbers("max_bytes"),
-        "Instead of a quality: the best image in so many bytes.",
+        "Instead of `quality`: the best image within this many bytes.",
     ),
     (
         "max_bpp",
         _numbers("max_bpp"),
-        "Instead of a quality: the best image in so many bits per pixel.",
+        "Instead of `quality`: the best image within this many bits per pixel.",
     ),
     (
         "min_psnr",
         _numbers("min_psnr"),
-        "Instead of a quality: the smallest stream that is restored with this PSNR (RGB, dB).",
+        "Instead of `quality`: the smallest stream whose restored image has this PSNR (RGB, dB).",
     ),
     (
         "min_ms_ssim",
         _numbers("min_ms_ssim"),
-        "Instead of a quality: the smallest stream restored with this MS-SSIM (RGB mean, sides from 161).",
+        "Instead of `quality`: the smallest stream whose restored image has this MS-SSIM (RGB mean, sides from 161).",
     ),
     (
         "effort",
         _numbers("effort") | {"default": DEFAULT_EFFORT},
-        "Time spent on a smaller stream of equal quality.",
+        "Higher values take more time to make the stream smaller at equal quality.",
     ),
     (
         "scale",
         {"type": "string", "enum": ["auto", "1", "2"], "default": "auto"},
-        "How many times smaller than the image the picture in the stream is.",
+        "Downscaling factor of the picture in the stream.",
     ),
     (
         "codec",
@@ -79,18 +79,18 @@ _OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
     (
         "metadata",
         {"type": "string", "enum": ["none", "exif", "xmp", "all"], "default": "none"},
-        "Metadata of the image that the stream and the restored PNG or WebP keep; location only with `all`.",
+        "Metadata that the stream and the restored PNG or WebP keep; location only with `all`.",
     ),
     ("model", {"type": "string"}, "A model's name or id, see /models. Default: the store's default."),
     (
         "measure",
         {"type": "boolean", "default": False},
-        "Whether the answer has PSNR and MS-SSIM of the restored image where no target asks for them.",
+        "`true` reports PSNR and MS-SSIM of the restored image even if no target needs them.",
     ),
     (
         "background",
         {"type": "string", "pattern": "^[0-9a-fA-F]{6}$", "default": "ffffff"},
-        "The colour that transparent pixels are flattened onto, as rrggbb.",
+        "Colour behind transparent pixels, as rrggbb.",
     ),
 )
 
@@ -98,7 +98,7 @@ _STREAM_TYPES: Final = ["image/jpeg", "image/webp", "image/avif", "image/jp2"]
 
 _COMMON_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Model": "Id of the model.",
-    "Vcodec-Scale": "How many times smaller than the image the picture in the stream is.",
+    "Vcodec-Scale": "Downscaling factor of the picture in the stream.",
     "Vcodec-Size": "WIDTHxHEIGHT of the image.",
     "Vcodec-Bpp": "Bits of the stream per pixel of the image.",
     "Server-Timing": "Milliseconds of the stages decode, queue, device and encode.",
@@ -107,21 +107,21 @@ _COMMON_HEADERS: Final[dict[str, str]] = {
 _COMPRESS_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Quality": "The quality that was used.",
     "Vcodec-Psnr": "PSNR of the restored image (RGB, dB).",
-    "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, where `min_ms_ssim` or `measure` was asked for.",
-    "Vcodec-Left-Out": "What of the image the stream does not keep, with commas between: exif, xmp, location, "
-    "maker-notes (see `metadata`), transparency (see `background`). Left out itself where there is nothing.",
+    "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, if the request has `min_ms_ssim` or `measure`.",
+    "Vcodec-Left-Out": "Comma-separated parts of the image that the stream does not keep: exif, xmp, location, "
+    "maker-notes (see `metadata`), transparency (see `background`). Absent if there are none.",
 }
 _ORDINARY_OPTIONS: Final[tuple[tuple[str, JsonObject, str], ...]] = (
     ("format", {"type": "string", "enum": list(get_args(OrdinaryFormat)), "default": "jpeg"}, "The file's format."),
     ("quality", _numbers("quality"), "The encoder's own quality."),
-    ("max_bytes", _numbers("max_bytes"), "Instead of a quality: the highest quality in so many bytes."),
+    ("max_bytes", _numbers("max_bytes"), "Instead of `quality`: the highest quality within this many bytes."),
 )
 _ORDINARY_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Size": "WIDTHxHEIGHT of the image.",
     "Vcodec-Bpp": "Bits of the file per pixel of the image.",
     "Vcodec-Quality": "The quality that was used.",
     "Vcodec-Psnr": "PSNR of the decoded file (RGB, dB).",
-    "Vcodec-Ms-Ssim": "MS-SSIM of the decoded file, where both sides have at least 161 pixels.",
+    "Vcodec-Ms-Ssim": "MS-SSIM of the decoded file, if both sides have at least 161 pixels.",
     "Server-Timing": "Milliseconds of the stages decode, queue, device and encode.",
     "X-Request-ID": "The request's id: the caller's own, if it sent one.",
 }
@@ -240,7 +240,7 @@ def _timeout(timeout_s: float, max_timeout_s: float) -> JsonObject:
         "name": "Request-Timeout-Ms",
         "in": "header",
         "schema": {"type": "integer", "minimum": 1, "default": usual},
-        "description": f"Milliseconds that the answer may take, at most {most}: more count as that. Then it is 504.",
+        "description": f"Deadline of the request in milliseconds. Values above {most} count as {most}.",
     }
 
 
@@ -293,7 +293,7 @@ _PROBLEM_SCHEMA: Final[JsonObject] = {
         "instance": {"type": "string", "format": "uri-reference"},
         "code": {"type": "string", "enum": sorted(PROBLEMS)},
         "request_id": {"type": "string"},
-        "limit": {"type": "number", "description": "The limit that was passed."},
-        "actual": {"type": "number", "description": "What was sent."},
+        "limit": {"type": "number", "description": "The limit that was exceeded."},
+        "actual": {"type": "number", "description": "The value that was sent."},
     },
 }

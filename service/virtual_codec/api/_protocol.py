@@ -1,4 +1,4 @@
-"""HTTP/1.1 protocol of uvicorn with a timeout on everything that a slow caller could prolong.
+"""HTTP/1.1 protocol of uvicorn with timeouts against slow callers.
 
     connect ──► head (bytes, seconds) ──► body (_request) ──► answer taken (seconds) ──► rest of the body (seconds)
 
@@ -28,7 +28,7 @@ from virtual_codec.logs import Event
 
 _LOG: Final = logging.getLogger("virtual_codec.api")
 _PHRASES: Final = {400: "Bad Request", 408: "Request Timeout"}
-_HEADERS_TOO_LARGE: Final = 431  # what h11 hints at; here it is a 400 with a code of its own
+_HEADERS_TOO_LARGE: Final = 431  # h11's hint for oversized headers; here they are a 400 with its own code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class ConnectionPolicy:
 
 @final
 class BoundedProtocol(H11Protocol):
-    """Connection under one policy. The reader of a body times it."""
+    """Connection under one policy. (`_request` times the body.)"""
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """Start the timeout of an answer that is read too slowly.
 
-        An answer comes in pieces, and each pause uses up `transfer_timeout_s` by the time that it lasts longer than
-        at the slowest rate allowed. Otherwise one small read in every period would keep an answer for hours.
+        An answer is sent in pieces. Each pause uses up `transfer_timeout_s` by the time that it exceeds the pause at
+        the slowest allowed rate. Otherwise a caller could hold an answer for hours with one small read in each period.
         """
         super().pause_writing()
         self._paused_at = self.loop.time()
@@ -107,7 +107,7 @@ class BoundedProtocol(H11Protocol):
         self._start("answer", allowed_s, self._on_slow_reader)
 
     def resume_writing(self) -> None:
-        """Stop that timeout: the buffered bytes were read."""
+        """Stop the timeout of the answer: the buffered bytes were read."""
         super().resume_writing()
         self._stop("answer")
         read_bytes = self._paused_bytes - self.transport.get_write_buffer_size()
@@ -125,7 +125,7 @@ class BoundedProtocol(H11Protocol):
             self._refuse(BadInput(msg))
 
     def _refuse(self, error: VirtualCodecError) -> None:
-        # A second answer would be taken for that of the next request.
+        # The caller would take a second answer for the answer to its next request.
         is_unanswered = self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE)
         if is_unanswered and not self.transport.is_closing():
             request_id = str(uuid.uuid4())
@@ -143,14 +143,14 @@ class BoundedProtocol(H11Protocol):
         )
 
     def _on_slow_rest(self, received_before: int) -> None:
-        """Extend the timeout for a caller that sends on at the least rate; abort the connection of others."""
+        """Extend the timeout of a caller that still sends at the least rate; abort the connection of a slower one."""
         if self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
             earned_s = self._allowed_s(self._received_bytes - received_before) - self._policy.transfer_timeout_s
             if earned_s >= self._policy.transfer_timeout_s:
                 self._start("rest", earned_s, self._on_slow_rest, self._received_bytes)
             else:
                 self.transport.abort()
-        elif self.transport.is_closing():  # would be flushed by now if the caller had read it
+        elif self.transport.is_closing():  # if the caller had read the answer, it would be flushed by now
             self.transport.abort()
 
     def _on_slow_reader(self) -> None:
@@ -174,7 +174,7 @@ class BoundedProtocol(H11Protocol):
 
 
 def _answer(error: VirtualCodecError, request_id: str) -> bytes:
-    """Complete HTTP response. There was no parsed request that could have a path or an id."""
+    """Complete HTTP response. Without a parsed request there is no path and no id."""
     problem = PROBLEMS[error.code]
     content = {
         "type": f"/problems/{error.code}",

@@ -39,7 +39,7 @@ class Quotas:
     def __init__(
         self, *, requests: str | None = None, megapixels: str | None = None, storage: str | None = None
     ) -> None:
-        # A local import: it takes half of this package's import time, and only servers with keys need it.
+        # Local import: it takes half of this package's import time, and only servers with keys need it.
         from limits.storage import MemoryStorage
         from limits.strategies import FixedWindowRateLimiter
 
@@ -69,7 +69,9 @@ class Quotas:
             try:
                 await asyncio.to_thread(_count, self._shared, items, what, key, cost)
             except self._shared.storage.base_exceptions as error:
-                self._shared_from = time.monotonic() + _REDIS_RETRY_S  # others do not wait for its timeout meanwhile
+                self._shared_from = (
+                    time.monotonic() + _REDIS_RETRY_S
+                )  # so that other requests do not wait for Redis's timeout
                 _LOG.warning(Event("quota_storage_unavailable", error=type(error).__name__, retry_s=_REDIS_RETRY_S))
             else:
                 return
@@ -83,14 +85,14 @@ def _open_redis(url: str) -> FixedWindowRateLimiter:
 
     timeouts: dict[str, Any] = {"socket_timeout": _REDIS_TIMEOUT_S, "socket_connect_timeout": _REDIS_TIMEOUT_S}
     try:
-        # None of the URL is shown in errors: it may hold a password.
+        # Errors do not show the URL: it may contain a password.
         return FixedWindowRateLimiter(RedisStorage(url, key_prefix="vcodec-quota", **timeouts))
     except ConfigurationError as error:
         raise ValueError(
             "quotas in Redis (VCODEC_QUOTA_STORAGE) need a package: pip install 'virtual-codec[redis]'"
         ) from error
     except Exception:
-        raise ValueError("VCODEC_QUOTA_STORAGE is redis://HOST:PORT/DATABASE, or rediss:// for TLS") from None
+        raise ValueError("VCODEC_QUOTA_STORAGE must be redis://HOST:PORT/DATABASE, or rediss:// for TLS") from None
 
 
 def _count(limiter: FixedWindowRateLimiter, items: tuple[RateLimitItem, ...], what: str, key: Key, cost: int) -> None:

@@ -44,7 +44,7 @@ class BodyPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestBody:
-    """Body of a request: the file, and the form's fields as text."""
+    """Body of a request: the file, and the form fields as text."""
 
     data: bytes = field(repr=False)
     fields: Mapping[str, str]
@@ -79,13 +79,13 @@ class BodyReader:
     ) -> RequestBody:
         """Read the file and the form's fields. Raises the errors of bodies and time.
 
-        Raises `BadOption` for a form with fields where `has_query` says that options were in the query.
+        Raises `BadOption` for a form with fields if `has_query`, which means that the query has options too.
         """
         _check_encoding(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/x-www-form-urlencoded":
             raise UnsupportedMediaType(
-                "application/x-www-form-urlencoded is not read; send the image under its own Content-Type, as "
+                "application/x-www-form-urlencoded is not supported; send the image with its own Content-Type, as "
                 "curl -H 'Content-Type: image/png' --data-binary @photo.png does, or as a form: curl -F file=@photo.png"
             )
         reservation.check(_declared_bytes(request))
@@ -147,7 +147,7 @@ class _TimedBody:
 
 
 def too_large(limit: int, actual: int) -> BodyTooLarge:
-    """Error of a body that has `actual` bytes, or has reached them."""
+    """Error for a body of `actual` bytes, or of at least that many if it was not read to its end."""
     return BodyTooLarge(f"the body has {actual} bytes or more; at most {limit} are read", limit=limit, actual=actual)
 
 

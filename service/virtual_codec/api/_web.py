@@ -56,7 +56,7 @@ class WebFiles:
     def _default_id(self) -> str:
         try:
             return self._catalogue.store.default.id
-        except ModelNotFound:  # streams name their models; only other encoders' JPEGs stay plain
+        except ModelNotFound:  # streams name their models; only JPEGs of other encoders stay plain
             return ""
 
     def _find(self, path: str) -> WebFile:
@@ -67,7 +67,7 @@ class WebFiles:
             for scale in model.scales:
                 if path == f"{self._site.version}/{model.id}-{scale}.bin":
                     return self._weights(model, scale)
-        raise NotFound(f"there is no file {path[:80]!r} for browsers; import /web/{SCRIPT} anew")
+        raise NotFound(f"there is no file {path[:80]!r} for browsers; import /web/{SCRIPT} again")
 
     def _weights(self, model: Manifest, scale: int) -> WebFile:
         try:
@@ -81,6 +81,6 @@ class WebFiles:
 
 
 def _is_known(headers: Headers, etag: str) -> bool:
-    """True if the caller has the file of this ETag already (RFC 9110, section 13.1.2)."""
+    """True if the caller already has the file with this ETag (RFC 9110, section 13.1.2)."""
     tags = [tag.strip().removeprefix("W/") for tag in headers.get("If-None-Match", "").split(",")]
     return etag in tags or tags == ["*"]

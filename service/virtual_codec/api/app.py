@@ -47,7 +47,7 @@ from virtual_codec.web import WebSite
 __all__ = ["Drain", "Service", "create_app", "create_service"]
 
 _LOG: Final = logging.getLogger("virtual_codec.api")
-# FastAPI's own spans and logs hold text of callers: paths, queries, messages of exceptions. `_otel` records none.
+# FastAPI's own spans and logs contain callers' text: paths, queries, exception messages. `_otel` records none.
 _NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 _DOCS_PROBLEMS: Final = ("no_worker", "draining")
 
@@ -69,7 +69,7 @@ def create_app(settings: Settings, pool: Pool | None = None, *, drain: Drain | N
 def create_service(
     settings: Settings, pool: Pool | None = None, *, drain: Drain | None = None, tracer: Tracer | None = None
 ) -> Service:
-    """Create both applications. The callers' one starts and stops the pool, by default the one of the settings.
+    """Create both applications. The callers' application starts and stops the pool, by default that of the settings.
 
     Raises `BadModel` when the model store is damaged, `OSError` and `ValueError` when the file of API keys is.
     """
@@ -93,7 +93,7 @@ def create_service(
     _add_routes(app, jobs, Pages(pool, catalogue, metrics, drain, settings.max_effort), keys, settings)
     _add_web_routes(app, WebFiles(catalogue, WebSite()))
     _add_problems(app)
-    # The last that is added is the first that is called.
+    # The middleware added last is called first.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(HeaderLimits, max_body_bytes=settings.max_body_bytes, max_header_bytes=settings.max_header_bytes)
     app.add_middleware(UnexpectedErrors)
@@ -144,7 +144,7 @@ def _application(pool: Pool, catalogue: Catalogue, tracer: Tracer) -> FastAPI:
         description=_openapi.DESCRIPTION,
         servers=[{"url": "/"}],
         lifespan=lifespan,
-        docs_url=None,  # FastAPI's own page comes from a CDN, which not every server's users can reach
+        docs_url=None,  # FastAPI's own page loads from a CDN, which some users cannot reach
         redoc_url=None,
         redirect_slashes=False,
         telemetry=_NO_TELEMETRY,
@@ -255,7 +255,7 @@ def worker_arguments(settings: Settings, limits: ImageLimits, store: ModelStore)
         "limits": limits,
         "max_effort": settings.max_effort,
     }
-    if store.models():  # CURRENT may change before a worker opens, and only `Catalogue` changes the default
+    if store.models():  # CURRENT may change before a worker opens, but only `Catalogue` may change the default
         arguments["model"] = store.default.id
     return arguments
 

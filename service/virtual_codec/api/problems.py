@@ -25,7 +25,7 @@ def answer(scope: Scope, error: VirtualCodecError, *, more: Mapping[str, object]
     """Problem document of an error, as the answer to the request with this scope. `more` are extension members."""
     code = (
         error.code if error.code in PROBLEMS else "internal"
-    )  # an error that serving never raises is a fault of the service
+    )  # an error without a row here is never raised by serving, so it is a bug
     problem = PROBLEMS[code]
     exchange = exchange_of(scope)
     exchange.code = code
@@ -39,7 +39,7 @@ def answer(scope: Scope, error: VirtualCodecError, *, more: Mapping[str, object]
         "request_id": exchange.request_id,
     }
     limit, actual = error.limit, error.actual
-    if isinstance(error, DeadlineExceeded):  # the limit is the request's own time, wherever the error was raised
+    if isinstance(error, DeadlineExceeded):  # the limit is the request's own deadline, wherever the error was raised
         limit, actual = exchange.time_limit_s, round(time.monotonic() - exchange.started_at, 3)
     for name, value in (("limit", limit), ("actual", actual)):
         if value is not None:

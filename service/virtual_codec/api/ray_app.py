@@ -21,14 +21,14 @@ from virtual_codec.serving._ray_replica import bind_to_node
 from virtual_codec.settings import Settings
 from virtual_codec.store import ModelStore
 
-_REPLICAS: Final = 2  # with one, an update of the application stops all requests for seconds
+_REPLICAS: Final = 2  # with a single replica, an update of the application stops all requests for seconds
 _MOST_REQUESTS: Final = 1000  # of one; the service's own admission refuses long before
 
 
 def build_application(given: Mapping[str, Any]) -> Application:
     """Application of the settings in the environment, overridden by `given`. Raises `ValueError`, `BadModel`.
 
-    `model` in it, a name or id, is the model that is active. An update that changes nothing else restarts no replica.
+    `given["model"]`, a name or id, is the active model. An update that changes only the model restarts no replica.
     """
     settings = Settings.load(**{name: value for name, value in given.items() if name != "model"})
     store = ModelStore(settings.model_store, tolerant=True)
@@ -40,7 +40,7 @@ def build_application(given: Mapping[str, Any]) -> Application:
 
 @final
 class Api:
-    """Ingress deployment. The ASGI application is built in the replica: none is ever pickled."""
+    """Ingress deployment. The ASGI application is built in the replica and never pickled."""
 
     def __init__(self, settings: Settings, model: str | None, codec: DeploymentHandle) -> None:
         configure(settings.log_level, "json" if settings.log_format == "auto" else settings.log_format)
@@ -56,7 +56,7 @@ class Api:
         """Make `user_config["model"]`, a name or id, the default model, once all replicas have it warm."""
         name = user_config.get("model")
         if not isinstance(name, str):
-            raise BadModel(f"user_config is {{'model': NAME}}, got {user_config!r:.80}")
+            raise BadModel(f"user_config must be {{'model': NAME}}, got {user_config!r:.80}")
         await self._service.catalogue.activate(name)
 
 

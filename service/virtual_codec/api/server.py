@@ -133,15 +133,17 @@ class _Server(uvicorn.Server):
         self._stop_at = time.monotonic() + delay_s
 
     async def on_tick(self, counter: int) -> bool:
-        """Check ten times a second if it is time to stop."""
+        """Check whether it is time to stop. Called ten times a second."""
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
     def _on_hangup(self) -> None:
         if self._had_terminal and not _has_terminal():
-            self.handle_exit(signal.SIGTERM, None)  # the terminal was closed: not a request to reload
-        elif len(self._reloads) < 2:  # one runs, one waits: the waiting one reads the latest state of the store
+            self.handle_exit(signal.SIGTERM, None)  # SIGHUP because the terminal was closed, not to reload
+        elif (
+            len(self._reloads) < 2
+        ):  # one reload runs and one waits: the waiting one will read the latest state of the store
             reload = asyncio.create_task(self._reload(), name="reload")
             self._reloads.add(reload)
             reload.add_done_callback(self._reloads.discard)
@@ -152,7 +154,7 @@ class _Server(uvicorn.Server):
 
 
 def _has_terminal() -> bool:
-    return os.isatty(0)  # no longer, once the other end was closed
+    return os.isatty(0)  # the terminal no longer exists once its other end is closed
 
 
 def _is_loopback(listener: socket.socket) -> bool:

@@ -11,18 +11,18 @@
     │   └── PoisonInput                                                             input that killed its workers
     ├── NotFound             a name that does not exist
     │   └── ModelNotFound
-    ├── Unavailable          not now; try again after `retry_after_s`
+    ├── Unavailable          temporary; try again after `retry_after_s`
     │   ├── Overloaded  Draining  NoWorker
     │   ├── QuotaExceeded
     │   └── ServerUnreachable
     ├── Unauthorized  MethodNotAllowed  HeadersTimeout  BodyTimeout
-    ├── DeadlineExceeded     the time the caller gave has passed
+    ├── DeadlineExceeded     the caller's deadline has passed
     ├── BadModel             a model folder is damaged or of an unknown kind
     └── BadTrainingData      a data folder without usable images
 
-Each class has a `code`: stable, public and documented under /problems/<code>, except those of BadTrainingData and
-ServerUnreachable, which serving never raises. HTTP statuses live in `virtual_codec.api.problems` only. A message says
-what was wrong and what would be right, and is safe to show to callers.
+Each class has a stable, public `code`, which is documented under /problems/<code>. (The service never raises
+BadTrainingData and ServerUnreachable, so their codes have no page.) Only `virtual_codec.api.problems` knows HTTP
+statuses. A message says what was wrong and what would be right, and is safe to show to callers.
 """
 
 from __future__ import annotations

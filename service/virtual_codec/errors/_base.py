@@ -6,10 +6,10 @@ from typing import ClassVar
 
 
 class VirtualCodecError(Exception):
-    """Root of the error tree: a stable code, and the exceeded limit where there is one.
+    """Root of the error tree, with a stable code and the exceeded limit, if any.
 
-    `worker` is the name of the worker that raised it, if known; it is only logged. `request_id` is that of the server's
-    answer, for errors that a client raises.
+    `worker` is the name of the worker that raised the error, if known; it is only logged. `request_id` is the request
+    id of the server's answer, for errors that a client raises.
     """
 
     code: ClassVar[str] = "internal"
@@ -30,12 +30,12 @@ class VirtualCodecError(Exception):
         self.worker = ""
         self.request_id = ""
 
-    def __reduce__(self) -> tuple[object, ...]:  # keyword arguments do not survive Exception's own pickling
+    def __reduce__(self) -> tuple[object, ...]:  # Exception's own pickling loses keyword arguments
         return (_rebuild, (type(self), self.detail, self.limit, self.actual, self.retry_after_s))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True if memory ran out, of the machine or of a device. Libraries have no common exception for it."""
+    """True if the machine or a device ran out of memory. Libraries have no common exception for this."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"  # torch.OutOfMemoryError: a device's memory
@@ -44,11 +44,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class DeviceLost(RuntimeError):
-    """The device's process has ended again and again while it worked on the same tile."""
+    """The device process ended repeatedly while it ran the same tile."""
 
 
 def is_device_lost(error: BaseException) -> bool:
-    """True if every later call to the device in this process will fail too: a CUDA error other than "out of memory"."""
+    """True for a CUDA error other than "out of memory": all later calls to the device in this process fail too."""
     return isinstance(error, DeviceLost) or type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
 
 

@@ -1,4 +1,4 @@
-"""Errors of input: the caller can mend them."""
+"""Errors of the caller's input, which the caller can correct."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from virtual_codec.errors._base import VirtualCodecError
 
 
 class BadInput(VirtualCodecError):
-    """Input of the caller that cannot be processed."""
+    """Caller's input that cannot be processed."""
 
     code = "bad_input"
 
@@ -50,14 +50,14 @@ class UnsupportedEncoding(BadInput):
 
 @final
 class UnsupportedFormat(BadInput):
-    """Input bytes of no supported image format."""
+    """Input that is in no supported image format."""
 
     code = "unsupported_format"
 
 
 @final
 class HeadersTooLarge(BadInput):
-    """Request head above the size limit."""
+    """Request line and headers above the size limit."""
 
     code = "headers_too_large"
 
@@ -85,21 +85,21 @@ class FieldTooLarge(BadInput):
 
 @final
 class TooManyPixels(BadInput):
-    """Image above the pixel limit, by its header."""
+    """Image whose header states more pixels than the limit."""
 
     code = "too_many_pixels"
 
 
 @final
 class SideTooLong(BadInput):
-    """Image with a side above the limit, by its header."""
+    """Image whose header states a side above the limit."""
 
     code = "side_too_long"
 
 
 @final
 class TooManyScans(BadInput):
-    """JPEG with too many scans: decoding time grows with each."""
+    """JPEG with too many scans; each scan adds decoding time."""
 
     code = "too_many_scans"
 
@@ -113,7 +113,7 @@ class TooManySegments(BadInput):
 
 @final
 class ProfileTooLarge(BadInput):
-    """ICC profile above the size limit, once decompressed."""
+    """ICC profile above the size limit after decompression."""
 
     code = "profile_too_large"
 
@@ -134,28 +134,28 @@ class AnimatedImage(BadInput):
 
 @final
 class BadStream(BadInput):
-    """Stream of ours whose segment is damaged, repeated or of a later version."""
+    """Stream of this project whose segment is damaged, repeated or of a later version."""
 
     code = "bad_stream"
 
 
 @final
 class UnknownStreamModel(BadInput):
-    """Stream of ours, made by a model that this store lacks."""
+    """Stream of this project, made by a model that is missing from the store."""
 
     code = "unknown_stream_model"
 
 
 @final
 class BadOption(BadInput):
-    """Option that is unknown, repeated, out of range or contradicts another."""
+    """Option that is unknown, repeated, out of range, or contradicts another one."""
 
     code = "bad_option"
 
 
 @final
 class UnreachableTarget(BadInput):
-    """Target that no stream meets; the message names the nearest reachable value."""
+    """Target that no stream reaches; the message names the nearest reachable value."""
 
     code = "unreachable_target"
 
@@ -169,6 +169,6 @@ class NotAcceptable(BadInput):
 
 @final
 class PoisonInput(BadInput):
-    """Input that killed the workers that processed it; it is refused from then on."""
+    """Input that killed the workers that processed it, and is now refused."""
 
     code = "poison_input"

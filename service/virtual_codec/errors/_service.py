@@ -1,4 +1,4 @@
-"""Errors of everything but the input: names that do not exist, capacity, keys, time, models."""
+"""Errors other than those of the input: unknown names, capacity, API keys, time, models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class NotFound(VirtualCodecError):
 
 @final
 class ModelNotFound(NotFound):
-    """Model name or id that the store lacks."""
+    """Model name or id that is not in the store."""
 
     code = "model_not_found"
 
@@ -28,14 +28,14 @@ class Unavailable(VirtualCodecError):
 
 @final
 class Overloaded(Unavailable):
-    """Full queue: new work could not be done in time."""
+    """Full queue: a new job could not finish in time."""
 
     code = "overloaded"
 
 
 @final
 class Draining(Unavailable):
-    """Draining service: it is about to stop and takes no new work."""
+    """Draining service, which is shutting down and accepts no new jobs."""
 
     code = "draining"
 
@@ -49,7 +49,7 @@ class NoWorker(Unavailable):
 
 @final
 class QuotaExceeded(Unavailable):
-    """Quota of the caller, used up."""
+    """Used-up quota of the caller."""
 
     code = "quota_exceeded"
 
@@ -77,7 +77,7 @@ class MethodNotAllowed(VirtualCodecError):
 
 @final
 class HeadersTimeout(VirtualCodecError):
-    """Request head that arrived too slowly."""
+    """Request headers that arrived too slowly."""
 
     code = "headers_timeout"
 
@@ -91,7 +91,7 @@ class BodyTimeout(VirtualCodecError):
 
 @final
 class DeadlineExceeded(VirtualCodecError):
-    """Deadline of the request, passed."""
+    """Passed deadline of a request."""
 
     code = "deadline_exceeded"
 

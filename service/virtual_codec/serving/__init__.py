@@ -2,8 +2,8 @@
 
     submit ──► admission ──► queue ──► worker process (whole jobs, bytes in, bytes out) ──► result
 
-To add a pool, write a module with a class that keeps `Pool`'s promises and add a row to `POOLS`.
-Nothing here loads torch: the job handler is named by an import string that only a worker resolves.
+To add a pool, write a module with a class that implements `Pool`, and add a row to `POOLS`. Nothing here loads torch:
+the job handler is named by an import string that only a worker resolves.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ OPEN_CODEC: Final = "virtual_codec.codec:open_codec"
 class JobHandler(Protocol):
     """Handler of whole jobs inside a worker; `virtual_codec.codec.VirtualCodec` is one.
 
-    It may have an attribute `notes`, a mapping of text to text: what this platform lacks, and what replaces
-    it; and an attribute `counts`, the `RunnerCounts` of its networks.
+    It may have an attribute `notes`, a mapping from features that this platform lacks to their replacements, and an
+    attribute `counts`, the `RunnerCounts` of its networks.
     """
 
     def run(self, job: Job) -> Result:
-        """Do the whole job. Called from several threads. Raises `VirtualCodecError`."""
+        """Run a whole job. Called from several threads. Raises `VirtualCodecError`."""
 
     def warm_model(self, model: str) -> None:
-        """Read the store anew, load the model of that id and check that it works, beside the jobs.
+        """Reread the store, load the model of that id and check that it works, while jobs go on.
 
-        Raises `VirtualCodecError`, and then nothing has changed.
+        If it raises `VirtualCodecError`, nothing has changed.
         """
 
     def forget_model(self, model: str) -> None:
@@ -69,25 +69,25 @@ class Pool(Protocol):
         """Open the workers; returns without waiting until they are warm."""
 
     async def stop(self) -> None:
-        """Take nothing new, let running jobs finish within the policy's grace, end the workers."""
+        """Accept no new jobs, let running jobs finish within the policy's grace period, then end the workers."""
 
     def admit(self, deadline: float | None = None) -> None:
-        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now.
+        """Raise `Draining`, `NoWorker` or `Overloaded` if a job would be refused now.
 
         A job that would wait until its deadline (absolute, on `time.monotonic`'s clock) is refused too.
         """
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
-        """Do a job on an image of so many pixels. A cancelled call frees its worker.
+        """Run a job on an image of `pixels` pixels. Cancelling the call frees its worker.
 
-        Raises what `admit` does, `PoisonInput`, `DeadlineExceeded`, and what the job itself raises.
+        Raises the errors of `admit`, `PoisonInput`, `DeadlineExceeded`, and the errors of the job.
         """
 
     async def warm_model(self, model: str) -> None:
-        """Have every warm worker load the model of that id beside its jobs; later workers open with it.
+        """Load the model of that id in every warm worker while jobs go on; later workers open with it.
 
-        Returns at once where no worker is warm. Raises `BadModel` and what else `JobHandler.warm_model` does; then
-        everything is as it was.
+        Returns at once if no worker is warm. Raises `BadModel` and the other errors of `JobHandler.warm_model`, and
+        then nothing has changed.
         """
 
     def forget_model(self, model: str) -> None:
@@ -111,7 +111,7 @@ def open_pool(
     *,
     worker_factory: str = OPEN_CODEC,
 ) -> Pool:
-    """Pool of that name in `POOLS`, not started.
+    """Open the pool of that name in `POOLS`, without starting it.
 
     Each worker calls `worker_factory`, an import string `package.module:name`, with `arguments` and a `device`. The
     result is its `JobHandler`. After `Pool.warm_model`, new workers also get the id of that model as `model`.
@@ -121,6 +121,6 @@ def open_pool(
 
 
 def import_from_string(reference: str) -> Any:
-    """Object that an import string `package.module:name` names."""
+    """Import the object that `package.module:name` names."""
     module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""Admission control: refusal of jobs that the workers could not do in time."""
+"""Admission control: refuses jobs that the workers could not finish in time."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from virtual_codec.jobs import check_deadline
 from virtual_codec.serving._backlog import refuse_above, retry_after_s
 from virtual_codec.serving._slot import WorkerSlot
 
-_USABLE_SHARE: Final = 0.75  # of the time until a deadline: estimates cannot see what else the machine does
+_USABLE_SHARE: Final = 0.75  # share of the time until a deadline that estimates may use: they do not know other load
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Cost of a new job in seconds of one thread: the estimate, and what it takes at the very least."""
+    """Cost of a new job in seconds of one thread: the estimate, and a lower bound."""
 
     estimate_s: float = 0.0
     least_s: float = 0.0
 
 
 def check_workers(workers: Sequence[WorkerSlot], *, is_starting: bool) -> None:
-    """Raise `NoWorker` where no worker is ready or about to be. `workers` are those that are not spares."""
+    """Raise `NoWorker` if no worker is ready or about to be. `workers` are the workers without spares."""
     if all(slot.is_hopeless for slot in workers) and (workers or not is_starting):
         reasons = "; ".join(sorted({slot.reason for slot in workers})) or "not started"
         wait_s = min((slot.retry_s for slot in workers), default=1.0)
-        raise NoWorker(f"no worker is up ({reasons})", retry_after_s=retry_after_s(wait_s))
+        raise NoWorker(f"no worker is ready ({reasons})", retry_after_s=retry_after_s(wait_s))
 
 
 def check_wait(*, queued_s: float, wait_s: float, limit_s: float, deadline: float | None, cost: Cost) -> None:
-    """Refuse a job that would wait too long, or that its deadline leaves too little time.
+    """Refuse a job that would wait too long, or whose deadline leaves too little time.
 
     `queued_s` is the queued work for each thread, bounded by `limit_s`; `wait_s` counts running jobs too. `deadline` is
-    absolute, on `time.monotonic`'s clock. A job that is given up at its deadline has cost the others their turn. Raises
-    `Overloaded` where others are ahead, `DeadlineExceeded` where the deadline has passed or cannot be kept anyway.
+    absolute, on `time.monotonic`'s clock. (A job that is given up at its deadline wastes the time of other jobs.)
+    Raises `Overloaded` if the queue is too long, `DeadlineExceeded` if the deadline has passed or cannot be met even
+    alone.
     """
     refuse_above(limit_s, queued_s, wait_s)
     check_deadline(deadline)
@@ -45,7 +46,7 @@ def check_wait(*, queued_s: float, wait_s: float, limit_s: float, deadline: floa
     time_left_s = deadline - time.monotonic()
     if cost.least_s > time_left_s:
         raise DeadlineExceeded(
-            f"this takes about {cost.estimate_s:.1f} seconds here and has {time_left_s:.1f}; "
+            f"the job takes about {cost.estimate_s:.1f} seconds, but its deadline leaves {time_left_s:.1f}; "
             "send a smaller image or allow more time",
             limit=round(time_left_s, 1),
             actual=round(cost.estimate_s, 1),

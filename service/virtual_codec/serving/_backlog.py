@@ -1,4 +1,4 @@
-"""Estimates of run times, learnt from finished jobs, and refusals based on them."""
+"""Run time estimates, learnt from finished jobs, and the refusals based on them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Final, final
 from virtual_codec.errors import Overloaded, Unavailable
 from virtual_codec.jobs import CompressOptions, Job, OrdinaryOptions
 
-# A job costs something however small its image is; without this a few 1x1 images would make every other image
-# look like hours of work.
+# Least number of pixels to count for a job, because even a tiny image has a fixed cost. Without it, a few 1x1 images
+# would make the estimates of all others hours long.
 _FIXED_PIXELS: Final = 100_000
 _FIRST_GUESS_S_PER_MEGAPIXEL: Final = 0.5
 _NO_MEMORY_RETRY_S: Final = 10.0
 _TELLING_JOBS: Final = 3
 _TELLING_S: Final = 60.0
-_LEAST_SHARE: Final = 0.5  # of an estimate: images of one size and kind differ in their cost
-_DECAY: Final = 0.9  # weight of the past at each new job
+_LEAST_SHARE: Final = 0.5  # lower bound as a share of the estimate: images of one size and kind differ in cost
+_DECAY: Final = 0.9  # weight of the old mean at each new job
 
 
 @final
 class Throughput:
     """Estimator of a job's run time in one thread of a worker: a decaying mean of seconds per megapixel.
 
-    The mean is kept by kind of job, since effort and targets change the cost by orders of magnitude. A kind that
-    was never seen gets the mean of all kinds.
+    There is one mean for each kind of job, since effort and targets change the cost by orders of magnitude. A kind
+    without finished jobs gets the mean of all kinds.
     """
 
     def __init__(self) -> None:
@@ -33,27 +33,27 @@ class Throughput:
         self._finished: dict[str, tuple[int, float]] = {}  # kind -> (finished jobs, time of the last one)
 
     def estimate_s(self, kind: str, pixels: int) -> float:
-        """Estimate the seconds of a job of this kind on so many pixels."""
+        """Estimated seconds of a job of this kind on an image of `pixels` pixels."""
         megapixels, seconds = self._done.get(kind) or self._done.get("") or (1.0, _FIRST_GUESS_S_PER_MEGAPIXEL)
         return _megapixels(pixels) * seconds / megapixels
 
     def learn(self, kind: str, pixels: int, seconds: float) -> None:
-        """Update the mean with a finished job that took so many seconds."""
+        """Update the mean with a finished job that took `seconds`."""
         self._update(kind, pixels, seconds)
         count, _ = self._finished.get(kind, (0, 0.0))
         self._finished[kind] = (count + 1, time.monotonic())
 
     def least_s(self, kind: str, pixels: int) -> float:
-        """Seconds that such a job takes at the very least; 0 while too few, or no recent, jobs of the kind tell.
+        """Lower bound on the seconds of such a job; 0 without enough recent jobs of its kind.
 
-        Estimates that nothing has confirmed lately must not refuse every job that could correct them.
+        An old estimate must not refuse the very jobs that could correct it.
         """
         count, latest = self._finished.get(kind, (0, 0.0))
         is_known = count >= _TELLING_JOBS and time.monotonic() - latest < _TELLING_S
         return _LEAST_SHARE * self.estimate_s(kind, pixels) if is_known else 0.0
 
     def learn_lower_bound(self, kind: str, pixels: int, seconds: float) -> None:
-        """Update the mean with a job that was given up after so many seconds: it would have taken longer."""
+        """Update the mean with a job that was given up after `seconds`, which it would have exceeded."""
         if seconds > self.estimate_s(kind, pixels):
             self._update(kind, pixels, seconds)
 
@@ -74,11 +74,11 @@ def kind_of(job: Job) -> str:
 
 
 def refuse_above(limit_s: float, queued_s: float, wait_s: float | None = None) -> None:
-    """Raise `Overloaded` when the seconds of queued work are above the limit. `wait_s`: when to come back."""
+    """Raise `Overloaded` if the queued work exceeds the limit. `wait_s` is the wait before a retry."""
     if queued_s > limit_s:
         limit_s = max(0.0, limit_s)
         raise Overloaded(
-            f"about {queued_s:.0f} seconds of work wait already; at most {limit_s:.0f} may",
+            f"the queue already holds about {queued_s:.0f} seconds of work; the limit is {limit_s:.0f}",
             limit=round(limit_s, 1),
             actual=round(queued_s, 1),
             retry_after_s=retry_after_s(queued_s if wait_s is None else wait_s),
@@ -86,7 +86,7 @@ def refuse_above(limit_s: float, queued_s: float, wait_s: float | None = None) -
 
 
 def no_memory() -> Unavailable:
-    """Error for an image that memory did not suffice for, even alone in a worker."""
+    """Error for an image that exhausted memory even while it ran alone in a worker."""
     return Unavailable(
         "there is not enough memory for this image now; send it again in a while, or smaller",
         retry_after_s=_NO_MEMORY_RETRY_S,

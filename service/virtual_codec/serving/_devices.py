@@ -13,29 +13,29 @@ from virtual_codec.cores import usable_cores
 from virtual_codec.logs import Event
 
 _LOG: Final = logging.getLogger(__name__)
-_WORKER_BYTES: Final = 2**30  # room for one, most of it for the images it works on
+_WORKER_BYTES: Final = 2**30  # memory planned for one worker, mostly for the images that it works on
 _IDLE_BYTES: Final = 300 * 2**20
-_BYTES_PER_PIXEL: Final = 64  # of an image while it is compressed
+_BYTES_PER_PIXEL: Final = 64  # memory while an image is compressed
 _SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not be what makes the system swap
 _CGROUP_FILES: Final = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1, on older systems
 )
-_NO_LIMIT: Final = 2**60  # version 1 says so with a number of that size
+_NO_LIMIT: Final = 2**60  # cgroup version 1 states a number of this size if there is no limit
 _COUNT: Final = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
 
 
 def find_devices(wanted: str) -> list[str]:
-    """Names of the devices that "auto", or a list with commas, stands for. Takes seconds where there is a GPU."""
+    """Names of the devices for "auto" or a comma-separated list. Takes seconds if there is a GPU."""
     if wanted != "auto":
         return [name.strip() for name in wanted.split(",")]
     return [f"cuda:{index}" for index in range(_cuda_devices())] or ["cpu"]
 
 
 def default_workers(devices: int) -> int:
-    """Number of workers on each of so many `devices`: one a core, since an interpreter runs on one core at a time.
+    """Number of workers on each of `devices` devices: one for each core, since Python runs on one core at a time.
 
-    It follows the cores that this process may use, in a container with a quota as well, as far as memory allows.
+    It counts the cores that this process may use, including a container's CPU quota, and is limited by memory.
     """
     available = available_bytes()
     most = usable_cores() if available is None else available // _WORKER_BYTES
@@ -43,7 +43,7 @@ def default_workers(devices: int) -> int:
 
 
 def most_large_pixels(workers: int) -> float:
-    """Pixels of large images that memory has room for beside so many workers; infinite where that is not known."""
+    """Pixels of large images that fit into memory beside `workers` workers; infinite if the memory is unknown."""
     available = available_bytes()
     if available is None:
         return math.inf
@@ -51,10 +51,10 @@ def most_large_pixels(workers: int) -> float:
 
 
 def default_threads(device: str, workers: int) -> int:
-    """Number of job threads of a worker on `device`, one of so many `workers` on this machine.
+    """Number of job threads of a worker on `device`, if this machine has `workers` workers.
 
-    All together are at least two, so that a small image need not wait for a large one, and that one image is decoded
-    while another is on the device.
+    The workers together have at least two threads, so that a small image does not wait for a large one, and one image
+    is decoded while another is on the device.
     """
     share = -(-usable_cores() // workers)
     if device != "cpu":
@@ -63,19 +63,19 @@ def default_threads(device: str, workers: int) -> int:
 
 
 def has_memory_for_spares(count: int) -> bool:
-    """True if memory for so many more workers is free. False where that cannot be found out."""
+    """True if memory for that many more workers is free. False if the memory is unknown."""
     available = available_bytes()
     return available is not None and available >= count * _SPARE_BYTES
 
 
 def available_bytes() -> int | None:
-    """Free memory of this machine, or of this container, in bytes; None where that cannot be found out."""
+    """Free memory of this machine, or of this container, in bytes; None if it is unknown."""
     known = [amount for amount in (_available_bytes(), cgroup_bytes()) if amount is not None]
     return min(known, default=None)
 
 
 def cgroup_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Memory in bytes that this container may still take; None where nothing limits it."""
+    """Memory in bytes that this container may still allocate; None without a limit."""
     for limit_name, used_name in _CGROUP_FILES:
         try:
             limit, used = ((root / name).read_text().strip() for name in (limit_name, used_name))
@@ -86,7 +86,7 @@ def cgroup_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def _cuda_devices() -> int:
-    # Only torch knows what it can use (driver, build, visibility), and it is not loaded into this process.
+    # Only torch knows which devices it can use (driver, build, visibility), and this process does not load torch.
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         return 0
     try:

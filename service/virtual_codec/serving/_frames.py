@@ -1,11 +1,11 @@
-"""Frames from a worker to its parent: a JSON head, and the raw bytes of a result.
+"""Frames from a worker to its parent: a JSON header and the raw bytes of a result.
 
     ┌───────────────────┬───────────────────┬───────────┬──────────┐
     │ head length (u32) │ body length (u64) │ JSON head │ raw body │
     └───────────────────┴───────────────────┴───────────┴──────────┘
 
-An image may take over the worker that decodes it, so the parent trusts nothing that a worker sends: it never unpickles,
-checks every type, number and text, and bounds every length. What the parent sends to a worker is pickled.
+A hostile image may take over the worker that decodes it, so the parent does not trust its workers. It never unpickles
+their data, checks every type, number and text, and bounds every length. Data from the parent to a worker is pickled.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ _BODY_FIELDS: Final = {"stream", "image"}
 
 
 class FrameError(Exception):
-    """Frame that no worker of this version sends: too long, malformed, or with values out of range."""
+    """Invalid frame: too long, malformed, or with values out of range."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ErrorFields:
-    """Arguments of a `VirtualCodecError`, with its code in place of its class."""
+    """Arguments of a `VirtualCodecError`, with its code instead of its class."""
 
     code: str
     detail: str
@@ -111,7 +111,7 @@ def write_frame(descriptor: int, head: bytes, body: bytes) -> None:
 def read_frame(descriptor: int, max_body_bytes: Callable[[], int]) -> tuple[bytes, bytes] | None:
     """Read a frame; None at the end of the pipe. Raises `FrameError` for lengths above the limits.
 
-    `max_body_bytes` is called when a frame has come: the limit may change while none comes.
+    `max_body_bytes` is called when a frame has arrived, because the limit may change while the reader waits.
     """
     try:
         head_bytes, body_bytes = _LENGTHS.unpack(_read(descriptor, _LENGTHS.size))
@@ -123,7 +123,7 @@ def read_frame(descriptor: int, max_body_bytes: Callable[[], int]) -> tuple[byte
 
 
 def _read(descriptor: int, count: int) -> bytes:
-    parts = io.BytesIO()  # grows with what comes, not with what was announced
+    parts = io.BytesIO()  # grows with the received bytes, not with the announced length
     while (missing := count - parts.tell()) > 0:
         part = os.read(descriptor, min(missing, _CHUNK_BYTES))
         if not part:
@@ -133,7 +133,7 @@ def _read(descriptor: int, count: int) -> bytes:
 
 
 def _check(value: object, depth: int) -> None:
-    """Raise `FrameError` for numbers that are not finite or not exact, long texts, and deep nesting."""
+    """Raise `FrameError` for infinite or inexact numbers, long texts, and deep nesting."""
     if isinstance(value, int | float):
         if not abs(value) <= _MAX_NUMBER:  # NaN too
             raise FrameError("a number out of range")
@@ -175,7 +175,7 @@ def _counted(values: Mapping[str, Any], _body: bytes) -> Message:
 
 
 def _are_possible(counts: RunnerCounts) -> bool:
-    """True if counters can be added to others, and are not negative."""
+    """True if the counters are not negative and can be added to others."""
     for name in _COUNT_NAMES:
         value, empty = getattr(counts, name), getattr(_NO_COUNTS, name)
         if isinstance(value, Distribution):
@@ -259,7 +259,7 @@ def _validated(kind: type[Any], values: object) -> Any:
 
 
 def _shortened(value: Any) -> Any:
-    """Copy of a value whose long texts are cut to their ends."""
+    """Copy of a value in which long texts are reduced to their ends."""
     if isinstance(value, str):
         return value[-_MAX_TEXT:]
     if isinstance(value, dict | Mapping):

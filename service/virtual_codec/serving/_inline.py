@@ -1,6 +1,7 @@
 """Pool without processes: jobs run in threads of this process, for tests and small use.
 
-It loads all that the job handler needs, torch too, into this process, and cannot end a job that hangs or crashes.
+It loads everything that the job handler needs, including torch, into this process. It cannot stop a job that hangs, and
+does not survive one that crashes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 @final
 class InlinePool:
-    """Pool of one `JobHandler` on the first device, called by threads of this process."""
+    """Pool with one `JobHandler` on the first device, called from threads of this process."""
 
     def __init__(self, worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> None:
         self._worker_factory = worker_factory
@@ -42,11 +43,11 @@ class InlinePool:
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Open the handler in a thread; it warms up after this has returned."""
+        """Open the handler in a thread. Returns before it is warm."""
         self._opening = asyncio.create_task(asyncio.to_thread(self._open))
 
     async def stop(self) -> None:
-        """Let admitted jobs finish, within the grace."""
+        """Let admitted jobs finish, within the grace period."""
         self._is_stopping = True
         if self._estimates_s:
             await asyncio.wait(list(self._estimates_s), timeout=self._policy.stop_grace_s)
@@ -55,11 +56,11 @@ class InlinePool:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def admit(self, deadline: float | None = None) -> None:
-        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
+        """Raise `Draining`, `NoWorker` or `Overloaded` if a job would be refused now."""
         self._admit(deadline, Cost())
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
-        """Do a job on an image of so many pixels."""
+        """Run a job on an image of `pixels` pixels."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
         kind, queued_at = kind_of(job), time.monotonic()
@@ -96,12 +97,12 @@ class InlinePool:
             if is_out_of_memory(error):
                 raise no_memory() from error
             _LOG.exception(Event("job_broke", **job.marks))
-            raise VirtualCodecError("an error of the service; it has been logged") from error
+            raise VirtualCodecError("internal error; the log has the details") from error
         finally:
             is_cancelled.set()
 
     async def warm_model(self, model: str) -> None:
-        """Have the handler warm the model of that id; one that is opened later opens with it."""
+        """Load the model of that id in the handler; a handler that is opened later opens with it."""
         if self._opening is not None:
             await asyncio.wait([self._opening])
             if self._opening.exception() is None:
@@ -139,9 +140,9 @@ class InlinePool:
 
     def _admit(self, deadline: float | None, cost: Cost) -> None:
         if self._is_stopping:
-            raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
+            raise Draining("the service is shutting down; send the request again in a moment", retry_after_s=5.0)
         if self._opening is None or self._reason():
-            raise NoWorker(f"no worker is up ({self._reason() or 'not started'})", retry_after_s=30.0)
+            raise NoWorker(f"no worker is ready ({self._reason() or 'not started'})", retry_after_s=30.0)
         check_wait(
             queued_s=self._queued_s(),
             wait_s=self._estimated_wait_s(),

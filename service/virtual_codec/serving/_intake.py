@@ -1,4 +1,4 @@
-"""Intake of a pool: its admitted jobs, from the call to the result."""
+"""Intake of a pool: admitted jobs, from the call to the result."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from virtual_codec.serving._retries import Retries
 class Intake:
     """Admitted jobs of a pool, with its queue, estimates and retries.
 
-    `admit(deadline, cost)` raises where a job must not be taken, `dispatch()` starts queued jobs, and `leave(job)`
-    gives up a job that runs and that nobody waits for.
+    `admit(deadline, cost)` raises if a job must be refused, `dispatch()` starts queued jobs, and `leave(job)` cancels a
+    running job whose caller has left.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Intake:
         self._jobs: set[QueuedJob] = set()
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
-        """Admit and queue a job, and wait for its result. Raises as `Pool.submit` does."""
+        """Admit and queue a job, and wait for its result. Raises the errors of `Pool.submit`."""
         digest = await asyncio.to_thread(lambda: hashlib.sha256(job.data).digest())
         self.retries.check(digest)
         kind = kind_of(job)
         estimate_s = self.throughput.estimate_s(kind, pixels)
         cost = Cost(estimate_s=estimate_s, least_s=self.throughput.least_s(kind, pixels))
-        self._admit(job.deadline, cost)  # from here to the queue nothing is awaited
+        self._admit(job.deadline, cost)  # no `await` between this check and the queue
         queued = QueuedJob(
             number=next(self._numbers),
             job=job,
@@ -68,7 +68,7 @@ class Intake:
         return await self._result(queued)
 
     async def finish(self, grace_s: float) -> None:
-        """Let the jobs finish within the grace, then fail those that are left."""
+        """Let the jobs finish within the grace period, then fail the remaining ones."""
         if pending := [job.future for job in self._jobs]:
             await asyncio.wait(pending, timeout=grace_s)
         for job in self._jobs:
@@ -91,4 +91,4 @@ class Intake:
             self._jobs.discard(job)
             self._leave(job)
             if self.queue.remove(job):
-                self._dispatch()  # others may have waited behind it, for a worker that it was to have alone
+                self._dispatch()  # other jobs may have waited, because a worker was reserved for this one

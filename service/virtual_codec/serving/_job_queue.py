@@ -1,4 +1,4 @@
-"""Queue of jobs, ordered so that short ones are not stuck behind long ones."""
+"""Job queue, ordered so that short jobs do not wait behind long ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from virtual_codec.jobs import Job
 from virtual_codec.serving import Result
 
 _LARGE_PIXELS: Final = 4_000_000
-_OVERRUN_SHARE: Final = 0.25  # of the time that a job has run, the least that is taken to be left
+_OVERRUN_SHARE: Final = 0.25  # least remaining time, as a share of the time that a job has run
 
 
 @dataclass(eq=False, kw_only=True)
 class QueuedJob:
-    """Job in a pool, queued or running, with the future of its caller. Times on `time.monotonic`'s clock.
+    """Job in a pool, queued or running, with the future of its caller. Times are on `time.monotonic`'s clock.
 
     `estimate_s` is the estimated run time, `digest` the sha256 of the input. A job with `alone` set shares its worker
     with no other job. `losses` is the number of replicas that ended while they had it.
@@ -40,22 +40,22 @@ class QueuedJob:
 
     @property
     def is_large(self) -> bool:
-        """True if small images must not have to wait for it."""
+        """True if the image is so large that small ones must not wait for it."""
         return self.pixels > _LARGE_PIXELS
 
     def remaining_s(self, now: float) -> float:
-        """Estimated seconds of work left, while it runs. A job that outlasts its estimate is taken for a long one."""
+        """Estimated remaining seconds of a running job. A job that exceeds its estimate counts as a long one."""
         elapsed_s = now - self.started_at
         return max(self.estimate_s - elapsed_s, _OVERRUN_SHARE * elapsed_s)
 
     def fail(self, error: VirtualCodecError) -> None:
-        """Raise the error in the caller, if it still waits."""
+        """Raise the error in the caller, if the caller still waits."""
         if not self.future.done():
             self.future.set_exception(error)
 
 
 class Slot(Protocol):
-    """Worker as the queue sees it: its running jobs, and how many it can run at a time."""
+    """Worker as the queue sees it: its running jobs, and the number that it can run at the same time."""
 
     @property
     def running(self) -> Mapping[int, QueuedJob]: ...
@@ -71,10 +71,10 @@ AnySlot = TypeVar("AnySlot", bound=Slot)
 class JobQueue:
     """Queue ordered by arrival time plus estimated run time: short jobs overtake long ones.
 
-    A long job is overtaken only by jobs that arrive within its own run time, so it waits at most that much more than
-    first come, first served. Two more rules: a job that must run alone goes before all others and gets an empty
-    worker; large images never take the last free thread of all workers together, so that a small one finds it free.
-    Large images that run at a time have at most `large_pixels` together, unless there is just one.
+    Only jobs that arrive within a long job's own run time overtake it, so it waits at most that much longer than under
+    first come, first served. Three more rules: a job that must run alone goes first, and gets an empty worker. Large
+    images never take the last free thread of all workers, so that a small image finds one. The large images that run at
+    the same time have at most `large_pixels` together, unless there is only one.
     """
 
     def __init__(self, large_pixels: float = math.inf) -> None:
@@ -94,13 +94,13 @@ class JobQueue:
         (self._alone if job.alone else self._shared)[job.number] = job
 
     def remove(self, job: QueuedJob) -> bool:
-        """Take a job out; False if it was not queued."""
+        """Remove a job; False if it was not queued."""
         return self._alone.pop(job.number, None) is not None or self._shared.pop(job.number, None) is not None
 
     def assign(self, slots: Sequence[AnySlot]) -> Iterator[tuple[QueuedJob, AnySlot]]:
-        """Take out the jobs that can start now, each with its slot.
+        """Yield the jobs that can start now, each with its slot, and remove them from the queue.
 
-        The caller must start each job in its slot before it asks for the next.
+        The caller must start each job in its slot before it takes the next.
         """
         for job in list(self._alone.values()):
             empty = next((slot for slot in slots if not slot.running), None)
@@ -110,9 +110,9 @@ class JobQueue:
             yield job, empty
         open_slots = [slot for slot in slots if not any(it.alone for it in slot.running.values())]
         if self._alone and open_slots:
-            open_slots.remove(min(open_slots, key=_running_pixels))  # drained for the job that must run alone
+            open_slots.remove(min(open_slots, key=_running_pixels))  # emptied for the job that must run alone
         most_large = max(1, sum(slot.threads for slot in slots) - 1)
-        is_short = False  # of memory for the first large job, which no later one may take from it
+        is_short = False  # memory is short for the first large job; no later job may take it
         for job in sorted(self._shared.values(), key=lambda it: it.queued_at + it.estimate_s):
             if job.is_large:
                 running = _large(slots)
@@ -130,7 +130,7 @@ class JobQueue:
         return sum(job.estimate_s for job in self) / _count_threads(usable or slots)
 
     def estimated_wait_s(self, usable: Sequence[Slot], slots: Sequence[Slot]) -> float:
-        """Estimated wait of a new job for one of the usable slots, or for one of all slots where none is usable."""
+        """Estimated wait of a new job for a usable slot, or for any slot if none is usable."""
         count = _count_threads(usable or slots)
         if not self and sum(len(slot.running) for slot in usable) < count:
             return 0.0
@@ -148,5 +148,5 @@ def _running_pixels(slot: Slot) -> int:
 
 
 def _large(slots: Sequence[Slot]) -> list[int]:
-    """Pixels of each large image that runs."""
+    """Pixels of each running large image."""
     return [job.pixels for slot in slots for job in slot.running.values() if job.is_large]

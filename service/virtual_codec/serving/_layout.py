@@ -1,4 +1,4 @@
-"""Layout of a pool: which worker processes it has on which devices, and what each may use."""
+"""Layout of a pool: its worker processes, their devices and their resources."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CPU: Final = "cpu"
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedWorker:
-    """Worker to start. All but its name and `is_spare` are as in `Opening`."""
+    """Worker to start. All fields except its name and `is_spare` are as in `Opening`."""
 
     name: str
     factory: str
@@ -50,14 +50,14 @@ class PlannedWorker:
 
 @final
 class Layout:
-    """Workers of a pool on its devices, and a folder for what they share, which `close` removes. Raises `OSError`."""
+    """Workers of a pool on its devices, and a folder for shared files, which `close` removes. Raises `OSError`."""
 
     def __init__(self, worker_factory: str, policy: PoolPolicy, devices: Sequence[str]) -> None:
         self._worker_factory = worker_factory
         self._policy = policy
         self._folder = Path(tempfile.mkdtemp(prefix="vcodec-"))
         self._table = self._folder / _TABLE
-        self._workers = {  # a device that is named twice has twice as many workers
+        self._workers = {  # a device that is listed twice gets twice as many workers
             device: times * (policy.workers_per_device or default_workers(len(devices)))
             for device, times in Counter(devices).items()
         }
@@ -68,18 +68,18 @@ class Layout:
 
     @property
     def most_large_pixels(self) -> float:
-        """Pixels of large images that may be worked on at a time: as many as memory has room for."""
+        """Pixels of large images that fit into memory at the same time."""
         return self._most_large_pixels
 
     def most_ready(self, device: str) -> int:
-        """Number of workers of a device that take jobs; a further one is a spare."""
+        """Number of workers of a device that take jobs; any further worker is a spare."""
         return self._workers[device]
 
     def device_processes(self) -> Iterator[PlannedWorker]:
-        """Processes that have the device of several workers, without job threads."""
+        """Device processes, which own a device for several workers and have no job threads."""
         for device in self._workers:
             if (path := self._device_process(device)) is not None:
-                assert self._policy.device_factory is not None  # without it there is no such process
+                assert self._policy.device_factory is not None  # without a factory there is no device process
                 factory = self._policy.device_factory
                 name = f"{device}/device"
                 yield PlannedWorker(name=name, factory=factory, device=device, threads=0, device_process=path)
@@ -91,18 +91,18 @@ class Layout:
                 yield self._planned(f"{device}/{index}", device)
 
     def spares(self) -> Iterator[PlannedWorker]:
-        """Spare workers, one a device."""
+        """Spare workers, one for each device."""
         for device in sorted(self._workers):
             yield self._planned(f"{device}/spare", device, is_spare=True)
 
     def wants_spares(self) -> bool:
-        """True if there shall be spares; by default where a worker's death leaves a device without any."""
+        """True if there are spares; by default, if a device has only one worker."""
         if self._policy.standby != "auto":
             return self._policy.standby == "on"
         return min(self._workers.values()) == 1 and has_memory_for_spares(len(self._workers))
 
     def close(self) -> None:
-        """Remove the folder. Processes that still map a file of it keep that until they end."""
+        """Remove the folder. Processes that still map one of its files keep the file until they end."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _planned(self, name: str, device: str, *, is_spare: bool = False) -> PlannedWorker:

@@ -4,8 +4,8 @@
                                ▲              │ dies
                                └─ each alone ─┘
 
-Each worker holds only as many jobs as it works on, so a queued job can go to any of them. A worker that dies is
-seen at once and replaced; its jobs run again, each alone in a worker, until their deadlines.
+A worker has only the jobs that it is running, so a queued job can go to any worker. The death of a worker is noticed at
+once and it is replaced. Its jobs run again, each alone in a worker, until their deadlines.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FIND_AGAIN_S: Final = 1.0
 
 @final
 class LocalPool:
-    """Pool of worker processes, each with a device, threads and a `JobHandler` of its own."""
+    """Pool of worker processes, each with its own device, threads and `JobHandler`."""
 
     def __init__(
         self,
@@ -70,12 +70,12 @@ class LocalPool:
         self._restarts: Counter[str] = Counter(crash=0, hang=0, start=0)
 
     async def start(self) -> None:
-        """Start the workers; they warm up after this has returned."""
+        """Start the workers. Returns before they are warm."""
         self._is_started = True
         self._spawn(self._open_slots(), "pool")
 
     async def stop(self) -> None:
-        """Let admitted jobs finish, within the grace, then end the workers."""
+        """Let admitted jobs finish within the grace period, then end the workers."""
         self._is_stopping = True
         await self._intake.finish(self._policy.stop_grace_s)
         tasks = list(self._tasks)
@@ -88,15 +88,15 @@ class LocalPool:
             self._layout.close()
 
     def admit(self, deadline: float | None = None) -> None:
-        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
+        """Raise `Draining`, `NoWorker` or `Overloaded` if a job would be refused now."""
         self._admit(deadline, Cost())
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
-        """Do a job on an image of so many pixels."""
+        """Run a job on an image of `pixels` pixels."""
         return await self._intake.submit(job, pixels=pixels)
 
     async def warm_model(self, model: str) -> None:
-        """Have every warm worker load the model of that id; later workers open with it."""
+        """Load the model of that id in every warm worker; later workers open with it."""
         kept = self._arguments.get("model")
         task = self._spawn(roll_out(self._slots, model, self._policy.start_timeout_s, kept=kept), "warm model")
         try:
@@ -140,7 +140,7 @@ class LocalPool:
 
     def _admit(self, deadline: float | None, cost: Cost) -> None:
         if self._is_stopping:
-            raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
+            raise Draining("the service is shutting down; send the request again in a moment", retry_after_s=5.0)
         if not self._usable():
             check_workers(awaited_slots(self._slots), is_starting=self._is_started)
         check_wait(
@@ -169,7 +169,7 @@ class LocalPool:
         while True:
             try:
                 return await asyncio.to_thread(self._new_layout)
-            except Exception:  # no thread or no disk to be had, for example; without it no worker would ever come
+            except Exception:  # such as a lack of threads or disk space; without the retry no worker would come
                 _LOG.exception(Event("supervision_failed", worker="all"))
                 await asyncio.sleep(_FIND_AGAIN_S)
 
@@ -188,7 +188,7 @@ class LocalPool:
         self._spawn(self._supervise(slot), f"worker {worker.name}")
 
     async def _supervise(self, slot: WorkerSlot) -> None:
-        """Run one worker after the other. Whatever raises counts as the death of a worker, and the next one comes."""
+        """Run one worker after the other. Any exception counts as the death of a worker, and the next worker starts."""
         while True:
             try:
                 died = await slot.bury(await self._run_worker(slot))
@@ -200,7 +200,7 @@ class LocalPool:
             await asyncio.sleep(slot.retry_s)
 
     async def _run_worker(self, slot: WorkerSlot) -> Exception | None:
-        """Handle the outcomes of one worker until it has ended. Returns the error that broke this off, if any."""
+        """Handle the outcomes of one worker until it has ended. Returns the error that interrupted this, or None."""
         try:
             async with contextlib.aclosing(slot.outcomes()) as outcomes:
                 async for outcome in outcomes:
@@ -209,7 +209,7 @@ class LocalPool:
                     else:
                         self._on_ready(slot)
                     self._dispatch()
-                    del outcome  # a large result is not kept until the next one comes
+                    del outcome  # do not keep a large result until the next one arrives
         except Exception as error:
             _LOG.exception(Event("supervision_failed", worker=slot.name))
             return error

@@ -16,9 +16,9 @@ from virtual_codec.serving import Result
 class Opening:
     """First message to a worker: its factory (an import string), the arguments, and its number of job threads.
 
-    `cores` is its place among the workers that share the cores of the machine; None where cores do not bind it.
-    `device_process` is the socket of the process that has the device: where the worker finds it, or, for that process
-    itself, which has no job threads, where it listens.
+    `cores` is its place among the workers that share the machine's cores, None if it does not share them.
+    `device_process` is the socket of the device process. A worker connects to it; the device process itself, which has
+    no job threads, listens on it.
     """
 
     worker_factory: str
@@ -31,7 +31,7 @@ class Opening:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmModel:
-    """Order to a worker: have a model warm. Answered by `ModelWarmed` with the same number."""
+    """Order to a worker: load a model and keep it warm. The answer is `ModelWarmed` with the same number."""
 
     number: int
     model: str
@@ -46,7 +46,7 @@ class ForgetModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel:
-    """Order to a worker: give up the job of that number, since its caller has left."""
+    """Order to a worker: cancel the job of that number, because its caller has left."""
 
     number: int
 
@@ -60,7 +60,7 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class CannotOpen:
-    """Message of a worker that could not open its job handler, and ends."""
+    """Message of a worker that could not open its job handler and ends."""
 
     reason: str
 
@@ -93,14 +93,14 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class NoMemory:
-    """Job that ran out of memory. What it held is free again, and the worker goes on."""
+    """Job that ran out of memory. Its memory is free again, and the worker goes on."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Left:
-    """Job that was given up, as `Cancel` asked."""
+    """Job that was cancelled by `Cancel`."""
 
     number: int
 
@@ -115,7 +115,7 @@ class ModelWarmed:
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """Counters of a device's process, which answers no jobs that could bring them."""
+    """Counters of a device process, which has no job results to send them with."""
 
     counts: RunnerCounts
 

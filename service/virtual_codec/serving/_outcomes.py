@@ -1,4 +1,4 @@
-"""Outcomes of a worker slot: what becomes of its worker and its jobs."""
+"""Outcomes of a worker slot: events of its worker and its jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Cause = Literal["crash", "hang", "start"]
 
 @final
 class WorkerEnded(Exception):
-    """End of a worker that had been given an order."""
+    """The worker ended before it answered an order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class JobAnswered:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerDied:
-    """Outcome: the worker has ended. `is_blamed` is False where an order, not a job, may have ended it."""
+    """Outcome: the worker has ended. `is_blamed` is False if an order, not a job, may have ended it."""
 
     cause: Cause
     jobs: Sequence[QueuedJob]

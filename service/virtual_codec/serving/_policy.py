@@ -8,11 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicaPolicy:
-    """Replicas of the pool `ray`: where they run, what each takes, and their number.
+    """Replicas of the pool `ray`: their cluster, resources and number.
 
-    `address` is that of a Ray cluster, as `ray.init` takes it; None starts one on loopback. A replica takes `cpus` and
-    `gpus` of what Ray counts; below 1 it shares a GPU. There are `least` replicas, and up to `most` where a new job
-    would wait longer than `target_wait_s` seconds; None keeps `least`. Raises `ValueError` for values out of range.
+    `address` is the address of a Ray cluster, as for `ray.init`; None starts a cluster on loopback. Ray reserves `cpus`
+    and `gpus` for each replica; with less than 1 GPU, replicas share one. There are `least` replicas, and up to `most`
+    if a new job would wait longer than `target_wait_s` seconds; None keeps `least`. Raises `ValueError` for values out
+    of range.
     """
 
     address: str | None = None
@@ -33,14 +34,13 @@ class ReplicaPolicy:
 class PoolPolicy:
     """Number of workers, their devices, and limits on waiting. Times in seconds.
 
-    `devices` is "auto" or names with commas between; `workers_per_device` and `threads` None let device, cores and
-    memory decide. `cores` are those that the workers on the CPU share: each is told how many it may use at the moment.
-    None does not tell them. `device_factory` is an import string `package.module:name`: where several workers share a
-    device other than the CPU, it opens the process that has it; None has each worker open the device.
-    `queue_limit_s` bounds the estimated work in the queue for each thread; running jobs are not counted. A worker is
-    killed when one of its jobs is `hang_grace_s` past its deadline (a job without a deadline gets `job_timeout_s`), and
-    when it takes more than `start_timeout_s` to open. `replicas` is for the pool `ray`. Raises `ValueError` for
-    values out of range.
+    `devices` is "auto" or comma-separated names. If `workers_per_device` or `threads` is None, device, cores and memory
+    decide. The workers on the CPU share `cores` cores, and each learns how many it may use at the moment; with None the
+    cores are not shared out. `device_factory` is an import string `package.module:name` that opens a device process if
+    several workers share a device other than the CPU; with None each worker opens the device itself. `queue_limit_s`
+    bounds the estimated work in the queue for each thread, without running jobs. A worker is killed if one of its jobs
+    is `hang_grace_s` past its deadline (a job without a deadline gets `job_timeout_s`), or if it takes more than
+    `start_timeout_s` to open. `replicas` is for the pool `ray`. Raises `ValueError` for values out of range.
     """
 
     devices: str = "auto"

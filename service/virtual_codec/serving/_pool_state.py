@@ -10,10 +10,10 @@ from virtual_codec.counts import RunnerCounts
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerState:
-    """Snapshot of one worker, which does up to `threads` jobs at a time.
+    """Snapshot of one worker, which runs up to `threads` jobs at the same time.
 
-    A spare waits, warm, to replace another worker of its device. The process that has the device of several workers is
-    one without threads.
+    A spare waits, warm, to replace another worker of its device. A device process, which owns a device for several
+    workers, has no threads.
     """
 
     name: str
@@ -29,9 +29,9 @@ class PoolState:
     """Snapshot of the pool, and its counters since it was opened. Times in seconds.
 
     `queued_s` is the estimated work in the queue for each thread, which the policy's `queue_limit_s` bounds;
-    `estimated_wait_s`, how long a new job would wait, counts running jobs too. `counts` are the runners' counters by
-    device. `notes` say which missing features of the platform were replaced by what, `reasons` why a worker is not
-    ready. `restarts` is by cause: crash, hang, start.
+    `estimated_wait_s` is the wait of a new job, running jobs included. `counts` are the runners' counters by device.
+    `notes` map missing features of the platform to their replacements, `reasons` say why workers are not ready.
+    `restarts` is by cause: crash, hang, start.
     """
 
     workers: tuple[WorkerState, ...] = ()

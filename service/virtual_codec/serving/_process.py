@@ -19,9 +19,9 @@ from virtual_codec.serving._frames import FrameError, decode, read_frame
 from virtual_codec.serving._messages import Answer, Message, Opening, Order
 
 _LOG: Final = logging.getLogger(__name__)
-_MAX_INBOX: Final = 16  # messages that were read and not handled
-# A fresh interpreter, since CUDA does not survive a fork. Not `multiprocessing.Process`: its spawn imports
-# the parent's main module again, which a notebook, a pipe or a script without a guard does not survive.
+_MAX_INBOX: Final = 16  # messages that were read but not yet handled
+# A fresh interpreter, because CUDA does not survive a fork. Not `multiprocessing.Process`: its spawn method imports
+# the parent's main module again, which fails in a notebook, a pipe or a script without a main guard.
 _BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from virtual_codec.serving._worker import main; main(int(sys.argv[2]))"
@@ -32,8 +32,8 @@ _BOOT: Final = (
 class WorkerProcess:
     """Running worker process. Raises `OSError` or `RuntimeError` when the system refuses a process or a thread.
 
-    A thread each reads and writes the pipe: large images never hold up the event loop, and the death of
-    the process is seen at once, as the end of the pipe.
+    One thread reads the pipe and one writes it, so large images never block the event loop. The death of the process is
+    noticed at once, as the end of the pipe.
     """
 
     def __init__(self, opening: Opening, loop: asyncio.AbstractEventLoop) -> None:
@@ -44,13 +44,13 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                process_group=0,  # a Ctrl-C in the terminal is for the server, which then ends its workers
+                process_group=0,  # Ctrl-C in the terminal goes to the server only, which then ends its workers
             )
             self._connection: Connection[object, object] = Connection(ours.detach())  # only to send
         self._loop = loop
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
         self._inbox_room = threading.Semaphore(_MAX_INBOX)
-        self._max_answer_bytes: dict[int, int] = {}  # by the number of a job that is not answered
+        self._max_answer_bytes: dict[int, int] = {}  # by the number of each unanswered job
         self._outbox: queue.SimpleQueue[Opening | Order | tuple[int, Job] | None] = queue.SimpleQueue()
         self._outbox.put(opening)
         name = f"worker-{self._process.pid}"
@@ -76,7 +76,7 @@ class WorkerProcess:
         return self._process.returncode
 
     def send(self, number: int, job: Job, *, max_answer_bytes: int) -> None:
-        """Send a job, under a number that its answer repeats. A worker with a longer result is killed."""
+        """Send a job with a number that its answer repeats. A worker that sends a longer result is killed."""
         self._max_answer_bytes[number] = max_answer_bytes
         self._outbox.put((number, job))
 
@@ -85,7 +85,7 @@ class WorkerProcess:
         self._outbox.put(order)
 
     async def next(self) -> Message | None:
-        """Receive the next message; None when the process has ended, from then on."""
+        """Receive the next message; None once the process has ended."""
         message = await self._inbox.get()
         if message is None:
             self._inbox.put_nowait(None)
@@ -108,19 +108,19 @@ class WorkerProcess:
             try:
                 self._connection.send(message)
             except OSError:
-                return  # it died; the reader says so
+                return  # the process died; the reader thread reports it
             del message
 
     def _read(self) -> None:
         try:
             while (message := self._receive()) is not None:
                 self._post(message)
-                del message  # a large result is not kept until the next one comes
+                del message  # do not keep a large result until the next one arrives
         except OSError:
             pass
         except Exception as error:
             _LOG.error(Event("worker_garbled", pid=self.pid, reason=str(error) or type(error).__name__))
-        # What has closed its pipe serves no more, whatever else it may be doing.
+        # A process that has closed its pipe can do no more jobs, whatever else it may be doing.
         self._process.kill()
         self._process.wait()
         self._outbox.put(None)
@@ -146,5 +146,5 @@ class WorkerProcess:
     def _post(self, message: Message | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._inbox.put_nowait, message)
-        except RuntimeError:  # the loop was closed without `stop`; then nobody waits, and no worker may stay
+        except RuntimeError:  # the loop was closed without `stop`: nobody waits, and the worker must not survive
             self._process.kill()

@@ -1,4 +1,4 @@
-"""Quarantine of inputs that kill workers, and of those suspected of it."""
+"""Quarantine of inputs that kill workers or are suspected of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ _STRIKES: Final = 2
 class Quarantine:
     """Suspect inputs by digest, the latest `capacity` of them.
 
-    An input that was in a dying worker is a suspect and runs alone from then on. The death of a worker that ran the
-    suspect alone is a strike; an input with two strikes is refused. A suspect that its worker survives is cleared.
+    If a worker dies, the inputs that it was processing become suspects and run alone from then on. If a worker dies
+    while it runs a suspect alone, the suspect gets a strike; an input with two strikes is refused. If the worker
+    survives, the suspect is cleared.
     """
 
     def __init__(self, capacity: int = 10_000) -> None:
@@ -28,7 +29,7 @@ class Quarantine:
         if self._strikes.get(digest, 0) >= _STRIKES:
             self._strikes.move_to_end(digest)
             raise PoisonInput(
-                "this input ended the worker that had it, alone, twice, and is not taken again; "
+                "this input crashed two workers while it ran alone, so it is refused; "
                 "if it is an ordinary image, please report it"
             )
 
@@ -37,14 +38,14 @@ class Quarantine:
         return digest in self._strikes
 
     def suspect(self, digest: bytes) -> None:
-        """Add an input that was in a worker when that died."""
+        """Add an input that a worker was processing when it died."""
         self._strikes.setdefault(digest, 0)
         self._strikes.move_to_end(digest)
         if len(self._strikes) > self._capacity:
             self._strikes.popitem(last=False)
 
     def strike(self, digest: bytes) -> None:
-        """Count the death of a worker that ran the input alone."""
+        """Add a strike: a worker died while it ran this input alone."""
         self.suspect(digest)
         self._strikes[digest] += 1
         if self._strikes[digest] == _STRIKES:
@@ -56,6 +57,6 @@ class Quarantine:
             self.strike(digest)
 
     def clear(self, digest: bytes) -> None:
-        """Remove an input that a worker survived while it ran alone. A refused input stays refused."""
+        """Remove an input that ran alone without killing its worker. A refused input stays refused."""
         if self._strikes.get(digest, 0) < _STRIKES:
             self._strikes.pop(digest, None)

@@ -1,4 +1,4 @@
-"""Calls of replicas by a handle of Ray Serve. Errors of Ray end here."""
+"""Calls to replicas through a handle of Ray Serve. Ray's errors are converted here."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class HandleReplicas:
         self._handle = handle
 
     async def open(self) -> None:
-        """Do nothing: the deployment is there."""
+        """Do nothing: the deployment exists."""
 
     async def close(self) -> None:
         """Do nothing: the deployment stays."""
 
     async def run(self, call: Call) -> Frame:
-        """Have the replica that Ray's router chooses do a job."""
+        """Run a job on the replica that Ray's router chooses."""
         response = self._handle.run.remote(call)
         try:
             head, body = await response

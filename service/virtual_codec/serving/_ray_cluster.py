@@ -1,4 +1,4 @@
-"""Replicas of this process's own: in a cluster that it starts on loopback, or in one that runs."""
+"""Replicas deployed by this process, in a cluster that it starts on loopback or in a running one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from virtual_codec.errors import BadOption, NoWorker
 from virtual_codec.serving import PoolPolicy, ReplicaPolicy
 from virtual_codec.serving._replicas import Call, Frame, Replicas
 
-_STORE_BYTES: Final = 512 * 2**20  # of bodies and answers on their way; more of them go to disk
+_STORE_BYTES: Final = 512 * 2**20  # for bodies and answers in transit; Ray spills further ones to disk
 _NOT_UP: Final = "the replicas are not up"
-_TOKEN: Final = secrets.token_hex(32)  # the same for every attempt: Ray reads it once in a process
+_TOKEN: Final = secrets.token_hex(32)  # the same for every attempt, because Ray reads it only once in a process
 
 
 @final
@@ -43,24 +43,24 @@ class OwnReplicas:
         self._replicas: Replicas | None = None
 
     async def open(self) -> None:
-        """Connect to the cluster, or start one, and deploy. Takes as long as Ray and the workers do."""
+        """Connect to the cluster, or start one, and deploy. Takes as long as Ray and the workers take to start."""
         await asyncio.to_thread(self._connect)
         _restore_sigterm()
         self._replicas = await asyncio.to_thread(self._deploy)
 
     async def close(self) -> None:
-        """End the replicas, and the cluster if it is this process's own."""
+        """End the replicas, and the cluster if this process started it."""
         self._replicas = None
         await asyncio.to_thread(self._end)
 
     async def run(self, call: Call) -> Frame:
-        """Have one replica do a job."""
+        """Run a job on one replica."""
         if self._replicas is None:
             raise NoWorker(_NOT_UP, retry_after_s=5.0)
         return await self._replicas.run(call)
 
     async def ask(self, method: str, *arguments: object) -> list[Any]:
-        """Call a method on every replica; no answers while there is none."""
+        """Call a method on every replica; an empty list while there is none."""
         return [] if self._replicas is None else await self._replicas.ask(method, *arguments)
 
     def _connect(self) -> None:
@@ -69,7 +69,7 @@ class OwnReplicas:
             self._folder = self._folder or Path(tempfile.mkdtemp(prefix="vcodec-ray-"))
             _prepare_own()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray  # not before: it reads the environment as it is imported
+        import ray  # not earlier: Ray reads the environment when it is imported
 
         if ray.is_initialized():
             return
@@ -109,7 +109,7 @@ class OwnReplicas:
 
 
 def _kill_children(folder: Path) -> None:
-    """Kill this process's children that work in a folder: a start of Ray that fails leaves them. Linux only."""
+    """Kill this process's children whose working folder this is, left by a failed start of Ray. Linux only."""
     for listed in Path("/proc/self/task").glob("*/children"):
         for child in listed.read_text().split():
             with contextlib.suppress(OSError):
@@ -118,13 +118,13 @@ def _kill_children(folder: Path) -> None:
 
 
 def _restore_sigterm() -> None:
-    """Install this process's own handler of SIGTERM again: Ray's ends the process on the spot."""
+    """Restore this process's handler of SIGTERM, because Ray's handler ends the process at once."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def _prepare_own() -> None:
-    """Set what a cluster reads from the environment: who reaches a port of Ray may run code."""
+    """Set the environment of a secure cluster, because anyone who reaches a port of Ray can run code."""
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0",
         RAY_AUTH_MODE="token",
@@ -137,12 +137,12 @@ def _prepare_own() -> None:
 def _connect(policy: ReplicaPolicy, folder: Path | None) -> None:
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns that a thread cannot set a handler of SIGTERM
+    logging.getLogger("ray").setLevel(logging.ERROR)  # Ray warns that a thread cannot set a handler of SIGTERM
     if folder is None:
         ray.init(address=policy.address, configure_logging=False, log_to_driver=False)
         return
     ray.init(
-        address="local",  # never another's cluster that happens to run here
+        address="local",  # never join a foreign cluster that happens to run here
         num_cpus=max(usable_cores(), math.ceil((policy.most or policy.least) * policy.cpus)),
         include_dashboard=False,
         object_store_memory=_STORE_BYTES,

@@ -1,4 +1,4 @@
-"""Deployment of the codec's replicas, for Ray Serve."""
+"""Ray Serve deployment of the codec's replicas."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from virtual_codec.serving._ray_autoscaling import WaitPolicy
 from virtual_codec.serving._ray_replica import CodecReplica
 
 NAME: Final = "codec"
-_MOST_CALLS: Final = 1000  # the callers' admission bounds them long before
+_MOST_CALLS: Final = 1000  # the callers' admission refuses long before this
 _HEALTH_PERIOD_S: Final = 5.0
 _HEALTH_TIMEOUT_S: Final = 20.0
 _MOST_STARTS: Final = 3
 _UPSCALE_DELAY_S: Final = 5.0
-_DOWNSCALE_DELAY_S: Final = 120.0  # a replica takes seconds to start, so it stays for a while
+_DOWNSCALE_DELAY_S: Final = 120.0  # a replica takes seconds to start, so an idle one stays for a while
 _LOOK_BACK_S: Final = 5.0
 
 
 def codec_application(worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> Application:
-    """Application of the replicas alone. The arguments are those of `virtual_codec.serving.open_pool`."""
+    """Ray Serve application of the replicas alone. The arguments are those of `virtual_codec.serving.open_pool`."""
     replicas = policy.replicas
     options: dict[str, Any] = {
         "name": NAME,

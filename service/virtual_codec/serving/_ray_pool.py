@@ -4,8 +4,8 @@
                                ▲                          │ ends
                                └──────────────────────────┘
 
-Ray places, routes and replaces replicas. Admission, order, deadlines, retries and quarantine are those of the pool of
-worker processes: its parts are used here, and each replica holds one.
+Ray places, routes to and replaces replicas. Admission, order, deadlines, retries and quarantine use the same code as
+the pool of worker processes, and each replica contains such a pool.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _POLL_TIMEOUT_S: Final = 10.0
 _MOST_FAILURES: Final = 3
 _OPEN_AGAIN_S: Final = 5.0
 _NOT_STARTED: Final = "Ray did not start; the log says why"
-_LOST_PAUSE_S: Final = 0.2  # until the router knows of it
+_LOST_PAUSE_S: Final = 0.2  # until the router knows the replica
 _WARM_AGAIN_S: Final = 10.0
 
 
 @dataclass(eq=False)
 class _Calls:
-    """Jobs that replicas have, as the queue sees them: one slot, with the threads of all replicas."""
+    """Running jobs of all replicas, which the queue sees as one slot with the threads of all."""
 
     threads: int = 0
     running: dict[int, QueuedJob] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class _Calls:
 
 @final
 class RayPool:
-    """Pool of replicas, by default of its own in a cluster of Ray."""
+    """Pool of replicas in a Ray cluster; by default it deploys the replicas itself."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class RayPool:
         if replicas is None:
             replicas = _own_replicas(worker_factory, arguments, policy)
         self._replicas = replicas
-        self._name = secrets.token_hex(8)  # there may be several of these pools for the same replicas
+        self._name = secrets.token_hex(8)  # several of these pools may use the same replicas
         self._policy = policy
         self._model = arguments.get("model")
         self._intake = Intake(admit=self._admit, dispatch=self._dispatch, leave=self._leave)
@@ -83,12 +83,12 @@ class RayPool:
         self._is_stopping = False
 
     async def start(self) -> None:
-        """Start the replicas; they warm up after this has returned."""
+        """Start the replicas. Returns before they are warm."""
         self._reason = ""
         self._supervision = asyncio.create_task(self._supervise(), name="replicas")
 
     async def stop(self) -> None:
-        """Let admitted jobs finish, within the grace, then end the replicas."""
+        """Let admitted jobs finish within the grace period, then end the replicas."""
         self._is_stopping = True
         await self._intake.finish(self._policy.stop_grace_s)
         tasks = [task for task in (self._supervision, *self._orders, *self._tasks.values()) if task is not None]
@@ -98,15 +98,15 @@ class RayPool:
         await self._replicas.close()
 
     def admit(self, deadline: float | None = None) -> None:
-        """Raise `Draining`, `NoWorker` or `Overloaded` when a job would not be taken now."""
+        """Raise `Draining`, `NoWorker` or `Overloaded` if a job would be refused now."""
         self._admit(deadline, Cost())
 
     async def submit(self, job: Job, *, pixels: int) -> Result:
-        """Do a job on an image of so many pixels."""
+        """Run a job on an image of `pixels` pixels."""
         return await self._intake.submit(job, pixels=pixels)
 
     async def warm_model(self, model: str) -> None:
-        """Have every replica load the model of that id; later ones are told of it."""
+        """Load the model of that id in every replica; later replicas load it too."""
         await self._warm_all(model)
         self._model = model
 
@@ -115,7 +115,7 @@ class RayPool:
         self._spawn(self._forget_all(model))
 
     def state(self) -> PoolState:
-        """Snapshot of the pool; workers and counters are at most some seconds old."""
+        """Snapshot of the pool; its workers and counters may be some seconds old."""
         now = time.monotonic()
         queued, merged = list(self._queue), self._states.merged()
         return replace(
@@ -134,9 +134,9 @@ class RayPool:
 
     def _admit(self, deadline: float | None, cost: Cost) -> None:
         if self._is_stopping:
-            raise Draining("the service is stopping; send this again in a moment", retry_after_s=5.0)
+            raise Draining("the service is shutting down; send the request again in a moment", retry_after_s=5.0)
         if self._reason and not self._states.up:
-            raise NoWorker(f"no worker is up ({self._reason})", retry_after_s=_OPEN_AGAIN_S)
+            raise NoWorker(f"no worker is ready ({self._reason})", retry_after_s=_OPEN_AGAIN_S)
         check_wait(
             queued_s=self._queued_s(),
             wait_s=self._estimated_wait_s(),
@@ -175,13 +175,13 @@ class RayPool:
         self._states.update(snapshots)
         if before != (now := {it.replica for it in snapshots}):
             _LOG.info(Event("replicas", up=len(now), came=len(now - before), went=len(before - now)))
-        # One more for each replica: the next job is there when one ends.
+        # One more for each replica, so that its next job is there when one ends.
         self._calls.threads = self._states.threads + sum(it.state.is_ready for it in snapshots)
         self._bring_up(snapshots)
         self._dispatch()
 
     def _bring_up(self, snapshots: list[Snapshot]) -> None:
-        """Warm the model in replicas that opened with another one."""
+        """Load the model in replicas that opened with another one."""
         is_busy = self._warming is not None and not self._warming.done()
         if is_busy or time.monotonic() < self._warm_again_at or not isinstance(self._model, str):
             return
@@ -190,7 +190,7 @@ class RayPool:
             self._warming = self._spawn(self._warm_all(self._model))
 
     async def _warm_all(self, model: str) -> None:
-        """Warm a model in all replicas. Raises the first error, and then those that have it forget it."""
+        """Load a model in all replicas. If one fails, the others forget the model and the first error is raised."""
         async with asyncio.timeout(self._policy.start_timeout_s):
             answers = [decode(*frame) for frame in await self._replicas.ask("warm_model", model)]
         errors = [it.error for it in answers if isinstance(it, ModelWarmed) and it.error is not None]
@@ -199,7 +199,7 @@ class RayPool:
                 await self._forget_all(model)
             raise errors[0]
         if not all(isinstance(it, ModelWarmed) for it in answers):
-            raise BadModel("a replica gave no answer to the order to load the model")
+            raise BadModel("a replica did not answer the request to load the model")
 
     async def _forget_all(self, model: str) -> None:
         await self._replicas.ask("forget_model", model)
@@ -240,7 +240,7 @@ class RayPool:
         self._dispatch()
 
     async def _answer(self, job: QueuedJob) -> Answer | None:
-        """Answer of a replica; None if that one has no worker at the moment, or is about to end."""
+        """Answer of a replica; None if the replica has no worker at the moment, or is about to end."""
         try:
             message = decode(*await self._replicas.run(Call.of(job.job, job.pixels)))
         except VirtualCodecError as error:
@@ -278,7 +278,7 @@ class RayPool:
 
 
 def _reason_of(error: Exception) -> str:
-    """Reason to tell callers: of an unexpected error only that there was one, since its text may hold paths."""
+    """Reason for callers. It does not show the text of an unexpected error, which may contain paths."""
     if isinstance(error, VirtualCodecError):
         return error.detail
     return str(error).partition("\n")[0] if isinstance(error, ConnectionError) else _NOT_STARTED

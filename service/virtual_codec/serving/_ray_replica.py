@@ -1,7 +1,7 @@
-"""Replica of the codec in a Ray cluster: a pool of worker processes, called by a handle.
+"""Replica of the codec in a Ray cluster: a pool of worker processes, called through a handle.
 
-The replica decodes no image itself. A worker process does, which a hostile image may take over and a deadline may kill;
-its parent checks what it sends, and goes on.
+The replica itself decodes no image. Its worker process does, which a hostile image may take over and a deadline may
+kill. The replica checks the worker's data and survives it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HOLD_S: Final = 0.2
 
 @final
 class CodecReplica:
-    """Pool of worker processes in an actor of Ray. All methods are called on one event loop."""
+    """Pool of worker processes in a Ray actor. All methods are called on one event loop."""
 
     async def __init__(  # type: ignore[misc]  # Ray awaits it
         self, worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy
@@ -47,14 +47,14 @@ class CodecReplica:
         self._model = arguments.get("model")
         self._store = arguments.get("store")
         self._policy = replica_policy(policy)
-        self._work_s: dict[str, tuple[float, float]] = {}  # caller -> (seconds of work, when it said so)
+        self._work_s: dict[str, tuple[float, float]] = {}  # caller -> (seconds of work, time of the report)
         self._ready_at = time.monotonic()
         self._pool: Pool = open_pool("local", arguments, self._policy, worker_factory=worker_factory)
         await self._pool.start()
         await _until_warm(self._pool)
 
     async def run(self, call: Call) -> Frame:
-        """Do a job. Its result or error is a frame."""
+        """Run a job. Its result or error is a frame."""
         if not await self._has_worker():
             return encode(Failed(number=0, error=NoWorker("no worker of this replica is up", retry_after_s=1.0)))
         started = time.monotonic()
@@ -70,13 +70,13 @@ class CodecReplica:
         return encode(Done(number=0, result=result, seconds=seconds, counts=RunnerCounts()))
 
     async def snapshot(self, caller: str, work_s: float) -> Snapshot:
-        """State of this replica. The caller says how many seconds of work it has for all replicas."""
+        """State of this replica. The caller reports its seconds of work for all replicas."""
         self._work_s[caller] = (work_s, time.monotonic())
         model = self._model if isinstance(self._model, str) else None
         return Snapshot(replica=self._name, state=self._pool.state(), model=model)
 
     async def warm_model(self, model: str) -> Frame:
-        """Have the workers load the model of that id, and later ones open with it. An error is a frame too."""
+        """Load the model of that id in the workers; later workers open with it. An error is a frame too."""
         try:
             await self._pool.warm_model(model)
         except VirtualCodecError as error:
@@ -89,21 +89,21 @@ class CodecReplica:
         self._pool.forget_model(model)
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
-        """Load the model `user_config["model"]`, a name or id, beside the jobs. Raises where it cannot be loaded."""
+        """Load the model `user_config["model"]`, a name or id, while jobs go on. Raises if it cannot be loaded."""
         name = user_config.get("model")
         if not isinstance(name, str) or not isinstance(self._store, Path):
-            raise BadModel(f"user_config is {{'model': NAME}}, got {user_config!r:.80}")
+            raise BadModel(f"user_config must be {{'model': NAME}}, got {user_config!r:.80}")
         model = (await asyncio.to_thread(ModelStore, self._store, tolerant=True)).get(name).id
         if model != self._model:
             await self._pool.warm_model(model)
             self._model = model
 
     async def check_health(self) -> None:
-        """Raise where the workers have stopped to answer and their supervision has not replaced them."""
+        """Raise if the workers do not answer and their supervision has not replaced them."""
         check_health(self._pool.state(), self._policy, unready_s=self._unready_s())
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Seconds of work for one thread that all callers have."""
+        """Seconds of work of all callers, for one thread."""
         now = time.monotonic()
         return {WORK: sum(work_s for work_s, said_at in self._work_s.values() if now - said_at < _CALLER_GONE_S)}
 
@@ -111,7 +111,7 @@ class CodecReplica:
         await self._pool.stop()
 
     async def _has_worker(self) -> bool:
-        """True if a worker is ready. False after a moment, in which the router sees this replica as busy."""
+        """Wait a moment for a ready worker; False if there is none. Meanwhile the router sees this replica as busy."""
         until = time.monotonic() + _HOLD_S
         while not (is_ready := self._pool.state().is_ready) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -124,7 +124,7 @@ class CodecReplica:
 
 
 async def _until_warm(pool: Pool) -> None:
-    """Wait for a worker, so that Ray sends nothing to a replica without one. Raises `NoWorker` where none comes."""
+    """Wait for a warm worker, so that Ray sends no jobs before. Raises `NoWorker` if none becomes ready."""
     while not pool.state().is_ready:
         try:
             pool.admit()
@@ -135,7 +135,7 @@ async def _until_warm(pool: Pool) -> None:
 
 
 def bind_to_node() -> None:
-    """Keep Serve from opening the port of this replica on all interfaces: bind it to the node's address."""
+    """Bind this replica's port to the node's address, because Ray Serve opens it on all interfaces."""
     from ray.serve._private import replica as module
 
     add_port, address = module.add_port_to_grpc_server, ray.util.get_node_ip_address()

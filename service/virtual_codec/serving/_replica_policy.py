@@ -8,7 +8,7 @@ from virtual_codec.serving import PoolPolicy, PoolState
 
 
 def replica_policy(policy: PoolPolicy) -> PoolPolicy:
-    """Policy of the pool in one replica, whose device and cores are those that Ray gives it."""
+    """Policy of the pool in one replica, with the device and cores that Ray gives it."""
     devices = policy.devices
     if devices == "auto" and not policy.replicas.gpus:
         devices = "cpu"
@@ -22,9 +22,9 @@ def replica_policy(policy: PoolPolicy) -> PoolPolicy:
 
 
 def check_health(state: PoolState, policy: PoolPolicy, *, unready_s: float) -> None:
-    """Raise `RuntimeError` for a pool whose supervision has failed: it is up, and nothing moves.
+    """Raise `RuntimeError` for a pool whose supervision has failed, so that it makes no progress.
 
-    A worker that hangs is ended by its deadline, so nothing waits for longer than that and a start.
+    A hanging worker is killed at its job's deadline, so no job should wait longer than a deadline and a start.
     """
     if unready_s > policy.start_timeout_s:
         raise RuntimeError(f"no worker was ready for {unready_s:.0f} seconds: {'; '.join(state.reasons)}")

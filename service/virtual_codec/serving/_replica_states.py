@@ -1,4 +1,4 @@
-"""States of all replicas as one: the state of the pool that they are."""
+"""Merged state of all replicas, as the state of one pool."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_KNOWN: Final = 64
 
 @final
 class ReplicaStates:
-    """Latest snapshot of each replica. Counters of ended replicas stay in the sums, so that these never fall."""
+    """Latest snapshot of each replica. The sums include the counters of ended replicas, so they never decrease."""
 
     def __init__(self) -> None:
         self._known: dict[str, Snapshot] = {}
@@ -27,12 +27,12 @@ class ReplicaStates:
 
     @property
     def up(self) -> list[Snapshot]:
-        """Snapshots of the replicas that answered last."""
+        """Snapshots of the replicas that answered the latest request."""
         return [self._known[name] for name in sorted(self._up)]
 
     @property
     def threads(self) -> int:
-        """Number of jobs that the ready workers do at a time."""
+        """Number of jobs that the ready workers can run at the same time."""
         return sum(worker.threads for snapshot in self.up for worker in _workers(snapshot) if worker.is_ready)
 
     def note_loss(self) -> None:
@@ -52,7 +52,7 @@ class ReplicaStates:
                 self._folded = _counters([self._folded, _without_levels(self._known.pop(name).state)])
 
     def merged(self) -> PoolState:
-        """State of the pool: workers, notes and reasons of those that are up, counters of all."""
+        """State of the pool: workers, notes and reasons of the running replicas, counters of all replicas."""
         up = self.up
         ended = [_without_levels(it.state) for name, it in self._known.items() if name not in self._up]
         counted = _counters([self._folded, *ended, *(it.state for it in up)])
@@ -66,7 +66,7 @@ class ReplicaStates:
 
 
 def _workers(snapshot: Snapshot) -> list[WorkerState]:
-    """Workers of a replica, under names that are theirs alone. None is ready where the replica is not."""
+    """Workers of a replica, with unique names. None is ready if the replica is not."""
     is_ready = snapshot.state.is_ready
     return [
         replace(worker, name=f"{snapshot.replica}/{worker.name}", is_ready=worker.is_ready and is_ready)
@@ -97,7 +97,7 @@ def _counters(states: Iterable[PoolState]) -> PoolState:
 
 
 def _without_levels(state: PoolState) -> PoolState:
-    """State of an ended replica: its counters, without what is only true at the moment."""
+    """State of an ended replica: its counters, without its momentary values."""
     counts: Mapping[str, RunnerCounts] = {
         device: replace(it, waiting_items=0, waiting_pixels=0, budget_pixels=0) for device, it in state.counts.items()
     }

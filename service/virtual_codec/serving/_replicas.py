@@ -15,12 +15,12 @@ Frame = tuple[bytes, bytes]
 
 @final
 class ReplicaLost(Exception):
-    """The replica that had a call ended, or is about to, before it answered."""
+    """The replica of a call ended, or is about to end, before it answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """Job on its way to a replica. `seconds_left` replaces the deadline, since each machine has a clock of its own."""
+    """Job on its way to a replica. `seconds_left` replaces the deadline, because each machine has its own clock."""
 
     data: bytes = field(repr=False)
     options: CompressOptions | RestoreOptions | OrdinaryOptions
@@ -31,7 +31,7 @@ class Call:
 
     @classmethod
     def of(cls, job: Job, pixels: int) -> Self:
-        """Call for a job on an image of so many pixels."""
+        """Call for a job on an image of `pixels` pixels."""
         return cls(
             data=job.data,
             options=job.options,
@@ -42,7 +42,7 @@ class Call:
         )
 
     def job(self) -> Job:
-        """The job, with a deadline on the clock of this machine."""
+        """Job, with a deadline on the clock of this machine."""
         return Job(
             data=self.data,
             options=self.options,
@@ -71,9 +71,9 @@ class Replicas(Protocol):
         """End what `open` started."""
 
     async def run(self, call: Call) -> Frame:
-        """Have one replica do a job; a cancelled call gives it up.
+        """Run a job on one replica; cancelling the call cancels the job.
 
-        Raises `ReplicaLost`, or a `VirtualCodecError` where no replica takes it.
+        Raises `ReplicaLost`, or a `VirtualCodecError` if no replica accepts the job.
         """
 
     async def ask(self, method: str, *arguments: object) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Retries of jobs that failed without a proven fault of their input."""
+"""Retries of jobs whose failure is not known to be caused by their input."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Retries:
         return self._quarantine.is_suspect(digest)
 
     def clear(self, job: QueuedJob) -> None:
-        """Clear the input of suspicion: its worker survived it while it ran alone."""
+        """Clear the input of suspicion, because it ran alone without killing its worker."""
         self._quarantine.clear(job.digest)
 
     def after_death(self, jobs: Iterable[QueuedJob], *, is_blamed: bool) -> None:
-        """Retry the jobs of a worker that died. `is_blamed` False: something else may have ended it."""
+        """Retry the jobs of a worker that died. `is_blamed` is False if something else may have ended it."""
         for job in jobs:
             if not is_blamed:
                 self._retry(job, alone=job.alone)
@@ -69,16 +69,16 @@ class Retries:
         self._retry(job, alone=job.alone)
 
     def refuse(self, digest: bytes) -> None:
-        """Refuse an input from now on, since a replica found that it kills workers."""
+        """Refuse an input from now on, because a replica found that it kills workers."""
         self._quarantine.refuse(digest)
 
     def after_error(self, job: QueuedJob, report: str) -> None:
-        """Retry a job that raised an unexpected error: perhaps the device was only short of memory."""
+        """Retry a job that raised an unexpected error, because the device may only have been short of memory."""
         _LOG.error(Event("job_broke", **job.job.marks, report=report))
         self._retry_once(job, internal_error())
 
     def after_shortage(self, job: QueuedJob, worker: str) -> None:
-        """Retry a job that ran out of memory: neighbours may have held what it lacked."""
+        """Retry a job that ran out of memory, because other jobs may have used the memory that it needed."""
         _LOG.warning(Event("job_out_of_memory", worker=worker, alone=job.alone, **job.job.marks))
         self._retry_once(job, no_memory())
 
@@ -116,5 +116,5 @@ class Retries:
 
 
 def internal_error() -> VirtualCodecError:
-    """Error for the caller of a job that failed through a fault of the service."""
-    return VirtualCodecError("an error of the service; it has been logged")
+    """Error for the caller of a job that failed through a bug or fault of the service."""
+    return VirtualCodecError("internal error; the log has the details")

@@ -1,4 +1,4 @@
-"""Rollout of a model to all workers, one worker after the other, undone where one fails."""
+"""Rollout of a model to all workers, one after the other; undone if one of them fails."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 async def roll_out(slots: Sequence[WorkerSlot], model: str, timeout_s: float, *, kept: object) -> None:
-    """Warm a model in every warm worker, and in those that become warm meanwhile.
+    """Load a model in every warm worker, and in workers that become warm meanwhile.
 
-    Processes that have a device come first, then spares.
-
-    A worker that ends over it is waited for and asked again, once, since something else may have ended it. Raises
-    the model's error; the workers that have warmed the model, or are still at it, then forget it, unless it is
-    `kept`, the model that workers open with.
+    Device processes come first, then spares. If a worker ends meanwhile, its successor is asked once more, because
+    something else may have ended it. Raises the model's error. The workers that have loaded the model, or are loading
+    it, then forget it, unless it is `kept`, the model that workers open with.
     """
     done: set[int] = set()
     ended = 0
@@ -48,7 +46,7 @@ async def roll_out(slots: Sequence[WorkerSlot], model: str, timeout_s: float, *,
 
 
 async def bring_up(slot: WorkerSlot, model: str, timeout_s: float) -> None:
-    """Warm a model in a worker that opened with another one. A failure is logged."""
+    """Load a model in a worker that opened with another one. A failure is logged."""
     try:
         await slot.warm_model(model, timeout_s)
     except (VirtualCodecError, WorkerEnded) as error:

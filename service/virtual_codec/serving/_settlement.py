@@ -1,4 +1,4 @@
-"""Settlement of answered jobs: result, error or retry, and what estimates learn from them."""
+"""Settlement of answered jobs: result, error or retry, and the update of the estimates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from virtual_codec.serving._retries import Retries, internal_error
 
 
 def settle(answered: JobAnswered, worker: str, throughput: Throughput, retries: Retries) -> None:
-    """Give an answered job's caller its result or error, or queue the job again.
+    """Give the caller of an answered job its result or error, or queue the job again.
 
-    Whatever this raises, the job is settled: it has left its slot, and nobody else would answer its caller.
+    The job is settled even if this raises, because it has left its slot and nobody else would answer its caller.
     """
     try:
         _settle(answered.job, answered.answer, worker, throughput, retries)
@@ -42,7 +42,7 @@ def _settle(job: QueuedJob, answer: Answer, worker: str, throughput: Throughput,
             retries.after_error(job, answer.report)
         case NoMemory():
             retries.after_shortage(job, worker)
-        case Left():  # its caller has left before
+        case Left():  # the caller has already left
             throughput.learn_lower_bound(job.kind, job.pixels, time.monotonic() - job.started_at)
     if was_alone and not isinstance(answer, Left) and not _ran_out_of_time(answer):
         retries.clear(job)

@@ -40,22 +40,22 @@ _LONGEST_WAIT_S: Final = 30.0
 _HOPELESS_FAILURES: Final = 3
 _MOST_SHORTAGES: Final = 3
 _HUNG: Final = "hung and was killed"
-_FIXED_ANSWER_BYTES: Final = 64 * 2**20  # metadata, and headers of formats
+_FIXED_ANSWER_BYTES: Final = 64 * 2**20  # metadata and format headers
 _ANSWER_BYTES_PER_PIXEL: Final = 8
 _MAX_LOGGERS: Final = 1000
 
 
 @final
 class WorkerSlot:
-    """Slot of one worker at a time: owns its jobs and tells their outcomes.
+    """Slot of one worker at a time: owns the worker and its jobs, and yields their outcomes.
 
         while True:
             async for outcome in slot.outcomes(): ...    # one worker, from its start to its end
             died = await slot.bury()
             await asyncio.sleep(slot.retry_s)
 
-    The next worker starts at once, unless workers end before they are ready: then after a delay that doubles, but
-    not where a signal ended them, since that need not happen again.
+    The next worker starts at once. If workers end before they are ready, it starts after a delay that doubles each
+    time, unless a signal ended them, since that need not happen again.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class WorkerSlot:
         self._order_numbers = itertools.count(1)
         self._warming: dict[int, asyncio.Future[None]] = {}
         self._failures = 0  # to become ready, in a row
-        self._shortages = 0  # of memory, in a row
+        self._shortages = 0  # jobs in a row that ran out of memory
         self._end_reason = ""
         self._was_signal = False
 
@@ -97,7 +97,7 @@ class WorkerSlot:
 
     @property
     def takes_jobs(self) -> bool:
-        """True for a worker; False for the process that has the device of several workers."""
+        """True for a worker; False for a device process."""
         return self.threads > 0
 
     @property
@@ -107,12 +107,12 @@ class WorkerSlot:
 
     @property
     def is_outdated(self) -> bool:
-        """True if the worker was opened with another model than a new one would be."""
+        """True if a new worker would open with another model than this one did."""
         return self._opened_model != self.opening.arguments.get("model")
 
     @property
     def counts(self) -> RunnerCounts:
-        """Counters of the runners in this slot, those of ended workers included."""
+        """Counters of the runners in this slot, including those of ended workers."""
         return self._counts_of_ended + self._counts
 
     @property
@@ -125,7 +125,7 @@ class WorkerSlot:
 
     @property
     def is_hopeless(self) -> bool:
-        """True if nobody should wait for the next worker: starts fail by themselves, or again and again."""
+        """True if jobs should not wait for the next worker, because starts fail by themselves or repeatedly."""
         return self._failures >= _HOPELESS_FAILURES or (self._failures > 0 and not self._was_signal)
 
     def state(self) -> WorkerState:
@@ -140,7 +140,7 @@ class WorkerSlot:
         )
 
     def start(self, job: QueuedJob, *, timeout_s: float) -> None:
-        """Give the worker a job. The worker is killed where the job is not back within the timeout."""
+        """Give the worker a job. The worker is killed if it does not answer within the timeout."""
         assert self._process is not None
         self.running[job.number] = job
         self._watchdogs[job.number] = asyncio.get_running_loop().call_later(timeout_s, self._on_hang, job)
@@ -148,12 +148,12 @@ class WorkerSlot:
         self._process.send(job.number, job.job, max_answer_bytes=max_answer_bytes)
 
     def cancel(self, job: QueuedJob) -> None:
-        """Have the worker give up a job, if it has it."""
+        """Cancel a job, if the worker has it."""
         if job.number in self.running and self._process is not None:
             self._process.tell(Cancel(number=job.number))
 
     async def warm_model(self, model: str, timeout_s: float) -> None:
-        """Have the worker warm a model beside its jobs.
+        """Load a model in the worker while its jobs go on.
 
         Raises the model's error, or `WorkerEnded`. A worker that takes longer than the timeout is killed.
         """
@@ -172,12 +172,12 @@ class WorkerSlot:
             self._warming.pop(number, None)
 
     def forget_model(self, model: str) -> None:
-        """Have the worker free the memory of a model."""
+        """Free the worker's memory of a model."""
         if self._process is not None:
             self._process.tell(ForgetModel(model=model))
 
     async def outcomes(self) -> AsyncGenerator[Outcome]:
-        """Start a worker, and yield outcomes until it has ended. Raises what starting a process raises."""
+        """Start a worker, and yield outcomes until it has ended. Raises the errors of starting a process."""
         self._end_reason, self._shortages = "", 0
         self._opened_model = self.opening.arguments.get("model")
         process = self._process = self._start_process(self.opening, asyncio.get_running_loop())
@@ -200,12 +200,12 @@ class WorkerSlot:
                         _logger(message.logger).log(message.level, Event.of(facts))
                     case _:
                         yield JobAnswered(job=self._take_back(message), answer=message)
-                del message  # a large result is not kept until the next one comes
+                del message  # do not keep a large result until the next one arrives
         finally:
             timer.cancel()
 
     async def bury(self, error: Exception | None = None) -> WorkerDied:
-        """End the worker if it still runs, and account for it. `error` is what broke off its supervision."""
+        """End the worker if it still runs, and record its end. `error` is what interrupted its supervision."""
         process, self._process = self._process, None
         was_ready, status = self.is_ready, 0
         self.warm.clear()
@@ -215,7 +215,7 @@ class WorkerSlot:
             await process.end()
             status = process.exit_code or 0
         if self.opening.cores is not None:
-            clear_place(self.opening.cores)  # others may use its cores until the next one has jobs
+            clear_place(self.opening.cores)  # other workers may use its cores until the next worker has jobs
         if error is not None:
             self._end_reason = _told(error)
         self._was_signal = status < 0 and not self._end_reason
@@ -285,7 +285,7 @@ class WorkerSlot:
 
 
 def _logger(name: str) -> logging.Logger:
-    """Logger of that name, or this module's where workers have made up too many names."""
+    """Logger of that name, or this module's logger if workers have used too many names."""
     known = logging.Logger.manager.loggerDict
     return logging.getLogger(name) if name in known or len(known) < _MAX_LOGGERS else _LOG
 

@@ -1,4 +1,4 @@
-"""Worker slots that can take jobs now, and those that a waiting job hopes for."""
+"""Worker slots that can take jobs now, and slots that waiting jobs need."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from virtual_codec.serving._slot import WorkerSlot
 
 
 def usable_slots(slots: Sequence[WorkerSlot], most_ready: Callable[[str], int]) -> list[WorkerSlot]:
-    """Warm workers whose device is there, at most `most_ready(device)` of each device.
+    """Warm workers whose device is ready, at most `most_ready(device)` for each device.
 
-    A spare comes last on its device, so it is used only while a worker before it is not ready.
+    A spare is last on its device, so it is used only while another worker is not ready.
     """
     lacking = _lacking(slots)
     usable: list[WorkerSlot] = []
@@ -25,9 +25,9 @@ def usable_slots(slots: Sequence[WorkerSlot], most_ready: Callable[[str], int]) 
 
 
 def awaited_slots(slots: Sequence[WorkerSlot]) -> list[WorkerSlot]:
-    """Slots of which one has to become ready before a job can run, where none is usable.
+    """Slots of which one must become ready before a job can run, if no slot is usable.
 
-    A process that has a device, and is not ready, stands for all the workers of that device.
+    A device process that is not ready stands for all workers of its device.
     """
     lacking = _lacking(slots)
     workers = [slot for slot in slots if slot.takes_jobs and not slot.is_spare and slot.device not in lacking]
@@ -35,5 +35,5 @@ def awaited_slots(slots: Sequence[WorkerSlot]) -> list[WorkerSlot]:
 
 
 def _lacking(slots: Sequence[WorkerSlot]) -> dict[str, WorkerSlot]:
-    """Processes that have a device and are not ready, by device."""
+    """Device processes that are not ready, by device."""
     return {slot.device: slot for slot in slots if not (slot.takes_jobs or slot.is_ready)}

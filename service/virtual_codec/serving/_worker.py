@@ -1,10 +1,10 @@
-"""Worker process: opens a job handler, then does whole jobs, several at a time.
+"""Worker process: opens a job handler, then runs whole jobs, several at the same time.
 
     parent ──(number, job)──► job threads ──► JobHandler.run ────(Done | Failed | ...)──► parent
     parent ──WarmModel──► one thread ───────► JobHandler.warm_model ─────ModelWarmed────► parent
     parent ──Cancel──► the job ends at its next stage or tile ───────────────Left───────► parent
 
-It runs until the parent's end of the pipe closes. Its log lines go to the parent, which writes them.
+The worker runs until the parent closes its end of the pipe. Log lines go to the parent, which writes them.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _REPORT_S: Final = 0.5
 def main(descriptor: int) -> None:
     """Serve the parent at the other end of the socket with this descriptor, until it closes."""
     os.set_inheritable(descriptor, False)
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or an init may send them to all; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal or init may send them to all; the parent decides
         signal.signal(number, signal.SIG_IGN)
-    connection: Connection[object, object] = Connection(descriptor)  # only to receive; answers are frames
+    connection: Connection[object, object] = Connection(descriptor)  # for receiving only; answers are frames
     sending = threading.Lock()
 
     def send(message: Message) -> None:
@@ -88,7 +88,7 @@ def main(descriptor: int) -> None:
                 jobs.put(*message)  # type: ignore[misc]  # else it is (number, job)
             del message  # a large image is not kept until the next one comes
     except (EOFError, OSError):
-        os._exit(0)  # without waiting for threads that may be deep in a job nobody wants any more
+        os._exit(0)  # without waiting for threads that may be busy with an abandoned job
 
 
 def _open(opening: Opening, shares: CoreShares | None, send: Callable[[Message], None]) -> JobHandler:
@@ -112,9 +112,9 @@ def _open(opening: Opening, shares: CoreShares | None, send: Callable[[Message],
 
 @final
 class ReceivedJobs:
-    """Queue of the jobs that this worker received, and the cancellations of those that have not ended.
+    """Queue of received jobs, and the cancellations of unfinished jobs.
 
-    A job counts in the `shares` of the cores, if there are any, from when it is taken to its end.
+    A job counts in `shares`, the shares of the cores, from the moment a thread takes it until its end.
     """
 
     def __init__(self, shares: CoreShares | None = None) -> None:
@@ -144,14 +144,14 @@ class ReceivedJobs:
 
 
 def run_jobs(handler: JobHandler, jobs: ReceivedJobs, send: Callable[[Message], None]) -> None:
-    """Do one job after the other, for ever; the body of a job thread."""
+    """Run jobs one after the other, for ever. This is the body of a job thread."""
     while True:
         with jobs.next() as (number, job):
             answer = _answer(handler, number, job)
         try:
             try:
-                send(answer)  # outside: the parent may send the job again, under its number, as soon as it has this
-            except MemoryError:  # before a byte of it went
+                send(answer)  # outside the context: the parent may then reuse the job's number at once
+            except MemoryError:  # before any byte was sent
                 send(NoMemory(number=number))
         except OSError:
             os._exit(0)  # the parent has gone
@@ -184,7 +184,7 @@ def _answer(handler: JobHandler, number: int, job: Job) -> Answer:
     except Abandoned:
         return Left(number=number)
     except BaseException as error:
-        _end_if_device_lost(error)  # a fresh worker does the jobs again, each alone
+        _end_if_device_lost(error)  # a fresh worker runs the jobs again, each alone
         if is_out_of_memory(error):
             return NoMemory(number=number)
         return Broken(number=number, report=traceback.format_exc())

@@ -1,10 +1,10 @@
 """Catalogue of the served models: the default model, and its replacement without a pause.
 
-    read the store ─► check memory ─► every worker warms it ─► switch ─► the old model's jobs finish ─► forget it
+    read the store ─► check memory ─► every worker loads it ─► switch ─► the old model's jobs finish ─► forget it
                           any of these fails: nothing has changed
 
-The switch is one assignment on the event loop. A job gets its model when it is submitted and keeps it, however
-often the default changes while it is queued.
+The switch is one assignment on the event loop. A job gets its model when it is submitted, and keeps the model even if
+the default changes while the job is queued.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ModelState = Literal["active", "loading", "draining", "stored"]
 
 _LOG: Final = logging.getLogger(__name__)
 
-# What one worker takes for a model: its file, the tensors read of it and those on the device, and the golden picture.
+# Memory of one worker for a model: its file, the tensors read from it and those on the device, the golden picture.
 _COPIES: Final = 3
 _WORKING_BYTES: Final = 64 * 2**20
 
@@ -36,8 +36,8 @@ _WORKING_BYTES: Final = 64 * 2**20
 class Catalogue:
     """Model store as it was last read, with the number of jobs that use each model.
 
-    The pool's workers must open with the default of `store`. `available_bytes` returns the free memory, None where it
-    is unknown.
+    The pool's workers must open with the default model of `store`. `available_bytes` returns the free memory, or None
+    if it is unknown.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Catalogue:
             _LOG.warning(Event("model_damaged", folder=folder, reason=reason))
 
     def models(self) -> list[Manifest]:
-        """All models: those of the store by name, then those that are still used or being loaded."""
+        """All models: first those of the store by name, then others that are still used or being loaded."""
         models = self._store.models()
         known = {model.id for model in models}
         loading = [self._loading] if self._loading is not None else []
         return models + [it for it in (*loading, *self._draining.values()) if it.id not in known]
 
     def state_of(self, model: Manifest) -> ModelState:
-        """State of a model: `active` for new jobs, `loading`, `draining` (its last jobs run), or only `stored`."""
+        """State of a model: `active` for new jobs, `loading`, `draining` (its last jobs run), or `stored`."""
         if self._loading is not None and model.id == self._loading.id:
             return "loading"
         if model.id in self._draining:
@@ -101,9 +101,9 @@ class Catalogue:
 
     @contextmanager
     def use(self, name_or_id: str | None, codec: str = "jpeg") -> Iterator[Manifest]:
-        """Model of that name or id, None for the active one or, if it lacks the codec, one that has it.
+        """Use the model of that name or id in a job until the context ends.
 
-        It is in use by a job until the context ends.
+        None stands for the active model or, if that does not support the codec, for one that does.
 
         Raises `ModelNotFound` when there is none.
         """
@@ -116,14 +116,14 @@ class Catalogue:
             self._forget_if_unused(model.id)
 
     async def activate(self, name: str) -> Manifest:
-        """Make the model of that name or id the default, until the next `reload`. The store is read anew.
+        """Reread the store, and make the model of that name or id the default until the next `reload`.
 
-        Raises `BadModel`, `ModelNotFound` or `Unavailable`, and then everything is as it was.
+        If it raises `BadModel`, `ModelNotFound` or `Unavailable`, nothing has changed.
         """
         return await self._change(lambda: ModelStore(self._store.root, default=name, tolerant=True))
 
     async def reload(self) -> Manifest:
-        """Read the store anew and make the model the default that its CURRENT names. Raises as `activate` does."""
+        """Reread the store, and make the model in its CURRENT the default. Raises the errors of `activate`."""
         return await self._change(lambda: ModelStore(self._store.root, tolerant=True))
 
     async def _change(self, read: Callable[[], ModelStore]) -> Manifest:
@@ -150,7 +150,7 @@ class Catalogue:
         available = await asyncio.to_thread(self._available_bytes)
         if available is not None and available < needed:
             raise Unavailable(
-                f"model {model.name} needs {needed >> 20} MiB beside the other, and {available >> 20} are free",
+                f"model {model.name} needs {needed >> 20} MiB besides the active one, and {available >> 20} are free",
                 limit=available,
                 actual=needed,
                 retry_after_s=60.0,

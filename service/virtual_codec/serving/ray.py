@@ -10,14 +10,16 @@ from virtual_codec.serving import import_from_string
 if TYPE_CHECKING:
     from ray.serve import Application
 
-_BUILD: Final = "virtual_codec.api.ray_app:build_application"  # above this package, so it is not imported from here
+_BUILD: Final = (
+    "virtual_codec.api.ray_app:build_application"  # in a higher package, so it is named here and not imported
+)
 
 
 def app(settings: Mapping[str, Any]) -> Application:
     """Build the HTTP service over replicas of the codec.
 
-    `settings` are those of the service by their names, such as `ray_replicas=4`; they go before the environment of the
-    process that builds. `model=NAME` chooses the active model. Raises `ValueError` for wrong settings.
+    `settings` are settings of the service by name, such as `ray_replicas=4`; they override the environment of the
+    building process. `model=NAME` chooses the active model. Raises `ValueError` for wrong settings.
     """
     application: Application = import_from_string(_BUILD)(settings)
     return application
