@@ -22,7 +22,7 @@ class WaitPolicy:
         self._work_s_for_each = target_wait_s * threads
 
     def __call__(self, ctx: Any) -> tuple[int, dict[str, Any]]:
-        """Wanted number of replicas, and an empty state. `ctx` is Ray's `AutoscalingContext`."""
+        """Target number of replicas, and an empty state. `ctx` is Ray's `AutoscalingContext`."""
         said = (ctx.aggregated_metrics or {}).get(WORK) or {}
         if not said:
             return ctx.target_num_replicas, {}
