@@ -10,7 +10,14 @@ from typing import final
 
 from virtual_codec.web import WebFile
 
-TYPES = {"html": "text/html; charset=utf-8", "jpg": "image/jpeg", "js": "text/javascript", "ico": "image/x-icon"}
+TYPES = {
+    "html": "text/html; charset=utf-8",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "js": "text/javascript",
+    "ico": "image/x-icon",
+}
 
 
 @final

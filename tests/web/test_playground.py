@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tests.api.browser import BROWSER, Tab, browsing
 from tests.conftest import ROOT
 from tests.pictures import saved, scene
-from tests.web.test_restore import assert_equal
+from tests.web.pages import assert_equal
 from virtual_codec.metrics import psnr
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")

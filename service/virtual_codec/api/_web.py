@@ -28,7 +28,7 @@ class WebFiles:
 
     async def script(self, request: Request) -> Response:
         """Module `restore.js`, which restores pictures in the browser. Revalidated by its ETag."""
-        file = self._site.script(self._default_id())
+        file = self._script()
         headers = {"ETag": f'"{file.sha256[:32]}"', "Cache-Control": _REVALIDATED}
         if _is_known(request.headers, headers["ETag"]):
             return Response(status_code=304, headers=headers)
@@ -53,11 +53,16 @@ class WebFiles:
             }
         )
 
-    def _default_id(self) -> str:
+    def _script(self) -> WebFile:
+        return self._site.script(self._default_id("jpeg"), self._default_id("avif"))
+
+    def _default_id(self, codec: str) -> str:
+        """Id of the model for files of other encoders, or "" where they stay plain. Streams name their models."""
         try:
-            return self._catalogue.store.default.id
-        except ModelNotFound:  # streams name their models; only JPEGs of other encoders stay plain
+            model = self._catalogue.store.default_of(codec)
+        except ModelNotFound:
             return ""
+        return model.id if codec in model.codecs else ""
 
     def _find(self, path: str) -> WebFile:
         for file in self._site.fixed_files():
@@ -77,7 +82,7 @@ class WebFiles:
 
     def _model_files(self, model: Manifest) -> list[WebFile]:
         weights = [self._weights(model, scale) for scale in model.scales]
-        return [self._site.script(self._default_id()), *self._site.fixed_files(), *weights]
+        return [self._script(), *self._site.fixed_files(model), *weights]
 
 
 def _is_known(headers: Headers, etag: str) -> bool:

@@ -4,12 +4,15 @@
 
     restore.js                          the ES module that pages import; fetched anew when it changes
     <version>/worker.js, kernels.wasm   what it runs; these never change, nor do the weights
+    <version>/codecs.js                 what WebPs and AVIFs need besides
     <version>/<model id>-<scale>.bin    post-processing networks, in half precision or 8 bits
     manifest.json                       all of them, with sizes and hashes
 
-The version is a hash of the script, the kernels and the format of the weights.
+`restore.js` and `codecs.js` are joined of the modules beside them. The version is a hash of the scripts, the kernels
+and the format of the weights.
 """
 
-from virtual_codec.web._site import SCRIPT, WebFile, WebSite, describe
+from virtual_codec.web._scripts import SCRIPT
+from virtual_codec.web._site import WebFile, WebSite, describe
 
 __all__ = ["SCRIPT", "WebFile", "WebSite", "describe"]

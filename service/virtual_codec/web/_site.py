@@ -11,11 +11,12 @@ from typing import Final, final
 
 from virtual_codec.errors import BadModel
 from virtual_codec.store import Manifest, ModelStore
+from virtual_codec.web._scripts import CODECS_SCRIPT, SCRIPT, SCRIPT_SOURCES, joined_scripts
 from virtual_codec.web._weights import pack_weights
 
-SCRIPT: Final = "restore.js"
 _FIXED: Final = ("worker.js", "kernels.wasm")
-_SOURCES: Final = (SCRIPT, *_FIXED, "_weights.py")
+_SOURCES: Final = (*SCRIPT_SOURCES, *_FIXED, "_weights.py")
+_CODECS: Final = frozenset({"jpeg", "webp", "avif"})  # that browsers decode
 _KEPT: Final = 16  # weights files of 0.5 to 0.9 MB
 
 MEDIA_TYPES: Final = {
@@ -51,22 +52,30 @@ class WebSite:
     def __init__(self) -> None:
         folder = resources.files("virtual_codec.web")
         sources = {name: folder.joinpath(name).read_bytes() for name in _SOURCES}
-        self._script = sources[SCRIPT].decode()
-        self._fixed = {name: sources[name] for name in _FIXED}
+        scripts = joined_scripts({name: sources[name].decode() for name in SCRIPT_SOURCES})
+        self._script = scripts[SCRIPT]
+        self._fixed = {name: sources[name] for name in _FIXED} | {CODECS_SCRIPT: scripts[CODECS_SCRIPT].encode()}
         self._weights: dict[tuple[str, int], bytes] = {}
         digest = hashlib.sha256()
         for name in _SOURCES:
             digest.update(hashlib.sha256(sources[name]).digest())
         self.version = digest.hexdigest()[:12]
 
-    def script(self, default_model: str) -> WebFile:
-        """The ES module that pages import. `default_model` is the id of the model for other encoders' JPEGs."""
-        text = self._script.replace("@VERSION@", self.version).replace("@MODEL@", default_model)
+    def script(self, default_model: str, codec_model: str = "") -> WebFile:
+        """The ES module that pages import.
+
+        `default_model` is the id of the model for other encoders' JPEGs, `codec_model` for their WebPs and AVIFs.
+        """
+        text = self._script.replace("@VERSION@", self.version)
+        text = text.replace("@MODEL@", default_model).replace("@CODEC_MODEL@", codec_model)
         return WebFile(path=SCRIPT, content=text.encode())
 
-    def fixed_files(self) -> list[WebFile]:
-        """Files of the version's folder that are the same for all models."""
-        return [WebFile(path=f"{self.version}/{name}", content=content) for name, content in self._fixed.items()]
+    def fixed_files(self, model: Manifest | None = None) -> list[WebFile]:
+        """Files of the version's folder that are no model's own; with `model`, those that its streams need."""
+        names = list(self._fixed)
+        if model is not None and {"webp", "avif"}.isdisjoint(model.codecs):
+            names.remove(CODECS_SCRIPT)
+        return [WebFile(path=f"{self.version}/{name}", content=self._fixed[name]) for name in names]
 
     def weights(self, store: ModelStore, model: Manifest, scale: int) -> WebFile:
         """Weights file of a model's post-processing network. Raises `BadModel` where browsers cannot run it.
@@ -84,14 +93,16 @@ class WebSite:
     def model_files(self, store: ModelStore, model: Manifest) -> list[WebFile]:
         """All that restores a model's streams, the script first. Raises `BadModel` as `weights` does."""
         weights = [self.weights(store, model, scale) for scale in model.scales]
-        return [self.script(model.id), *self.fixed_files(), *weights]
+        ids = [model.id if codec in model.codecs else _default_id(store, codec) for codec in ("jpeg", "avif")]
+        return [self.script(*ids), *self.fixed_files(model), *weights]
 
     def export(self, store: ModelStore) -> list[WebFile]:
         """Files for a static host: every model of the store that browsers can run, and `manifest.json`.
 
         Raises `BadModel` when the default model is none of them, `ModelNotFound` for a store without any.
         """
-        files = self.model_files(store, store.default)
+        script, *others = self.model_files(store, store.default)
+        files = [script, *self.fixed_files(), *(file for file in others if file.path.endswith(".bin"))]
         for model in store.models():
             if model.id == store.default.id:
                 continue
@@ -108,9 +119,15 @@ def describe(files: list[WebFile]) -> list[dict[str, str | int]]:
     return [{"path": file.path, "bytes": len(file.content), "sha256": file.sha256} for file in files]
 
 
+def _default_id(store: ModelStore, codec: str) -> str:
+    """Id of the store's model for a codec, or "" if none has it."""
+    model = store.default_of(codec)
+    return model.id if codec in model.codecs else ""
+
+
 def _weights_of(store: ModelStore, model: Manifest, scale: int) -> bytes:
-    if "jpeg" not in model.codecs:
-        raise BadModel(f"model {model.name} restores {', '.join(model.codecs)} files, and browsers restore JPEGs")
+    if not _CODECS.intersection(model.codecs):
+        raise BadModel(f"model {model.name} restores {', '.join(model.codecs)} files, which no browser decodes")
     key = f"postprocess-{scale}"
     content = store.weights(model, key)
     if model.networks[key].arguments.get("views", 1) != 1:

@@ -252,6 +252,7 @@ async function answer({ weights, bitmap, tile, grey }) {
   const module = await prepared;
   if (weights) network = new Network(module, weights);
   const decoded = read(bitmap);
+  if (tile.meansGrey) toGrey(decoded);
   const pixels = tile.isPlain ? plain(module, decoded, tile) : network.run(decoded, tile);
   if (tile.keepsLuma) keepLuma(pixels, plain(module, decoded, tile));
   return { pixels, isNeutral: isNeutral(decoded) };

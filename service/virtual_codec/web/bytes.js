@@ -1,0 +1,16 @@
+// Bytes as text, as numbers, and in one piece.
+
+export const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
+
+export function number(bytes, at, size) {
+  let value = 0;
+  for (let i = at; i < at + size; i++) value = 256 * value + (bytes[i] ?? 0);
+  return value;
+}
+
+export function joined(parts) {               // by hand: Firefox cannot decode a Blob of several parts
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) { whole.set(part, at); at += part.length; }
+  return whole;
+}
