@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import make_store
+from tests.models import add_codecs_model, make_store
 from tests.pictures import opened, saved, scene
+from virtual_codec import images
 from virtual_codec.cli import main
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_store(tmp_path_factory.mktemp("store")).root
+    root = make_store(tmp_path_factory.mktemp("store")).root
+    add_codecs_model(root)
+    return root
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +43,17 @@ def test_a_folder_goes_to_streams_and_back(capsys: pytest.CaptureFixture[str]) -
     assert "failures are listed in" in err
     assert main(["bulk", "decompress", "streams", "restored", "--format", "webp", "--jobs", "1", "--quiet"]) == 0
     assert opened(Path("restored/deep/b.webp").read_bytes()).shape == (24, 32, 3)
+
+
+def test_files_of_every_codec_are_made_and_restored() -> None:
+    assert main(["bulk", "compress", "in", "streams", "--codec", "webp", "--jobs", "1", "--quiet"]) == 0
+    assert images.sniff(Path("streams/a.webp").read_bytes()) == "webp"
+    Path("streams/other.webp").write_bytes(saved(scene(24, 32), "WEBP"))
+    Path("streams/other.jpg").write_bytes(saved(scene(24, 32), "JPEG"))
+    run = ["bulk", "decompress", "streams", "restored", "--keep-suffix", "--jobs", "1", "--quiet"]
+    assert main(run) == 0
+    for name in ("a.webp", "deep/b.webp", "other.webp", "other.jpg"):
+        assert opened(Path(f"restored/{name}.png").read_bytes()).shape == (24, 32, 3)
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, final
 
 from virtual_codec import images
@@ -18,7 +18,7 @@ from virtual_codec.bulk._plan import Plan
 from virtual_codec.bulk._progress import Progress
 from virtual_codec.errors import BodyTooLarge, Unavailable, VirtualCodecError
 from virtual_codec.images import ImageLimits
-from virtual_codec.jobs import CompressResult, Job
+from virtual_codec.jobs import CompressResult, Job, RestoreOptions
 from virtual_codec.serving import Pool, Result
 
 _CHUNK: Final = 64  # tasks recorded as begun together
@@ -62,6 +62,9 @@ class _Run:
         policy: BulkPolicy,
     ) -> None:
         self._plan = plan
+        # Workers open with the plan's model. A file of a codec that it does not support needs another one.
+        is_restoring = isinstance(plan.options, RestoreOptions)
+        self._job_options = replace(plan.options, model=None) if is_restoring else plan.options
         self._manifest = manifest
         self._pool = pool
         self._progress = progress
@@ -146,7 +149,7 @@ class _Run:
             if digest == task.source_sha256 and await self._is_intact(task):
                 self._finish(task, digest, {}, output_bytes=task.output_bytes, output_sha256=task.output_sha256)
                 return
-            job = Job(data=source, options=self._plan.options)
+            job = Job(data=source, options=self._job_options)
             result = await self._pool.submit(job, pixels=pixels)
             output = result.stream if isinstance(result, CompressResult) else result.image
             await self._in_thread(

@@ -103,7 +103,8 @@ def _options(arguments: argparse.Namespace, settings: Settings) -> CompressOptio
         parse_options(arguments) if arguments.action == "compress" else RestoreOptions(output=FORMATS[arguments.format])
     )
     store = ModelStore(check_store(arguments.model_store or settings.model_store), tolerant=True)
-    model = store.default if options.model is None else store.get(options.model)
+    codec = options.codec if isinstance(options, CompressOptions) else "jpeg"
+    model = store.default_of(codec) if options.model is None else store.get(options.model)
     if isinstance(options, CompressOptions) and options.codec not in model.codecs:
         raise Misuse(f"model {model.name} works with {', '.join(model.codecs)}, not {options.codec}")
     named: CompressOptions | RestoreOptions = replace(options, model=model.id)

@@ -32,10 +32,10 @@ def open_default_codec(config: CodecConfig) -> ImageCodec:
     device = check_device(config.device or first_device())
 
     from virtual_codec.codec import open_codec
-    from virtual_codec.codecs import CODECS
+    from virtual_codec.images import RESTORABLE
 
-    if config.codec not in CODECS:
-        raise Misuse(f"codec must be one of {', '.join(sorted(CODECS))}, got {config.codec!r}")
+    if config.codec not in RESTORABLE:
+        raise Misuse(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {config.codec!r}")
     limits = settings.image_limits
     return open_codec(root, device=device, limits=limits)
 
