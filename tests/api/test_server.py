@@ -117,6 +117,22 @@ async def test_sigterm_loses_nothing(passing_server: Server) -> None:
     assert any("stopped" in line for line in server.lines)
 
 
+async def test_a_request_that_outlives_the_shutdown_is_told_so(
+    model_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCODEC_SHUTDOWN_GRACE_S", "1")
+    with serving(model_store, drain_delay_s=0) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=20) as client:
+            slow = asyncio.create_task(client.post("/compress", content=picture(size=(6000, 1))))
+            await asyncio.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            answer = await slow
+        assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert "Retry-After" in answer.headers
+        assert await asyncio.to_thread(server.process.wait, 10) == 0
+
+
 def test_ctrl_c_stops_without_the_delay(model_store: Path) -> None:
     with serving(model_store, drain_delay_s=600) as server:
         server.process.send_signal(signal.SIGINT)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Final, final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,7 +20,7 @@ from virtual_codec.api._exchange import Exchange, exchange_of
 from virtual_codec.api._metrics import Metrics
 from virtual_codec.api._request import too_large
 from virtual_codec.api._trace import RESPONSE_HEADER, NoTracer, Span, TraceContext, Tracer
-from virtual_codec.errors import BadInput, HeadersTooLarge, VirtualCodecError
+from virtual_codec.errors import BadInput, Draining, HeadersTooLarge, VirtualCodecError
 from virtual_codec.logs import Event, bound
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
@@ -122,10 +124,14 @@ class RequestTelemetry:
 
 @final
 class UnexpectedErrors:
-    """Middleware that answers an unexpected exception with the problem `internal` and logs the traceback."""
+    """Middleware that answers an unexpected exception with the problem `internal` and logs the traceback.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A request that the server cancels at shutdown, after the grace period, is answered with the problem `draining`.
+    """
+
+    def __init__(self, app: ASGIApp, is_draining: Callable[[], bool]) -> None:
         self._app = app
+        self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -133,6 +139,11 @@ class UnexpectedErrors:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             raise
+        except asyncio.CancelledError:  # the server would answer with plain text
+            if scope["type"] != "http" or not self._is_draining() or exchange_of(scope).status:
+                raise
+            error = Draining("the service stopped before the work was done", retry_after_s=5.0)
+            await problems.answer(scope, error)(scope, receive, send)
         except Exception:
             if scope["type"] != "http":
                 raise

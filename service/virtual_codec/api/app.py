@@ -96,13 +96,14 @@ def create_service(
     # The middleware added last is called first.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_bytes)
     app.add_middleware(HeaderLimits, max_body_bytes=settings.max_body_bytes, max_header_bytes=settings.max_header_bytes)
-    app.add_middleware(UnexpectedErrors)
+    app.add_middleware(UnexpectedErrors, is_draining=lambda: drain.has_begun)
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(RequestTelemetry, metrics=metrics, tracer=tracer)
     admin = admin_app(catalogue)
     _add_problems(admin)
-    return Service(app=app, admin=RequestTelemetry(UnexpectedErrors(admin), metrics, tracer), catalogue=catalogue)
+    guarded = UnexpectedErrors(admin, lambda: drain.has_begun)
+    return Service(app=app, admin=RequestTelemetry(guarded, metrics, tracer), catalogue=catalogue)
 
 
 def open_tracer(kind: str) -> Tracer:
