@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.images.pictures import SRGB_D50, WIDE_D50, png_chunk, rgb_profile, smooth, written
+from tests.images.pictures import SRGB_D50, WIDE_D50, png, png_chunk, rgb_profile, smooth, written
 from virtual_codec.errors import UndecodableImage
 from virtual_codec.images import decode
 
@@ -97,6 +97,17 @@ def test_16_bits_are_converted_before_they_are_narrowed() -> None:
         shown = decode(file)
         assert len(np.unique(shown)) > 55
         assert np.abs(shown[0, :, 1] - linear_as_srgb(ramp.astype(float) / 257)).max() <= 1
+
+
+def test_a_profile_goes_before_exif_in_16_bits_too() -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 65_535
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    profile = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(rgb_profile(WIDE_D50, 1.8)))
+    camera = png_chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    rows = b"".join(b"\0" + row.tobytes() for row in 257 * smooth().astype(">u2"))
+    by_profile, by_both = (decode(png(40, 24, rows, depth=16, before=before)) for before in (profile, profile + camera))
+    assert np.array_equal(by_both, by_profile)
 
 
 @pytest.mark.parametrize(("colour_space", "index"), [(65_535, "R03"), (2, None)])
