@@ -21,6 +21,7 @@ from virtual_codec.errors import (
     BadStream,
     DeadlineExceeded,
     ModelNotFound,
+    SideTooLong,
     TooManyPixels,
     UndecodableImage,
     UnknownStreamModel,
@@ -228,6 +229,8 @@ def test_the_restored_size_counts_against_the_limit(store: ModelStore) -> None:
     with pytest.raises(TooManyPixels) as refused:
         small.restore(stream)
     assert refused.value.actual == 2500
+    with pytest.raises(SideTooLong):
+        VirtualCodec(store, DirectRunner(), limits=ImageLimits(max_side=49)).compress(stream)
 
 
 def test_a_codec_of_little_effort_can_be_warmed(store: ModelStore) -> None:

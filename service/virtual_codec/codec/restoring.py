@@ -20,7 +20,7 @@ from virtual_codec.codec.model import (
 )
 from virtual_codec.codec.trial import Stopwatch
 from virtual_codec.codecs import QUALITY_CODECS, QualityCodec, is_transposed
-from virtual_codec.errors import BadStream, TooManyPixels
+from virtual_codec.errors import BadStream
 from virtual_codec.images import DecodedJpeg, ImageLimits, ParsedJpeg
 from virtual_codec.jobs import check_deadline
 
@@ -46,7 +46,7 @@ def restored_own(
     """Image restored from a stream of this project, [H, W, 3] or [H, W].
 
     An EXIF orientation, which only another tool can have put in, is not applied. Raises `BadStream` when the header
-    does not fit the picture, `TooManyPixels`, `DeadlineExceeded`, and the errors of decoding.
+    does not fit the picture, `TooManyPixels`, `SideTooLong`, `DeadlineExceeded`, and the errors of decoding.
     """
     if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
         return _restored_by_quality(data, codec, header, model, limits, stopwatch)
@@ -98,12 +98,7 @@ def _restored(
     with stopwatch.stage("decode"):
         parsed = images.parse_jpeg(data, limits=limits)
         width, height = _size(parsed, header)
-        if width * height > limits.max_pixels:
-            raise TooManyPixels(
-                f"the stream restores to {width}x{height} pixels; at most {limits.max_pixels} are made",
-                limit=limits.max_pixels,
-                actual=width * height,
-            )
+        limits.check(width, height)
         layout = parsed.layout
         has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
         if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
