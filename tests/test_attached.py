@@ -76,7 +76,7 @@ def test_two_headers_are_one_too_many(codec: CodecName) -> None:
     twice = stream + part
     if codec == "webp":
         twice = b"RIFF" + (len(twice) - 8).to_bytes(4, "little") + twice[8:]
-    with pytest.raises(BadStream, match="2 headers"):
+    with pytest.raises(BadStream, match="2 VCDC headers"):
         bitstream.find_attached(twice, codec)
 
 

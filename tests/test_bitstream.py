@@ -126,7 +126,7 @@ def test_a_sound_segment_that_cannot_be_is_refused(body: str, what: str) -> None
 def test_a_second_segment_is_refused() -> None:
     stream = jpeg()
     twice = stream[:2] + bitstream.pack(HEADER) * 2 + stream[2:]
-    with pytest.raises(BadStream, match="2 segments"):
+    with pytest.raises(BadStream, match="2 VCDC segments"):
         bitstream.find(twice)
     with pytest.raises(BadStream, match="strip"):
         bitstream.insert(bitstream.insert(stream, HEADER), HEADER)

@@ -176,7 +176,7 @@ async def test_swaps_under_load_lose_nothing_and_mix_nothing(server: Server) -> 
     [
         ("corrupt", 500, "bad_model", "postprocess-2.safetensors is not what its manifest says"),
         ("gone", 500, "bad_model", "lacks postprocess-1.safetensors"),
-        ("promising", 500, "bad_model", "golden picture comes back with"),
+        ("promising", 500, "bad_model", "golden picture is restored with"),
         ("fourth", 404, "model_not_found", "no model 'fourth'; have corrupt"),
     ],
 )

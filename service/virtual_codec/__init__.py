@@ -2,13 +2,13 @@
 
     image -> description -> stream -> decoded -> restored
 
-A description network makes a small picture of the image, an ordinary JPEG encoder codes it, and after an
-ordinary JPEG decode a post-processing network brings back the image. (Zhao, Bai, Wang, Zhao, "Learning a
-Virtual Codec Based on Deep Convolutional Neural Network to Compress Image", arXiv 1712.05969.)
+A description network makes a small picture of the image, and an ordinary JPEG encoder codes it. After an ordinary JPEG
+decoder, a post-processing network restores the image. (Zhao, Bai, Wang, Zhao, "Learning a Virtual Codec Based on Deep
+Convolutional Neural Network to Compress Image", arXiv 1712.05969.)
 
 The Python interface is `open`, which returns a `Codec` in this process (see `virtual_codec.library`), `Client` and
 `AsyncClient` for a server (see `virtual_codec.client`), and `info` and `compare`. Errors are in `virtual_codec.errors`.
-Importing this package loads nothing heavy; in particular it never loads torch. Names are imported on first use.
+Importing this package is fast and never loads torch. Names are imported on first use.
 """
 
 from __future__ import annotations

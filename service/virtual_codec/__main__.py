@@ -1,4 +1,4 @@
-"""`vcodec`, which `python -m virtual_codec` is too: Ctrl-C has its meaning before anything else is imported."""
+"""Entry point of `vcodec` and `python -m virtual_codec`. It handles Ctrl-C before anything else is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that work on many jobs for one caller, and stop when that caller does."""
+"""Threads that run many jobs for one caller, and stop when the caller stops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Made = TypeVar("_Made")
 
 @final
 class CancellableThreads:
-    """A thread pool whose running calls can be abandoned: after `cancel`, their next `check_deadline` raises."""
+    """Thread pool whose running calls can be abandoned: after `cancel`, their next `check_deadline` raises."""
 
     def __init__(self, size: int) -> None:
         self._executor = ThreadPoolExecutor(size)
@@ -39,7 +39,7 @@ class CancellableThreads:
 
 @contextmanager
 def cancellable_threads(size: int) -> Iterator[CancellableThreads]:
-    """A pool of `size` threads for the time of a block. Calls unfinished at its end are abandoned."""
+    """Context with a pool of `size` threads. Calls that are unfinished at its end are abandoned."""
     threads = CancellableThreads(size)
     try:
         yield threads

@@ -21,7 +21,7 @@ class Comparison:
 
     PSNR in dB (infinite for equal pictures), of RGB and of luma; `ssim` of luma and `ms_ssim` of RGB, at most 1;
     `colour_drift` in levels, 0 for equal colours; `ssimulacra2` 100 for equal pictures, measured if the package is
-    installed (extra `ssimulacra2`). None for a measure that the pictures are too small for (sides under 11 pixels for
+    installed (extra `ssimulacra2`). None for a measure for which the pictures are too small (sides under 11 pixels for
     SSIM, under 161 for MS-SSIM), and for drift of grey pictures.
     """
 
@@ -50,7 +50,7 @@ def compare(first: FileSource, second: FileSource) -> Comparison:
 
 
 def difference(first: FileSource, second: FileSource, *, gain: int = 8) -> bytes:
-    """PNG of the differences: grey where the pictures are equal, `gain` levels away from it for each level between."""
+    """PNG of the differences: grey where the pictures are equal, `gain` levels away for each level of difference."""
     import numpy as np
 
     from virtual_codec import images

@@ -1,4 +1,4 @@
-"""Shares of a machine's cores for several processes, by the number of jobs that each works on."""
+"""Shares of a machine's cores for several processes, by the number of jobs that each runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-_MAX_JOBS: Final = 255  # a place is one byte, which is written and read whole
+_MAX_JOBS: Final = 255  # a place is one byte, so that it is written and read atomically
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorePlace:
-    """Place of one process in the table of running jobs at `path`, and the number of cores that all share."""
+    """Place of one process in the table of running jobs at `path`, and the number of shared cores."""
 
     path: Path
     place: int
@@ -24,10 +24,11 @@ class CorePlace:
 
 @final
 class CoreShares:
-    """Share of one process in the cores, which follows the jobs that all processes run at the moment.
+    """Share of one process in the cores, which depends on the jobs that all processes run at the moment.
 
-    The processes map one file, the table: a byte for each with its number of running jobs. A process may use the cores
-    in proportion to its jobs, so one that works alone has them all. No process waits for another.
+    The processes map one file, the table, which has one byte for each process with its number of running jobs. A
+    process may use the cores in proportion to its jobs, so a process that works alone uses all. No process waits for
+    another.
     """
 
     def __init__(self, place: CorePlace) -> None:
@@ -67,12 +68,12 @@ class CoreShares:
 
 
 def create_table(path: Path, places: int) -> None:
-    """Write the table of that many processes, none of which has a job."""
+    """Write the table of `processes` processes without jobs."""
     path.write_bytes(bytes(places))
 
 
 def clear_place(place: CorePlace) -> None:
-    """Clear the place of a process that has ended, with whatever jobs it had."""
+    """Clear the place of a process that has ended, whatever jobs it had."""
     with place.path.open("r+b") as file:
         file.seek(place.place)
         file.write(b"\0")

@@ -1,4 +1,4 @@
-"""Counters of a runner, as plain values that cross process borders and can be added up."""
+"""Counters of a runner, as plain values that can be sent between processes and added up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Distribution:
 class RunnerCounts:
     """Totals since a runner was opened: histograms of its batches by items, pixels and seconds, and failures.
 
-    `waiting_items`, `waiting_pixels` and `budget_pixels` are as they were at that moment.
+    `waiting_items`, `waiting_pixels` and `budget_pixels` are values at that moment.
     """
 
     items: Distribution = field(default_factory=lambda: Distribution(bounds=ITEMS))

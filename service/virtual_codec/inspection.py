@@ -86,7 +86,7 @@ def info(source: FileSource) -> StreamInfo:
 
 
 def _sampling(factors: tuple[tuple[int, int], ...]) -> str:
-    """Name of the chroma sampling, such as 4:2:0; grey pictures have none, and rare ones are given by their factors."""
+    """Name of the chroma subsampling, such as 4:2:0. Grey pictures have none; rare ones are named by their factors."""
     if len(factors) == 1:
         return "grey"
     names = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (1, 2): "4:4:0", (4, 1): "4:1:1"}

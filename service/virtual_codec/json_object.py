@@ -1,4 +1,4 @@
-"""Typed reading of JSON objects: each field is taken with a check of its type, and errors name the field's place."""
+"""Typed reading of JSON objects: each field is read with a type check, and errors name the path of the field."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _REQUIRED: Final = object()
 
 @final
 class JsonObject:
-    """Fields of a JSON object that are yet to be read.
+    """Fields of a JSON object that have not been read yet.
 
-    `text` and the methods like it remove a field and return its value, or its default where there is none. A field
-    that is missing or of another type raises `ValueError` with its place: "networks.postprocess-1.file: must be a
-    string, got 3". `build` does so for a field that was not read, and for values that the built object refuses.
+    `text` and similar methods remove a field and return its value, or its default if it is missing. A missing field
+    without default, or one of another type, raises `ValueError` with its path: "networks.postprocess-1.file: must be a
+    string, got 3". `build` does the same for a field that was not read, and for values that the built object refuses.
     """
 
     def __init__(self, value: object, place: str = "") -> None:
@@ -29,7 +29,7 @@ class JsonObject:
 
     @classmethod
     def parse(cls, text: bytes) -> Self:
-        """Object of a JSON text. Raises `ValueError` for other texts; NaN and infinities are none of JSON's numbers."""
+        """Object of a JSON text. Raises `ValueError` for other texts, and for NaN and infinities."""
         try:
             return cls(json.loads(text, parse_constant=_refuse_constant))
         except RecursionError:
@@ -63,7 +63,7 @@ class JsonObject:
         return number
 
     def scalar(self, name: str) -> int | float | str | bool:
-        """Finite number, string or truth value of a field, of the type that it is written in."""
+        """Finite number, string or truth value of a field, by the field's own type."""
         value = self._fields.get(name)
         if isinstance(value, bool | str):
             self._take(name, _REQUIRED)
@@ -83,11 +83,11 @@ class JsonObject:
         return type(self)(self._take(name, default), self._place_of(name))
 
     def names(self) -> list[str]:
-        """Names of the fields that are left, in the order of the file."""
+        """Names of the remaining fields, in the order of the file."""
         return list(self._fields)
 
     def build(self, kind: Callable[..., Built], **values: object) -> Built:
-        """Object made of values that were read; its own `ValueError` gets the place of this JSON object."""
+        """Object made from the read values. Its own `ValueError` gets the path of this JSON object."""
         for name in self._fields:
             self.refuse(name, "there is no such field")
         try:

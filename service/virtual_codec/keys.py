@@ -1,4 +1,4 @@
-"""API keys and their rates. Only digests are stored; the key itself is shown once, when it is made.
+"""API keys and their quotas. Only digests are stored; the key itself is shown once, when it is created.
 
     alice:sha256:<64 hex digits> requests=60/minute;5000/day megapixels=500/hour     one line of a key file
 
@@ -26,7 +26,7 @@ UNLIMITED: Final = "unlimited"
 _LOG: Final = logging.getLogger(__name__)
 _ID: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _ENTRY: Final = re.compile(rf"(?P<id>{_ID}):sha256:(?P<digest>[0-9a-fA-F]{{64}})")
-_PREFIX: Final = "vcodec_"  # recognised by secret scanners of repositories and logs
+_PREFIX: Final = "vcodec_"  # so that secret scanners of repositories and logs recognise a key
 _CHECK_INTERVAL_S: Final = 1.0
 
 
@@ -83,7 +83,7 @@ def parse_entry(text: str) -> Key:
 
 
 def read_keys(path: Path) -> tuple[Key, ...]:
-    """Read the keys of a file, one a line. Empty lines and lines that begin with # are ignored.
+    """Read the keys of a file, one on each line. Empty lines and lines that begin with # are ignored.
 
     Raises `OSError`, and `ValueError` that names the line's number.
     """
@@ -99,7 +99,7 @@ def read_keys(path: Path) -> tuple[Key, ...]:
 
 
 def check_distinct(keys: Iterable[Key]) -> None:
-    """Raise `ValueError` if two keys share an id or a secret: callers could not be told apart."""
+    """Raise `ValueError` if two keys share an id or a secret, because their callers could not be distinguished."""
     ids: set[str] = set()
     digests: set[bytes] = set()
     for key in keys:
@@ -118,7 +118,7 @@ def check_distinct(keys: Iterable[Key]) -> None:
 
 @final
 class KeyRing:
-    """Key ring: fixed keys, and those of a file that is read again when it changes.
+    """Key ring: fixed keys, and those of a file that is reread when it changes.
 
     If the file becomes unreadable or malformed, an error is logged and the previous keys stay valid.
     Raises `OSError` and `ValueError` if it cannot be read at construction.
@@ -138,7 +138,7 @@ class KeyRing:
         return len(self._keys)
 
     def find(self, secret: str) -> Key | None:
-        """Key of this secret, or None. All keys are compared, so that the time reveals nothing about them."""
+        """Key of this secret, or None. All keys are compared, so that the time reveals nothing."""
         self._reload_if_changed()
         digest = digest_of(secret)
         found = None

@@ -52,7 +52,7 @@ class Codec:
     def restore(self, stream: FileSource | Stream, *, model: str | None = None) -> Image:
         """Restore a stream, or any other JPEG, WebP, AVIF or JPEG 2000, to a PIL image (RGB or L).
 
-        `model` is for files that name none.
+        `model`, a name or id, is used for files that name no model.
         """
         from PIL import Image
 

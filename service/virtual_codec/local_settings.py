@@ -1,7 +1,7 @@
-"""Settings that commands without a server need: model store, devices, limits on images.
+"""Settings of commands without a server: model store, devices, limits on images.
 
-The variables are those of `virtual_codec.settings`, read with the standard library alone, so that training and
-evaluation run where the server's packages are not installed. Only the command line imports this.
+The variables are those of `virtual_codec.settings`. They are read with the standard library alone, so that training and
+evaluation run without the server's packages. Only the command line imports this.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LocalSettings:
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Settings of an environment; empty variables are unset. Raises `ValueError` with a line for each error."""
-        from virtual_codec.images import ImageLimits  # loads numpy, which `--help` does without
+        from virtual_codec.images import ImageLimits  # loads numpy, which `--help` does not need
 
         reader = _Reader(environment)
         root, devices = reader.read("model_store", Path), reader.read("devices", _devices)
@@ -46,7 +46,7 @@ class LocalSettings:
             raise ValueError("\n".join(reader.errors))
         try:
             image_limits = ImageLimits(**{name: value for name, value in limits.items() if value is not None})
-        except ValueError as error:  # which begins with the name of the limit
+        except ValueError as error:  # the message begins with the name of the limit
             name, _, problem = str(error).partition(" ")
             raise ValueError(f"{PREFIX}{name.upper()}: {problem}") from None
         return cls(model_store=root or default_model_store(), devices=devices or "auto", image_limits=image_limits)
@@ -54,14 +54,14 @@ class LocalSettings:
 
 @final
 class _Reader:
-    """Reader of variables whatever their case, which collects what is wrong with them."""
+    """Case-insensitive reader of variables that collects their errors."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._values = {name.upper(): value for name, value in environment.items() if value}
         self.errors: list[str] = []
 
     def read(self, setting: str, parse: Callable[[str], Value]) -> Value | None:
-        """Value of a setting, or None where it is unset or wrong."""
+        """Value of a setting, or None if it is unset or wrong."""
         variable = PREFIX + setting.upper()
         if variable not in self._values:
             return None

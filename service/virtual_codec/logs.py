@@ -38,7 +38,7 @@ class Event:
 def bound(**facts: object) -> Iterator[None]:
     """Add these facts to every line logged in this context and in tasks started in it.
 
-    Lines with a `request_id` of their own do not get them: they are about another request.
+    Lines with their own `request_id` do not get them, because they are about another request.
     """
     token = _BOUND.set({**_BOUND.get(), **facts})
     try:

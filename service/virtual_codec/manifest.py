@@ -67,21 +67,20 @@ class EncoderParameters:
 
     @classmethod
     def read(cls, fields: JsonObject) -> Self:
-        """Parameters of a JSON object; those that it lacks have their defaults."""
+        """Parameters of a JSON object; missing ones have their defaults."""
         return fields.build(cls, chroma_dc=fields.number("chroma_dc", 1.0))
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Manifest of a model folder. Raises `ValueError` with the name of a field that has a wrong form.
+    """Manifest of a model folder. Raises `ValueError` with the name of an invalid field.
 
     `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
-    `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. A manifest
-    without `encoder` means the encoder's defaults. `devices` are the kinds of devices that the model is
-    meant for, such as "cuda"; none means any. It runs on all, only slower. `licence` is that of the weights,
-    `data_licences` those of the pictures that they were trained on, the most frequent first; "" and [] mean that
-    nothing is stated.
+    `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. Without
+    `encoder` the encoder's defaults apply. `devices` are the kinds of devices for which the model is meant, such as
+    "cuda"; none means any. The model runs on all devices, only slower. `licence` is the licence of the weights,
+    `data_licences` those of the training pictures, the most frequent first; "" and [] mean that nothing is stated.
     """
 
     format: int = field(default=_FORMAT, init=False)
@@ -120,7 +119,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
-        """Read a manifest. Raises `ValueError` with the place of what is wrong, or if its id is not its networks'."""
+        """Read a manifest. Raises `ValueError` with the path of an invalid field, or if its id is wrong."""
         fields = JsonObject.parse(text.encode() if isinstance(text, str) else text)
         if (found := fields.number("format", _FORMAT)) != _FORMAT:
             fields.refuse("format", f"must be {_FORMAT}, got {found:g}")
@@ -148,7 +147,7 @@ class Manifest:
         return manifest
 
     def to_json(self) -> str:
-        """JSON of the manifest, as `manifest.json` holds it."""
+        """JSON of the manifest, the content of `manifest.json`."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -184,7 +183,7 @@ def check_network_key(key: str) -> None:
 
 
 def check_network(architecture: str, file: str) -> None:
-    """Raise `ValueError` for an architecture without a name, or a file that is no name of a safetensors file."""
+    """Raise `ValueError` for an architecture without a name, or a file name that is not that of a safetensors file."""
     if not architecture:
         raise ValueError("architecture: must not be empty")
     _check_form("file", file, _FILE_NAME, "NAME.safetensors, without folders")

@@ -12,25 +12,25 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 
-_LARGEST_TILE_BYTES: Final = 128 * 2**20  # larger blocks are whole images, and go back to the system
+_LARGEST_TILE_BYTES: Final = 128 * 2**20  # larger blocks are whole images, and are returned to the system
 _KEPT_BYTES: Final = 512 * 2**20
-_SMALL_BYTES: Final = 256 * 2**10  # larger ones are bodies and answers
+_SMALL_BYTES: Final = 256 * 2**10  # larger blocks are bodies and answers
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what tiles free, where it is glibc.
+    """Make glibc keep the memory that tiles free. Does nothing with another C library.
 
-    By default each layer's features are fresh pages that the kernel has to find and clear: 18,000 page faults a
-    tile, a quarter of the time of a network on a processor. One arena, since only the main one holds such blocks.
+    By default each layer's features use new pages, which the kernel has to find and clear: 18,000 page faults a tile, a
+    quarter of a network's time on a CPU. It sets one arena, because only the main arena holds such large blocks.
     """
     _set({_M_MMAP_THRESHOLD: _LARGEST_TILE_BYTES, _M_TRIM_THRESHOLD: _KEPT_BYTES, _M_ARENA_MAX: 1})
 
 
 def return_freed_memory() -> None:
-    """Have the C library give bodies and answers back to the system when they are freed, where it is glibc.
+    """Make glibc return bodies and answers to the system when they are freed. Does nothing with another C library.
 
-    By default it learns from the first large block that such blocks come again, and every thread's arena grows to the
-    largest body that ever met it: megabytes each, more with every hour of mixed sizes. Call it before there are
+    By default glibc raises its threshold after the first large block, and every thread's arena grows to the largest
+    body that it has ever held: megabytes each, increasing for hours with mixed sizes. Call this before starting
     threads.
     """
     _set({_M_MMAP_THRESHOLD: _SMALL_BYTES, _M_TRIM_THRESHOLD: _SMALL_BYTES, _M_ARENA_MAX: 1})

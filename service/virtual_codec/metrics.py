@@ -1,4 +1,4 @@
-"""Measures of image quality, and of the bytes that a codec saves against another.
+"""Image quality metrics, and BD-rate, the bytes that a codec saves against another.
 
 Pictures are 8-bit, [H, W, 3] (red, green, blue) or [H, W] (grey), and both of one shape. Definitions on which
 papers differ: PSNR pools all samples; luma is JPEG's (BT.601, full range) and is not rounded;
@@ -17,8 +17,8 @@ Pixels = NDArray[np.uint8]
 Curve = NDArray[np.float64]
 
 SSIM_MIN_SIDE: Final = 11
-MS_SSIM_MIN_SIDE: Final = 161  # five scales: the window must fit after halving four times
-LOWEST_BPP: Final = 0.05  # rates below it count for nothing: headers, not pictures
+MS_SSIM_MIN_SIDE: Final = 161  # five scales: the window must fit after four halvings
+LOWEST_BPP: Final = 0.05  # lower rates are ignored: they are mostly headers
 
 _WINDOW: Final = SSIM_MIN_SIDE
 _SIGMA: Final = 1.5
@@ -90,13 +90,13 @@ def similarity_db(similarity: float) -> float:
 
 
 def bd_rate(anchor: Curve, test: Curve, low_bpp: float, high_bpp: float) -> float:
-    """Bjontegaard's mean rate difference of `test` against `anchor`, in percent; negative where `test` saves.
+    """Bjontegaard's mean rate difference of `test` against `anchor`, in percent; negative if `test` saves bytes.
 
-    Curves are [N, 2]: bits per pixel and a metric, in any order. The log rates are interpolated over the
-    metric by PCHIP and compared over the metric interval that the anchor reaches from `low_bpp` to `high_bpp`
-    and the test reaches at any rate from `LOWEST_BPP` up. (Holding both to one range of rates would compare
-    a much better codec at the anchor's high end only.) Points no better than a cheaper one are left out.
-    Raises `NoOverlap` where there is no such interval.
+    Curves are [N, 2]: bits per pixel and a metric, in any order. The log rates are interpolated over the metric by
+    PCHIP and compared over the metric interval that the anchor reaches from `low_bpp` to `high_bpp` and the test
+    reaches at any rate from `LOWEST_BPP` up. (With a common range of rates, a much better codec would be compared only
+    at the anchor's high end.) Points that are no better than a cheaper one are ignored. Raises `NoOverlap` if there is
+    no such interval.
     """
     curves = [_inverse_curve(anchor), _inverse_curve(test)]
     anchor_reach = _reached(*curves[0], math.log(low_bpp), math.log(high_bpp))
@@ -113,7 +113,7 @@ def bd_rate(anchor: Curve, test: Curve, low_bpp: float, high_bpp: float) -> floa
 def pchip(x: Curve, y: Curve, at: Curve) -> Curve:
     """Monotone piecewise cubic interpolation (Fritsch and Carlson): x strictly rising, [N] -> [M] at `at`.
 
-    The same as SciPy's `PchipInterpolator`, extrapolation by the first and last piece included.
+    Equal to SciPy's `PchipInterpolator`, including extrapolation by the first and last piece.
     """
     if len(x) < 2:
         raise ValueError(f"interpolation needs at least 2 points, got {len(x)}")
@@ -194,7 +194,7 @@ def _ms_ssim_plane(first: NDArray[np.float32], second: NDArray[np.float32]) -> f
         last = scale == len(_SCALE_WEIGHTS) - 1
         mean = float(np.mean(luminance * contrast if last else contrast, dtype=np.float64))
         result *= max(mean, 0.0) ** weight
-    return min(result, 1.0)  # float32 comes out a little above for flat pictures
+    return min(result, 1.0)  # float32 gives slightly more than 1 for flat pictures
 
 
 def _similarity_maps(
@@ -206,16 +206,16 @@ def _similarity_maps(
     product = mean_first * mean_second
     squares = mean_first * mean_first + mean_second * mean_second
     contrast = (2 * (mean_product - product) + _C2) / (mean_squares - squares + _C2)
-    shift = _MIDDLE * (mean_first + mean_second + _MIDDLE)  # from products of centred means to those of means
+    shift = _MIDDLE * (mean_first + mean_second + _MIDDLE)  # from products of centred means to products of means
     luminance = (2 * (product + shift) + _C1) / (squares + 2 * shift + _C1)
     return luminance, contrast
 
 
 def _window_means(planes: NDArray[np.float32], band: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weighted means at each position of a window of n taps, [N, H, W] -> [N, H-n+1, W-n+1]. `band` has its rows."""
-    # Products with a banded matrix do twice the arithmetic of a loop over taps, but in BLAS.
+    # Products with a banded matrix need twice the arithmetic of a loop over taps, but run in BLAS.
     count, height, width = planes.shape
-    reach = band.shape[1] - _BAND_SIDE  # one less than the window's side
+    reach = band.shape[1] - _BAND_SIDE  # the window's side minus 1
     inner_height, inner_width = height - reach, width - reach
     rows = np.empty((count, inner_height, width), np.float32)
     for top in range(0, inner_height, _BAND_SIDE):

@@ -68,7 +68,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(capsys: pytest.Cap
     ("line", "complaint"),
     [
         ("in out --quality 0", "quality must be a whole number from 1 to 100"),
-        ("in out --codec nosuch", "works with jpeg, not nosuch"),
+        ("in out --codec nosuch", "supports jpeg, not nosuch"),
         ("in out --model nosuch", "nosuch"),
         ("in out --shard 3/3", "INDEX from 0 to COUNT - 1"),
         ("in out --shard third", "--shard is INDEX/COUNT"),

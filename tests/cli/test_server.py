@@ -71,7 +71,10 @@ def test_an_error_of_the_server_is_that_of_the_file(url: str, capsys: pytest.Cap
     Path("a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     Path("b.png").write_bytes(picture())
     assert main(["compress", "a.heic", "b.png", "-o", "out/", "--url", url]) == 1
-    assert "vcodec: a.heic: HEIC images are not read; export the photo as JPEG or PNG first" in capsys.readouterr().err
+    assert (
+        "vcodec: a.heic: HEIC images are not supported; export the photo as JPEG or PNG first"
+        in capsys.readouterr().err
+    )
     assert Path("out/b.jpg").exists()
 
 

@@ -84,7 +84,7 @@ def test_a_stream_in_colour_that_says_it_is_grey_is_bad(codec: VirtualCodec) -> 
     stream = codec.compress(saved(scene(20, 20))).stream
     header = bitstream.find(stream)
     assert header
-    with pytest.raises(BadStream, match="does not belong"):
+    with pytest.raises(BadStream, match="does not fit its picture"):
         codec.restore(bitstream.insert(bitstream.strip(stream), replace(header, grey_as_colour=True)))
 
 

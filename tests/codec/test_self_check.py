@@ -46,7 +46,7 @@ def test_a_model_that_does_as_it_did_is_proven(store: ModelStore) -> None:
 def test_a_model_that_does_worse_than_it_did_is_refused(store: ModelStore) -> None:
     promised = expected_psnr_db(ModelNetworks(store, store.default, DirectRunner()))
     promised[1] += 1
-    with pytest.raises(BadModel, match=r"model tiny: its golden picture comes back with .* dB in mode 1-420, and"):
+    with pytest.raises(BadModel, match=r"model tiny: its golden picture is restored with .* dB in mode 1-420, but"):
         check_model(promising(store, promised))
 
 

@@ -65,7 +65,9 @@ def test_a_format_is_known_by_its_bytes(form: str, name: str) -> None:
 
 @pytest.mark.parametrize("brands", [b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic", b"heix\0\0\0\0mif1heix"])
 def test_heic_is_refused_with_what_to_do(brands: bytes) -> None:
-    with pytest.raises(UnsupportedFormat, match="HEIC images are not read; export the photo as JPEG or PNG first, or"):
+    with pytest.raises(
+        UnsupportedFormat, match="HEIC images are not supported; export the photo as JPEG or PNG first, or"
+    ):
         decode(b"\0\0\0\x18ftyp" + brands + bytes(20))
 
 

@@ -109,11 +109,11 @@ async def test_what_is_damaged_on_disk_is_refused_before_any_worker_hears_of_it(
 async def test_what_workers_refuse_changes_nothing(
     catalogue: Catalogue, pool: PretendPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pool.bad_model = BadModel("its golden picture comes back with 3.0 dB")
+    pool.bad_model = BadModel("its golden picture is restored with 3.0 dB")
     with caplog.at_level(logging.INFO, "virtual_codec"), pytest.raises(BadModel, match="golden"):
         await catalogue.activate("second")
     assert states(catalogue) == {"first": "active", "second": "stored", "old": "stored"}
-    assert 'event=model_refused reason="its golden picture comes back with 3.0 dB" goes_on_with=first' in caplog.text
+    assert 'event=model_refused reason="its golden picture is restored with 3.0 dB" goes_on_with=first' in caplog.text
 
 
 async def test_what_nobody_expected_is_a_bad_model_too(catalogue: Catalogue, pool: PretendPool) -> None:

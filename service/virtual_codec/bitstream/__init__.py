@@ -1,4 +1,4 @@
-"""Streams without decoding: the segment of this project in them, and what their headers state of the coding."""
+"""Streams without decoding: this project's segment in them, and the coding parameters in their headers."""
 
 from virtual_codec.bitstream._attached import ATTACHED_BYTES, attach, detach, find_attached
 from virtual_codec.bitstream._boxes import JP2_EXIF, JP2_XMP, Box, boxes, uuid_bodies, uuid_box

@@ -1,10 +1,10 @@
-"""Header of this project in WebP, AVIF and JPEG 2000 files: a RIFF chunk or a `uuid` box behind the picture.
+"""Header of this project in WebP, AVIF and JPEG 2000 files: a RIFF chunk or a `uuid` box after the picture.
 
     WebP               "VCDC" | 11 0 0 0 | body, 11 bytes | 0
     AVIF, JPEG 2000    0 0 0 23 | "uuid" | UUID, 16 bytes | body, 11 bytes
 
-where 23 is 35 in hexadecimal. The body is that of `virtual_codec.bitstream._segment`. A WebP without a VP8X chunk gets
-one, as files with chunks besides the picture must have.
+where 23 is 35 in hexadecimal. The body is defined in `virtual_codec.bitstream._segment`. A WebP without a VP8X chunk
+gets one, because files with additional chunks must have it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ ATTACHED_BYTES: Final[dict[CodecName, int]] = {
 
 
 def attach(file: bytes, header: StreamHeader, codec: CodecName) -> bytes:
-    """File with a header behind its picture, `ATTACHED_BYTES` longer at most.
+    """File with a header after its picture, at most `ATTACHED_BYTES` longer.
 
-    Raises `BadStream` for a file that has a header, `UndecodableImage` for one that is not of that codec.
+    Raises `BadStream` if the file already has a header, `UndecodableImage` if it is not of that codec.
     """
     if _bodies(file, codec):
-        raise BadStream("the stream carries a header of ours already; detach it first")
+        raise BadStream("the stream already has a VCDC header; detach it first")
     body = pack_body(header)
     if codec == "webp":
         found = chunks(file)
@@ -45,24 +45,24 @@ def attach(file: bytes, header: StreamHeader, codec: CodecName) -> bytes:
         return riff([*found, Chunk(_CHUNK, body)])
     end = max((box.end for box in boxes(file)), default=0)
     stream = file[:end] + uuid_box(UUID, body) + file[end:]
-    if end == 0 or not _bodies(stream, codec):  # no boxes, or a last one that reaches to the end of any file
-        raise UndecodableImage("the file has no box with an end, behind which a header could stand")
+    if end == 0 or not _bodies(stream, codec):  # no boxes, or a last box that extends to the end of any file
+        raise UndecodableImage("the file has no box with a stated end, so no header can follow it")
     return stream
 
 
 def find_attached(file: bytes, codec: CodecName) -> StreamHeader | None:
     """Header in a WebP, AVIF or JPEG 2000 file, or None for a file without one.
 
-    Raises `BadStream` when it is damaged, doubled, or of a version from the future.
+    Raises `BadStream` if the header is damaged, repeated, or of a later version.
     """
     bodies = _bodies(file, codec)
     if len(bodies) > 1:
-        raise BadStream(f"the stream has {len(bodies)} headers of ours; there must be one")
+        raise BadStream(f"the stream has {len(bodies)} VCDC headers; it must have one")
     return unpack_body(bodies[0]) if bodies else None
 
 
 def detach(file: bytes, codec: CodecName) -> bytes:
-    """File without its headers of ours, valid or not."""
+    """File without this project's headers, valid or not."""
     if codec == "webp":
         found = chunks(file)
         return riff([each for each in found if each.kind != _CHUNK]) if _bodies(file, codec) else file

@@ -16,8 +16,9 @@ _SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
 _MAX_UNITS: Final = 64
 _MAX_TILES: Final = 64  # across, and down
 
-# Every sixteenth entry of Dc_Qlookup and Ac_Qlookup for 8-bit pictures (7.12.2), and the last; between them lines are
-# drawn, and the first entry is where that line begins. Those of 10 and 12 bits are the same in 8-bit samples.
+# Every sixteenth entry of Dc_Qlookup and Ac_Qlookup for 8-bit pictures (7.12.2), and the last; the others are
+# interpolated linearly, and the first entry is where that line begins. Scaled to 8-bit samples, the tables of 10 and 12
+# bits are the same.
 _INDICES: Final = (*range(0, 255, 16), 255)
 _DC: Final = (7, 20, 34, 48, 61, 74, 87, 111, 140, 177, 223, 280, 349, 435, 559, 796, 1336)
 _AC: Final = (7, 23, 39, 55, 71, 87, 104, 136, 176, 231, 305, 408, 550, 743, 1007, 1369, 1828)
@@ -25,7 +26,7 @@ _GAIN: Final = 8.0  # of the transforms
 
 
 def av1_quantisation(data: bytes) -> Quantisation | None:
-    """Quantisation of the first frame in AV1 data; None where that is no key frame, or the headers end too early."""
+    """Quantisation of the first frame in AV1 data; None if it is not a key frame, or if its headers are truncated."""
     sequence: SequenceHeader | None = None
     try:
         for kind, payload in _units(data):
@@ -54,7 +55,7 @@ def _units(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _leb128(data: bytes, position: int) -> tuple[int, int]:
-    """Number of up to eight bytes, seven bits each, and the position behind it."""
+    """Number of up to eight bytes, seven bits each, and the position after it."""
     value = 0
     for place, byte in enumerate(data[position : position + 8]):
         value |= (byte & 0x7F) << 7 * place
@@ -87,7 +88,7 @@ def _read_frame(bits: BitReader, sequence: SequenceHeader) -> Quantisation | Non
 
 
 def _read_start(bits: BitReader, sequence: SequenceHeader) -> tuple[int, int] | None:
-    """Size of a shown key frame, with all that stands before its tiles; None for another frame."""
+    """Size of a shown key frame; reads everything before the tiles. None for another frame."""
     if not sequence.is_reduced and (bits.flag() or bits.read(2) != 0 or not bits.flag()):
         return None
     keeps_statistics = bits.flag()
@@ -115,7 +116,7 @@ def _read_start(bits: BitReader, sequence: SequenceHeader) -> tuple[int, int] | 
 
 
 def _pass_tiles(bits: BitReader, width: int, height: int, superblock: int) -> None:
-    """Pass over the division into tiles (5.9.15)."""
+    """Skip the division into tiles (5.9.15)."""
     across, down = (-(-2 * (-(-side // 8)) * 4 // superblock) for side in (width, height))
     widest, largest = 4096 // superblock, 4096 * 2304 // superblock**2
     least_across = _log2(widest, across)
@@ -139,7 +140,7 @@ def _count_up(bits: BitReader, least: int, most: int) -> int:
 
 
 def _pass_sizes(bits: BitReader, total: int, most: int) -> tuple[int, int]:
-    """Number of tiles that are each given a size, and the largest size."""
+    """Number of tiles with individual sizes, and the largest size."""
     start = count = broadest = 0
     while start < total:
         size = bits.below(min(total - start, most)) + 1

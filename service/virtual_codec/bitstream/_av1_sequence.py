@@ -7,7 +7,7 @@ from typing import Final
 
 from virtual_codec.bitstream._bits import BitReader
 
-SELECT: Final = 2  # each frame says by itself
+SELECT: Final = 2  # each frame states it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class SequenceHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class ColourConfig:
-    """Planes of the pictures, and whether the chroma planes have quantisers of their own."""
+    """Planes of the pictures, and whether the chroma planes have separate quantisers."""
 
     is_grey: bool = False
     is_subsampled: bool = False
@@ -37,7 +37,7 @@ class ColourConfig:
 
 
 def read_sequence(bits: BitReader) -> SequenceHeader | None:
-    """Sequence header; None for one with timing information, as only video has. Raises `EndOfBits`."""
+    """Sequence header; None for one with timing information, which only videos have. Raises `EndOfBits`."""
     profile = bits.read(3)
     bits.read(1)  # still picture
     is_reduced = bits.flag()
@@ -69,7 +69,7 @@ def read_sequence(bits: BitReader) -> SequenceHeader | None:
 
 
 def _pass_operating_points(bits: BitReader) -> bool:
-    """Pass over the operating points; false where timing information stands before them."""
+    """Skip the operating points; False if timing information precedes them."""
     if bits.flag():
         return False
     has_delay = bits.flag()

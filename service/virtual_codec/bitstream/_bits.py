@@ -6,7 +6,7 @@ from typing import final
 
 
 class EndOfBits(Exception):
-    """More bits were asked for than there are."""
+    """More bits were requested than remain."""
 
 
 @final
@@ -36,7 +36,7 @@ class BitReader:
         return value - (1 << count) if value >> (count - 1) else value
 
     def below(self, limit: int) -> int:
-        """Number from 0 to `limit` - 1 in as few bits as that needs (AV1's ns(n)). Raises `EndOfBits`."""
+        """Number from 0 to `limit` - 1 in the fewest bits (AV1's ns(n)). Raises `EndOfBits`."""
         width = limit.bit_length()
         spare = (1 << width) - limit
         value = self.read(width - 1)

@@ -1,4 +1,4 @@
-"""Boxes of ISO base media files (AVIF) and JP2 files: the walk over them, and the data of an AVIF's picture."""
+"""Boxes of ISO base media files (AVIF) and JP2 files: iteration over them, and the data of an AVIF's picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_EXTENTS: Final = 64
 
 
 class Box(NamedTuple):
-    """Box of a kind (four bytes); `start` is where its content begins, `end` where the box ends."""
+    """Box of a kind (four bytes); its content begins at `start`, and the box ends at `end`."""
 
     kind: bytes
     start: int
@@ -21,7 +21,7 @@ class Box(NamedTuple):
 
 
 def boxes(file: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """Boxes between two offsets. The walk ends at one of an impossible size, and after `MAX_BOXES`."""
+    """Boxes between two offsets. The iteration ends at a box of an impossible size, and after `MAX_BOXES`."""
     end = len(file) if end is None else end
     for _ in range(MAX_BOXES):
         if start + 8 > end:
@@ -43,7 +43,7 @@ def uuid_box(uuid: bytes, body: bytes) -> bytes:
 
 
 def uuid_bodies(file: bytes, uuid: bytes) -> list[bytes]:
-    """Contents of the boxes of kind `uuid` at the top of a file that have a given UUID."""
+    """Contents of the top-level boxes of kind `uuid` with a given UUID."""
     return [
         file[box.start + 16 : box.end]
         for box in boxes(file)
@@ -52,7 +52,7 @@ def uuid_bodies(file: bytes, uuid: bytes) -> list[bytes]:
 
 
 def avif_picture(file: bytes) -> bytes | None:
-    """AV1 data of an AVIF's primary picture, of the first tile where that is a grid; None where none is found."""
+    """AV1 data of an AVIF's primary picture (of a grid, its first tile); None if none is found."""
     meta = next((box for box in boxes(file) if box.kind == b"meta"), None)
     if meta is None:
         return None
@@ -67,7 +67,7 @@ def avif_picture(file: bytes) -> bytes | None:
 
 
 def _first_tile(file: bytes, references: Box, item: int) -> int:
-    """First item that a derived image refers to, or the item itself."""
+    """First item to which a derived image refers, or the item itself."""
     width = 4 if file[references.start] > 0 else 2
     for box in boxes(file, references.start + 4, references.end):
         if box.kind == b"dimg" and _number(file, box.start, width) == item:

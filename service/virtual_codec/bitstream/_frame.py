@@ -1,4 +1,4 @@
-"""Frame header, scan header and quantisation tables of a JPEG, as their segments hold them."""
+"""Frame header, scan header and quantisation tables of a JPEG, read from their segments."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Frame(NamedTuple):
 def read_frame(marker: int, body: bytes) -> Frame:
     """Frame header in the body of a frame segment. Raises `UndecodableImage`."""
     if marker in UNREADABLE_FRAMES:
-        raise UndecodableImage("the JPEG is hierarchical, which no decoder here reads")
+        raise UndecodableImage("the JPEG is hierarchical, which is not supported")
     if len(body) < 6 or len(body) != 6 + 3 * body[5]:
         raise UndecodableImage("not a readable JPEG: its frame header is damaged")
     height, width, count = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5]
@@ -54,7 +54,7 @@ def read_frame(marker: int, body: bytes) -> Frame:
     sampling = tuple((part[1] >> 4, part[1] & 0xF) for part in parts)
     table_of = {part[0]: part[2] for part in parts}
     if not (1 <= count <= 4 and len(table_of) == count and width and height):
-        raise UndecodableImage("not a readable JPEG: it has no pixels, or components no decoder here reads")
+        raise UndecodableImage("not a readable JPEG: it has no pixels, or unsupported components")
     if any(not (1 <= factor <= 4) for pair in sampling for factor in pair):
         raise UndecodableImage("not a readable JPEG: a sampling factor is out of range")
     return Frame(marker, body[0], width, height, sampling, table_of)

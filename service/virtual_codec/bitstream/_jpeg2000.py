@@ -1,7 +1,7 @@
-"""Rate and transform of a JPEG 2000 code stream (ITU-T T.800, Annex A), read without decoding.
+"""Rate and transform of a JPEG 2000 codestream (ITU-T T.800, Annex A), read without decoding.
 
-The step sizes that a code stream states are those before its encoder drops bit planes, so they say little: the rate
-tells more. Steps are estimated from it.
+The step sizes in a codestream apply before its encoder drops bit planes, so they say little. Steps are therefore
+estimated from the rate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EXPONENT: Final = 1.2
 
 
 def jpeg2000_quantisation(file: bytes) -> Quantisation | None:
-    """Quantisation of a JP2 file or a code stream; None where no code stream is found."""
+    """Quantisation of a JP2 file or a codestream; None if no codestream is found."""
     stream = jpeg2000_code_stream(file)
     if stream is None or len(stream) < 48:
         return None
@@ -43,7 +43,7 @@ def jpeg2000_quantisation(file: bytes) -> Quantisation | None:
 
 
 def jpeg2000_code_stream(file: bytes) -> bytes | None:
-    """Code stream of a JP2 file, or the file itself if it is one."""
+    """Codestream of a JP2 file, or the file itself if it is a codestream."""
     if file.startswith(_START):
         return file
     box = next((each for each in boxes(file) if each.kind == b"jp2c"), None)
@@ -51,7 +51,7 @@ def jpeg2000_code_stream(file: bytes) -> bytes | None:
 
 
 def _walk(stream: bytes) -> tuple[bool, int]:
-    """True if the transform is reversible, and the bytes of all tile parts without their headers."""
+    """Whether the transform is reversible, and the bytes of all tile parts without their headers."""
     is_reversible, total = False, 0
     position = 2
     for _ in range(_MAX_MARKERS):

@@ -1,4 +1,4 @@
-"""Layout of a JPEG: the facts that its markers state, read without decoding."""
+"""Layout of a JPEG: the facts in its markers, read without decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ColourModel = Literal["grey", "ycbcr", "rgb", "four components"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JpegLayout:
-    """Facts that the markers of a JPEG state, up to the first end-of-image.
+    """Facts in the markers of a JPEG, up to the first end-of-image.
 
     `process` is baseline, extended, progressive, lossless or arithmetic; `precision` is bits per sample.
     `sampling` holds (horizontal, vertical) factors, `tables` the quantisation table each component uses:
@@ -51,7 +51,7 @@ class JpegLayout:
 
     @property
     def colour_model(self) -> ColourModel:
-        """Colour model that libjpeg takes the components for (`default_decompress_parms` in jdapimin.c)."""
+        """Colour model that libjpeg assumes for the components (`default_decompress_parms` in jdapimin.c)."""
         if self.components != 3:
             return "grey" if self.components == 1 else "four components"
         if self.has_jfif:
@@ -71,10 +71,10 @@ def layout(
 ) -> JpegLayout:
     """Read a JPEG's layout from its markers, in time proportional to the length and without decoding.
 
-    A scan costs a decoder a pass over the picture and an attacker ten bytes, so more than `max_scans` raise
-    `TooManyScans`, and more than `max_segments` segments `TooManySegments`. Raises `UndecodableImage` for a file that
-    is not a JPEG, lacks its frame, scans or tables, or is hierarchical. A missing end-of-image is for the decoder to
-    judge.
+    Each scan costs a decoder a pass over the picture, and an attacker only ten bytes. Therefore more than `max_scans`
+    scans raise `TooManyScans`, and more than `max_segments` segments raise `TooManySegments`. Raises `UndecodableImage`
+    for a file that is not a JPEG, lacks its frame, scans or tables, or is hierarchical. A missing end-of-image is left
+    to the decoder.
     """
     reader = _LayoutReader(stream, max_scans)
     for segment in segments(stream, max_segments):
@@ -85,7 +85,7 @@ def layout(
 def check_scan_count(
     stream: bytes, max_scans: int = DEFAULT_MAX_SCANS, max_segments: int = DEFAULT_MAX_SEGMENTS
 ) -> None:
-    """Raise `TooManyScans` for a JPEG of more than `max_scans` scans, with or without its tables.
+    """Raise `TooManyScans` for a JPEG with more than `max_scans` scans, with or without its tables.
 
     Raises `TooManySegments` and `UndecodableImage` like `layout`.
     """
@@ -111,7 +111,7 @@ class _LayoutReader:
         self._scans = self._entropy_bytes = self._data_start = 0
 
     def read(self, marker: int, start: int, end: int) -> None:
-        """Take in the next segment, `stream[start:end]`."""
+        """Read the next segment, `stream[start:end]`."""
         self._end_data(start)
         body = self._stream[start + 4 : end]
         if marker == SOS:
@@ -129,7 +129,7 @@ class _LayoutReader:
             self._adobe_transform = body[11]
 
     def finish(self) -> JpegLayout:
-        """Layout after the last segment. Raises `UndecodableImage` where something is missing."""
+        """Layout after the last segment. Raises `UndecodableImage` if something is missing."""
         frame = self._frame
         if frame is None or self._scans == 0:
             raise UndecodableImage("not a readable JPEG: it ends before its picture begins")
@@ -162,7 +162,7 @@ class _LayoutReader:
         for component in scan_components(body):
             table = self._defined.get(self._frame.table_of.get(component, -1))
             if table is not None:
-                self._used.setdefault(component, table)  # that of its first scan, whatever is defined later
+                self._used.setdefault(component, table)  # the table of its first scan, whatever is defined later
 
     def _end_data(self, position: int) -> None:
         """Count the data of the scan before `position`, if any."""

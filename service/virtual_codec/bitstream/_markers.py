@@ -1,4 +1,4 @@
-"""JPEG markers and the segments that they begin."""
+"""JPEG markers, and the segments that begin with them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Segment(NamedTuple):
 
 
 def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
-    """Segments up to the end-of-image, found by their lengths: an EXIF thumbnail's markers are passed over.
+    """Segments up to the end-of-image, found by their lengths, so that an EXIF thumbnail's markers are skipped.
 
-    Bytes between segments, a scan's data among them, are searched for the next marker, as libjpeg does. After the first
-    scan a segment that runs past the file's end is none: behind a picture without end-of-image anything may follow.
-    Raises `UndecodableImage`, and `TooManySegments` once more than `max_segments` have been seen.
+    Bytes between segments, such as a scan's data, are searched for the next marker, as libjpeg does. After the first
+    scan, a segment that runs past the file's end is ignored, because anything may follow a picture without
+    end-of-image. Raises `UndecodableImage`, and `TooManySegments` for more than `max_segments` segments.
     """
     if not stream.startswith(b"\xff\xd8"):
         raise UndecodableImage("not a JPEG: it does not begin with FF D8")
@@ -54,7 +54,7 @@ def segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterato
         yield Segment(marker, start, position)
     if _MARKER.search(stream, position) is not None:
         raise TooManySegments(
-            f"the JPEG has more than {max_segments} segments; save it anew",
+            f"the JPEG has more than {max_segments} segments; save it again",
             limit=max_segments,
             actual=max_segments + 1,
         )
@@ -67,7 +67,7 @@ def next_marker(stream: bytes, position: int) -> int:
 
 
 def leading_segments(stream: bytes, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Iterator[Segment]:
-    """Segments before the first scan. Raises as `segments` does."""
+    """Segments before the first scan. Raises the errors of `segments`."""
     for segment in segments(stream, max_segments):
         if segment.marker in (SOS, EOI):
             return

@@ -1,4 +1,4 @@
-"""Quantisation and size of any coded picture that is not a JPEG, by its format."""
+"""Quantisation and size of a coded picture other than a JPEG, by its format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from virtual_codec.bitstream._vp8 import vp8_quantisation
 
 
 def picture_bytes(file: bytes, codec: CodecName) -> int:
-    """Size of the coded picture alone in a WebP, AVIF or JPEG 2000 file; 0 where none is found."""
+    """Size in bytes of only the coded picture in a WebP, AVIF or JPEG 2000 file; 0 if none is found."""
     if codec == "webp":
         return sum(len(chunk.body) for chunk in chunks(file) if chunk.kind in (b"VP8 ", b"VP8L"))
     picture = avif_picture(file) if codec == "avif" else jpeg2000_code_stream(file)
@@ -19,7 +19,7 @@ def picture_bytes(file: bytes, codec: CodecName) -> int:
 
 
 def quantisation(file: bytes, codec: CodecName) -> Quantisation | None:
-    """Quantisation that a WebP, AVIF or JPEG 2000 file states; None where the headers do not tell it."""
+    """Quantisation in the headers of a WebP, AVIF or JPEG 2000 file; None if it is not found."""
     if codec == "webp":
         return vp8_quantisation(file)
     if codec == "jpeg2000":

@@ -1,4 +1,4 @@
-"""Quantisation that a stream states of itself, whichever standard codec and encoder made it."""
+"""Quantisation from a stream's headers, whatever codec and encoder made it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CODEC_NAMES: Final[tuple[CodecName, ...]] = get_args(CodecName)
 class Quantisation:
     """Quantisation of a WebP, AVIF or JPEG 2000 picture, read from its headers.
 
-    Steps are those of an orthonormal transform of 8-bit samples, as the entries of a JPEG's tables are: `luma` and
-    `chroma` hold (lowest frequency, other frequencies). JPEG 2000 states steps that its encoder undercuts by dropping
-    bit planes, so they are estimated from its rate. `index` is the codec's own quantiser index, None where it has
-    none. `filter_level` is VP8's, 0 to 63. `is_lossless` is true for a picture that was coded without losses.
+    Steps are those of an orthonormal transform of 8-bit samples, like the entries of a JPEG's tables: `luma` and
+    `chroma` are (lowest frequency, other frequencies). Those of JPEG 2000 are estimated from its rate, because its
+    encoder drops bit planes below the steps in its headers. `index` is the codec's own quantiser index, or None if it
+    has none. `filter_level` is VP8's loop filter level, 0 to 63. `is_lossless` is true for a losslessly coded picture.
     """
 
     codec: CodecName

@@ -1,4 +1,4 @@
-"""Chunks of a RIFF file, as WebP is one."""
+"""Chunks of a RIFF file, such as a WebP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(file: bytes, *, most: int = MAX_CHUNKS) -> list[Chunk]:
-    """Chunks of a WebP within the length that it states; the walk ends at one that runs past it."""
+    """Chunks of a WebP within its stated length; the iteration ends at a chunk that exceeds it."""
     found: list[Chunk] = []
     if not (file.startswith(b"RIFF") and file.startswith(b"WEBP", 8)):
         return found
@@ -31,7 +31,7 @@ def chunks(file: bytes, *, most: int = MAX_CHUNKS) -> list[Chunk]:
 
 
 def riff(parts: list[Chunk]) -> bytes:
-    """WebP file of chunks."""
+    """WebP file made of chunks."""
     body = b"WEBP" + b"".join(
         part.kind + len(part.body).to_bytes(4, "little") + part.body + bytes(len(part.body) % 2) for part in parts
     )

@@ -3,9 +3,9 @@
     FF EB | 00 0D | "VCDC" | version:4 flags:4 | scale-1:4 width-1:2 height-1:2 | model id, 4 bytes | CRC-8
 
 where width and height are the remainders. Flag 1 is "show as decoded", flag 2 "grey as colour", flag 4 "colour as
-grey", which a JPEG has not; the other is reserved and zero.
+grey", which JPEGs never have; flag 8 is reserved and zero.
 
-The 11 bytes from the signature to the CRC are the header's body, which other codecs' files hold as well
+The 11 bytes from the signature to the CRC are the header's body, which files of other codecs contain too
 (`virtual_codec.bitstream._attached`).
 """
 
@@ -31,13 +31,13 @@ _RESERVED_FLAGS = "the stream's VCDC segment has reserved flags set: it may come
 
 @dataclass(frozen=True, kw_only=True)
 class StreamHeader:
-    """Contents of the VCDC segment, or of what holds the same bytes in the files of other codecs.
+    """Contents of the VCDC segment, or of the header with the same bytes in files of other codecs.
 
-    `model` is the model id, 8 lower-case hex digits; `scale` (1-16) is how many times smaller the description
-    is. A remainder is the side of the image minus `scale` times (side of the description - 1): from 1 to the
-    smaller of `scale` and 4. `show_decoded` asks for the plain enlarged decode, where post-processing would not
-    help the image. `grey_as_colour` asks for three equal channels, which the image had and its description has not,
-    `colour_as_grey` for one channel of a description that has three because its codec knows no grey pictures.
+    `model` is the model id, 8 lower-case hex digits; `scale` (1-16) is the downscaling factor of the description. A
+    remainder is the side of the image minus `scale` times (side of the description - 1): from 1 to the smaller of
+    `scale` and 4. `show_decoded` requests the plain enlarged decode, because post-processing would not help the image.
+    `grey_as_colour` requests three equal channels from a grey description, `colour_as_grey` one channel from a
+    description with three, whose codec has no grey pictures.
     """
 
     model: str
@@ -63,7 +63,7 @@ class StreamHeader:
 
 
 def pack(header: StreamHeader) -> bytes:
-    """VCDC segment of a header, marker included: 15 bytes."""
+    """VCDC segment of a header, including the marker: 15 bytes."""
     return bytes([0xFF, APP11, 0, SEGMENT_BYTES - 2]) + pack_body(header)
 
 
@@ -84,12 +84,12 @@ def pack_body(header: StreamHeader) -> bytes:
 def insert(stream: bytes, header: StreamHeader) -> bytes:
     """Insert the VCDC segment into a JPEG, after the JFIF and EXIF segments, which must come first.
 
-    Raises `UndecodableImage` for a file that is not a JPEG and `BadStream` for one that has a VCDC segment.
+    Raises `UndecodableImage` for a file that is not a JPEG, and `BadStream` for one that already has a VCDC segment.
     """
     position = 2
     for segment in leading_segments(stream):
         if _is_ours(stream, segment):
-            raise BadStream("the stream carries a segment of ours already; strip it first")
+            raise BadStream("the stream already has a VCDC segment; strip it first")
         if segment.marker in (APP0, APP1) and segment.start == position:
             position = segment.end
     return stream[:position] + pack(header) + stream[position:]
@@ -98,17 +98,17 @@ def insert(stream: bytes, header: StreamHeader) -> bytes:
 def find(stream: bytes, *, max_segments: int = DEFAULT_MAX_SEGMENTS) -> StreamHeader | None:
     """Header in a JPEG's VCDC segment, or None for a JPEG without one.
 
-    Raises `BadStream` when the segment is damaged, doubled, or of a version from the future, `UndecodableImage` for
-    a file that is not a JPEG or ends within its headers, and `TooManySegments`.
+    Raises `BadStream` if the segment is damaged, repeated, or of a later version, `UndecodableImage` for a file that is
+    not a JPEG or ends within its headers, and `TooManySegments`.
     """
     ours = [segment for segment in leading_segments(stream, max_segments) if _is_ours(stream, segment)]
     if len(ours) > 1:
-        raise BadStream(f"the stream has {len(ours)} segments of ours; there must be one")
+        raise BadStream(f"the stream has {len(ours)} VCDC segments; it must have one")
     return _unpack(stream[ours[0].start : ours[0].end]) if ours else None
 
 
 def strip(stream: bytes) -> bytes:
-    """JPEG without its VCDC segments, valid or not. Raises `UndecodableImage` like `find`."""
+    """JPEG without its VCDC segments, valid or not. Raises `UndecodableImage` as `find` does."""
     kept, position = [], 0
     for segment in leading_segments(stream):
         if _is_ours(stream, segment):
@@ -130,9 +130,9 @@ def _unpack(segment: bytes) -> StreamHeader:
 
 
 def unpack_body(body: bytes) -> StreamHeader:
-    """Header of a body. Raises `BadStream` where it is damaged or of a version from the future."""
+    """Header of a body. Raises `BadStream` if it is damaged or of a later version."""
     if len(body) != BODY_BYTES or not body.startswith(SIGNATURE) or _crc8(body[:-1]) != body[-1]:
-        raise BadStream("the stream's VCDC segment is damaged, or of a version from the future")
+        raise BadStream("the stream's VCDC segment is damaged, or of a later version")
     version, flags = body[4] >> 4, body[4] & 0xF
     if version != VERSION:
         raise BadStream(f"the stream is of version {version}; this service reads version {VERSION}")
@@ -153,7 +153,7 @@ def unpack_body(body: bytes) -> StreamHeader:
 
 
 def _crc8(body: bytes) -> int:
-    """CRC-8 of polynomial x^8 + x^2 + x + 1: any three wrong bits are noticed in up to 119 bits (Koopman)."""
+    """CRC-8 with the polynomial x^8 + x^2 + x + 1, which detects any three wrong bits in up to 119 bits (Koopman)."""
     crc = 0
     for byte in body:
         crc ^= byte

@@ -10,9 +10,9 @@ from virtual_codec.bitstream._quantisation import Quantisation
 from virtual_codec.bitstream._riff import chunks
 
 _HEADER_BYTES: Final = 10
-_MOST_BYTES: Final = 128  # of the fields read here, whose bits have even probabilities
+_MOST_BYTES: Final = 128  # probability of the fields read here, whose bits are equally likely
 
-# Every sixteenth entry of dc_qlookup and ac_qlookup (14.1), and the last; between them lines are drawn.
+# Every sixteenth entry of dc_qlookup and ac_qlookup (14.1), and the last; the others are interpolated linearly.
 _INDICES: Final = (*range(0, 127, 16), 127)
 _DC: Final = (4, 18, 29, 44, 59, 75, 91, 122, 157)
 _AC: Final = (4, 20, 36, 52, 78, 110, 155, 213, 284)
@@ -20,9 +20,9 @@ _GAIN: Final = 2.0  # of the 4x4 transforms
 
 
 def vp8_quantisation(file: bytes) -> Quantisation | None:
-    """Quantisation of a still WebP; None where it has no readable picture.
+    """Quantisation of a still WebP; None if it has no readable picture.
 
-    Where the frame is divided into segments, the mean over their quantisers is meant.
+    If the frame is divided into segments, it is the mean over their quantisers.
     """
     for kind, body in chunks(file):
         if kind == b"VP8L":
@@ -90,7 +90,7 @@ def _mean(table: tuple[int, ...], indices: list[int], delta: int) -> float:
 
 @final
 class _BoolReader:
-    """Arithmetic decoder of RFC 6386 (7.3), for header fields of even probability. Behind the end it reads zeros."""
+    """Arithmetic decoder of RFC 6386 (7.3), for header fields of even probability. After the end it reads zeros."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -107,7 +107,7 @@ class _BoolReader:
         return value
 
     def optional(self, count: int) -> int:
-        """Signed number behind a flag that says whether it is there; 0 where it is not."""
+        """Signed number after a flag that says whether it is present; 0 if it is not."""
         if not self._bit():
             return 0
         value = self.read(count)

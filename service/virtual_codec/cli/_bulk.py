@@ -106,7 +106,7 @@ def _options(arguments: argparse.Namespace, settings: Settings) -> CompressOptio
     codec = options.codec if isinstance(options, CompressOptions) else "jpeg"
     model = store.default_of(codec) if options.model is None else store.get(options.model)
     if isinstance(options, CompressOptions) and options.codec not in model.codecs:
-        raise Misuse(f"model {model.name} works with {', '.join(model.codecs)}, not {options.codec}")
+        raise Misuse(f"model {model.name} supports {', '.join(model.codecs)}, not {options.codec}")
     named: CompressOptions | RestoreOptions = replace(options, model=model.id)
     return named
 

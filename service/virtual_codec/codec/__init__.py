@@ -1,4 +1,4 @@
-"""Virtual codec: `VirtualCodec` does whole jobs, bytes in and bytes out, wherever it runs.
+"""Virtual codec: `VirtualCodec` runs whole jobs, from bytes to bytes, in any process.
 
 compress:  image ─► description ─► stream ─► decoded ─► restored, measured ─► the best stream
 restore:   stream ─► decoded ─► restored ─► PNG
@@ -64,10 +64,10 @@ def open_codec(
     max_effort: int = 9,
     model: str | None = None,
 ) -> VirtualCodec:
-    """Open a codec on a model store and warm its default model up (see `VirtualCodec.warm`).
+    """Open a codec on a model store and warm up its default model (see `VirtualCodec.warm`).
 
-    `threads`, `shares` and `device_process` are as in `virtual_codec.runner.open_runner`. `model`, a name or id, is the
-    default in place of the store's own. Damaged models besides it are passed over.
+    `threads`, `shares` and `device_process` are as in `virtual_codec.runner.open_runner`. `model`, a name or id,
+    replaces the store's default. Other models that are damaged are skipped.
     """
     runner = open_runner(device, threads=threads, shares=shares, device_process=device_process)
     codec = VirtualCodec(ModelStore(store, default=model, tolerant=True), runner, limits=limits, max_effort=max_effort)
@@ -98,16 +98,16 @@ class VirtualCodec:
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Notes on how this machine runs the networks, by name."""
+        """Notes by name on features that this machine lacks, and their replacements."""
         return self._runner.notes
 
     @property
     def counts(self) -> RunnerCounts:
-        """Counts of the runner since it was opened."""
+        """Counters of the runner since it was opened."""
         return self._runner.counts
 
     def run(self, job: Job) -> CompressResult | RestoreResult:
-        """Do a job of either kind. Callers set its deadline with `virtual_codec.jobs.deadline_scope`."""
+        """Run a job of either kind. Callers set its deadline with `virtual_codec.jobs.deadline_scope`."""
         if isinstance(job.options, CompressOptions):
             return self.compress(job.data, job.options)
         if isinstance(job.options, OrdinaryOptions):
@@ -147,7 +147,8 @@ class VirtualCodec:
         find = at_target if options.target else at_quality
         best = find(trials, model.operating, without_metadata(options, len(metadata), height * width))
         with stopwatch.stage("encode"):
-            is_final = options.max_bytes is not None or options.max_bpp is not None  # a size is that of the last bytes
+            # A size target counts the final bytes.
+            is_final = options.max_bytes is not None or options.max_bpp is not None
             coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
             stream = bitstream.insert(coded, replace(best.header, grey_as_colour=grey_as_colour))
             if metadata:
@@ -170,7 +171,7 @@ class VirtualCodec:
         )
 
     def ordinary(self, data: bytes, options: OrdinaryOptions) -> CompressResult:
-        """Encode an image as an ordinary JPEG, WebP or AVIF, to compare with. Raises as `compress` does."""
+        """Encode an image as an ordinary JPEG, WebP or AVIF, for comparison. Raises the errors of `compress`."""
         stopwatch = Stopwatch()
         pixels = self._pixels(data, CompressOptions.background, stopwatch).pixels
         if is_neutral(pixels):
@@ -179,9 +180,9 @@ class VirtualCodec:
             return encode_ordinary(pixels, options, stopwatch.stages_s)
 
     def restore(self, data: bytes, options: RestoreOptions | None = None) -> RestoreResult:
-        """Restore a stream of ours, or any other JPEG, WebP, AVIF or JPEG 2000, to an image file.
+        """Restore a stream of this project, or any other JPEG, WebP, AVIF or JPEG 2000, to an image file.
 
-        Raises as `compress` does.
+        Raises the errors of `compress`.
         """
         options = options or RestoreOptions()
         stopwatch = Stopwatch()
@@ -212,20 +213,20 @@ class VirtualCodec:
         )
 
     def close(self) -> None:
-        """End its runner, after the tiles that run; jobs in other threads are abandoned at their next tile."""
+        """Close the runner after its running tiles. Jobs in other threads are abandoned at their next tile."""
         self._runner.close()
 
     def warm_model(self, model: str) -> None:
-        """Read the store anew, load a model beside whatever runs, and check that it works. The default stays.
+        """Reread the store, load a model while jobs go on, and check that it works. The default model stays.
 
-        `model` is a name or id. Raises `BadModel` or `ModelNotFound`, and then nothing has changed.
+        `model` is a name or id. If it raises `BadModel` or `ModelNotFound`, nothing has changed.
         """
         store = ModelStore(self._store.root, default=model, tolerant=True)
         beside = VirtualCodec(store, self._runner, limits=self._limits, max_effort=self._max_effort)
         beside.warm()
         manifests = {manifest.id: manifest for manifest in store.models()}
         with self._lock:
-            # A model whose folder has gone stays, for the jobs that name it.
+            # A model whose folder was removed stays loaded, for the jobs that name it.
             kept = {key: it for key, it in self._models.items() if manifests.get(key, it.manifest) == it.manifest}
             self._store, self._models = store, kept | beside._models
 
@@ -235,9 +236,9 @@ class VirtualCodec:
             self._models.pop(model, None)
 
     def warm(self) -> None:
-        """Load the default model, check it, and run whole jobs with it, so that the first request does not wait.
+        """Load and check the default model, and run whole jobs with it, so that the first request does not wait.
 
-        Raises `BadModel` for a model that fails the check.
+        Raises `BadModel` if the model fails the check.
         """
         model = self._model(self._initial_store.default.id)
         model.warm()
@@ -246,9 +247,9 @@ class VirtualCodec:
         pixels = np.stack([ramp, ramp[::-1], 255 - ramp], axis=2)
         codec = next(iter(model.manifest.codecs))
         if codec == "jpeg":
-            self.restore(CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0)))  # it has no segment: a foreign JPEG
+            self.restore(CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0)))  # without its segment: a foreign JPEG
         colour = images.encode(pixels, "png")
-        effort = min(5, self._max_effort)  # from 5 on gradients are computed, too
+        effort = min(5, self._max_effort)  # efforts from 5 on compute gradients too
         for scale in model.manifest.scales:
             options = CompressOptions(effort=effort, scale=scale, codec=codec)
             self.restore(self.compress(colour, options).stream)
@@ -271,11 +272,11 @@ class VirtualCodec:
         if manifest.retired:
             raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")
         if options.codec not in manifest.codecs:
-            raise BadOption(f"model {manifest.name} works with {', '.join(manifest.codecs)}, not {options.codec}")
+            raise BadOption(f"model {manifest.name} supports {', '.join(manifest.codecs)}, not {options.codec}")
         return model
 
     def _model_of_codec(self, codec: str, name_or_id: str | None) -> ModelNetworks:
-        """Model that restores foreign pictures of a codec. Raises `UnsupportedFormat` where there is none."""
+        """Model that restores foreign pictures of a codec. Raises `UnsupportedFormat` if there is none."""
         model = self._model(name_or_id or self._initial_store.default_of(codec).id)
         if codec not in model.manifest.codecs:
             raise UnsupportedFormat(
@@ -288,7 +289,7 @@ class VirtualCodec:
         try:
             return self._model(header.model)
         except ModelNotFound as error:
-            raise UnknownStreamModel(f"the stream was made by a model this store lacks: {error.detail}") from error
+            raise UnknownStreamModel(f"the stream's model is not in this store: {error.detail}") from error
 
     def _model(self, name_or_id: str) -> ModelNetworks:
         with self._lock:

@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 
 _EVALUATIONS: Final = 10
-_ITERATIONS: Final = 40  # evaluations, and abscissae whose key is known
-_NARROW: Final = 0.002  # of the bracket: nothing is won within a step a fifth of a percent coarser
-_INSIDE: Final = 0.02  # of the bracket: how near its ends the next abscissa may lie
-_STEEPEST: Final = 2.5  # times the expected slope, or that part of it: what two near points say may be noise
+_ITERATIONS: Final = 40  # limit on evaluations and repeated keys together
+_NARROW: Final = 0.002  # width of the bracket at which the search ends: a step 0.2 % finer gains nothing
+_INSIDE: Final = 0.02  # least distance of the next abscissa from the ends, as a share of the bracket
+_STEEPEST: Final = 2.5  # bound on the ratio of measured to expected slope: the slope of two close points may be noise
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def solve_by_false_position(
     assert slope < 0
     assert low <= high
     best: tuple[Item | None, float] = (None, float("-inf"))
-    ends: dict[bool, _Point] = {}  # of the bracket, by whether it reached the target
+    ends: dict[bool, _Point] = {}  # ends of the bracket: True for the one that reached the target
     last: _Point | None = None
     x = min(high, max(low, first))
     aim = target + tolerance / 2

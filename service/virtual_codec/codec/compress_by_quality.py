@@ -1,4 +1,4 @@
-"""Compression to WebP, AVIF and JPEG 2000, whose encoders are told a level of quality."""
+"""Compression to WebP, AVIF and JPEG 2000, whose encoders take a quality level."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compress_by_quality(
     *,
     grey_as_colour: bool,
 ) -> CompressResult:
-    """Compress an image, [H, W, 3] or [H, W], with the codec that the options name. Raises as `compress` does."""
+    """Compress an image, [H, W, 3] or [H, W], with the codec of the options. Raises the errors of `compress`."""
     codec = QUALITY_CODECS[options.codec]
     if options.scale not in (None, 1):
         raise BadOption(f"codec {codec.name} works at scale 1 only, got {options.scale}")

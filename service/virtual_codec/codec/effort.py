@@ -1,4 +1,4 @@
-"""Effort levels 0 to 9 of the search for a stream. Their gains and costs stand in docs/effort.md."""
+"""Effort levels 0 to 9 of the search for a stream. docs/effort.md has their gains and costs."""
 
 from __future__ import annotations
 

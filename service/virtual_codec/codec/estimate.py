@@ -9,9 +9,9 @@ from typing import Final, final
 from virtual_codec.codec.reference import reference_jpeg
 from virtual_codec.codec.trial import Trial, Trials
 
-# Share of the plain filters' squared error of halving that is left in an image restored from half size.
+# Share of the plain filters' squared error from halving that remains in an image restored from half size.
 _LEFT_OF_HALVING: Final = 0.5
-_HEADER_BYTES: Final = 300  # of any stream, about: what does not grow with the picture
+_HEADER_BYTES: Final = 300  # size of the headers of any stream, about: it does not grow with the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class Outcome:
 class Estimator:
     """Estimator of outcomes for an image from trials of its probe, around a quality (1-100).
 
-    The ordinary JPEG of the quality is the control variate: bytes of coded data, and squared error, are taken to differ
-    between probe and image by the same factors as the ordinary JPEG's. At half size the plain filters' error of halving
-    is a second one, since a few sharp places of an image can hold most of it.
+    The ordinary JPEG of the quality is the control variate: the bytes of coded data and the squared error are assumed
+    to differ between probe and image by the same factors as the ordinary JPEG's. At half size the plain filters' error
+    of halving is a second control variate, because a few sharp places of an image can cause most of it.
     """
 
     def __init__(self, trials: Trials, quality: int) -> None:
@@ -50,7 +50,7 @@ class Estimator:
             self._data_ratio = _data_bytes(whole.size_bytes) / _data_bytes(probe.size_bytes)
 
     def outcome(self, on_probe: Trial) -> Outcome:
-        """Outcome to be expected for the image of the mode and settings of a trial of its probe."""
+        """Expected outcome for the image with the mode and settings of a trial of its probe."""
         error = on_probe.squared_error * self._error_ratio
         if on_probe.mode.scale > 1:
             error = max(error / 2, error + self._halving_excess)
@@ -61,7 +61,7 @@ class Estimator:
         )
 
     def cost(self, on_probe: Trial, multiplier: float, *, favour: bool = True) -> float:
-        """Lagrangian cost to be expected for the image, as `Trial.cost` has it; without the mode's favour if asked."""
+        """Expected Lagrangian cost for the image, as in `Trial.cost`; optionally without the mode's favour."""
         outcome = self.outcome(on_probe)
         cost = outcome.squared_error * self._pixels + multiplier * 8 * outcome.size_bytes
         return cost * on_probe.mode.favour if favour else cost

@@ -23,21 +23,21 @@ from virtual_codec.images import DecodedJpeg
 Pixels = NDArray[np.uint8]
 Plane = NDArray[np.float16]
 
-# Below this mean of the luma table (libjpeg's quality 97) the network makes the luma worse: on held-out crops by 0.1 dB
-# at quality 98 and 1.5 dB at 100. Subsampled chroma still gains.
+# Mean of the luma table (libjpeg's quality 97) below which the network makes the luma worse: on held-out crops by 0.1
+# dB at quality 98 and 1.5 dB at 100. Subsampled chroma still gains.
 _FINE_TABLE: Final = 3.5
 
 # Fraction of the way to the point where the estimated error equals that of the plain decode. On training crops 1 goes
 # 0.5 dB too far, 0.8 at most 0.2 dB, and 0.8 keeps nine tenths of the gain of 1 against the original picture.
 _SHARE: Final = 0.8
 
-_ROUNDING: Final = 0.5  # of coefficients, beside half a step: decoded samples are whole numbers
+_ROUNDING: Final = 0.5  # tolerance of coefficients besides half a step, because decoded samples are rounded
 
-# Mean of the tables of an RGB JPEG (libjpeg's quality 75) from which on the network, trained on YCbCr, is used. On 12
-# training crops it gains 0.04 dB and more there; at quality 80 it loses up to 0.15 dB, at 95 up to 2.1.
+# Mean of the tables of an RGB JPEG (libjpeg's quality 75) from which the network, trained on YCbCr, is used. On 12
+# training crops it gains at least 0.04 dB there; at quality 80 it loses up to 0.15 dB, at 95 up to 2.1.
 _COARSE_RGB_TABLE: Final = 28.0
 
-_BAND: Final = 256  # rows at once, so that large images need little memory
+_BAND: Final = 256  # rows processed at once, so that large images need little memory
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 # JFIF's YCbCr of RGB, without offsets.
 _YCC: Final = np.array([_LUMA, [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]], np.float32)
@@ -102,9 +102,9 @@ def _largest(layout: JpegLayout) -> tuple[int, int]:
 def _between(decoded: Pixels, restored: Pixels, correction: Plane) -> Pixels:
     """Interpolation between the primary JPEG's picture and the network's.
 
-    The second compression's input is the primary JPEG's picture; the network moves on towards the picture before it.
-    The distance of the plain decode from the primary JPEG's picture, which is the norm of the correction, bounds how
-    far the result may be from it.
+    The input of the second compression is the primary JPEG's picture. The network's picture lies beyond it, towards the
+    original. The result may be at most as far from the primary JPEG's picture as the plain decode is; this distance is
+    the norm of the correction.
     """
     allowed = asked = 0.0
     for band in _bands(decoded):

@@ -1,8 +1,8 @@
-"""Trials and search around the codecs that are told a level of quality: WebP, AVIF and JPEG 2000, at full size.
+"""Trials and search for codecs that take a quality level: WebP, AVIF and JPEG 2000, at full size.
 
     image ─► encoder at a level ─► stream ─► decoded ─► restored, measured
 
-Here no network makes a description: the image is its own.
+No network makes a description here: the image is coded itself.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _SPEEDS: Final = {
     "webp": (0, 1, 2, 3, 4, 5, 6, 6, 6, 6),
     "jpeg2000": (0,) * 10,
 }
-# Seconds of one core for a megapixel at AVIF's speeds from 10 to 2, and the most that an encoder, which cannot be
-# stopped at the deadline, may take for one stream.
+# Seconds of one core for a megapixel at AVIF's speeds from 10 to 2, and the longest time allowed for one stream. (An
+# encoder cannot be stopped at the deadline.)
 _AVIF_S: Final = ((10, 0.1), (9, 0.12), (8, 0.15), (7, 0.3), (6, 0.5), (5, 1.2), (4, 2.7), (3, 6.0), (2, 16.0))
 _MOST_S: Final = 20.0
-_LOG_BYTES_PER_LEVEL: Final = 0.045  # of photographs, for first guesses
+_LOG_BYTES_PER_LEVEL: Final = 0.045  # mean of photographs, for first guesses
 _DB_PER_LEVEL: Final = 0.25
 
 
@@ -43,7 +43,7 @@ _DB_PER_LEVEL: Final = 0.25
 class LevelTrial:
     """Whole stream of an image at a level, and the distance of its restored image from the original.
 
-    `squared_error` is the mean over all samples; `restored` the image that a decoder of ours will show.
+    `squared_error` is the mean over all samples; `restored` is the image that this project's decoder will show.
     """
 
     stream: bytes = field(repr=False)
@@ -61,8 +61,8 @@ class LevelTrial:
 class LevelTrials:
     """Trials of one image, [H, W, 3] or [H, W], with one model and codec at one effort.
 
-    With `grey_as_colour` the image is a grey one that was a colour file. Raises `BadOption` for an image that the codec
-    has no place for, and for a codec that this machine's Pillow lacks.
+    With `grey_as_colour` the grey image comes from a colour file. Raises `BadOption` for an image that is too large for
+    the codec, and for a codec that this machine's Pillow lacks.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LevelTrials:
         height, width = pixels.shape[:2]
         if max(height, width) > codec.longest_side:
             raise BadOption(
-                f"{codec.title} takes sides of up to {codec.longest_side} pixels, the image is {width}x{height}; "
+                f"{codec.title} supports sides of up to {codec.longest_side} pixels, the image is {width}x{height}; "
                 "use another codec",
                 limit=codec.longest_side,
                 actual=max(height, width),
@@ -103,7 +103,7 @@ class LevelTrials:
         return QualitySettings(level=level, speed=speed, subsampling=self._codec.subsamplings[-1])
 
     def encode(self, level: int) -> bytes:
-        """Stream at a level, with metadata and without our header."""
+        """Stream at a level, with metadata and without this project's header."""
         check_deadline()
         with self._stopwatch.stage("encode"):
             return self._codec.encode(
@@ -111,13 +111,13 @@ class LevelTrials:
             )
 
     def size_bytes(self, coded: bytes) -> int:
-        """Size of a stream of `encode` with our header."""
+        """Size in bytes of a stream of `encode` with this project's header."""
         return len(bitstream.attach(coded, self._header(), self._codec.name))
 
     def measure(self, level: int, coded: bytes | None = None) -> LevelTrial:
         """Trial of a level: code the image (or take `coded`), decode, restore and compare.
 
-        The header's `show_decoded` is set where the decoded picture is at least as near to the image as the restored.
+        The header's `show_decoded` is set if the decoded picture is at least as close to the image as the restored one.
         """
         coded = coded if coded is not None else self.encode(level)
         with self._stopwatch.stage("encode"):
@@ -128,7 +128,7 @@ class LevelTrials:
         with self._stopwatch.stage("device"):
             found = bitstream.quantisation(coded, self._codec.name)
             if found is None:
-                raise UndecodableImage(f"the {self._codec.title} encoder made a stream that states no quantiser")
+                raise UndecodableImage(f"the {self._codec.title} encoder made a stream without a readable quantiser")
             restored = self._model.restore(decoded, 1, condition_of_quantisation(found))
         error, plain_error = (mean_squared_error(shown, self.pixels) for shown in (restored, decoded))
         shows_decoded = plain_error <= error
@@ -153,7 +153,7 @@ class LevelTrials:
 
 
 def best_level(trials: LevelTrials, scale: QualityScale, options: CompressOptions) -> LevelTrial:
-    """Trial of a quality, or the one that meets the target of `options`. Raises `UnreachableTarget`."""
+    """Trial at the quality of `options`, or the one that meets their target. Raises `UnreachableTarget`."""
     if options.max_bytes is not None:
         return _within_bytes(trials, options.max_bytes)
     if options.max_bpp is not None:
@@ -166,7 +166,7 @@ def best_level(trials: LevelTrials, scale: QualityScale, options: CompressOption
 
 
 def _least_avif_speed(pixels: int) -> int:
-    """Speed below which an AVIF of so many pixels would take too long."""
+    """Least speed at which an AVIF of `pixels` pixels does not take too long."""
     return min(speed for speed, seconds in _AVIF_S if speed == 10 or seconds * pixels / 1e6 <= _MOST_S)
 
 
@@ -234,10 +234,10 @@ def _reaching(
 
 
 def lowest_crossing(excess: Callable[[int], float], levels: range, per_level: float) -> int | None:
-    """Lowest level at which `excess`, a rising function, is at least 0; None if it is not at the finest level.
+    """Lowest level at which `excess`, a rising function, is at least 0; None if it is negative at the finest level too.
 
-    Each level is evaluated once. The first is in the middle, the next is where a line of slope `per_level` through it
-    crosses 0; from there the bracket grows and is halved. The level below the one returned has been evaluated too.
+    Each level is evaluated once. The first is the middle one; the next is where a line of slope `per_level` through it
+    crosses 0. From there the bracket grows, then is halved. The level below the returned one has been evaluated too.
     """
     low, high = levels.start - 1, levels.stop  # the crossing is above low, and at most at high
     level, stride = (levels.start + levels.stop) // 2, 0

@@ -1,4 +1,4 @@
-"""Room that metadata takes of a target size."""
+"""Share of a target size that metadata uses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from virtual_codec.jobs import CompressOptions
 
 
 def without_metadata(options: CompressOptions, metadata_bytes: int, pixels: int) -> CompressOptions:
-    """Options of the stream without its metadata. Raises `UnreachableTarget` if that alone is above a target size."""
+    """Options for the stream without its metadata. Raises `UnreachableTarget` if the metadata alone is too large."""
     if options.max_bytes is not None:
         left: float = options.max_bytes - metadata_bytes
         if left < 1:
             raise UnreachableTarget(
-                f"the metadata alone has {metadata_bytes} bytes; allow more, or leave it out with metadata=none",
+                f"the metadata alone has {metadata_bytes} bytes; allow more bytes, or drop it with metadata=none",
                 limit=options.max_bytes,
                 actual=metadata_bytes,
             )
@@ -23,7 +23,7 @@ def without_metadata(options: CompressOptions, metadata_bytes: int, pixels: int)
         left = options.max_bpp - 8 * metadata_bytes / pixels
         if left <= 0:
             raise UnreachableTarget(
-                f"the metadata alone has {metadata_bytes} bytes; allow more, or leave it out with metadata=none",
+                f"the metadata alone has {metadata_bytes} bytes; allow more bytes, or drop it with metadata=none",
                 limit=options.max_bpp,
                 actual=8 * metadata_bytes / pixels,
             )

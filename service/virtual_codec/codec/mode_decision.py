@@ -1,4 +1,4 @@
-"""Mode decision: the modes to try for an image, judged without running a network."""
+"""Mode decision: chooses the modes to try for an image, without running a network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from virtual_codec.codec.trial import Trials
 from virtual_codec.errors import BadOption
 from virtual_codec.jobs import CompressOptions
 
-# Half size is predicted best where the plain filters lose less by it than so many bits a pixel cost. On held-out
-# photographs the predicted scale's streams cost 0.3 % more than the better scale's, those of the tables' scale 2.3 %;
-# beyond a factor of 4.5 (a logarithm of 1.5) from this threshold, the other scale was better by 1.4 % at most.
+# Half size is predicted to be best if the plain filters' loss from halving is below the cost of this many bits a pixel.
+# On held-out photographs, streams of the predicted scale cost 0.3 % more than those of the better scale; streams of the
+# tables' scale cost 2.3 % more. Beyond a factor of 4.5 (a logarithm of 1.5) from this threshold, the other scale was
+# better by at most 1.4 %.
 _HALVING_BPP: Final = 0.5
-# 4:4:4 was better only where halving the chroma loses more than so many bits a pixel cost: there by up to 67 %
-# (drawings), elsewhere by half a per cent at most.
+# 4:4:4 was better only if halving the chroma loses more than the cost of this many bits a pixel: then by up to 67 %
+# (drawings), otherwise by at most half a percent.
 _HALVED_CHROMA_BPP: Final = 0.3
 
 

@@ -1,4 +1,4 @@
-"""Networks of a model on a runner, and the plain filters that they are measured against."""
+"""Networks of a model on a runner, and the plain filters that they are compared with."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelNetworks:
 
     @cached_property
     def operating(self) -> OperatingTable:
-        """Operating points of its qualities. Raises `BadModel` when the manifest lacks their tables."""
+        """Operating points of the model's qualities. Raises `BadModel` if the manifest lacks their tables."""
         return OperatingTable(self.manifest.tables)
 
     def describe(
@@ -43,8 +43,8 @@ class ModelNetworks:
     ) -> NDArray[np.uint8] | NDArray[np.float32]:
         """Description of an image at 1/scale size, 0 to 255: [H, W, 3] -> [h, w, 3], [H, W] -> [h, w].
 
-        h = ceil(H / scale); `vector` is the condition of the stream to come. Give a neutral image as a grey one: the
-        network may add colour to three equal channels.
+        h = ceil(H / scale); `vector` is the condition of the stream that will be made. Pass a neutral image as a grey
+        one, because the network may add colour to three equal channels.
         """
         key = _DESCRIPTION.format(scale)
         if key not in self.manifest.networks:
@@ -124,7 +124,7 @@ def condition_of(layout: JpegLayout, *, own: bool) -> NDArray[np.float32]:
 
 
 def condition_of_quantisation(found: Quantisation) -> NDArray[np.float32]:
-    """Condition vector of a WebP, AVIF or JPEG 2000 stream, from what it states of its quantisation."""
+    """Condition vector of a WebP, AVIF or JPEG 2000 stream, from the quantisation in its headers."""
     return codec_condition(
         found.codec,
         luma=found.luma,
@@ -141,12 +141,12 @@ def is_neutral(pixels: NDArray[np.uint8]) -> bool:
 
 
 def as_colour(pixels: NDArray[Sample]) -> NDArray[Sample]:
-    """Three-channel picture: [h, w] -> [h, w, 3] with equal channels; a colour picture as it is."""
+    """Three-channel picture: [h, w] -> [h, w, 3] with equal channels; a colour picture unchanged."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def as_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Picture of one channel: the rounded mean of three; a grey picture as it is."""
+    """Picture of one channel: the rounded mean of three; a grey picture unchanged."""
     if pixels.ndim == 2:
         return pixels
     grey: NDArray[np.uint8] = np.rint(pixels.mean(axis=2, dtype=np.float32)).astype(np.uint8)

@@ -20,13 +20,13 @@ from virtual_codec.errors import BadModel
 FINEST_STEP: Final = 1.0  # a baseline table's entries are 1 to 255
 COARSEST_STEP: Final = 255.0
 
-# An estimate for photographs: a quantisation step twice as large makes 2^-0.8 times the bytes.
+# Estimate for photographs: doubling the quantisation step gives 2^-0.8 times the bytes.
 LOG_BYTES_PER_LOG_STEP: Final = -0.8
-# And it costs as much PSNR as that many bytes less: twice the bytes give about 2.7 dB.
+# Loss of PSNR at that change of the step: twice the bytes give about 2.7 dB.
 DB_PER_LOG_STEP: Final = -3.1
 
-# At equal squared error a smaller description keeps more structure. Counting its cost at 0.96 of itself changed, on
-# held-out crops, BD-rate by +0.4 % (RGB-PSNR), +0.6 % (Y-PSNR) and -2.9 % (MS-SSIM); 0.9 by +2.4, +3.1 and -5.3 %.
+# At equal squared error a smaller description keeps more structure. Multiplying its cost by 0.96 changed BD-rate on
+# held-out crops by +0.4 % (RGB-PSNR), +0.6 % (Y-PSNR) and -2.9 % (MS-SSIM); 0.9 by +2.4, +3.1 and -5.3 %.
 _FAVOUR: Final = {1: 1.0, 2: 0.96}
 
 
@@ -43,7 +43,7 @@ class Mode:
         return f"{self.scale}-{self.subsampling}"
 
     def suits(self, *, grey: bool) -> bool:
-        """True if the mode is distinct for such a picture; subsampling does not matter to a grey one."""
+        """True if the mode applies to such a picture; for a grey one only one subsampling counts."""
         return not grey or self.subsampling == "420"
 
     @property

@@ -1,4 +1,4 @@
-"""Ordinary files to compare streams with: the image as Pillow's JPEG, WebP or AVIF, measured.
+"""Ordinary files for comparison with streams: the image as Pillow's JPEG, WebP or AVIF, measured.
 
 image ─► encoder at a quality, or at the best quality within a size ─► decoded, measured
 """
@@ -18,9 +18,9 @@ from virtual_codec.errors import SideTooLong, TooManyPixels, UnreachableTarget
 from virtual_codec.jobs import CompressResult, OrdinaryFormat, OrdinaryOptions, check_deadline
 from virtual_codec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, psnr
 
-# An encoder cannot be stopped at the deadline: with these bounds it takes seconds of one core, not minutes.
+# An encoder cannot be stopped at the deadline. With these bounds it takes seconds of one core, not minutes.
 MAX_PIXELS: Final = 16_000_000
-_SLOW_PIXELS: Final = 1_000_000  # up to here AVIF gets the time for speed 6, above it speed 8
+_SLOW_PIXELS: Final = 1_000_000  # up to this size AVIF uses speed 6, above it speed 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,13 @@ def encode_ordinary(
 ) -> CompressResult:
     """Encode [H, W, 3] or [H, W] as an ordinary file and measure it.
 
-    Raises `TooManyPixels`, `SideTooLong`, `DeadlineExceeded`, and `UnreachableTarget` where the lowest quality is
-    above the size.
+    Raises `TooManyPixels`, `SideTooLong`, `DeadlineExceeded`, and `UnreachableTarget` if the file is too large even at
+    the lowest quality.
     """
     height, width = pixels.shape[:2]
     if height * width > MAX_PIXELS:
         raise TooManyPixels(
-            f"ordinary files are made of at most {MAX_PIXELS} pixels, got {width}x{height}",
+            f"ordinary files are made for at most {MAX_PIXELS} pixels, got {width}x{height}",
             limit=MAX_PIXELS,
             actual=height * width,
         )

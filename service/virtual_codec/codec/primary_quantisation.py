@@ -1,10 +1,11 @@
 """Primary quantisation table of a double-compressed JPEG, estimated from its histograms of levels.
 
-A decoded JPEG has coefficients on the grid of that file's steps. Compressed again on the same blocks, it keeps that
-grid: some levels receive two of its lines, some one, some none, with a period that reveals the primary step. A picture
-compressed once has smooth histograms. (J. Lukas and J. Fridrich, "Estimation of primary quantization matrix in double
-compressed JPEG images", DFRWS 2003.) The histogram without that grid is estimated from the same picture cut into
-other blocks: in two ways, since one of them may lie on the grid of a JPEG that this picture is a crop of.
+The coefficients of a decoded JPEG are multiples of its quantisation steps. If the picture is compressed again on the
+same block grid, some levels of the second quantiser receive two of these multiples, some one, some none; the period
+reveals the primary step. A picture compressed once has smooth histograms. (J. Lukas and J. Fridrich, "Estimation of
+primary quantization matrix in double compressed JPEG images", DFRWS 2003.) The histogram without double compression is
+estimated from the same picture on other block grids. Two such grids are used, because the picture may be a crop of a
+JPEG whose grid is one of them.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ Levels = NDArray[np.int32]
 LARGEST: Final = 1024  # greatest magnitude of a coefficient of 8-bit samples
 
 _FREQUENCIES: Final = 36  # in zig-zag order: nearly all levels above them are 0
-_MAX_LEVELS: Final = 60  # magnitudes of a frequency's levels that are counted
-_MIN_COUNT: Final = 8  # nonzero levels of a frequency below which it is left out
-_OUTLIER_SHARE: Final = 0.03  # of the levels, which may have any value: blocks that were clipped, or drawn upon
-_NOISE_SCALE: Final = 0.23  # of the logistic noise that rounding to samples adds to a coefficient (deviation 0.4)
+_MAX_LEVELS: Final = 60  # largest magnitude of a level that is counted
+_MIN_COUNT: Final = 8  # least number of nonzero levels of a frequency that is used
+_OUTLIER_SHARE: Final = 0.03  # share of levels with arbitrary values, from clipped or overdrawn blocks
+_NOISE_SCALE: Final = 0.23  # scale of the logistic noise that rounding of samples adds to a coefficient (deviation 0.4)
 
-# Thresholds that pictures compressed once, or twice on different grids, hardly ever reach: docs/recompressed.md counts.
+# Detection thresholds. Pictures compressed once, or twice on different grids, hardly ever reach them: see the counts in
+# docs/recompressed.md.
 _MIN_LOG_LIKELIHOOD: Final = 30.0  # natural logarithm, for libjpeg's table of one quality
 _MIN_LOG_LIKELIHOOD_PER_LEVEL: Final = 0.002
 _MIN_FREE_LOG_LIKELIHOOD: Final = 300.0  # for independent steps of all frequencies
@@ -38,7 +40,7 @@ _MIN_FREE_LOG_LIKELIHOOD_PER_LEVEL: Final = 0.05
 _SELECTION_PENALTY: Final = 6.0  # expected log-likelihood gain from taking the best of 508 steps
 _CONFIDENT: Final = 12.0  # log-likelihood above which a single frequency's step is accepted
 
-# Integer steps, and those of a picture whose samples were then mapped from 0..255 to 16..235, as in video.
+# Integer steps, and steps of a picture whose samples were later mapped from 0..255 to 16..235, as in video.
 _VIDEO: Final = 219 / 255
 _WHOLE: Final = np.arange(2, 256)
 _STEPS: Final = np.concatenate([_WHOLE, _WHOLE * _VIDEO])
@@ -88,7 +90,7 @@ def expected_coefficients(step: int, primary_step: float) -> Floats:
     known = shares.sum(axis=1)
     outliers = _OUTLIER_SHARE * step / primary_step
     mean = ((shares * positions).sum(axis=1) + outliers * levels * step) / (known + outliers)
-    result: Floats = np.clip(mean, low, high)  # rounding to samples may have moved it across the edge
+    result: Floats = np.clip(mean, low, high)  # rounding of samples may have moved it out of the interval
     result[0] = 0
     return result
 
@@ -105,12 +107,13 @@ def _histogram(levels: Levels, count: int) -> Floats:
 
 @lru_cache(maxsize=256)
 def _expected_shares(step: int) -> Floats:
-    """Lines of each primary grid that fall on each level from 1 up: [_STEPS, levels]."""
+    """Number of multiples of each primary step that fall on each level from 1 up: [_STEPS, levels]."""
     edges = (np.arange(1, max(2, min(_MAX_LEVELS, LARGEST // step)) + 2) - 0.5) * step
     below = edges / _STEPS[:, None]
     line = np.floor(below)
     offset = (below - line) * _STEPS[:, None]
-    passed = line + _below(offset) - _below(_STEPS[:, None] - offset)  # the nearest line on each side may be passed
+    # Noise may move a coefficient past the nearest multiple on each side.
+    passed = line + _below(offset) - _below(_STEPS[:, None] - offset)
     shares: Floats = np.diff(passed, axis=1)
     shares.flags.writeable = False
     return shares
@@ -148,7 +151,7 @@ def _tables() -> tuple[_Table, ...]:
         rows = np.where(table[:_FREQUENCIES] > 1, table[:_FREQUENCIES] - 2, -1)
         tables.append(_Table(steps=table.astype(np.float64), rows=rows))
         scaled, rows = table * _VIDEO, np.where(rows >= 0, rows + len(_WHOLE), -1)
-        scaled[0], rows[0] = 0, -1  # the mean was shifted too
+        scaled[0], rows[0] = 0, -1  # the range mapping shifts the mean too, so the DC step is unknown
         tables.append(_Table(steps=scaled, rows=rows))
     return tuple(tables)
 

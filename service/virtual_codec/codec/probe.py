@@ -1,4 +1,4 @@
-"""Probe: a small picture of tiles that stand for an image, on which the search tries its choices."""
+"""Probe of an image: a small picture of sample tiles, on which the search tries its candidates."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-# From 10 tiles of 96 pixels the PSNR of pictures of 960x640, each of six photographs' crops, was estimated to 0.15 and
-# 0.2 dB (root mean square; quality 10 at scale 2, 30 at scale 1), from 6 of 128 to twice that.
-_SIDE: Final = 96  # pixels of a tile, whole MCUs at scale 2
+# 10 tiles of 96 pixels estimate the PSNR of 960x640 pictures, each made of crops of six photographs, with a root mean
+# square error of 0.15 and 0.2 dB (quality 10 at scale 2, 30 at scale 1); 6 tiles of 128 with twice that error.
+_SIDE: Final = 96  # side of a tile in pixels: whole MCUs at scale 2
 _FEWEST: Final = 10  # tiles
 _MOST: Final = 24
-_SHARE: Final = 6  # tiles of the image for one of the probe, between those bounds
-_RING: Final = 8  # pixels: errors this near to a tile's edge are those of the edge between two tiles
-_WORTH_IT: Final = 3  # times the probe's pixels: a smaller image is its own probe
+_SHARE: Final = 6  # one tile of the probe for this many of the image, between the bounds above
+_RING: Final = 8  # pixels along a tile's edges that are not measured, because neighbouring tiles affect them
+_WORTH_IT: Final = 3  # an image with fewer than this many times the probe's pixels is its own probe
 
 
 Area = tuple[slice, slice]
@@ -26,7 +26,7 @@ Area = tuple[slice, slice]
 class Probe:
     """Picture [h, w, 3] or [h, w] of tiles of an image side by side.
 
-    Errors count in `areas` of it, and in each as much as the share of the image that its tile stands for, `weights`.
+    Errors are measured in `areas`, each weighted by `weights`, the share of the image that its tile represents.
     """
 
     pixels: NDArray[np.uint8]
@@ -38,8 +38,8 @@ def probe_of(pixels: NDArray[np.uint8]) -> Probe | None:
     """Probe of an image, [H, W, 3] or [H, W]: up to 24 of its tiles. None if the image is not much larger.
 
     The tiles are a stratified sample by activity, the root mean square difference of neighbouring samples: the image's
-    tiles are sorted by it and split into as many groups as the probe has tiles; each group gives the one nearest to
-    its mean.
+    tiles are sorted by activity and split into as many groups as the probe has tiles. Each group contributes the tile
+    closest to its mean.
     """
     height, width = (min(_SIDE, side) for side in pixels.shape[:2])
     rows, columns = pixels.shape[0] // height, pixels.shape[1] // width
@@ -57,7 +57,7 @@ def probe_of(pixels: NDArray[np.uint8]) -> Probe | None:
 
 
 def _activity(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float64]:
-    """Activity of the tiles of an image, row by row, of its (green) samples."""
+    """Activity of the tiles of an image, row by row, from its grey or green samples."""
     rows, columns = pixels.shape[0] // height, pixels.shape[1] // width
     samples = pixels if pixels.ndim == 2 else pixels[..., 1]
     values = np.empty(rows * columns)
@@ -89,6 +89,6 @@ def _rows(count: int) -> int:
 
 
 def _inside(side: int, count: int) -> list[slice]:
-    """Parts of tiles of a side that lie away from edges between tiles."""
+    """Part of each tile that is not near an edge between two tiles."""
     ring = _RING if side == _SIDE else 0
     return [slice(place * side + ring, (place + 1) * side - ring) for place in range(count)]

@@ -1,8 +1,8 @@
 """Promise of a quality: at least the PSNR of the ordinary JPEG of that quality, in at most a share of its bytes.
 
-The operating point of a quality is measured over many photographs; single images differ from it by about a decibel.
-Hence the ordinary JPEG of the image itself is made as the reference, and a stream that misses the promise is coded
-again at a corrected step.
+The operating point of a quality is calibrated on many photographs; single images differ from it by about a decibel.
+Therefore the encoder also makes the ordinary JPEG of the image as a reference. If a stream misses the promise, the
+image is coded again at a corrected step.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from virtual_codec.codec.reference import reference_jpeg
 from virtual_codec.codec.trial import Trials
 
 LOWEST_PROMISED: Final = 5
-ALLOWED_BYTES: Final = ((5, 0.7), (50, 0.7), (95, 0.97), (100, 0.97))  # quality -> most of the ordinary JPEG's bytes
+ALLOWED_BYTES: Final = ((5, 0.7), (50, 0.7), (95, 0.97), (100, 0.97))  # quality -> share of the ordinary JPEG's bytes
 
 _DB_PER_LOG_BYTES: Final = DB_PER_LOG_STEP / LOG_BYTES_PER_LOG_STEP
-_UNLIKE: Final = 2.0  # most ratio of an image's slopes to a photograph's, or inverse: two trials measure them roughly
-_SPARE_DB: Final = 0.1  # where the image's slopes are not known
+_UNLIKE: Final = 2.0  # bound on the ratio, either way, of an image's slopes to a photograph's, measured roughly
+_SPARE_DB: Final = 0.1  # margin in PSNR while the image's slopes are unknown
 _KNOWN_SPARE_DB: Final = 0.03
 _SPARE_LOG_BYTES: Final = 0.03
-_LARGEST_MOVE: Final = math.log(1.6)  # of the step: an image unlike any photograph is not followed far at once
+_LARGEST_MOVE: Final = math.log(1.6)  # largest log change of the step at once, for images unlike photographs
 _SMALLEST_MOVE: Final = math.log(1.005)
-_MARGIN_OF_BYTES: Final = 1.01  # bytes that are nearly right are not worth coding again: corrections aim below them
-# Where both cannot be kept, PSNR goes before bytes: the mean over photographs has bytes to spare at every quality.
+_MARGIN_OF_BYTES: Final = 1.01  # tolerance of bytes that does not justify coding again; corrections aim below it
+# If PSNR and bytes conflict, PSNR has priority: the mean over photographs has bytes to spare at every quality.
 _WEIGHT_OF_BYTES: Final = 0.5
 
 
@@ -58,7 +58,7 @@ class Slopes:
 
 @dataclass(frozen=True, kw_only=True)
 class Promise:
-    """Promise for one image: at least `psnr_db`, in at most `most_bytes`; the ordinary JPEG has `jpeg_bytes`."""
+    """Promise for one image: at least `psnr_db` in at most `most_bytes`. The ordinary JPEG has `jpeg_bytes`."""
 
     psnr_db: float
     most_bytes: float
@@ -96,9 +96,9 @@ class Promise:
 
 
 def promise_of(trials: Trials, quality: int) -> Promise | None:
-    """Promise of a quality for the image of `trials`; None where none is given.
+    """Promise of a quality for the image of `trials`, or None if there is none.
 
-    None is given below quality 5, and for an image that is too long for an ordinary JPEG.
+    There is none below quality 5, and for an image whose sides are too long for an ordinary JPEG.
     """
     if quality < LOWEST_PROMISED or trials.least_scale > 1:
         return None

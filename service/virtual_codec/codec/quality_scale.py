@@ -1,4 +1,4 @@
-"""JPEG's scale of qualities for the codecs that have levels of their own, by tables of the model's manifest."""
+"""JPEG's quality scale for codecs with their own levels, from tables in the model's manifest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from virtual_codec.store import Manifest
 
 @final
 class QualityScale:
-    """Levels of a codec that the qualities 1 to 100 stand for, for one image.
+    """Levels of a codec for the qualities 1 to 100, for one image.
 
-    The manifest's table `level-<codec>` holds them. Where a codec's levels are decibels, it holds how many decibels
-    above the ordinary JPEG of the image itself the encoder aims: at one level such an encoder spends too much on
-    pictures that are hard to code. Raises `BadModel` when the table is missing.
+    The manifest's table `level-<codec>` has the levels. If a codec's levels are decibels, the table has decibels above
+    the PSNR of the image's ordinary JPEG, because a fixed level would spend too many bits on pictures that are hard to
+    code. Raises `BadModel` if the table is missing.
     """
 
     def __init__(self, manifest: Manifest, codec: QualityCodec, pixels: NDArray[np.uint8]) -> None:
@@ -41,7 +41,7 @@ class QualityScale:
         return min(max(round(value), 0), self._codec.finest_level)
 
     def nearest_quality(self, level: int) -> int:
-        """Quality from 1 to 100 whose level is about the nearest to a level."""
+        """Quality from 1 to 100 whose level is about closest to a level."""
         low, high = 1, 100
         while high - low > 1:
             middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""Recompressed JPEGs: correction of the luma towards the JPEG that the picture was before."""
+"""Recompressed JPEGs: correction of the luma towards the primary JPEG."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from virtual_codec.codecs import blocks_of, samples_of
 
 Plane = NDArray[np.uint8]
 
-_MAX_BLOCKS: Final = 8192  # that are analysed: enough for certainty, and little work beside the network's
-_OTHER_GRIDS: Final = ((3, 5), (6, 2))  # (rows, columns) that the block grid is shifted by
+_MAX_BLOCKS: Final = 8192  # most blocks that are analysed: enough for certainty, little work beside the network's
+_OTHER_GRIDS: Final = ((3, 5), (6, 2))  # shifts (rows, columns) of the block grid
 _BAND: Final = 256  # rows
 
-# A primary table finer than this, as a fraction of the last one, hardly shows in what the network is measured by: at
-# 0.67 the network still gains 0.8 dB against what was compressed, at 0.8 it loses 2.4.
+# Finest primary table that is corrected, as a fraction of the last table. Below it the network alone does well: at 0.67
+# it still gains 0.8 dB against the primary JPEG's picture, at 0.8 it loses 2.4.
 _FINER: Final = 0.72
 
-_EXACT: Final = 0.3  # mean square between coefficients and the multiples they came from: rounding alone makes 0.08
+# Largest mean squared distance between coefficients and multiples of their steps; rounding alone gives 0.08.
+_EXACT: Final = 0.3
 
 
 def primary_correction(luma: Plane, table: NDArray[np.uint16]) -> NDArray[np.float16] | None:
@@ -53,7 +54,7 @@ def primary_correction(luma: Plane, table: NDArray[np.uint16]) -> NDArray[np.flo
 
 
 def _primary_steps(luma: Plane, steps: NDArray[np.int64]) -> NDArray[np.floating] | None:
-    """Primary steps [64] in zig-zag order, or None where none are found or they are too fine to matter."""
+    """Primary steps [64] in zig-zag order, or None if none are found or if they are too fine to matter."""
     sets = []
     for down, right in ((0, 0), *_OTHER_GRIDS):
         whole = _whole_blocks(luma[down:, right:])
@@ -74,7 +75,7 @@ def _primary_steps(luma: Plane, steps: NDArray[np.int64]) -> NDArray[np.floating
 
 
 def _level_corrections(step: int, primary_step: float) -> NDArray[np.float32] | None:
-    """Correction of a coefficient by the magnitude of its level; None where all are zero."""
+    """Correction of a coefficient by the magnitude of its level; None if all are zero."""
     if primary_step <= 1:
         return None
     levels = np.arange(LARGEST // step + 1)

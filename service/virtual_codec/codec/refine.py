@@ -19,7 +19,7 @@ from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import DEFAULT_TRELLIS, JpegSettings, quantisation_tables
 from virtual_codec.networks.differentiable import smooth_jpeg
 
-# A finer table with a stricter trellis and the reverse, and more or fewer bits for chroma and for high frequencies.
+# A finer table with a stricter trellis and vice versa, and more or fewer bits for chroma and for high frequencies.
 _NEIGHBOURS: Final[tuple[dict[str, float], ...]] = (
     {"step": 0.9, "trellis": 1.35},
     {"step": 1.11, "trellis": 0.75},
@@ -32,16 +32,16 @@ _NEIGHBOURS: Final[tuple[dict[str, float], ...]] = (
 _RATE_WEIGHT: Final = (
     1.3  # the smooth rate misses what the trellis zeroes; 1.3 measured better than 1 and as good as 1.5
 )
-_MOMENT_DECAY: Final = (0.8, 0.95)  # of the gradient's running mean and mean square
-_USUAL_STEP: Final = 40.0  # finer tables want shorter strides
-_MOST_KEPT: Final = 200_000_000  # bytes of a description that is kept beside the one that moves
-_COARSER: Final = 1.06  # the step of a descent against that of the stream it is to make smaller
-_CAUTION: Final = 0.5  # of what would lead to the goal from one round to the next, so that rounds do not swing about it
-_TRELLIS_PER_STEP: Final = 3.0  # logarithm of the trellis's multiplier that does about what the log step does
-_TRELLIS_RANGE: Final = (0.5, 2.0)  # of the default
-_TAKEN_BACK: Final = 1.01  # of the least cost so far
+_MOMENT_DECAY: Final = (0.8, 0.95)  # decay of the running means of the gradient and of its square
+_USUAL_STEP: Final = 40.0  # step for which strides are stated; finer tables need shorter ones
+_MOST_KEPT: Final = 200_000_000  # largest description, in bytes, of which a copy is kept during the descent
+_COARSER: Final = 1.06  # ratio of a descent's step to that of the stream that it starts from
+_CAUTION: Final = 0.5  # share of each correction towards the goal that is applied, so that rounds do not oscillate
+_TRELLIS_PER_STEP: Final = 3.0  # change of the trellis's log multiplier equivalent to a log step change of 1
+_TRELLIS_RANGE: Final = (0.5, 2.0)  # bounds on the trellis's multiplier, relative to the default
+_TAKEN_BACK: Final = 1.01  # a round whose cost exceeds the least so far by this factor is undone
 _BAND: Final = 256  # rows
-_WINDOW: Final = 2048  # columns whose codec is differentiated at once, in 150 MB
+_WINDOW: Final = 2048  # columns that are differentiated through the codec at once, in 150 MB
 
 
 def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
@@ -59,10 +59,10 @@ def descended(
     *,
     polish: bool = False,
 ) -> Iterator[Trial]:
-    """Trials of gradient descent along the goal that `best` meets, and two that bring the cheapest of them to it.
+    """Trials of a gradient descent that keeps the goal met by `best`, and two that bring the cheapest one to the goal.
 
-    `log_step_move` is the change of the log step with which a trial would meet the goal. The caller chooses among the
-    trials: the cost does not fall in every round.
+    `log_step_move` returns the change of the log step with which a trial would meet the goal. The caller chooses among
+    the trials, because the cost does not fall in every round.
     """
     if not effort.rounds or best.header.show_decoded:
         return
@@ -94,12 +94,12 @@ def gradient_descent(
 ) -> Generator[Trial, None, Trial]:
     """Trials of a description moved down the gradient of squared error plus `multiplier` times bits, one a round.
 
-    `description`, whose stream `first` is, is moved in place; in the end it is the one of the cheapest trial, or of the
-    last one of a very large image, and the generator returns that trial. The forward pass is the real codec, the
-    backward pass a smooth model of it. A round takes about the time of three restorations. Rounds that cost more are
-    taken back, and strides halve. All streams have one quantisation step, since coefficients have moved towards its
-    multiples; the trellis keeps them near the goal, from which `log_step_move` is the distance. The iteration ends at a
-    stream that is shown as decoded, for which there is no gradient.
+    `first` is the trial of `description`, which is changed in place. At the end, `description` belongs to the cheapest
+    trial (for a very large image, to the last one), and the generator returns that trial. The forward pass is the real
+    codec, the backward pass a smooth model of it. A round takes about the time of three restorations. A round that
+    raises the cost is undone, and the stride is halved. All streams have the same quantisation step, because the
+    coefficients have moved towards its multiples; the trellis's multiplier keeps the streams near the goal, at a
+    distance of `log_step_move`. The descent ends at a stream that is shown as decoded, since it has no gradient.
     """
     trial = cheapest = first
     kept = description.copy() if description.nbytes <= _MOST_KEPT else None
@@ -112,7 +112,7 @@ def gradient_descent(
         gradient /= 3
         _through_codec(trials, description, gradient, trial.settings, multiplier * 8 * trial.size_bytes * _RATE_WEIGHT)
         descent.move(gradient)
-        del gradient  # 600 MB of the largest images, while the next stream is made
+        del gradient  # frees 600 MB for the largest images while the next stream is made
         settings = _nearer_to_goal(trial.settings, _CAUTION * log_step_move(trial))
         trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
         yield trial
@@ -131,7 +131,7 @@ def gradient_descent(
 
 
 def damped(move: float, last_move: float) -> float:
-    """Move towards a goal: at most half as long as the last one if that went too far, since the goal lies between."""
+    """Damp a move towards a goal. If the last move overshot, the next has at most half its length."""
     return math.copysign(min(abs(move), abs(last_move) / 2), move) if move * last_move < 0 else move
 
 
@@ -158,7 +158,7 @@ class _Descent:
 
 
 def _nearer_to_goal(settings: JpegSettings, log_step: float) -> JpegSettings:
-    """Settings whose trellis does what a move of the log step would do; the step itself stays."""
+    """Settings with the trellis multiplier changed as equivalent to a move of the log step; the step stays."""
     trellis = settings.trellis * math.exp(_TRELLIS_PER_STEP * log_step)
     least, most = (DEFAULT_TRELLIS * factor for factor in _TRELLIS_RANGE)
     return replace(settings, trellis=min(most, max(least, trellis)))
@@ -171,7 +171,7 @@ def _through_codec(
     settings: JpegSettings,
     rate_cost: float,
 ) -> None:
-    """Backpropagate `gradient`, by the decoded picture, to the description, in place, and add the rate's gradient.
+    """Backpropagate `gradient` from the decoded picture to the description, in place, and add the rate's gradient.
 
     `rate_cost` is the cost of all bits of the stream; the smooth rate only distributes it. The picture is processed in
     windows, so memory does not grow with it.
@@ -203,7 +203,7 @@ def _mean_square(values: NDArray[np.float32]) -> float:
 def _padded_input(window: NDArray[np.float32]) -> Tensor:
     """Window as a network input: [h, w, 3] or [h, w] -> [1, 3, H, W], edges replicated to whole MCUs.
 
-    Grey becomes three equal channels; the derivative by grey is the sum of theirs.
+    Grey becomes three equal channels; the derivative by grey is the sum of the three.
     """
     padding = [(0, -window.shape[0] % 16), (0, -window.shape[1] % 16), (0, 0)]
     padded = np.pad(window, padding[: window.ndim], mode="edge")

@@ -1,4 +1,4 @@
-"""Restoring of streams: those of this project at the image's size, foreign pictures at their own."""
+"""Restoring of streams: this project's streams at the original's size, foreign pictures at their own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from virtual_codec.errors import BadStream
 from virtual_codec.images import DecodedJpeg, ImageLimits, ParsedJpeg
 from virtual_codec.jobs import check_deadline
 
-# Step of the luma below which a WebP, AVIF or JPEG 2000 of another encoder is shown as decoded.
+# Luma step below which a WebP, AVIF or JPEG 2000 of another encoder is shown as decoded.
 _FINE_STEP: Final = 2.5
 
 
@@ -45,8 +45,8 @@ def restored_own(
 ) -> NDArray[np.uint8]:
     """Image restored from a stream of this project, [H, W, 3] or [H, W].
 
-    An EXIF orientation, which only another tool can have put in, is not applied. Raises `BadStream` when the header
-    does not fit the picture, `TooManyPixels`, `SideTooLong`, `DeadlineExceeded`, and the errors of decoding.
+    An EXIF orientation is not applied; only another tool can have added one. Raises `BadStream` if the header does not
+    fit the picture, `TooManyPixels`, `SideTooLong`, `DeadlineExceeded`, and the errors of decoding.
     """
     if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
         return _restored_by_quality(data, codec, header, model, limits, stopwatch)
@@ -56,9 +56,9 @@ def restored_own(
 def restored_upright(
     data: bytes, header: bitstream.StreamHeader, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch
 ) -> NDArray[np.uint8]:
-    """Image restored from a stream of this project, turned by the EXIF orientation that another tool put in.
+    """Image restored from a stream of this project, rotated by the EXIF orientation that another tool added.
 
-    Raises as `restored_own` does.
+    Raises the errors of `restored_own`.
     """
     if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
         return _restored_by_quality(data, codec, header, model, limits, stopwatch)
@@ -70,7 +70,7 @@ def restored_foreign(data: bytes, model: ModelNetworks, limits: ImageLimits, sto
     """Foreign picture with its artefacts removed, upright sRGB, [H, W, 3] or [H, W].
 
     A JPEG's samples are restored as coded, before orientation and colour profile are applied; a WebP, AVIF or JPEG 2000
-    afterwards, its alpha flattened onto white. A picture that the network cannot improve is plainly decoded. Raises
+    afterwards, its alpha flattened onto white. A picture that the network cannot improve is only decoded. Raises
     `DeadlineExceeded`, and the errors of decoding.
     """
     if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
@@ -102,7 +102,7 @@ def _restored(
         layout = parsed.layout
         has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
         if header.scale not in model.manifest.scales or not has_fitting_components or layout.precision != 8:
-            raise BadStream("the stream carries a VCDC segment that does not belong to its picture")
+            raise BadStream("the stream's VCDC segment does not fit its picture, which may have been changed")
         jpeg = images.decode_jpeg(parsed)
     check_deadline()
     with stopwatch.stage("device"):
@@ -133,7 +133,7 @@ def _restored_by_quality(
         or (header.colour_as_grey and (codec.has_grey or decoded.ndim == 2))
         or (header.grey_as_colour and decoded.ndim == 3 and not header.colour_as_grey)
     ):
-        raise BadStream("the stream carries a VCDC header that does not belong to its picture")
+        raise BadStream("the stream's VCDC header does not fit its picture, which may have been changed")
     check_deadline()
     picture = as_grey(decoded) if header.colour_as_grey else decoded
     if not header.show_decoded:
@@ -145,7 +145,7 @@ def _restored_by_quality(
 def _restored_foreign_by_quality(
     data: bytes, codec: QualityCodec, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch
 ) -> NDArray[np.uint8]:
-    """Foreign WebP, AVIF or JPEG 2000 with its artefacts removed, or as decoded where that is as good."""
+    """Foreign WebP, AVIF or JPEG 2000 with its artefacts removed, or as decoded if it has none."""
     with stopwatch.stage("decode"):
         decoded = images.decode(data, limits=limits)
         found = bitstream.quantisation(data, codec.name)
@@ -157,7 +157,7 @@ def _restored_foreign_by_quality(
 
 
 def _size(parsed: ParsedJpeg, header: bitstream.StreamHeader) -> tuple[int, int]:
-    """Size (width, height) of the image. In a stream turned by another tool the remainders are the other way round."""
+    """Size (width, height) of the image. In a stream rotated by another tool, the two remainders are swapped."""
     remainders = header.width_remainder, header.height_remainder
     if parsed.layout.tables and is_transposed(parsed.layout.tables[0]):
         remainders = remainders[::-1]

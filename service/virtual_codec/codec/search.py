@@ -1,6 +1,6 @@
-"""Search for the stream of a quality: mode decision by Lagrangian cost, the quality's promise, refinement.
+"""Search for the stream of a quality: mode decision by Lagrangian cost, promise of the quality, refinement.
 
-Choices are made on the image's probe. The image itself is coded and restored once, and again only where its stream
+Candidates are compared on the image's probe. The whole image is coded and restored once, and again only if its stream
 misses the promise.
 """
 
@@ -26,11 +26,11 @@ from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 
-_FAR: Final = math.log(1.15)  # a correction of the step beyond which another mode may be the best
-_UNLIKE_DB: Final = 0.5  # between an image and what its probe lets expect
-_DOUBT: Final = 0.05  # of a shortfall that was estimated on the probe
-_CLOSE_DB: Final = 0.01  # aimed at above a PSNR that must be reached
-_CORRECTIONS: Final = 3  # of the whole image's stream in one mode
+_FAR: Final = math.log(1.15)  # log correction of the step beyond which another mode may be best
+_UNLIKE_DB: Final = 0.5  # largest difference in PSNR between an image and the estimate from its probe
+_DOUBT: Final = 0.05  # uncertainty of a shortfall that was estimated on the probe
+_CLOSE_DB: Final = 0.01  # margin above a PSNR that must be reached
+_CORRECTIONS: Final = 3  # most corrections of the whole image's stream in one mode
 
 Choice = tuple[Mode, JpegSettings]
 
@@ -96,7 +96,7 @@ def _choices_on_probe(
     """
     multiplier = table.multiplier(options.quality or DEFAULT_QUALITY)
     correction = promise.log_step_correction(estimator.outcome(best))
-    if abs(correction) > _FAR:  # another mode may be the best there
+    if abs(correction) > _FAR:  # another mode may be best there
         multiplier *= math.exp(2 * correction)  # squared error goes with the square of the step
         best = _cheapest(probe, table, options, multiplier, estimator)
     best = _corrected(probe, promise, best, estimator.outcome)

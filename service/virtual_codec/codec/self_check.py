@@ -17,14 +17,14 @@ from virtual_codec.metrics import psnr
 
 TABLE: Final = "golden"
 
-_STEP: Final = 30.0  # of full-size modes: coarse enough that every network has much to mend
-_LEVEL: Final = 30  # of codecs that are told a level of quality
+_STEP: Final = 30.0  # step of full-size modes: coarse enough to leave every network many artefacts
+_LEVEL: Final = 30  # quality level of codecs other than JPEG
 _HEIGHT, _WIDTH = 96, 128
 
-# Machines differ by their arithmetic (bfloat16, vector widths) in hundredths of a decibel on this picture.
+# Differences in arithmetic (bfloat16, vector widths) between machines are hundredths of a decibel on this picture.
 _TOLERANCE_DB: Final = 0.5
-# A manifest without the table only has to give a recognisable picture; weights that were mixed up, and broken devices,
-# end 10 dB and more below the plain filter.
+# Tolerance below the plain filter for a manifest without the table. Mixed-up weights and broken devices are at least 10
+# dB below it.
 _MUCH_WORSE_DB: Final = 8.0
 
 
@@ -46,7 +46,7 @@ def golden_picture() -> NDArray[np.uint8]:
 def measure(model: ModelNetworks) -> dict[str, tuple[float, float]]:
     """PSNR (RGB, dB) of the golden picture, post-processed and plainly enlarged, for each mode of the model.
 
-    A model of other codecs than JPEG has one mode for each of them.
+    A model for other codecs than JPEG has one mode for each of them.
     """
     picture = golden_picture()
     codec = CODECS["jpeg"]
@@ -86,7 +86,7 @@ def expected_psnr_db(model: ModelNetworks) -> list[float]:
 
 
 def check_model(model: ModelNetworks) -> None:
-    """Check that the model restores the golden picture as well as its manifest says. Raises `BadModel` if not."""
+    """Check that the model restores the golden picture as well as its manifest states. Raises `BadModel` if not."""
     found = measure(model)
     table = model.manifest.tables.get(TABLE)
     if table is not None and len(table) != len(found):
@@ -95,6 +95,6 @@ def check_model(model: ModelNetworks) -> None:
     for (mode, (restored, _)), least in zip(found.items(), expected, strict=True):
         if not restored >= least - _TOLERANCE_DB:
             raise BadModel(
-                f"model {model.manifest.name}: its golden picture comes back with {restored:.1f} dB in mode {mode}, "
-                f"and {least:.1f} were to be expected"
+                f"model {model.manifest.name}: its golden picture is restored with {restored:.1f} dB in mode {mode}, "
+                f"but at least {least:.1f} dB are expected"
             )

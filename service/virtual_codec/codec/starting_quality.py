@@ -1,7 +1,7 @@
-"""Starting quality of the search for a target, read off a few ordinary JPEGs of the image.
+"""Starting quality of the search for a target, estimated from a few ordinary JPEGs of the image.
 
-A quality stands for the PSNR of an ordinary JPEG in a known share of its bytes. An ordinary JPEG takes a few per cent
-of the time of one trial.
+A quality means the PSNR of an ordinary JPEG in a known share of its bytes. An ordinary JPEG takes only a few percent of
+the time of a trial.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def starting_quality(trials: Trials, options: CompressOptions) -> int:
 
 
 def _decoded(trials: Trials, quality: int) -> NDArray[np.uint8]:
-    """Picture of an ordinary JPEG, but 4:4:4: subsampled chroma bounds the PSNR of a colourful image."""
+    """Picture of an ordinary JPEG with 4:4:4, because subsampled chroma limits the PSNR of a colourful image."""
     return reference_picture(trials, quality, subsampling=0)[1]
 
 

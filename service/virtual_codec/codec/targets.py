@@ -30,7 +30,7 @@ from virtual_codec.metrics import ms_ssim, similarity_db
 
 _LOG_STEPS: Final = (math.log(FINEST_STEP), math.log(COARSEST_STEP))
 _CLOSE_LOG_BYTES: Final = 0.004  # tolerance of a size
-_LITTLE_MORE: Final = 1.02  # a cost on the probe that the whole image may turn round
+_LITTLE_MORE: Final = 1.02  # factor on the cost within which the whole image may rank modes differently from the probe
 _CLOSE_DB: Final = 0.02  # tolerance of a PSNR or MS-SSIM
 
 
@@ -49,7 +49,7 @@ def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -
 
 
 def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOptions, most: int) -> Trial:
-    """Best trial within `most` bytes. Raises `UnreachableTarget` with the smallest size that can be had."""
+    """Best trial within `most` bytes. Raises `UnreachableTarget` with the smallest possible size."""
     effort = EFFORTS[options.effort]
     smallest = math.inf
 
@@ -119,7 +119,7 @@ def _reaching(
     """Smallest trial whose `measure` of the restored image is at least `least`.
 
     `decibels` converts a measure to a scale that is about linear in the logarithm of the step. Raises
-    `UnreachableTarget` with the best value that can be had.
+    `UnreachableTarget` with the best possible value.
     """
     nearest = -math.inf
 
@@ -175,9 +175,9 @@ def _best_of_modes(
 ) -> Trial | None:
     """Best trial by `key` of those that `meet(mode, first step)` returns, or None if no mode meets the target.
 
-    The step found in the first mode gives the multiplier at which the target lies, and with it the other candidates and
-    their first steps. One that costs clearly more on the image's probe is passed over. If none of the candidates meets
-    the target, every mode is tried.
+    The step found in the first mode gives the Lagrange multiplier of the target, and hence the other candidates and
+    their first steps. Candidates that clearly cost more on the image's probe are skipped. If no candidate meets the
+    target, every mode is tried.
     """
     quality = starting_quality(trials, options)
     estimator, multiplier = Estimator(trials, quality), table.multiplier(quality)
@@ -210,7 +210,7 @@ def _competes(trials: Trials, point: OperatingPoint, best: Trial, multiplier: fl
 
 
 def _tables(settings: JpegSettings) -> bytes:
-    """Quantisation tables as a key: entries are whole numbers, so steps near each other make the same stream."""
+    """Quantisation tables as a key: entries are integers, so close steps give the same stream."""
     return b"".join(table.tobytes() for table in quantisation_tables(settings))
 
 

@@ -1,4 +1,4 @@
-"""Trial of an operating point: the image is coded, decoded, restored and measured as a decoder will see it."""
+"""Trial of an operating point: codes, decodes, restores and measures the image as a decoder will show it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from virtual_codec.codecs import JpegSettings, StandardCodec, description_settin
 from virtual_codec.jobs import check_deadline
 from virtual_codec.networks.condition import condition
 
-# A picture of full size whose chroma is not subsampled is its own best description at the finest steps: up to this one,
+# Largest step at which the image itself is the better description at full size without subsampling. Up to this step
 # photographs gain 0.3 to 6 % by it (held-out crops), above it they lose as much.
 _FINEST_DESCRIBED_STEP: Final = 3.2
 # And wherever the network would change it by more than a fifth of what quantisation does, as it does with noise,
@@ -54,8 +54,8 @@ class Stopwatch:
 class Trial:
     """Stream of an image, and the distance of its restored image from the original.
 
-    `coded` is the stream without our segment, `header` what that will say. `squared_error` is the mean over all
-    samples; `restored` the image that a decoder of ours will show.
+    `coded` is the stream without this project's segment, `header` the content of the segment. `squared_error` is the
+    mean over all samples; `restored` is the image that this project's decoder will show.
     """
 
     coded: bytes = field(repr=False)
@@ -131,7 +131,7 @@ class Trials:
 
     @property
     def least_scale(self) -> int:
-        """Least scale at which the description fits the codec's longest side."""
+        """Smallest scale at which the description fits the codec's longest side."""
         longest: int = max(self.pixels.shape[:2])
         return -(-longest // self._codec.longest_side)
 
@@ -189,7 +189,7 @@ class Trials:
     def describe(self, mode: Mode, settings: JpegSettings) -> NDArray[np.uint8] | NDArray[np.float32]:
         """Description for a mode and settings, 0 to 255: [h, w, 3], or [h, w] of a grey image.
 
-        It is the image itself, which must not be written to, where that is the best description.
+        If the image itself is the best description, it is returned and must not be modified.
         """
         may_be_image = mode.scale == 1 and (self.is_grey or mode.subsampling == "444")
         if may_be_image and settings.step <= _FINEST_DESCRIBED_STEP:
@@ -208,7 +208,7 @@ class Trials:
         *,
         polish: bool = False,
     ) -> bytes:
-        """Stream of the description, or of the one given, without our segment."""
+        """Stream of the description, or of the one given, without this project's segment."""
         if description is None:
             description = self.describe(mode, settings)
         with self.stage("encode"):
@@ -218,7 +218,7 @@ class Trials:
     def measure(self, mode: Mode, settings: JpegSettings, coded: bytes | None = None) -> Trial:
         """Trial of a mode and settings: code the image (or take `coded`), decode, restore and compare.
 
-        The header's `show_decoded` is set where the plain filter is at least as near to the image as post-processing.
+        The header's `show_decoded` is set if the plain filter is at least as close to the image as post-processing.
         """
         if coded is None and (known := self._measured.get((mode, settings))) is not None:
             return known
@@ -266,7 +266,7 @@ class Trials:
             return (len(self._codec.polish(coded)) + bitstream.SEGMENT_BYTES) / (len(coded) + bitstream.SEGMENT_BYTES)
 
     def decode(self, coded: bytes) -> NDArray[np.uint8]:
-        """Picture that every decoder of the standard shows of a stream."""
+        """Decoded picture of a stream, as every decoder of the standard shows it."""
         with self.stage("encode"):
             return self._codec.decode(coded)
 

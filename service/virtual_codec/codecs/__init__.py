@@ -1,7 +1,7 @@
 """Standard codecs that code descriptions.
 
-To add one: a private module with a class that implements `StandardCodec`, and a row in `CODECS`; one whose encoder is
-Pillow's and takes a level of quality is a row in `QUALITY_CODECS`.
+To add a codec, write a private module with a class that implements `StandardCodec`, and add a row to `CODECS`. A codec
+that uses Pillow's encoder with a quality level is a row in `QUALITY_CODECS`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
 
 
 class StandardCodec(Protocol):
-    """Codec of a published standard, whose streams any decoder of that standard opens."""
+    """Standard codec. Any decoder of the standard opens its streams."""
 
     @property
     def name(self) -> str:
@@ -63,21 +63,21 @@ class StandardCodec(Protocol):
 
     @property
     def media_type(self) -> str:
-        """Media type of its streams."""
+        """Media type of the codec's streams."""
 
     @property
     def longest_side(self) -> int:
         """Greatest width and height of a stream's picture, in pixels."""
 
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
-        """Encode [h, w, 3] RGB or [h, w] grey samples, 0 to 255; floats are taken unrounded."""
+        """Encode [h, w, 3] RGB or [h, w] grey samples, 0 to 255. Floats are not rounded first."""
 
     def polish(self, stream: bytes) -> bytes:
-        """Recode the stream without loss in fewer bytes, or return `stream` itself."""
+        """Recode the stream losslessly in fewer bytes, or return `stream` unchanged."""
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Decode a stream as any decoder of the standard does: [h, w, 3] or [h, w]. Raises `UndecodableImage`."""
 
 
-# Codecs that are given quantisation tables.
+# Codecs that take quantisation tables.
 CODECS: dict[str, StandardCodec] = {codec.name: codec for codec in (Jpeg(),)}

@@ -1,6 +1,6 @@
-"""Standard codecs whose encoders are Pillow's and are told a level of quality: AVIF, WebP and JPEG 2000.
+"""Standard codecs that use Pillow's encoders with a quality level: AVIF, WebP and JPEG 2000.
 
-To add one: a function that saves a picture, and a row in `QUALITY_CODECS`.
+To add a codec, write a function that saves a picture, and add a row to `QUALITY_CODECS`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from virtual_codec.errors import UndecodableImage
 
 Subsampling = Literal["420", "444"]
 
-_DECIBELS: Final = (20.0, 52.0)  # of JPEG 2000's levels 0 and 100
+_DECIBELS: Final = (20.0, 52.0)  # PSNR targets of JPEG 2000's levels 0 and 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualitySettings:
-    """Settings of an encoder by quality.
+    """Settings of an encoder with quality levels.
 
-    `level` is 0 (coarsest) to 100, on the codec's own scale; the codec has `QualityCodec.levels` of them. `speed` is
-    that of the codec's encoder: AVIF 0 (slowest) to 10, WebP 6 (slowest) to 0; JPEG 2000 has one. `subsampling` is of
-    the chroma; a codec that cannot ignores it. `for_psnr` tunes an encoder that can for squared error, as our own
-    streams are; False leaves its own tuning, as other programs do.
+    `level` is 0 (coarsest) to 100, on the codec's own scale, within `QualityCodec.levels`. `speed` is the encoder's
+    speed: AVIF 0 (slowest) to 10, WebP 6 (slowest) to 0; JPEG 2000 has only one. `subsampling` is that of the chroma;
+    codecs without the choice ignore it. `for_psnr` tunes encoders that can be tuned for squared error, as this
+    project's streams are; False keeps the encoder's own tuning, as other programs do.
     """
 
     level: int
@@ -45,10 +45,10 @@ class QualitySettings:
 @final
 @dataclass(frozen=True, kw_only=True)
 class QualityCodec:
-    """Codec of a published standard, coded by Pillow at a level of quality.
+    """Standard codec, coded by Pillow at a quality level.
 
-    `decibels` is the PSNR that the encoder aims at for levels 0 and 100, evenly spaced between them; None for encoders
-    whose levels stand for quantisers.
+    `decibels` is the encoder's target PSNR at levels 0 and 100, with linear steps between; None for encoders whose
+    levels stand for quantisers.
     """
 
     name: CodecName
@@ -65,7 +65,7 @@ class QualityCodec:
 
     @property
     def levels(self) -> range:
-        """Levels of the encoder, the coarsest first."""
+        """Levels of the encoder, coarsest first."""
         return range(self.finest_level + 1)
 
     @property
@@ -112,7 +112,7 @@ def _avif(settings: QualitySettings, is_grey: bool) -> dict[str, object]:
         "quality": settings.level,
         "speed": settings.speed,
         "subsampling": subsampling,
-        "max_threads": 1,  # a job has its own thread, and tiles for several would cost bytes
+        "max_threads": 1,  # a job has one thread, and tiles for several threads would cost bytes
         "autotiling": False,
     }
     return options | ({"advanced": {"tune": "psnr"}} if settings.for_psnr else {})
@@ -147,7 +147,7 @@ QUALITY_CODECS: Final[Mapping[str, QualityCodec]] = {
             name="avif",
             media_type="image/avif",
             title="AVIF",
-            longest_side=32_768,  # libavif decodes no longer ones
+            longest_side=32_768,  # limit of libavif's decoder
             finest_level=99,  # 100 is lossless
             usual_speed=6,
             subsamplings=("420", "444"),

@@ -1,8 +1,8 @@
 """Quantisation cells: bounds on the DCT coefficients of a change to a decoded picture.
 
 A quantised coefficient comes from a value within half a step of it. The original's coefficients therefore lie in a box
-around those of the decoded picture, and moving an estimate into that box brings it no further from the original.
-(A. Zakhor, "Iterative procedures for reduction of blocking effects in transform image coding", IEEE Transactions on
+around those of the decoded picture, and projecting an estimate onto that box cannot move it away from the original. (A.
+Zakhor, "Iterative procedures for reduction of blocking effects in transform image coding", IEEE Transactions on
 Circuits and Systems for Video Technology 2(1), 1992.)
 """
 
@@ -22,9 +22,9 @@ def within_cells(
 ) -> Pixels:
     """Limit `restored` to the cells around `decoded`: [h, w, channels] each, 1 or 3 channels -> the same.
 
-    `bounds` [components, 8, 8] are the greatest magnitudes of the change's coefficients, rows being vertical
-    frequencies; infinite ones leave a component alone. `to_coded` [components, channels] makes the components of the
-    channels. Blocks that the picture's edge cuts are completed by repeating the edge, as encoders do.
+    `bounds` [components, 8, 8] are the largest magnitudes of the change's coefficients (rows are vertical frequencies);
+    infinite bounds leave a component unlimited. `to_coded` [components, channels] converts channels to components.
+    Blocks that the picture's edge cuts are completed by repeating the edge, as encoders do.
     """
     back = np.ascontiguousarray(np.linalg.inv(to_coded.astype(np.float64)).astype(np.float32))
     result = np.empty_like(decoded)
@@ -34,10 +34,10 @@ def within_cells(
 
 
 def keep_flat_areas(decoded: Pixels, limited: Pixels, rows: int, columns: int) -> None:
-    """Put `decoded` back into `limited`, [h, w, channels] each, where the MCUs of 3 x 3 have one colour.
+    """Copy `decoded` into `limited`, [h, w, channels] each, in areas where 3 x 3 MCUs have one colour.
 
-    All coefficients but DC are zero there, and the DCs equal: nothing is left of any texture that there was. An MCU has
-    `rows` x `columns` pixels.
+    There all AC coefficients are zero and the DCs are equal, so nothing remains of any texture. An MCU has `rows` x
+    `columns` pixels.
     """
     _keep_flat(decoded, limited, rows, columns)
 
@@ -100,7 +100,7 @@ def _limit(
 def _excess(
     plane: NDArray[np.float32], bounds: NDArray[np.float32], half: NDArray[np.float32], over: NDArray[np.float32]
 ) -> bool:
-    """Replace a block by the part of it that leads out of its cell; False, and no replacement, if there is none."""
+    """Replace a block by its excess over the cell's bounds; return False, without replacement, if there is none."""
     for k in range(8):
         for x in range(8):
             half[k, x] = np.float32(0)

@@ -1,4 +1,4 @@
-"""Compilation of inner loops by numba, cached on disk where a folder can be written to."""
+"""Compilation of inner loops by numba, cached on disk if a folder is writable."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function on first use, without the interpreter's lock, and cache its machine code.
+    """Compile a function on first use, to run without the interpreter lock, and cache its machine code.
 
-    The cache lies in the package folder, NUMBA_CACHE_DIR or the user's cache folder. Where none of them can be written
-    to, each process compiles anew.
+    The cache is in the package folder, NUMBA_CACHE_DIR or the user's cache folder. If none of them is writable, each
+    process compiles again.
     """
     try:
         return cast(Function, njit(cache=True, nogil=True)(function))

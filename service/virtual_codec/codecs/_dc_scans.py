@@ -1,7 +1,8 @@
 """DC scans of a progressive JPEG, recoded: luma's blocks in raster order, apart from chroma's.
 
-In a scan of all components blocks come by MCUs, and with halved chroma every second luma block is predicted from a
-diagonal neighbour. In a scan of its own each is predicted from its left one, which mostly takes 1 to 6 % fewer bits.
+In a scan of all components, blocks are ordered by MCUs. With subsampled chroma every second luma DC is then predicted
+from a diagonal neighbour. In its own scan, each luma DC is predicted from the left neighbour, which mostly takes 1 to 6
+% fewer bits.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ _ALL_DC = bytes([0, 0, 0])  # the last bytes of a scan header: levels 0 to 0, al
 
 
 def with_separate_dc(progressive: bytes) -> bytes:
-    """The same picture with its first scan, of all DCs, as one of luma and one of chroma.
+    """Same picture with its first scan, of all DCs, split into one of luma and one of chroma.
 
-    The file is returned as it is where its chroma is not halved, its first scan is another one, or the result is not
-    smaller. It must come from an encoder that writes no restarts.
+    The file is returned unchanged if its chroma is not subsampled, its first scan has other contents, or the result is
+    not smaller. It must come from an encoder that writes no restarts.
     """
     segments = list(bitstream.segments(progressive, len(progressive)))
     at = next((i for i, each in enumerate(segments) if each.marker == _SOS), None)
@@ -63,7 +64,7 @@ def _scan(levels: Sequence[NDArray[np.int16]], components: tuple[int, ...], numb
 def _levels(
     data: memoryview, selectors: bytes, books: dict[int, bytes], height: int, width: int
 ) -> list[NDArray[np.int16]]:
-    """DCs of each component ([blocks, 1]) in raster order, those that hold samples of the image alone."""
+    """DCs of each component ([blocks, 1]) in raster order, only of blocks with samples of the image."""
     bits, _, _ = unstuffed_pieces(data)
     luma, blue, red = (lookup_table(books, selectors[2 + 2 * i] >> 4, in_steps=False) for i in range(3))
     rows, columns = -(-height // 16), -(-width // 16)
@@ -102,7 +103,7 @@ def _read(
 
 @compiled
 def _difference(bits: NDArray[np.uint8], at: int, code: NDArray[np.uint16]) -> tuple[int, int]:
-    """Difference of a DC that begins at a bit, and the bit behind it."""
+    """DC difference that begins at a bit, and the index of the bit after it."""
     entry = int(code[_next(bits, at, 16)])
     length, size = entry & ((1 << _scan_walk.STEP_BITS) - 1), entry >> _scan_walk.STEP_BITS
     at += length

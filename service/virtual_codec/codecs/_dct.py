@@ -25,9 +25,9 @@ _DCT_BASIS_T: NDArray[np.float32] = np.ascontiguousarray(DCT_BASIS.T)
 class Blocks:
     """DCT coefficients of an image.
 
-    `components` holds one [blocks, 64] array per component: blocks in raster order, those that hold samples of the
-    image alone; coefficients in zig-zag order, orthonormal, level-shifted. An MCU takes `side` x `side` blocks
-    (1 or 2) of the first component and one of each other.
+    `components` has one [blocks, 64] array for each component. Blocks are in raster order, without blocks that have no
+    samples of the image; coefficients are in zig-zag order, orthonormal, level-shifted. An MCU has `side` x `side`
+    blocks (1 or 2) of the first component and one of each other.
     """
 
     width: int

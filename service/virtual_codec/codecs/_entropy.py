@@ -22,12 +22,11 @@ def file_of(
     last: Sequence[NDArray[np.int64]],
     tables: Sequence[NDArray[np.uint8]],
 ) -> bytes:
-    """Baseline JPEG with the shortest header that decoders read, in the order of scans that takes fewer bytes.
+    """Baseline JPEG with the shortest header that decoders accept, in the scan order that takes fewer bytes.
 
-    `levels` ([blocks, 64] each, zig-zag, raster order) and `last` are per component, an MCU being `side` x `side`
-    blocks of luma; `tables` ([8, 8] each, natural order) are luma's and, with colour, chroma's. Luma and chroma share a
-    table or a code where that is shorter. Without JFIF and Adobe markers, components 1, 2, 3 are read as YCbCr by
-    decoders.
+    `levels` ([blocks, 64] each, zig-zag, raster order) and `last` are per component; an MCU has `side` x `side` blocks
+    of luma. `tables` ([8, 8] each, natural order) are luma's and, with colour, chroma's. Luma and chroma share a table
+    or a code if that is shorter. Decoders read components 1, 2, 3 without JFIF and Adobe markers as YCbCr.
     """
     plan = min(_plans(width, side, levels, last), key=lambda each: each.total_bits)
     if len(tables) == 2 and np.array_equal(tables[0], tables[1]):
@@ -113,10 +112,10 @@ class _Plan:
 def _plans(
     width: int, side: int, levels: Sequence[NDArray[np.int16]], last: Sequence[NDArray[np.int64]]
 ) -> Iterator[_Plan]:
-    """One scan of all components and, where chroma is halved, a scan of luma before one of chroma.
+    """One scan of all components and, if chroma is subsampled, a scan of luma before one of chroma.
 
-    In a scan of its own luma's blocks come in raster order, so that each DC is predicted from its left neighbour; in
-    MCUs of 2 x 2 every second one is predicted from a diagonal one. It takes a second header.
+    In its own scan, luma's blocks are in raster order, so that each DC is predicted from its left neighbour. In MCUs of
+    2 x 2 blocks every second DC is predicted from a diagonal neighbour. The second scan costs a second header.
     """
     groups = [slice(0, 1)] if len(levels) == 1 else [slice(0, 1), slice(1, 3)]
 
@@ -142,7 +141,7 @@ def _plans(
 def _in_mcus(
     levels: NDArray[np.int16], last: NDArray[np.int64], columns: int
 ) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-    """Levels and end indices by MCUs of 2 x 2 blocks; a block outside of the picture repeats the DC before."""
+    """Levels and end indices by MCUs of 2 x 2 blocks; a block outside the picture repeats the previous DC."""
     rows = len(levels) // columns
     high, wide = -(-rows // 2), -(-columns // 2)
     index = np.full((2 * high, 2 * wide), -1)

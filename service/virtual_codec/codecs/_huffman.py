@@ -49,10 +49,10 @@ def best_code(counts: NDArray[np.int64]) -> HuffmanCode:
 
 
 def price(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Bits of each symbol with its magnitude bits ([256]) by the best code for its counts ([256]).
+    """Bits of each symbol with its magnitude bits ([256]) in the best code for its counts ([256]).
 
-    A symbol that the code lacks costs more than the longest one. The byte that lists a symbol in its DHT segment is
-    shared among its uses and one more.
+    A symbol without a code costs more than the longest code. The byte that lists a symbol in its DHT segment is shared
+    among its uses and one more.
     """
     lengths = best_code(counts).table[0]
     bits: NDArray[np.float64] = np.where(lengths > 0, lengths, LONGEST_CODE + 2) + _MAGNITUDE_BITS + 8 / (counts + 1)
@@ -104,7 +104,7 @@ def _build(symbols: NDArray[np.int64], counts: NDArray[np.int64], table: NDArray
     leaves = len(symbols) + 1
     if leaves == 1:
         return 0
-    # A leaf that never occurs takes the longest code, so the all-ones code is never a symbol's.
+    # A leaf that never occurs takes the longest code, so no symbol gets the all-ones code.
     weights = np.zeros(leaves, np.int64)
     for i in range(1, leaves):
         weights[i] = counts[symbols[i - 1]]

@@ -1,4 +1,4 @@
-"""Completeness check of a scan: its Huffman codes are read to the end, without keeping levels or pixels.
+"""Completeness check of a scan: reads its Huffman codes to the end, without keeping levels or pixels.
 
 A code is looked up by the next 16 bits. The only state is the index of the next bit.
 """
@@ -14,9 +14,9 @@ from virtual_codec.codecs._compiled import compiled
 
 SEQUENTIAL, DC, DC_REFINEMENT, AC, AC_REFINEMENT = range(5)
 
-PADDING_BYTES: Final = 512  # a block takes at most 64 codes of 31 bits, and is read to its end before it is judged
-STEP_BITS: Final = 5  # of a table's entry, for a number of bits
-NO_CODE: Final = 192  # more levels than the codes of one block skip, all together
+PADDING_BYTES: Final = 512  # a block has at most 64 codes of 31 bits, and is read to its end before it is checked
+STEP_BITS: Final = 5  # bits of a table entry that hold the length of a code
+NO_CODE: Final = 192  # more levels than all codes of one block can skip
 
 
 @compiled
@@ -98,10 +98,10 @@ def is_complete(
 
 @compiled
 def _after_restart(marks: NDArray[np.uint8], piece: int, expected: int) -> int:
-    """Piece after the restart marker expected at the end of `piece`, or -1 where that marker or its data is lost.
+    """Piece after the restart marker expected at the end of `piece`, or -1 if that marker or its data is lost.
 
-    A marker of a wrong number is treated as in libjpeg: one of the next two means that the expected one is lost, one
-    of the last two is skipped, any other is taken for the expected one.
+    A marker with a wrong number is treated as in libjpeg: one of the next two numbers means that the expected marker is
+    lost, one of the last two is skipped, any other counts as the expected one.
     """
     while piece < len(marks):
         ahead = (marks[piece] - expected) & 7
@@ -117,7 +117,7 @@ def _after_restart(marks: NDArray[np.uint8], piece: int, expected: int) -> int:
 def _block(
     bits: NDArray[np.uint8], at: int, dc: NDArray[np.uint16], dc_table: int, ac: NDArray[np.uint16], ac_table: int
 ) -> int:
-    """Bit index after a sequential block, or -1 after a code that does not exist."""
+    """Bit index after a sequential block, or -1 after an invalid code."""
     step = dc[dc_table, _next_16(bits, at)]
     at += step & 31
     k = step >> STEP_BITS
@@ -143,7 +143,7 @@ def _band(
     nonzero: NDArray[np.int64],
     block: int,
 ) -> tuple[int, int]:
-    """Bit index after a block's band, and the number of blocks from here on whose bands are empty."""
+    """Bit index after a block's band, and the number of following blocks whose bands are empty."""
     k, run, mask = band[0], 0, nonzero[block]
     while k <= band[1]:
         code = codes[0, _next_16(bits, at)]

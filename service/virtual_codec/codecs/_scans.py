@@ -1,4 +1,4 @@
-"""Completeness check of a JPEG's scans: decoders fill missing data with grey, without an error."""
+"""Completeness check of a JPEG's scans, because decoders fill missing data with grey without an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DHT, _SOS, _DRI = 0xC4, 0xDA, 0xDD
 _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = frozenset({0xC2, 0xCA}), 0xC3, frozenset({0xC9, 0xCA, 0xCB})
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, _LOSSLESS}) | _ARITHMETIC
 
-_UNSENT = 99  # for a level of which no scan has brought any bit
+_UNSENT = 99  # marks a level of which no scan has sent any bit
 
 _WITH_DC, _WITH_AC = (
     (_scan_walk.SEQUENTIAL, _scan_walk.DC),
@@ -30,11 +30,11 @@ _Codes = dict[int, bytes]  # by class (0x00, 0x10) and number: BITS and HUFFVAL 
 
 
 def check_scans_complete(jpeg: bytes) -> None:
-    """Raise `UndecodableImage` where a scan lacks data, or a progressive file lacks its last scans.
+    """Raise `UndecodableImage` if a scan lacks data, or a progressive file lacks its last scans.
 
-    Surplus bytes before a marker or after the end are ignored. The check takes about as long as decoding: 1 to 4 ms
-    per megapixel, 2 to 10 for a progressive file. Arithmetic-coded data is not checked: its encoders may leave out
-    zeros at the end, so a cut cannot be noticed. Headers are left to the decoder.
+    Surplus bytes before a marker or after the end are ignored. The check takes about as long as decoding: 1 to 4 ms per
+    megapixel, 2 to 10 for a progressive file. Arithmetic-coded data is not checked, because its encoders may omit zeros
+    at the end, so that truncation cannot be detected. The decoder checks the headers.
     """
     codes: _Codes = {}
     frame: _Frame | None = None
@@ -60,13 +60,13 @@ class _Part(NamedTuple):
     down: int
     columns: int
     rows: int
-    low_bits: NDArray[np.int64]  # [64]: bits of each level that no scan has brought yet
+    low_bits: NDArray[np.int64]  # [64]: low bits of each level that no scan has sent yet
     nonzero: NDArray[np.int64]  # [blocks]: a bit for each level that is nonzero so far
 
 
 @final
 class _Frame:
-    """Frame of a JPEG, and the parts of its coefficients that its scans have brought so far."""
+    """Frame of a JPEG, and the parts of its coefficients that its scans have sent so far."""
 
     def __init__(self, marker: int, body: bytes) -> None:
         self._is_progressive = marker in _PROGRESSIVE
@@ -128,7 +128,7 @@ class _Frame:
             raise UndecodableImage("the JPEG is truncated or damaged: the data of a scan ends before its picture does")
 
     def check_precision(self) -> None:
-        """Raise `UndecodableImage` where a progressive picture lacks scans."""
+        """Raise `UndecodableImage` if a progressive picture lacks scans."""
         if self._is_progressive and any(part.low_bits.any() for part in self._parts.values()):
             raise UndecodableImage("the JPEG is truncated: it is progressive, and its last scans are missing")
 
@@ -149,7 +149,7 @@ def _damaged(what: str) -> UndecodableImage:
 
 
 def unstuffed_pieces(data: memoryview) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8]]:
-    """Scan data without stuffing: its bits, the end of each piece between restarts, and the restarts' numbers."""
+    """Scan data without stuffing: its bits, the end of each piece between restarts, and the restart numbers."""
     raw = np.frombuffer(data, np.uint8)
     most = int(np.count_nonzero((raw[:-1] == 0xFF) & (raw[1:] & 0xF8 == 0xD0)))
     bits = np.zeros(len(raw) + _scan_walk.PADDING_BYTES, np.uint8)
@@ -169,7 +169,7 @@ def codes_in(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _tables(codes: _Codes, names: list[int], kind: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    """Lookup tables of these codes, each once ([tables, 65536]), and the index of each component's table."""
+    """Distinct lookup tables of the codes ([tables, 65536]), and the index of each component's table."""
     if kind not in (_WITH_AC if names[0] & 0x10 else _WITH_DC):
         return np.zeros((1, 1), np.uint16), np.zeros(len(names), np.int64)
     once = list(dict.fromkeys(names))
@@ -201,7 +201,7 @@ def lookup_table(codes: _Codes, name: int, in_steps: bool) -> NDArray[np.uint16]
 
 @cache
 def _standard_codes() -> _Codes:
-    """Huffman codes of Annex K, which Motion JPEG frames leave out; Pillow writes them without `optimize`."""
+    """Huffman codes of Annex K, which Motion JPEG frames omit. Pillow writes them without `optimize`."""
     file = io.BytesIO()
     Image.new("RGB", (1, 1)).save(file, "JPEG", optimize=False)
     stream = file.getvalue()

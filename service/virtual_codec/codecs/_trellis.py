@@ -1,4 +1,4 @@
-"""Trellis quantisation: levels of least squared error plus Lagrange multiplier times bits."""
+"""Trellis quantisation: chooses the levels with the least squared error plus Lagrange multiplier times bits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._huffman import bit_size
 
 _HIGHEST_AC = 1023
-SSIM_ENERGY = 64 * (0.03 * 255) ** 2 / 2  # the block energy at which SSIM's constant C2 begins to matter
+SSIM_ENERGY = 64 * (0.03 * 255) ** 2 / 2  # block energy at which SSIM's constant C2 begins to matter
 _LOWEST_DC, _HIGHEST_DC = -1024, 1023
 
 
@@ -68,12 +68,12 @@ def quantise_ac(
     levels: NDArray[np.int16],
     last: NDArray[np.int64],
 ) -> None:
-    """AC levels of least weighted squared error plus cost, per block.
+    """AC levels of each block with the least weighted squared error plus cost of their bits.
 
-    `weight_of` ([blocks]) is the weight of a squared error; `cost_of` ([256]) is the cost of a
-    run/size symbol with its magnitude bits, in squared error. A path through the block is a choice of the coefficients
-    that stay nonzero. Each keeps its nearest level or takes the greatest one of the next smaller size, since only a
-    smaller size saves bits.
+    `weight_of` ([blocks]) is the weight of a squared error; `cost_of` ([256]) is the cost of a run/size symbol with its
+    magnitude bits, in squared error. A path through the block is a choice of the coefficients that stay nonzero. Each
+    has its nearest level or the largest level of the next smaller size category, because only a smaller category saves
+    bits.
     """
     inverse = np.float32(1) / table
     half = np.float32(0.5)
@@ -81,7 +81,7 @@ def quantise_ac(
     highest_cost = np.float32(0)
     for symbol in range(256):
         highest_cost = max(highest_cost, cost_of[symbol])
-    # Dropping a coefficient saves its own code and what the next one's code may lose.
+    # Dropping a coefficient saves its own code, and may shorten the next one's.
     never_dropped = 2 * highest_cost
     position = np.zeros(64, np.int64)
     level_of = np.zeros((2, 64), np.int64)
@@ -160,10 +160,10 @@ def quantise_dc(
     cost_of: NDArray[np.float32],
     levels: NDArray[np.int16],
 ) -> None:
-    """DC levels of least weighted squared error plus cost, over all blocks of a component.
+    """DC levels of a component with the least weighted squared error plus cost of their bits, over all blocks.
 
-    Each block takes its nearest level or one beside it; `cost_of` ([256]) is the cost of a difference's size with its
-    magnitude bits, in squared error.
+    Each block has its nearest level or a neighbouring one; `cost_of` ([256]) is the cost of a difference's size with
+    its magnitude bits, in squared error.
     """
     count = len(blocks)
     centre = np.zeros(count, np.int64)

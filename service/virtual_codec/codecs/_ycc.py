@@ -1,4 +1,4 @@
-"""YCbCr to RGB, bit for bit as libjpeg converts (jdcolor.c): 16-bit fixed point of JFIF's equations."""
+"""YCbCr to RGB with the same bits as libjpeg (jdcolor.c): JFIF's equations in 16-bit fixed point."""
 
 from __future__ import annotations
 

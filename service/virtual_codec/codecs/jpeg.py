@@ -20,7 +20,7 @@ from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, scaled_ta
 from virtual_codec.codecs._trellis import block_weights, quantise_ac, quantise_dc, round_blocks
 from virtual_codec.errors import UndecodableImage
 
-LONGEST_SIDE = 65_500  # libjpeg's, below the format's own 65,535
+LONGEST_SIDE = 65_500  # limit of libjpeg, below the format's 65,535
 
 DEFAULT_TRELLIS = 0.05
 DEFAULT_LUMA_EXPONENT = 0.15
@@ -31,8 +31,8 @@ DEFAULT_CHROMA_DC = 1.0
 DEFAULT_CHROMA_TRELLIS = 0.5
 DEFAULT_MASKING = 0.25
 
-# At full size the networks do better with a finer luma DC and less masking than the encoder alone: -0.3 % of the bytes
-# in RGB, -0.4 in Y, -0.2 in MS-SSIM at steps 22 to 115 (30 held-out crops). At half size the defaults are best.
+# At full size, with the networks, a finer luma DC and less masking are better than for the encoder alone: -0.3 % of the
+# bytes in RGB, -0.4 in Y, -0.2 in MS-SSIM at steps 22 to 115 (30 held-out crops). At half size the defaults are best.
 _FULL_SIZE_LUMA_DC = 0.75
 _FULL_SIZE_MASKING = 0.2
 
@@ -137,7 +137,7 @@ def encode_blocks(blocks: Blocks, settings: JpegSettings) -> bytes:
 
 
 def quantised(blocks: Blocks, settings: JpegSettings) -> tuple[list[NDArray[np.int16]], list[NDArray[np.int64]]]:
-    """Quantised levels per component ([blocks, 64], zig-zag, raster order), and the index of each block's last one."""
+    """Quantised levels per component ([blocks, 64], zig-zag, raster order), and each block's last nonzero index."""
     luma_table, chroma_table = quantisation_tables(settings)
     multiplier = settings.trellis * float(luma_table.mean()) ** 2
     luma, *chroma = blocks.components
@@ -157,9 +157,9 @@ def decode(stream: bytes) -> NDArray[np.uint8]:
 
 
 def polish(stream: bytes) -> bytes:
-    """Recode a stream without loss as a progressive one with the best scans; unchanged where that is not smaller.
+    """Recode a stream losslessly as a progressive one with optimised scans; unchanged if that is not smaller.
 
-    Without the package mozjpeg-lossless-optimization it is always unchanged.
+    Without the package mozjpeg-lossless-optimization the stream is always unchanged.
     """
     try:
         import mozjpeg_lossless_optimization

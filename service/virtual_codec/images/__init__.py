@@ -1,6 +1,6 @@
 """Image files to and from pixels: limits, orientation, colour, alpha.
 
-To add an input format: a row in `_sniff`, a function that strips its files, and a row in `_decode`.
+To add an input format, add a row to `_sniff`, write a function that strips its files, and add a row to `_decode`.
 """
 
 from virtual_codec.images._colour import Picture

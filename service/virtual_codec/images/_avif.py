@@ -1,4 +1,4 @@
-"""AVIF files: their EXIF hidden from the decoder, and the colour space that their boxes state."""
+"""AVIF files: hiding of EXIF data from the decoder, and the colour space in their boxes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Box(NamedTuple):
 
 
 def strip(file: bytes, _: ImageLimits) -> StrippedFile:
-    """Hide an AVIF's EXIF from the decoder: an AVIF is turned by its own boxes, whatever EXIF says.
+    """Hide an AVIF's EXIF from the decoder, because boxes and not EXIF state the rotation of an AVIF.
 
     Raises `UndecodableImage` for high dynamic range.
     """
@@ -65,7 +65,7 @@ def _associations(body: bytes) -> dict[int, list[int]]:
         item = int.from_bytes(body[position : position + id_bytes], "big")
         count = int.from_bytes(body[position + id_bytes : position + id_bytes + 1], "big")
         position += id_bytes + 1
-        mask = (1 << (8 * index_bytes - 1)) - 1  # without the flag that the property is essential
+        mask = (1 << (8 * index_bytes - 1)) - 1  # without the flag for essential properties
         found[item] = [
             int.from_bytes(body[start : start + index_bytes], "big") & mask
             for start in range(position, position + count * index_bytes, index_bytes)
@@ -75,7 +75,7 @@ def _associations(body: bytes) -> dict[int, list[int]]:
 
 
 def _boxes(file: bytes, start: int, end: int) -> Iterator[_Box]:
-    """Boxes between two offsets; the walk ends at one of an impossible or 64-bit size."""
+    """Boxes between two offsets; the iteration ends at a box of an impossible or 64-bit size."""
     for _ in range(_MAX_BOXES):
         size = int.from_bytes(file[start : start + 4], "big")
         if start + 8 > end or size < 8:

@@ -1,4 +1,4 @@
-"""BMP files: their kinds by depth, compression and bit masks, and the colours that their headers state."""
+"""BMP files: their kinds by depth, compression and bit masks, and the colour space in their headers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BAND_ROWS: Final = 256
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
-    """Check a BMP's sides, its kind and the cost of its run lengths; the file stays whole."""
+    """Check a BMP's sides, its kind and the cost of its run lengths; the file is not changed."""
     if len(file) < 26:
         raise UndecodableImage("the BMP is truncated")
     header = _u32(file, 14)
@@ -60,7 +60,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
 
 
 def _masked_reader(file: bytes, header: int, width: int, height: int, bits: int) -> Callable[[], WideSamples] | None:
-    """Reader of pixels by bit masks; None for masks of zero, which the decoder takes for the usual ones."""
+    """Reader of pixels by bit masks; None for masks of zero, which the decoder treats as the usual ones."""
     masks = [_u32(file, 54 + 4 * index) for index in range(4)]
     if header < 56 and _u32(file, 30) != 6:
         masks[3] = 0
@@ -90,7 +90,7 @@ def _masked_reader(file: bytes, header: int, width: int, height: int, bits: int)
 
     def read() -> WideSamples:
         tops = range(0, height, _BAND_ROWS)
-        # Many writers leave the alpha at zero throughout, and mean an opaque picture.
+        # Many writers leave the alpha zero everywhere for an opaque picture.
         has_alpha = masks[3] != 0 and any(bool((words(top) & np.uint32(masks[3])).any()) for top in tops)
 
         def bands() -> Iterator[NDArray[np.uint16]]:
@@ -109,7 +109,7 @@ def _masked_reader(file: bytes, header: int, width: int, height: int, bits: int)
 
 
 def _profile(file: bytes, header: int, limits: ImageLimits) -> bytes | None:
-    """ICC profile inside a BMP of version 5. A linked one, a path on somebody's machine, is never followed."""
+    """ICC profile inside a BMP of version 5. A linked profile, which is a path on some machine, is never followed."""
     if header < 124 or file[70:74] != _EMBEDDED:
         return None
     offset, size = 14 + _u32(file, 126), _u32(file, 130)
@@ -118,7 +118,7 @@ def _profile(file: bytes, header: int, limits: ImageLimits) -> bytes | None:
 
 
 def _calibrated_space(file: bytes, header: int) -> ColourSpace | None:
-    """Colour space of the end points and gammas in the header, if they are given and can be one."""
+    """Colour space of the endpoints and gammas in the header, if they are given and valid."""
     if header < 108 or file[70:74] != _CALIBRATED:
         return None
     ends = np.array(struct.unpack_from("<9I", file, 74)).reshape(3, 3) / (1 << 30)

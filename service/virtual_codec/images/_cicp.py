@@ -1,4 +1,4 @@
-"""Coding-independent code points (ITU-T H.273), by which PNG's cICP and AVIF's nclx name a colour space."""
+"""Coding-independent code points (ITU-T H.273), which PNG's cICP and AVIF's nclx use to name a colour space."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ _PRIMARIES: Final = {
     12: ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), D65),
     22: ((0.63, 0.34), (0.295, 0.605), (0.155, 0.077), D65),
 }
-# The camera curves of television (1, 6, 7, 11, 12, 14, 15) are shown with a display's gamma, not by their inverse; as
-# sRGB, which writers that have pictures of sRGB and these code points expect, their colours keep their samples.
+# The camera curves of television (1, 6, 7, 11, 12, 14, 15) are shown with a display's gamma, not with their inverse.
+# They are treated as sRGB, so the samples do not change, as expected by writers that put these code points on sRGB
+# pictures.
 _TRANSFERS: Final[dict[int, Transfer]] = {
     **dict.fromkeys((1, 2, 6, 7, 11, 12, 13, 14, 15), srgb_decoded),
     4: power(2.2),

@@ -18,12 +18,12 @@ _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0
 
-# Colour spaces of profiles by the mode that they apply to. Any other profile does not belong to the picture.
+# Colour space of a profile for each mode. A profile of another colour space is ignored.
 _PROFILE_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK", "LAB": "Lab "}
 
 
 class Picture(NamedTuple):
-    """Picture in sRGB, [H, W, 3] or grey [H, W]; `is_flattened` if it had transparent pixels, which have none now."""
+    """Picture in sRGB, [H, W, 3] or grey [H, W]; `is_flattened` is true if it had transparent pixels."""
 
     pixels: NDArray[np.uint8]
     is_flattened: bool = False
@@ -37,8 +37,8 @@ def to_srgb(
 ) -> Picture:
     """Convert a loaded picture: [H, W] where its mode is grey, else [H, W, 3] sRGB. Raises `UndecodableImage`.
 
-    `space` is that of a file without profile, None for sRGB. A BMP whose alpha is 0 throughout counts as opaque: many
-    programs write such files.
+    `space` is the colour space of a file without profile, None for sRGB. A BMP whose alpha is 0 everywhere counts as
+    opaque, because many programs write such files.
     """
     colour, alpha = _split(image)
     if profile is not None:
@@ -54,11 +54,11 @@ def to_srgb(
     is_flattened = alpha is not None and alpha.getextrema() != (255, 255)
     if alpha is not None and is_flattened:
         colour = _flatten(colour, alpha, background)
-    return Picture(np.array(colour), is_flattened)  # a copy: as an array, Pillow's own memory is read-only
+    return Picture(np.array(colour), is_flattened)  # a copy, because Pillow's own memory is read-only as an array
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Colours, in a mode that a profile can apply to, and the alpha if any."""
+    """Colours, in a mode to which a profile can apply, and the alpha, if any."""
     mode = image.mode
     if mode == "F":
         raise UndecodableImage("the image has floating-point samples; save it with 8 or 16 bits")
@@ -107,7 +107,7 @@ def _flatten(colour: Image.Image, alpha: Image.Image, background: tuple[int, int
 
 
 def _apply_profile(colour: Image.Image, profile: bytes) -> Image.Image:
-    """Colours as sRGB; unchanged where the profile is broken, of another colour space, or sRGB itself."""
+    """Colours as sRGB; unchanged if the profile is broken, of another colour space, or sRGB itself."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space != _PROFILE_SPACES.get(colour.mode):
@@ -128,7 +128,7 @@ def _apply_grey(grey: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Im
 
 
 def _is_srgb(source: ImageCms.ImageCmsProfile) -> bool:
-    """True if the profile changes no colour by more than one level: profile names are unreliable."""
+    """True if the profile changes no colour by more than one level. (Profile names are unreliable.)"""
     steps = np.linspace(0, 255, 16).astype(np.uint8)
     lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(256, 16, 3)
     converted = np.asarray(_apply(Image.fromarray(lattice), source))

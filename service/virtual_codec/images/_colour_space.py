@@ -20,7 +20,7 @@ ADOBE_RGB_PRIMARIES: Final = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), D65)
 
 # Bradford's cone responses, for adaptation to another white point (ICC.1:2010, annex E).
 _BRADFORD: Final = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-_STEPS: Final = 65_535  # of linear light, in the table that encodes sRGB
+_STEPS: Final = 65_535  # entries of linear light in the table that encodes sRGB
 _BAND: Final = 1 << 18  # samples converted at a time
 
 
@@ -45,7 +45,7 @@ class ColourSpace:
         """Convert [h, w, 3] or grey [h, w] samples, uint8 or uint16, to sRGB of the same shape. Colours are clipped."""
         most = int(np.iinfo(samples.dtype).max)
         codes = np.arange(most + 1) / most
-        with np.errstate(all="ignore"):  # a damaged profile's curve may be anything
+        with np.errstate(all="ignore"):  # the curve of a damaged profile may have any values
             curves = [np.nan_to_num(np.clip(curve(codes), 0, 1)).astype(np.float32) for curve in self.to_linear]
         encoded = np.rint(255 * srgb_encoded(np.arange(_STEPS + 1) / _STEPS)).astype(np.uint8)
         result = np.empty(samples.shape, np.uint8)

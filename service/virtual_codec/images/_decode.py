@@ -23,17 +23,17 @@ from virtual_codec.images._wide import wide_to_srgb
 def decode(
     image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, background: tuple[int, int, int] = WHITE
 ) -> NDArray[np.uint8]:
-    """Decode an image file: [H, W, 3] sRGB, or [H, W] where the file is grey. Upright, without alpha.
+    """Decode an image file: [H, W, 3] sRGB, or [H, W] if the file is grey. Upright, without alpha.
 
-    EXIF's orientation is applied. Colours are converted to sRGB by the file's ICC profile (a broken one is ignored),
-    else by what it says of them otherwise: PNG's cICP, cHRM and gAMA, AVIF's nclx, EXIF's Adobe RGB, BMP's end points.
-    That is done before 16 bits become 8. CMYK is converted, transparent pixels are flattened onto `background`, an RGB
-    colour. High dynamic range, and kinds of files that are not known to be read rightly, are refused by their names.
-    A grey picture with transparent pixels stays grey on a grey background only.
+    EXIF's orientation is applied. Colours are converted to sRGB by the file's ICC profile (a broken one is ignored), or
+    by PNG's cICP, cHRM and gAMA, AVIF's nclx, EXIF's Adobe RGB, or a BMP's endpoints, before 16 bits become 8. CMYK is
+    converted; transparent pixels are flattened onto `background`, an RGB colour. High dynamic range, and kinds of files
+    that are not known to be decoded correctly, are refused by name. A grey picture with transparent pixels stays grey
+    only on a grey background.
 
     Raises `EmptyInput`, `UnsupportedFormat`, and before anything is decoded `TooManyPixels`, `SideTooLong`,
-    `TooManyScans`, `TooManySegments`, `ProfileTooLarge` and `AnimatedImage`; else `UndecodableImage`, for anything
-    wrong inside, a truncated file included. `MemoryError` is passed on: it does not mean that the file is bad.
+    `TooManyScans`, `TooManySegments`, `ProfileTooLarge` and `AnimatedImage`; `UndecodableImage` for any other damage,
+    including truncation. `MemoryError` is passed on, because it does not mean that the file is bad.
     """
     return decode_picture(image, limits=limits, background=background).pixels
 
@@ -41,7 +41,7 @@ def decode(
 def decode_picture(
     image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS, background: tuple[int, int, int] = WHITE
 ) -> Picture:
-    """Decode an image file as `decode` does, and tell if transparent pixels were flattened."""
+    """Decode an image file as `decode` does, and state whether transparent pixels were flattened."""
     reader = _READERS[sniff(image)]
     with foreign_errors(reader.title, limits):
         stripped = reader.strip(image, limits)
@@ -59,9 +59,9 @@ def decode_picture(
 
 
 def probe(image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:
-    """Size (width, height) of the picture that `decode` returns, from the header alone. Raises as `decode` does.
+    """Size (width, height) of the picture that `decode` returns, from the header alone. Raises the errors of `decode`.
 
-    No decoder is asked, except for AVIF.
+    No decoder is called, except for AVIF.
     """
     reader = _READERS[sniff(image)]
     with foreign_errors(reader.title, limits):
@@ -98,7 +98,7 @@ _READERS = {
 
 
 def _orientation(stripped: StrippedFile, loaded: Image.Image) -> int:
-    """Orientation of a stripped file; for AVIF, that in the EXIF that Pillow makes of its boxes."""
+    """Orientation of a stripped file; for AVIF, from the EXIF data that Pillow makes from its boxes."""
     if loaded.format != "AVIF":
         return stripped.orientation
     exif: bytes = loaded.info.get("exif", b"")

@@ -1,4 +1,4 @@
-"""JPEG files parsed once and decoded once, for restoring."""
+"""JPEG files for restoring, parsed once and decoded once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TITLE, _FORMATS = "JPEG", ("JPEG", "MPO")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ParsedJpeg:
-    """JPEG whose markers have been read and checked against limits; nothing is decoded yet."""
+    """JPEG whose markers have been parsed and checked against limits, but which is not decoded yet."""
 
     layout: JpegLayout
     stripped: StrippedFile
@@ -31,10 +31,11 @@ class ParsedJpeg:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DecodedJpeg:
-    """Samples of a JPEG as coded, and the facts that its markers state.
+    """Samples of a JPEG as coded, and the facts in its markers.
 
-    `samples` are [h, w, 3] RGB, or [h, w] for one component, neither turned nor converted by a profile; `luma` [h, w]
-    is the plane that they were made of, None where the file is neither YCbCr nor grey. `orientation` is EXIF's.
+    `samples` are [h, w, 3] RGB, or [h, w] for one component, neither rotated nor converted by a profile. `luma` [h, w]
+    is the luma plane before the conversion to RGB, or None if the file is neither YCbCr nor grey. `orientation` is
+    EXIF's.
     """
 
     layout: JpegLayout
@@ -45,7 +46,7 @@ class DecodedJpeg:
     space: ColourSpace | None
 
     def upright(self, plane: NDArray[Sample]) -> NDArray[Sample]:
-        """Apply the file's orientation to a plane that lies as the samples do."""
+        """Apply the file's orientation to a plane with the layout of the samples."""
         return upright(plane, self.orientation)
 
     def to_srgb(self) -> NDArray[np.uint8]:
@@ -54,15 +55,15 @@ class DecodedJpeg:
 
 
 def parse_jpeg(jpeg: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> ParsedJpeg:
-    """Parse a JPEG's markers. Raises as `decode` does before it decodes."""
+    """Parse a JPEG's markers. Raises the errors that `decode` raises before decoding."""
     with foreign_errors(_TITLE, limits):
         stripped, layout = _jpeg.strip_with_layout(jpeg, limits)
         return ParsedJpeg(layout=layout, stripped=stripped, limits=limits)
 
 
 def decode_jpeg(parsed: ParsedJpeg) -> DecodedJpeg:
-    """Decode a parsed JPEG, once. Raises as `decode` does; the colours of a file of four components are plain RGB."""
-    from virtual_codec.codecs import rgb_of  # compiled loops, which the API process does without
+    """Decode a parsed JPEG. Raises the errors of `decode`. A file of four components is converted to plain RGB."""
+    from virtual_codec.codecs import rgb_of  # compiled loops, not needed in the API process
 
     stripped, limits = parsed.stripped, parsed.limits
     luma: NDArray[np.uint8] | None = None
@@ -70,7 +71,7 @@ def decode_jpeg(parsed: ParsedJpeg) -> DecodedJpeg:
         profile: bytes | None = image.info.get("icc_profile")
         limits.check_profile(len(profile or b""))
         if parsed.layout.colour_model == "ycbcr":
-            image.draft("YCbCr", image.size)  # the planes before libjpeg mixes them
+            image.draft("YCbCr", image.size)  # the planes before libjpeg converts them to RGB
         load(image, "JPEG")
         _jpeg.check_whole(stripped, image)
         if image.mode == "YCbCr":

@@ -21,10 +21,10 @@ _WEBP_MAX_SIDE = 16_383
 
 
 def encode(pixels: NDArray[np.uint8], output: OutputFormat, metadata: Metadata = _NO_METADATA) -> bytes:
-    """Encode [H, W, 3] sRGB or [H, W] grey, uint8, without loss; grey stays grey, except in WebP, which has no grey.
+    """Encode [H, W, 3] sRGB or [H, W] grey, uint8, losslessly. Grey stays grey, except in WebP, which has no grey.
 
-    `metadata` goes into PNG and WebP; BMP has no place for it. Raises `NotAcceptable` for a picture that the format
-    cannot hold.
+    `metadata` is written to PNG and WebP; BMP has no metadata. Raises `NotAcceptable` for a picture that is too large
+    for the format.
     """
     is_shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     if pixels.dtype != np.uint8 or not is_shaped or not pixels.size:
@@ -38,7 +38,7 @@ def _write_png(pixels: NDArray[np.uint8], metadata: Metadata) -> bytes:
 
 def _write_webp(pixels: NDArray[np.uint8], metadata: Metadata) -> bytes:
     if max(pixels.shape[:2]) > _WEBP_MAX_SIDE:
-        raise NotAcceptable(f"a WebP holds at most {_WEBP_MAX_SIDE} pixels a side; ask for image/png")
+        raise NotAcceptable(f"a WebP side has at most {_WEBP_MAX_SIDE} pixels; ask for image/png")
     options = {"exif": metadata.exif, "xmp": metadata.xmp}
     options = {name: value for name, value in options.items() if value is not None}
     return _write_by_pillow(pixels, "WEBP", lossless=True, method=0, quality=0, **options)

@@ -1,4 +1,4 @@
-"""EXIF facts that decoding needs: orientation, and Adobe RGB as the colour space."""
+"""EXIF data that decoding needs: the orientation, and Adobe RGB as the colour space."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from virtual_codec.images._limits import DEFAULT_LIMITS
 from virtual_codec.images._tiff_directory import Entry, TiffReader, first_value
 
 _ORIENTATION, _EXIF_DIRECTORY, _COLOUR_SPACE, _INTEROPERABILITY, _INDEX = 274, 34665, 40961, 40965, 1
-_UNCALIBRATED, _ADOBE_RGB = 65_535, 2  # the second is not of the standard, yet some cameras write it
+_UNCALIBRATED, _ADOBE_RGB = 65_535, 2  # the second is not in the standard, but some cameras write it
 _GAMMA = 563 / 256
 
 
 class Exif(NamedTuple):
-    """EXIF orientation, 1-8, and `is_adobe_rgb`, which the design rule for camera files (DCF 2.0) tells by "R03"."""
+    """EXIF orientation, 1-8, and `is_adobe_rgb`, which DCF 2.0 (camera file systems) marks by "R03"."""
 
     orientation: int = 1
     is_adobe_rgb: bool = False
@@ -27,7 +27,7 @@ class Exif(NamedTuple):
 
 
 def read_exif(exif: bytes) -> Exif:
-    """Read EXIF data, without the prefix of JPEG; damaged parts count as absent."""
+    """Read EXIF data, without JPEG's prefix; damaged parts count as absent."""
     try:
         reader = TiffReader(exif, DEFAULT_LIMITS)
         entries = reader.directory(reader.first)[0]
@@ -38,7 +38,7 @@ def read_exif(exif: bytes) -> Exif:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """Orientation in EXIF data, 1-8; 1 where there is none or it is damaged."""
+    """Orientation in EXIF data, 1-8; 1 if it is missing or damaged."""
     return read_exif(exif).orientation
 
 

@@ -1,6 +1,6 @@
-"""EXIF data, rewritten without thumbnails, structure of the old file and, unless wanted, location.
+"""Rewriting of EXIF data without thumbnails, file structure and, unless requested, location.
 
-EXIF is a TIFF file of directories (IFDs): entries of tag, type, count and value. Values are copied as they are; only
+EXIF is a TIFF file of directories (IFDs): entries of tag, type, count and value. Values are copied unchanged; only
 their offsets change. Source: CIPA DC-008 (Exif 2.32), TIFF 6.0.
 """
 
@@ -17,24 +17,24 @@ from virtual_codec.images._tiff_directory import Entry, TiffReader
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _COLOUR_SPACE = 0x0112, 0x8769, 0x8825, 0xA001
 _SHORT, _LONG = 3, 4
 _LAST_KIND: Final = 12  # of TIFF 6.0; later ones hold offsets
-_MAX_BYTES: Final = 256 * 1024  # of all values of a directory, which may overlap in a hostile file
+_MAX_BYTES: Final = 256 * 1024  # limit on all values of a directory, which may overlap in a hostile file
 
 # Descriptive tags of the first directory: description, make, model, orientation, resolution, software, date, artist,
-# copyright, host, rating, and those that Windows writes. The others are about samples and offsets of the old file.
+# copyright, host, rating, and the tags of Windows. All others describe samples and offsets of the old file.
 _DESCRIPTIVE: Final = frozenset(
     {0x010E, 0x010F, 0x0110, _ORIENTATION, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298}
     | {0x4746, 0x4749, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
 )
 # Sizes of the old picture, and the pointer to the interoperability directory.
 _STALE: Final = frozenset({0xA002, 0xA003, 0xA005})
-_MAKER_NOTE: Final = 0x927C  # private data of the camera's maker, previews and locations among them
+_MAKER_NOTE: Final = 0x927C  # private data of the camera's maker, which may contain previews and locations
 
 
 _RESOLUTION: Final = frozenset({0x011A, 0x011B, 0x0128})
 
 
 class ExifContents(NamedTuple):
-    """Contents of EXIF data that an image of its own can carry, each true or false."""
+    """Kinds of content in EXIF data that can be kept, each true or false."""
 
     is_descriptive: bool = False
     has_location: bool = False
@@ -71,7 +71,7 @@ def rewrite_exif(tiff: bytes, *, is_complete: bool) -> bytes | None:
 
 
 def exif_contents(tiff: bytes) -> ExifContents:
-    """Contents of EXIF data. Resolution alone, which every TIFF has, is no description. Raises as `rewrite_exif`."""
+    """Kinds of content in EXIF data. Resolution alone, as in every TIFF, does not count. Raises as `rewrite_exif`."""
     _, main, camera, location = _read(tiff)
     return ExifContents(
         is_descriptive=any(it.tag not in _RESOLUTION for it in main) or bool(camera or location),
@@ -81,7 +81,7 @@ def exif_contents(tiff: bytes) -> ExifContents:
 
 
 def _read(tiff: bytes) -> _Directories:
-    """Directories of EXIF data without what belongs to the old file."""
+    """Directories of EXIF data without the tags that describe the old file."""
     try:
         reader = TiffReader(tiff, DEFAULT_LIMITS)
         main = reader.directory(reader.first)[0]
@@ -94,7 +94,7 @@ def _read(tiff: bytes) -> _Directories:
             _entries(reader, reader.directory_below(main, _GPS_IFD)),
         )
     except (TooManySegments, UndecodableImage) as error:
-        raise UndecodableImage("the EXIF data is damaged; metadata=none leaves it out") from error
+        raise UndecodableImage("the EXIF data is damaged; drop it with metadata=none") from error
 
 
 def _entries(reader: TiffReader, directory: Mapping[int, Entry]) -> list[_Entry]:
@@ -114,7 +114,7 @@ def _short(order: str, tag: int, value: int) -> _Entry:
 
 
 def _written(order: str, main: list[_Entry], camera: list[_Entry], location: list[_Entry]) -> bytes:
-    """Write a TIFF file of these directories, those that have entries."""
+    """Write a TIFF file of these directories, without empty ones."""
     parts = [(tag, entries) for tag, entries in ((_EXIF_IFD, camera), (_GPS_IFD, location)) if entries]
     pointers = [_Entry(tag, _LONG, 1, bytes(4)) for tag, _ in parts]
     position = 8 + len(_packed(order, [*main, *pointers], 0))
@@ -128,7 +128,7 @@ def _written(order: str, main: list[_Entry], camera: list[_Entry], location: lis
 
 
 def _packed(order: str, entries: list[_Entry], start: int) -> bytes:
-    """Pack a directory that stands at `start`, its long values behind it."""
+    """Pack a directory for the offset `start`, followed by its long values."""
     table, values = [struct.pack(order + "H", len(entries))], b""
     values_start = start + 2 + 12 * len(entries) + 4
     for tag, kind, items, value in sorted(entries):

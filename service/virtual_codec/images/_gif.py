@@ -1,4 +1,4 @@
-"""GIF files, stripped to their first picture; animated ones are refused."""
+"""GIF files: stripping to the first picture. Animated files are refused."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def _has_another(file: bytes, offset: int, limits: ImageLimits, blocks: int) -> 
 
 
 def _end_of_blocks(file: bytes, offset: int, limits: ImageLimits, blocks: int, *, cut: bool = False) -> tuple[int, int]:
-    """End of a chain of sub-blocks, and their number; `blocks` of the file came before.
+    """End of a chain of sub-blocks, and their number; `blocks` is the number of earlier ones in the file.
 
-    With `cut` the chain may end with the file, between two sub-blocks.
+    With `cut` the chain may end at the end of the file, between two sub-blocks.
     """
     for count in range(1, limits.max_blocks - blocks + 1):
         if offset >= len(file):

@@ -1,6 +1,6 @@
-"""ICC profiles of displays and grey scales, read for 16-bit samples, which Pillow's colour management cannot convert.
+"""ICC profiles of displays and grey scales for 16-bit samples, which Pillow's colour management cannot convert.
 
-Only profiles of a matrix and tone curves (ICC.1:2010, 8.3.3 and 8.4.3), which those of cameras and displays are.
+Only profiles with a matrix and tone curves are supported (ICC.1:2010, 8.3.3 and 8.4.3), as cameras and displays have.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PARAMETERS: Final = (1, 3, 4, 5, 7)  # of parametric curves, by their type
 
 
 def space_of_profile(profile: bytes, *, is_grey: bool) -> ColourSpace | None:
-    """Colour space of a profile of matrix and tone curves; None for any other profile, or a damaged one."""
+    """Colour space of a profile with a matrix and tone curves; None for any other profile, or a damaged one."""
     try:
         tags = _tags(profile)
         if profile[16:20] != (b"GRAY" if is_grey else b"RGB ") or profile[20:24] != b"XYZ " or b"A2B0" in tags:

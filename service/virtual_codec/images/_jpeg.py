@@ -1,4 +1,4 @@
-"""JPEG files, and MPO files of phones, of which the first picture is read."""
+"""JPEG files, and MPO files of phones, whose first picture is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FRAMES, _PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB}), f
 _END_OF_IMAGE = b"\xff\xd9"
 _PROFILE = b"ICC_PROFILE\0"
 
-# A Huffman code has a bit at least; a block has one for DC and, where its scan is not split, one for its end.
+# A Huffman code has at least one bit. A block has one code for DC and, if its scan is not split, one for its end.
 _LEAST_BITS_A_BLOCK = {"baseline": 2, "extended": 2, "progressive": 1}
 
 
@@ -26,12 +26,12 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
 
 
 def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, bitstream.JpegLayout]:
-    """Strip a JPEG to the segments that make pixels, with an end-of-image. Scans are counted before any is decoded."""
+    """Strip a JPEG to the segments needed for pixels, with an end-of-image. Scans are counted before decoding."""
     file = _ended(file, limits)
     found = bitstream.layout(file, max_scans=limits.max_scans, max_segments=limits.max_segments)
     limits.check(found.width, found.height)
     if found.precision != 8:
-        raise UndecodableImage(f"the JPEG has {found.precision} bits a sample; only 8 are read here")
+        raise UndecodableImage(f"the JPEG has {found.precision} bits a sample; only 8 are supported")
     _check_room(found)
     exif: Exif | None = None
     position = 2
@@ -49,8 +49,8 @@ def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, b
         if not is_metadata or segment.marker in (_APP0, _APP14) or is_profile:
             kept.append(file[segment.start : segment.end])
     scans = file[file.index(b"\xff\xda", position) :]
-    # Fill bytes may stand before any marker; a decoder that is fed piecemeal starts a long run of them again
-    # with every piece: 60 MB of them take it 19 s.
+    # Fill bytes may precede any marker. A decoder that reads in pieces rescans a long run of them with every piece: 60
+    # MB of them take 19 s.
     while b"\xff\xff" in scans:
         scans = scans.replace(b"\xff\xff", b"\xff")
     kept.append(scans)
@@ -60,17 +60,17 @@ def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, b
 
 
 def check_whole(stripped: StrippedFile, _loaded: Image.Image) -> None:
-    """Raise `UndecodableImage` where a scan lacks data or scans are missing, which decoders accept."""
-    from virtual_codec.codecs import check_scans_complete  # compiled loops, which the API process does without
+    """Raise `UndecodableImage` if a scan lacks data or scans are missing, which decoders accept."""
+    from virtual_codec.codecs import check_scans_complete  # compiled loops, not needed in the API process
 
     check_scans_complete(stripped.file)
 
 
 def _ended(file: bytes, limits: ImageLimits) -> bytes:
-    """File with an end-of-image, put in where it is missing.
+    """File with an end-of-image, added if it is missing.
 
-    Some phones and panorama tools leave it out, and may append data of their own. The scans of a sequential JPEG are
-    over once each component has had one, so the file is cut there. A progressive one is cut at the last scan's data.
+    Some phones and panorama tools omit it, and may append other data. A sequential JPEG is complete once each component
+    has had a scan, so the file is cut there. A progressive one is cut after the data of its last scan.
     """
     frame: bitstream.Segment | None = None
     missing: set[int] = set()
@@ -88,9 +88,9 @@ def _ended(file: bytes, limits: ImageLimits) -> bytes:
 
 
 def _check_room(found: bitstream.JpegLayout) -> None:
-    """Raise `UndecodableImage` where there is less data than the fewest bits of all blocks.
+    """Raise `UndecodableImage` if there is less data than the fewest possible bits of all blocks.
 
-    Decoders fill the missing blocks with grey, which takes as long as decoding them.
+    Decoders fill missing blocks with grey, which takes as long as decoding them.
     """
     widest, highest = (max(factors) for factors in zip(*found.sampling, strict=True))
     blocks = 0

@@ -1,7 +1,7 @@
-"""JPEG 2000 files: their code stream checked before OpenJPEG sees it.
+"""JPEG 2000 files: checks of the codestream before OpenJPEG decodes it.
 
-A code stream of a few bytes may state millions of tiles, code blocks or precincts, for each of which a decoder takes
-memory. OpenJPEG also decodes truncated streams without complaint.
+A codestream of a few bytes may declare millions of tiles, code blocks or precincts, for each of which a decoder
+allocates memory. OpenJPEG also decodes truncated streams without an error.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ class _Size(NamedTuple):
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
-    """Check a JPEG 2000's sizes and wholeness. Raises `UndecodableImage`, `TooManyPixels` and `TooManySegments`."""
+    """Check that a JPEG 2000 is complete and within the limits.
+
+    Raises `UndecodableImage`, `TooManyPixels` and `TooManySegments`.
+    """
     stream = jpeg2000_code_stream(file)
     if stream is None:
-        raise UndecodableImage("the JPEG 2000 has no code stream")
+        raise UndecodableImage("the JPEG 2000 has no codestream")
     size = _read_size(stream)
     limits.check(size.width, size.height)
     tiles = -(-size.width // size.tile_width) * -(-size.height // size.tile_height)
@@ -55,7 +58,7 @@ def _read_size(stream: bytes) -> _Size:
     )
     components = int.from_bytes(stream[40:42], "big")
     if not 1 <= components <= 4:
-        raise UndecodableImage(f"the JPEG 2000 has {components} components; 1 to 4 are taken")
+        raise UndecodableImage(f"the JPEG 2000 has {components} components; 1 to 4 are supported")
     if right <= left or bottom <= top or not (tile_width and tile_height):
         raise UndecodableImage("the JPEG 2000 has no pixels")
     for index in range(components):
@@ -66,7 +69,7 @@ def _read_size(stream: bytes) -> _Size:
 
 
 def _walk(stream: bytes, size: _Size, limits: ImageLimits) -> None:
-    """Walk the markers of the main header and the tile parts. Raises where one costs too much, or bytes are missing."""
+    """Check the markers of the main header and the tile parts. Raises if one costs too much or bytes are missing."""
     position = 2
     for _ in range(limits.max_segments):
         marker = int.from_bytes(stream[position : position + 2], "big")
@@ -105,7 +108,7 @@ def _check_style(body: bytes, size: _Size, *, is_default: bool) -> None:
     """Check layers, code blocks and precincts of a COD or COC segment's body (ITU-T T.800, A.6)."""
     style = body[5:] if is_default else body[2:]
     if len(style) < 5:
-        raise UndecodableImage("the JPEG 2000 is damaged: a coding style is cut short")
+        raise UndecodableImage("the JPEG 2000 is damaged: a coding style is truncated")
     if is_default and (layers := int.from_bytes(body[2:4], "big")) > _MAX_LAYERS:
         raise too_many("quality layers", _MAX_LAYERS, layers)
     if style[0] > 32:

@@ -12,11 +12,11 @@ PILLOW_MAX_PIXELS = 1 << 29
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLimits:
-    """Limits on image files, checked by their headers before anything is decoded.
+    """Limits on image files, checked against their headers before anything is decoded.
 
-    `max_segments` counts segments of a JPEG, chunks of a WebP and tags of a TIFF's directory; `max_chunks` those of a
-    PNG, where 64 MiB in pieces of 512 bytes must pass; `max_blocks` the sub-blocks of a GIF, of up to 255 bytes.
-    `max_profile_bytes` is for an ICC profile, decompressed: the largest printer profiles have 2 MiB.
+    `max_segments` counts segments of a JPEG, chunks of a WebP and tags of a TIFF's directory. `max_chunks` counts
+    chunks of a PNG; it must allow 64 MiB in chunks of 512 bytes. `max_blocks` counts the sub-blocks of a GIF, of up to
+    255 bytes. `max_profile_bytes` is the size of a decompressed ICC profile; the largest printer profiles have 2 MiB.
     """
 
     max_pixels: int = 50_000_000
@@ -35,12 +35,12 @@ class ImageLimits:
             raise ValueError(f"max_pixels must be at most {PILLOW_MAX_PIXELS}, got {self.max_pixels}")
 
     def check(self, width: int, height: int) -> None:
-        """Raise `TooManyPixels` or `SideTooLong`; `UndecodableImage` when there are no pixels at all."""
+        """Raise `TooManyPixels` or `SideTooLong`, or `UndecodableImage` if there are no pixels."""
         if width < 1 or height < 1:
             raise UndecodableImage(f"the image has no pixels: its header says {width}x{height}")
         if width * height > self.max_pixels:
             raise TooManyPixels(
-                f"the image is {width}x{height}; at most {self.max_pixels} pixels are taken",
+                f"the image is {width}x{height}; at most {self.max_pixels} pixels are allowed",
                 limit=self.max_pixels,
                 actual=width * height,
             )
@@ -55,7 +55,7 @@ class ImageLimits:
         """Raise `ProfileTooLarge` for an ICC profile of `size_bytes` or more."""
         if size_bytes > self.max_profile_bytes:
             raise ProfileTooLarge(
-                f"the image's colour profile has {size_bytes} bytes or more; at most {self.max_profile_bytes} are read",
+                f"the image's colour profile has {size_bytes} bytes or more; the limit is {self.max_profile_bytes}",
                 limit=self.max_profile_bytes,
                 actual=size_bytes,
             )
@@ -65,7 +65,7 @@ DEFAULT_LIMITS = ImageLimits()
 
 
 def too_many(pieces: str, limit: int, actual: int | None = None) -> TooManySegments:
-    """Error for a file of more pieces than `limit`, named in the plural; `actual` is None where counting stopped."""
+    """Error for a file with more pieces than `limit`, named in the plural; `actual` is None if counting stopped."""
     return TooManySegments(
         f"the file has more than {limit} {pieces}; save it anew", limit=limit, actual=actual or limit + 1
     )

@@ -25,7 +25,7 @@ _EXIF_HEAD: Final = b"Exif\0\0"
 _XMP_HEAD: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp\0"
 _XMP_TAG: Final = 700
-_MAX_SEGMENT_BYTES: Final = 65_533  # a segment's length, itself included, has 16 bits
+_MAX_SEGMENT_BYTES: Final = 65_533  # a segment's length, which counts itself, has 16 bits
 _MAX_INFLATED_BYTES: Final = 1 << 20
 _PNG_HEADER_BYTES: Final = 33  # signature and IHDR
 
@@ -39,9 +39,9 @@ class Metadata:
 
 
 def read_metadata(image: bytes, choice: MetadataChoice) -> Metadata:
-    """Read the chosen metadata of an image file, rewritten for its upright picture. The file must be valid.
+    """Read the chosen metadata of a valid image file, rewritten for its upright picture.
 
-    `exif` and `xmp` leave out location and maker notes. Raises `UndecodableImage` for damaged metadata.
+    `exif` and `xmp` drop location and maker notes. Raises `UndecodableImage` for damaged metadata.
     """
     if choice == "none":
         return Metadata()
@@ -53,7 +53,7 @@ def read_metadata(image: bytes, choice: MetadataChoice) -> Metadata:
 
 
 def metadata_of_stream(stream: bytes) -> Metadata:
-    """Metadata of a stream as it stands there."""
+    """Metadata of a stream, unchanged."""
     if not stream.startswith(b"\xff\xd8"):
         return stored_metadata(stream)
     bodies = [stream[it.start + 4 : it.end] for it in leading_segments(stream) if it.marker == _APP1]
@@ -71,8 +71,8 @@ def metadata_segments(metadata: Metadata) -> bytes:
             continue
         if len(head) + len(body) > _MAX_SEGMENT_BYTES:
             raise BadOption(
-                f"the image has {len(body)} bytes of {name} data, and a JPEG holds {_MAX_SEGMENT_BYTES - len(head)}; "
-                f"leave it out by another value of `metadata`",
+                f"the image has {len(body)} bytes of {name} data, but a JPEG holds {_MAX_SEGMENT_BYTES - len(head)}; "
+                f"drop it with another value of `metadata`",
                 limit=_MAX_SEGMENT_BYTES - len(head),
                 actual=len(body),
             )
@@ -101,10 +101,10 @@ def add_to_png(png: bytes, metadata: Metadata) -> bytes:
 
 
 def stored_metadata(image: bytes, *, inflates: bool = True) -> Metadata:
-    """Metadata of an image file as it stands there. GIF and BMP have none.
+    """Metadata of an image file, unchanged. GIF and BMP have none.
 
-    XMP data of a PNG, which may be compressed, is as its chunk has it if `inflates` is false. Raises
-    `UndecodableImage` for damaged data.
+    XMP data of a PNG, which may be compressed, stays compressed if `inflates` is false. Raises `UndecodableImage` for
+    damaged data.
     """
     match sniff(image):
         case "jpeg":

@@ -1,4 +1,4 @@
-"""Pillow behind limits: an explicit format, no more pixels than allowed, every failure an error of this package."""
+"""Pillow with limits: explicit formats, a pixel limit, and every failure as an error of this package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from virtual_codec.errors import AnimatedImage, TooManyPixels, UndecodableImage, VirtualCodecError
 from virtual_codec.images._limits import PILLOW_MAX_PIXELS, ImageLimits
 
-_DECODER_BYTES_PER_PIXEL = 12  # at most, roughly: 4 of the picture, 6 of a progressive JPEG's levels
+_DECODER_BYTES_PER_PIXEL = 12  # rough upper bound: 4 for the picture, 6 for the levels of a progressive JPEG
 # Pillow gives an optimised JPEG a byte a pixel to write into, which noise in a narrow picture does not fit: there most
 # of what is coded is padding. Noise of 230x65500 is the widest that may need more, 15 MB. This is more than memory
 # allocators keep (`virtual_codec.memory`): pages of its own, that go back whole. Of 16 MB in kept memory a stream
@@ -33,14 +33,14 @@ def opened(file: bytes, title: str, formats: tuple[str, ...], limits: ImageLimit
 
 
 def load(image: Image.Image, title: str, *, is_complete: bool = True) -> None:
-    """Decode the pixels. Raises `MemoryError` where memory may have run out: decoders report that as damage too.
+    """Decode the pixels. Raises `MemoryError` if memory may have run out, which decoders report as damage.
 
-    A file that is not `is_complete` and lacks samples is truncated, and `UndecodableImage` says so.
+    Raises `UndecodableImage` for a file that is not `is_complete` and lacks samples.
     """
     try:
         image.load()
     except Exception as error:
-        np.empty((*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8)  # for a moment, and no page of it is touched
+        np.empty((*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8)  # only for a moment, without touching a page
         if not is_complete:
             raise UndecodableImage(f"the {title} is truncated") from error
         raise
@@ -48,7 +48,7 @@ def load(image: Image.Image, title: str, *, is_complete: bool = True) -> None:
 
 @contextmanager
 def foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
-    """Turn whatever Pillow raises on bad bytes, which is nearly everything, into `UndecodableImage`."""
+    """Convert the many kinds of exceptions that Pillow raises for bad bytes to `UndecodableImage`."""
     configure_pillow()
     try:
         yield
@@ -65,9 +65,9 @@ def foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
 def configure_pillow() -> None:
     """Set Pillow's process-wide settings, once: pixel limit, warnings, and room for encoded files.
 
-    The server and `VirtualCodec` call it as they start, so that no job changes them; elsewhere the first picture does.
-    The pixel limit lies above that of `ImageLimits`, which can differ by call and by thread. It remains for the pixels
-    that a decoder finds inside a file.
+    The server and `VirtualCodec` call it when they start, so that no job changes the settings; otherwise the first
+    picture does. This pixel limit is above that of `ImageLimits`, which can differ between calls and threads. It is a
+    safeguard for pictures that a decoder finds inside a file.
     """
     Image.MAX_IMAGE_PIXELS = PILLOW_MAX_PIXELS
     ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, _ENCODER_ROOM_BYTES)

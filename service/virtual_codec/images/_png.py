@@ -1,4 +1,4 @@
-"""PNG files, stripped to the chunks that make pixels."""
+"""PNG files: stripping to the chunks needed for pixels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
-    """Strip a PNG to the chunks that make pixels."""
+    """Strip a PNG to the chunks needed for pixels."""
     if file[12:16] != b"IHDR" or len(file) < 33:
         raise UndecodableImage("the PNG is damaged or truncated: it does not begin with its header")
     size = int.from_bytes(file[16:20], "big"), int.from_bytes(file[20:24], "big")
@@ -46,7 +46,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
                 raise UndecodableImage("the PNG is truncated")
             if name == b"IDAT":
                 kept.append(_chunk(name, file[body]))
-            kept.append(_chunk(b"IEND", b""))  # if rows are missing, the decoder finds out
+            kept.append(_chunk(b"IEND", b""))  # the decoder detects missing rows
             return replace(facts.stripped(b"".join(kept)), is_complete=False)
         if name == b"IHDR" and count:
             raise UndecodableImage("the PNG is damaged: it has two headers")
@@ -68,7 +68,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
 
 @final
 class _Facts:
-    """Facts of a PNG's ancillary chunks that decoding needs. The first chunk of a kind counts."""
+    """Facts from a PNG's ancillary chunks that decoding needs. The first chunk of each kind counts."""
 
     def __init__(self, limits: ImageLimits) -> None:
         self.transparent: bytes | None = None
@@ -81,7 +81,7 @@ class _Facts:
         self._chromaticities: bytes | None = None
 
     def read(self, name: bytes, body: bytes) -> None:
-        """Take in a chunk."""
+        """Read a chunk."""
         if name == b"eXIf" and self._exif is None:
             self._exif = read_exif(body)
         elif name == b"iCCP" and self._profile is None:
@@ -96,7 +96,7 @@ class _Facts:
             self._chromaticities = self._chromaticities or body
 
     def stripped(self, file: bytes) -> StrippedFile:
-        """Stripped file with these facts. cICP goes before iCCP, that before sRGB, that before gAMA and cHRM."""
+        """Stripped file with these facts. Priority: cICP, iCCP, sRGB, then gAMA and cHRM."""
         exif = self._exif or Exif()
         has_code_points = self._code_points is not None
         return StrippedFile(
@@ -122,7 +122,7 @@ class _Facts:
         if self._chromaticities is not None:
             white, *colours = zip(points[::2], points[1::2], strict=True)
             primaries_xy = (colours[0], colours[1], colours[2], white)
-        is_usual = not 0.05 < gamma < 5 or abs(gamma - 1 / 2.2) < 0.01  # 1/2.2 stands for sRGB's own curve
+        is_usual = not 0.05 < gamma < 5 or abs(gamma - 1 / 2.2) < 0.01  # 1/2.2 means sRGB's own curve
         try:
             return colour_space(primaries_xy, srgb_decoded if is_usual else power(1 / gamma))
         except ValueError:
@@ -131,11 +131,11 @@ class _Facts:
 
 def _read_wide(file: bytes, transparent: bytes | None) -> WideSamples:
     """Samples of a PNG of 16 bits."""
-    from virtual_codec.images._png_rows import read_16_bit_rows  # compiled loops, which the API process does without
+    from virtual_codec.images._png_rows import read_16_bit_rows  # compiled loops, not needed in the API process
 
     width, height, kind = int.from_bytes(file[16:20], "big"), int.from_bytes(file[20:24], "big"), file[25]
     if kind not in (GREY, COLOUR, 4, 6) or file[26] or file[27] or file[28] > 1:
-        raise UndecodableImage("the PNG is damaged: its header states what no PNG has")
+        raise UndecodableImage("the PNG is damaged: its header has invalid values")
     key: tuple[int, ...] | None = None
     if transparent is not None and kind in (GREY, COLOUR) and len(transparent) >= 2 * _SAMPLES[kind]:
         key = tuple(int.from_bytes(transparent[at : at + 2], "big") for at in range(0, 2 * _SAMPLES[kind], 2))
@@ -160,10 +160,10 @@ def _data(file: bytes) -> Iterator[bytes]:
 
 
 def check_whole(stripped: StrippedFile, loaded: Image.Image) -> None:
-    """Raise `UndecodableImage` where rows are missing: the decoder leaves them black if the deflate stream ends early.
+    """Raise `UndecodableImage` if rows are missing, which the decoder leaves black when the deflate stream ends early.
 
-    Inflating once more costs as much as decoding, so only a picture is counted that ends in a black row: one of the
-    last two, since an interlaced file ends with an odd one.
+    Counting the rows means inflating again, which costs as much as decoding. Therefore only pictures with a black row
+    at the end are checked: one of the last two rows, because an interlaced file ends with an odd row.
     """
     width, height = loaded.size
     last = np.asarray(loaded.crop((0, max(0, height - 2), width, height)))
@@ -215,7 +215,7 @@ def _inflated_bytes(file: bytes, most: int) -> int:
 
 
 def _in_pixel_values(transparent: bytes, depth: int, kind: int) -> bytes:
-    """Transparent colour in the decoder's samples: it widens 2 and 4 bits, and narrows 16 bits to 8."""
+    """Transparent colour in the decoder's samples. (The decoder widens 2 and 4 bits, and narrows 16 bits to 8.)"""
     if kind == GREY and depth in (2, 4) and len(transparent) >= 2:
         grey = int.from_bytes(transparent[:2], "big") & ((1 << depth) - 1)
         return (grey * 255 // ((1 << depth) - 1)).to_bytes(2, "big")

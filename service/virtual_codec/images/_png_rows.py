@@ -1,4 +1,4 @@
-"""PNG rows of 16-bit samples, which Pillow narrows before colours can be converted. Inflating is zlib's."""
+"""PNG rows of 16-bit samples, which Pillow would narrow before colours can be converted. zlib inflates them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_16_bit_rows(
 
 
 class _Inflated:
-    """Inflated bytes of a PNG's data chunks, as many at a time as are asked for."""
+    """Inflated bytes of a PNG's data chunks, in portions of a requested size."""
 
     def __init__(self, deflated: Iterator[bytes]) -> None:
         self._deflated = deflated

@@ -32,7 +32,7 @@ def sniff(image: bytes) -> str:
     Raises `EmptyInput` for no bytes and `UnsupportedFormat` for any other format.
     """
     if not image:
-        raise EmptyInput("there are no bytes; send an image")
+        raise EmptyInput("the input is empty; send an image")
     for prefix, name in _PREFIXES.items():
         if image.startswith(prefix):
             return name
@@ -44,7 +44,7 @@ def sniff(image: bytes) -> str:
             return "avif"
         if any(brands[offset : offset + 4] in _HEIC_BRANDS for offset in range(0, len(brands), 4)):
             raise UnsupportedFormat(
-                "HEIC images are not read; export the photo as JPEG or PNG first, or have the phone save JPEGs "
+                "HEIC images are not supported; export the photo as JPEG or PNG first, or let the phone save JPEGs "
                 '(iPhone: Settings, Camera, Formats, "Most Compatible")'
             )
-    raise UnsupportedFormat("these are not the bytes of a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000 image")
+    raise UnsupportedFormat("the input is not a PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000 image")

@@ -13,12 +13,11 @@ from virtual_codec.images._wide import WideSamples
 class StrippedFile:
     """Image file without metadata, thumbnails and further pictures, and the metadata that decoding needs.
 
-    Decoders read metadata in Python, and a few megabytes of it can cost minutes and gigabytes (a directory of
-    65,000 tags that all point at one block, a million empty chunks), so they get none.
-    `size` is (width, height) as coded, None where only the decoder knows; `orientation` is EXIF's, 1-8;
-    `profile` an ICC profile where it does not travel inside the file, `space` the colours of a file without profile,
-    None for sRGB. `wide` reads samples that the decoder would narrow or misread. `is_complete` is False if the file
-    ends before its end marker.
+    Decoders read metadata in Python. A few megabytes of it can cost minutes and gigabytes (a directory of 65,000 tags
+    that all point to one block, a million empty chunks), so decoders get none. `size` is (width, height) as coded, None
+    if only the decoder knows it. `orientation` is EXIF's, 1-8. `profile` is an ICC profile that is not inside the
+    stripped file, `space` the colour space of a file without profile (None for sRGB). `wide` reads samples that the
+    decoder would narrow or misread. `is_complete` is False if the file ends before its end marker.
     """
 
     file: bytes

@@ -1,4 +1,4 @@
-"""TIFF files, stripped to the tags that make pixels."""
+"""TIFF files: stripping to the tags needed for pixels."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TILE_SIDES = (322, 323)
 _PROFILE = 34675
 
 _RAW, _JPEG = 1, 7
-# Fax, LZW, JPEG, Deflate (twice), PackBits, Zstandard. Not LZMA and old JPEG: more danger than use.
+# Fax, LZW, JPEG, Deflate (two numbers), PackBits, Zstandard. Not LZMA and old JPEG, which are risky and rare.
 _COMPRESSIONS = frozenset({_RAW, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 50000})
 
-# Tags that make pixels, with the greatest number of values of each.
+# Tags needed for pixels, each with its largest number of values.
 _MOST_STRIPS = 1 << 17
 _TAGS = {
     _WIDTH: 1,
@@ -54,7 +54,7 @@ _MAX_DIRECTORIES = 16
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
-    """Strip a TIFF to its first directory and the tags in it that make pixels."""
+    """Strip a TIFF to its first directory, with only the tags needed for pixels."""
     reader = TiffReader(file, limits)
     start = reader.first
     entries, following = reader.directory(start)
@@ -63,9 +63,9 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
             break
         try:
             further, following = reader.directory(following)
-        except (TooManySegments, UndecodableImage):  # an offset into nowhere is no page
+        except (TooManySegments, UndecodableImage):  # an invalid offset does not count as a page
             break
-        if not first_value(reader, further, _SUBFILE_TYPE) & 1:  # a reduced copy of the first is no page either
+        if not first_value(reader, further, _SUBFILE_TYPE) & 1:  # nor does a reduced copy of the first page
             raise AnimatedImage("the TIFF has several pages; send one of them", limit=1, actual=2)
     size = first_value(reader, entries, _WIDTH), first_value(reader, entries, _HEIGHT)
     limits.check(*size)
@@ -97,14 +97,14 @@ def _check_data(file: bytes, reader: TiffReader, entries: dict[int, Entry], limi
         limits.check_profile(entries[_PROFILE].values * VALUE_BYTES.get(entries[_PROFILE].kind, 1))
     compression = first_value(reader, entries, _COMPRESSION) or _RAW
     if compression not in _COMPRESSIONS:
-        raise UndecodableImage(f"the TIFF is compressed by method {compression}, which is not read here")
+        raise UndecodableImage(f"the TIFF uses compression method {compression}, which is not supported")
     if compression == _RAW:
         return
     for offset_tag, count_tag in (_STRIPS, _TILES):
         if offset_tag not in entries:
             continue
         if count_tag not in entries:
-            raise UndecodableImage("the TIFF is damaged: it does not state how long its data is")
+            raise UndecodableImage("the TIFF is damaged: the length of its data is missing")
         offsets, counts = reader.values(entries[offset_tag]), reader.values(entries[count_tag])
         if sum(counts) > len(file):
             raise UndecodableImage("the TIFF is damaged or truncated: its data is longer than the file")

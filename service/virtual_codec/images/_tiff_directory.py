@@ -1,4 +1,4 @@
-"""TIFF directories of tags, which EXIF data are made of too."""
+"""TIFF directories of tags, as in TIFF files and EXIF data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     kind: int
     values: int  # how many
     offset: int  # of the values
-    raw: bytes  # the entry as it stands in the directory
+    raw: bytes  # the entry's bytes in the directory
 
 
 @final
@@ -83,22 +83,23 @@ class TiffReader:
         return entries, following
 
     def directory_below(self, entries: dict[int, Entry], pointer: int) -> dict[int, Entry]:
-        """Entries of the directory that the tag `pointer` leads to; none where there is no such tag, or it is empty."""
+        """Entries of the directory that the tag `pointer` points to; none if it is missing or empty."""
         if pointer not in entries:
             return {}
         offset = first_value(self, entries, pointer)
-        is_empty = self.integer(offset, 8 if self._is_big else 2) == 0  # some programs write such a location
+        # Some programs write an empty location directory.
+        is_empty = self.integer(offset, 8 if self._is_big else 2) == 0
         return {} if is_empty else self.directory(offset)[0]
 
     def content(self, entry: Entry) -> bytes:
-        """All bytes of an entry's values; none where its type is unknown."""
+        """All bytes of an entry's values; none if its type is unknown."""
         end = entry.offset + VALUE_BYTES.get(entry.kind, 0) * entry.values
         if end > len(self._file):
             raise UndecodableImage("the TIFF is truncated")
         return self._file[entry.offset : end]
 
     def values(self, entry: Entry) -> tuple[int, ...]:
-        """Integers of an entry; none where it holds another type."""
+        """Integers of an entry; none if it has another type."""
         if entry.kind not in _INTEGERS:
             return ()
         if entry.offset + VALUE_BYTES[entry.kind] * entry.values > len(self._file):
@@ -111,13 +112,13 @@ class TiffReader:
         return self._file[entry.offset : entry.offset + size]
 
     def with_directory(self, offset: int, entries: list[Entry]) -> bytes:
-        """File with this directory instead of the one at `offset`, which is not shorter, and no other."""
+        """File with only this directory, in place of the one at `offset`, which must not be shorter."""
         count = len(entries).to_bytes(8 if self._is_big else 2, self.order)
         directory = count + b"".join(entry.raw for entry in entries) + bytes(self._word)
         return self._file[:offset] + directory + self._file[offset + len(directory) :]
 
 
 def first_value(reader: TiffReader, entries: dict[int, Entry], tag: int) -> int:
-    """First value of a tag; 0 where there is none."""
+    """First value of a tag; 0 if there is none."""
     entry = entries.get(tag)
     return next(iter(reader.values(entry._replace(values=min(entry.values, 1)))), 0) if entry else 0

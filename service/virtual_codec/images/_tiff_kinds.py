@@ -1,4 +1,4 @@
-"""Kinds of TIFF by samples, planes and compression: those that the decoder is known to read rightly, and all others."""
+"""Kinds of TIFF by samples, planes and compression, and which of them are known to be decoded correctly."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TiffKind:
 
 
 def kind_of(reader: TiffReader, entries: dict[int, Entry]) -> TiffKind:
-    """Kind of the TIFF with these entries, by the defaults of TIFF 6.0 where tags are missing."""
+    """Kind of the TIFF with these entries, with TIFF 6.0's defaults for missing tags."""
 
     def values(tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
         return (reader.values(entries[tag]) or default) if tag in entries else default
@@ -83,7 +83,7 @@ def kind_of(reader: TiffReader, entries: dict[int, Entry]) -> TiffKind:
     photometric = values(_PHOTOMETRIC, (WHITE_IS_ZERO,))[0]
     stated, count = values(_EXTRA, ()), max(0, samples - _CHANNELS.get(photometric, samples))
     if not stated and photometric == RGB and count == 1:
-        stated = (_STRAIGHT,)  # writers that leave the tag out mean an alpha
+        stated = (_STRAIGHT,)  # writers that omit the tag mean an alpha
     formats = set(values(_FORMAT, (1,))) - {4} or {1}  # 4: undefined
     return TiffKind(
         photometric=photometric,
@@ -100,9 +100,9 @@ def kind_of(reader: TiffReader, entries: dict[int, Entry]) -> TiffKind:
 
 
 def read_by_pillow(kind: TiffKind) -> bool:
-    """True for kinds that Pillow reads rightly (tests compare each), False for those that are read here.
+    """True for kinds that Pillow decodes correctly (tests check each), False for those that this project decodes.
 
-    Raises `UndecodableImage` for all others, by their names.
+    Raises `UndecodableImage` with the name of the kind for all others.
     """
     depth = set(kind.bits)
     is_coded = kind.compression in _FAX or kind.compression == _JPEG

@@ -1,4 +1,4 @@
-"""TIFF samples of 16 and 32 bits, read as bytes: the decoder inflates them, and they are put together here."""
+"""TIFF samples of 16 and 32 bits: the decoder inflates them as bytes, and this module assembles them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_wide(file: bytes, reader: TiffReader, entries: dict[int, Entry], kind: 
 
 
 def _planes(file: bytes, reader: TiffReader, entries: dict[int, Entry], kind: TiffKind) -> Iterator[NDArray[np.uint16]]:
-    """Samples of each plane that is needed, [h, w, channels]; 32 bits are narrowed to their upper 16."""
+    """Samples of each needed plane, [h, w, channels]; 32 bits are narrowed to their upper 16."""
     is_tiled = _TILES[0] in entries
     offsets, counts = (
         reader.values(entries[tag]) if tag in entries else () for tag in (_TILES if is_tiled else _STRIPS)
@@ -80,7 +80,7 @@ def _bytes_of(
     counts: tuple[int, ...],
     pixel_bytes: int,
 ) -> NDArray[np.uint8]:
-    """Bytes of a plane [h, w * pixel_bytes]: decoded as a grey picture of 8 bits, so much wider."""
+    """Bytes of a plane [h, w * pixel_bytes], decoded as a wider grey picture of 8 bits."""
     tags: dict[int, tuple[int, ...]] = {
         _WIDTH: (first_value(reader, entries, _WIDTH) * pixel_bytes,),
         _HEIGHT: (first_value(reader, entries, _HEIGHT),),
@@ -103,9 +103,9 @@ def _bytes_of(
 
 
 def _with_directory(file: bytes, tags: dict[int, tuple[int, ...]]) -> bytes:
-    """TIFF (not BigTIFF) of a file's data and a new directory, whose values are all LONG, behind it.
+    """TIFF (not BigTIFF) with a file's data, followed by a new directory whose values are all LONG.
 
-    The header takes the first 8 bytes, where no data lies.
+    The header takes the first 8 bytes, where there is no data.
     """
     start = len(file) + len(file) % 2
     values_start = start + 2 + 12 * len(tags) + 4

@@ -1,4 +1,4 @@
-"""WebP files, stripped to the chunks that make pixels."""
+"""WebP files: stripping to the chunks needed for pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WEBP_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", 
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
-    """Strip a WebP to the chunks that make pixels, after checking the sides of the canvas."""
+    """Strip a WebP to the chunks needed for pixels, after checking the sides of the canvas."""
     size = _webp_sides(file)
     limits.check(*size)
     end = 8 + _u32(file, 4)
@@ -20,7 +20,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     kept: list[bytes] = []
     position, frames = 12, 0
     exif: Exif | None = None
-    for _ in range(limits.max_segments + 1):  # the last time finds the end
+    for _ in range(limits.max_segments + 1):  # the last iteration finds the end
         if position + 8 > end:
             body = b"WEBP" + b"".join(kept)
             riff = b"RIFF" + len(body).to_bytes(4, "little") + body

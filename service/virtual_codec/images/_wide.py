@@ -1,4 +1,4 @@
-"""Wide samples, of 16 bits and more: colours are converted before they are narrowed to 8 bits."""
+"""Wide samples of 16 bits and more: colour conversion before narrowing to 8 bits."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Rgb = tuple[int, int, int]
 class WideSamples:
     """Picture of 16-bit samples, read in bands of rows [rows, width, channels].
 
-    Channels are those of `colours`, then the alpha if `has_alpha`; further ones are ignored. `transparent` is a colour
-    whose pixels are transparent.
+    Channels are those of `colours`, then the alpha if `has_alpha`; further channels are ignored. Pixels of the colour
+    `transparent` are transparent.
     """
 
     width: int
@@ -35,9 +35,9 @@ class WideSamples:
 
 
 def wide_to_srgb(wide: WideSamples, profile: bytes | None, space: ColourSpace | None, background: Rgb) -> Picture:
-    """Convert wide samples: [H, W] where they are grey and no background adds colour, else [H, W, 3] sRGB.
+    """Convert wide samples: [H, W] if they are grey and the background adds no colour, else [H, W, 3] sRGB.
 
-    A profile of matrix and tone curves applies to 16 bits, any other one to the narrowed samples.
+    A profile with a matrix and tone curves is applied to 16 bits, any other profile to the narrowed samples.
     """
     is_grey = wide.colours == "grey"
     count = {"grey": 1, "rgb": 3, "cmyk": 4}[wide.colours]

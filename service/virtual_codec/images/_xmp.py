@@ -1,4 +1,4 @@
-"""XMP data, rewritten without thumbnails and, unless wanted, location.
+"""Rewriting of XMP data without thumbnails and, unless requested, location.
 
 Source: Adobe XMP Specification, Part 1 (ISO 16684-1) and Part 2 (properties).
 """
@@ -28,7 +28,7 @@ _PREFIXES: Final = {
     "photoshop": "http://ns.adobe.com/photoshop/1.0/",
     "crs": "http://ns.adobe.com/camera-raw-settings/1.0/",
 }
-_DECLARATION: Final = re.compile(r"<!(?!--|\[CDATA\[)")  # of a document type, which can define entities
+_DECLARATION: Final = re.compile(r"<!(?!--|\[CDATA\[)")  # beginning of a document type, which can define entities
 _HEAD: Final = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _TAIL: Final = '<?xpacket end="r"?>'
 
@@ -54,12 +54,12 @@ def rewrite_xmp(packet: bytes, *, is_complete: bool) -> bytes:
                 element.text = "1"
         return f"{_HEAD}{ElementTree.tostring(root, encoding='unicode')}{_TAIL}".encode()
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
-        raise UndecodableImage("the XMP data is damaged; metadata=none leaves it out") from error
+        raise UndecodableImage("the XMP data is damaged; drop it with metadata=none") from error
 
 
 def _is_dropped(name: str, is_complete: bool) -> bool:
     return name == _THUMBNAILS or (name.startswith(_LOCATION) and not is_complete)
 
 
-for _prefix, _address in _PREFIXES.items():  # for readers that look for the usual prefixes
+for _prefix, _address in _PREFIXES.items():  # for readers that expect the usual prefixes
     ElementTree.register_namespace(_prefix, _address)

@@ -1,13 +1,13 @@
 """Networks, and the table from which manifests choose them.
 
-A new network is one module here and one row in `NETWORKS`; manifests name the row and its arguments, so that neither
-serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] (the paper's: [B, 1, h, w])
-and a condition [B, CONDITION_SIZE] (see `virtual_codec.networks.condition`), and has four attributes:
+To add a network, write one module here and add one row to `NETWORKS`. Manifests name the row and its arguments, so
+neither serving nor the bitstream changes. Every network takes pictures [B, 3, h, w] in [0, 1] (the paper's networks:
+[B, 1, h, w]) and a condition [B, CONDITION_SIZE] (see `virtual_codec.networks.condition`), and has four attributes:
 
     ratio     output size over input size
-    multiple  what its input's sides, and a tile's origin, must be multiples of
-    radius    how many pixels of its input, on each side, an output pixel depends on
-    stride    pixels of its input, on a side, for one feature of its finest level
+    multiple  the input's sides and a tile's origin must be multiples of it
+    radius    number of input pixels, on each side, on which an output pixel depends
+    stride    input pixels, on a side, for one feature of the finest level
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class ColourNet(Protocol):
-    """Network for colour pictures, as every row of `NETWORKS` without `paper` makes it; see the module's docstring."""
+    """Network for colour pictures: every row of `NETWORKS` without `paper`. See the module's docstring."""
 
     ratio: float
     multiple: int
@@ -64,7 +64,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build(architecture: str, arguments: Mapping[str, int | float | str | bool]) -> nn.Module:
-    """Build a network of the table with fresh weights. Raises `BadModel` for an unknown one or wrong arguments."""
+    """Build a network of the table with fresh weights. Raises `BadModel` for an unknown network or wrong arguments."""
     if architecture not in NETWORKS:
         raise BadModel(f"no network {architecture!r}; have {', '.join(sorted(NETWORKS))}")
     try:

@@ -20,7 +20,8 @@ class ConditionedBody(nn.Module):
 
     `condition` is the length of the condition vector.
 
-    Plain convolutions: depthwise and attention blocks cost two to four times more per operation on processors.
+    It uses plain convolutions, because depthwise and attention blocks cost two to four times more per operation on
+    CPUs.
     """
 
     def __init__(self, *, channels: int, blocks: int, condition: int = CONDITION_SIZE) -> None:
@@ -54,7 +55,7 @@ class ConditionedBody(nn.Module):
 def _folded(convolution: nn.Conv2d, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """`convolution(features) * scale + shift` for a batch of one, with scale and shift put into the weights.
 
-    It spares two passes over the features: 30 % of a network's time on a processor.
+    This saves two passes over the features: 30 % of a network's time on a CPU.
     """
     assert convolution.bias is not None
     weight = (convolution.weight * scale.view(-1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
@@ -63,13 +64,13 @@ def _folded(convolution: nn.Conv2d, features: Tensor, scale: Tensor, shift: Tens
 
 
 def keep_unfolded(network: nn.Module) -> None:
-    """Turn folding off: the network computes a single picture as it computes each of a batch, to the bit."""
+    """Turn folding off, so that a single picture gets the same bits as in a batch."""
     for part in network.modules():
         if isinstance(part, ConditionedBody):
             part.folds = False
 
 
 def start_at_zero(layer: nn.Conv2d) -> None:
-    """Set a layer's parameters to zero, so that a sum with its output begins as the other operand."""
+    """Set a layer's parameters to zero, so that a sum with its output initially equals the other operand."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -1,4 +1,4 @@
-"""Description network (the paper's FDNN): the image to the small picture that the standard codec codes."""
+"""Description network (the paper's FDNN): makes the picture that the standard codec codes from the image."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LANCZOS: Final = _lanczos_half()
 
 @final
 class DescriptionNet(nn.Module):
-    """Description network: an image to a picture, `scale` times smaller, that the standard codec spends fewer bits on.
+    """Description network: makes a `scale` times smaller picture, on which the standard codec spends fewer bits.
 
         image ──► plain half size (at scale 1: as it is) ─────────────────────────────► + ──► description
              └──► pixels unshuffled ─► conv ─► conditioned body ─► conv (─► shuffled) ──┘
 
-    Its fresh weights make it the plain filter. The condition describes the codec's tables, so one network serves every
-    quality.
+    With fresh weights it equals the plain filter. The condition describes the codec's tables, so one network serves
+    every quality.
     """
 
     def __init__(self, *, channels: int, blocks: int, scale: int = 2) -> None:
@@ -44,7 +44,7 @@ class DescriptionNet(nn.Module):
         self.head = nn.Conv2d(12, channels, 3, padding=1)
         self.body = ConditionedBody(channels=channels, blocks=blocks)
         self.tail = nn.Conv2d(channels, 3 if scale == 2 else 12, 3, padding=1)
-        start_at_zero(self.tail)  # begins as the plain filter
+        start_at_zero(self.tail)  # initially the plain filter
 
     def forward(self, image: Tensor, condition: Tensor) -> Tensor:
         """[B, 3, H, W] in [0, 1] (H, W even) and [B, K] -> [B, 3, H/scale, W/scale], not clipped."""

@@ -1,4 +1,4 @@
-"""Plain filter inside the networks: bicubic enlargement, with a derivative that repeats to the bit on every device."""
+"""Plain filter inside the networks: bicubic enlargement with a deterministic derivative on every device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _SHARPNESS: Final = -0.75  # PyTorch's constant of the cubic (R. Keys, 1981, has it as a)
-_REACH: Final = 2  # samples on either side of the nearest one that an output depends on
+_REACH: Final = 2  # samples on each side of the nearest one on which an output depends
 
 
 def enlarge(picture: Tensor, scale: int) -> Tensor:
@@ -25,7 +25,7 @@ def enlarge(picture: Tensor, scale: int) -> Tensor:
 
 @final
 class _Enlarge(torch.autograd.Function):
-    """PyTorch's bicubic filter; its own derivative adds by atomics on CUDA, in an order that changes."""
+    """PyTorch's bicubic filter with another derivative: PyTorch's uses atomic additions on CUDA, in a varying order."""
 
     @staticmethod
     def forward(ctx: Any, picture: Tensor, scale: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Networks of the virtual-codec paper (arXiv 1712.05969): grey, plain convolutions, no skip, no normalisation.
 
-Their argument is the width; the published one is 128. Each serves one codec at one setting, so the condition is
-accepted and ignored.
+Their argument is the width, 128 in the paper. Each network serves one codec at one setting, so the condition is
+ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PUBLISHED_WIDTH: Final = 128
 
 @final
 class PaperDescriptionNet(nn.Module):
-    """Description network of the paper (FDNN): an image to a picture of half its size.
+    """Description network of the paper (FDNN): makes a picture of half the image's size.
 
     image ──► 9x9, 1→C ──► 3x3 stride 2 ──► four 3x3 ──► 9x9, C→1 ──► description
     """
@@ -43,7 +43,7 @@ class PaperDescriptionNet(nn.Module):
 
 @final
 class PaperRestorationNet(nn.Module):
-    """Architecture of both the paper's PPNN and its VCNN, each with its own weights: a picture to twice its size.
+    """Architecture of the paper's PPNN and of its VCNN, each with its own weights: doubles the size of a picture.
 
     decoded, or description ──► 9x9, 1→C ──► six 3x3 ──► transposed 9x9 stride 2, C→1 ──► restored
     """

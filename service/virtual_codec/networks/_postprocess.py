@@ -1,4 +1,4 @@
-"""Post-processing network (the paper's PPNN): the decoded description back to the image."""
+"""Post-processing network (the paper's PPNN): restores the image from the decoded description."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class PostprocessNet(nn.Module):
         decoded ──► plain filter (identity, or bicubic) ───────────────────────► + ──► restored
                └──► half resolution ─► conv ─► conditioned body ─► conv ─► x2 ───┘
 
-    It always works at half the image's resolution: at scale 2 that is the decoded picture as it is, at scale 1 its
-    pixels unshuffled two by two. So both scales cost the same, a quarter of what full resolution would.
+    The trunk always works at half the image's resolution: at scale 2 on the decoded picture itself, at scale 1 on its
+    pixels unshuffled two by two. Both scales therefore cost the same, a quarter of the cost of full resolution.
 
-    `views` of the decoded picture are restored when it does not train, and their mean is taken: 2 adds the picture
-    mirrored left to right, 4 top to bottom too (the self-ensemble of Timofte, Rothe and Van Gool, "Seven ways to
-    improve example-based single image super resolution", arXiv 1511.02228).
+    Outside of training, `views` of the decoded picture are restored and averaged: 2 adds the picture mirrored left to
+    right, 4 also top to bottom (the self-ensemble of Timofte, Rothe and Van Gool, "Seven ways to improve example-based
+    single image super resolution", arXiv 1511.02228).
     """
 
     def __init__(self, *, scale: int, channels: int, blocks: int, views: int = 1) -> None:
@@ -44,7 +44,7 @@ class PostprocessNet(nn.Module):
         self.head = nn.Conv2d(12 if scale == 1 else 3, channels, 3, padding=1)
         self.body = ConditionedBody(channels=channels, blocks=blocks)
         self.tail = nn.Conv2d(channels, 12, 3, padding=1)
-        start_at_zero(self.tail)  # begins as the plain filter
+        start_at_zero(self.tail)  # initially the plain filter
 
     def forward(self, decoded: Tensor, condition: Tensor) -> Tensor:
         """[B, 3, h, w] in [0, 1] (h, w even at scale 1) and [B, K] -> [B, 3, scale*h, scale*w], not clipped."""

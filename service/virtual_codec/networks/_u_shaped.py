@@ -1,4 +1,4 @@
-"""Post-processing network with a U-shaped trunk: a wider view of the picture for the processor time of a flat trunk."""
+"""Post-processing network with a U-shaped trunk: a larger receptive field for the cost of a flat trunk."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class UShapedPostprocessNet(nn.Module):
         self.grow = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(channels))
         self.up = nn.ModuleList(_bodies(channels, up_blocks, condition))
         self.tail = nn.Conv2d(channels[0], 12, 3, padding=1)
-        start_at_zero(self.tail)  # begins as the plain filter
+        start_at_zero(self.tail)  # initially the plain filter
 
     def forward(self, decoded: Tensor, condition: Tensor) -> Tensor:
         """[B, 3, h, w] in [0, 1] (h, w multiples of `multiple`) and [B, K] -> [B, 3, scale*h, scale*w], not clipped."""
@@ -67,7 +67,7 @@ class UShapedPostprocessNet(nn.Module):
 
     def _trunk(self, features: Tensor, condition: Tensor) -> Tensor:
         skips: list[Tensor] = []
-        for body, shrink in zip(self.down, self.shrink, strict=False):  # the lowest level shrinks no further
+        for body, shrink in zip(self.down, self.shrink, strict=False):  # the lowest level is not downscaled further
             skips.append(body(features, condition))
             features = shrink(skips[-1])
         features = self.down[-1](features, condition)
@@ -95,8 +95,8 @@ def _numbers(name: str, text: str) -> list[int]:
 def _radius(down: list[int], up: list[int]) -> int:
     """Radius of the trunk and its first and last convolution, in features of the finest level.
 
-    A block has two 3x3 convolutions, each of which reaches one feature of its level. The way down and up again adds
-    2^levels - 1 features, for a shrunk feature covers two of the level above.
+    A block has two 3x3 convolutions, each of which reaches one feature of its level further. Downscaling and upscaling
+    add 2^levels - 1 features, because a downscaled feature covers two of the level above.
     """
     reach = 2 + (1 << len(up)) - 1
     for blocks in (down, up):

@@ -1,7 +1,7 @@
-"""Condition of a network: a short vector that describes the quantisation of the stream that its picture came from.
+"""Condition of a network: a short vector that describes the quantisation of the picture's stream.
 
-The vector holds means of log2 of the quantisation tables' entries over bands of rising frequency. Hence a table that
-no training run saw (of another encoder or quality) still lies between known ones.
+The vector has means of log2 of the quantisation tables' entries over bands of rising frequency. A table that no
+training run saw (of another encoder or quality) is therefore still between known ones.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ CODEC_CONDITION_SIZE: Final = CONDITION_SIZE + len(CODECS) + 1
 def condition(tables: Sequence[NDArray[np.uint16]], *, subsampled: bool, own: bool) -> NDArray[np.float32]:
     """Condition vector [CONDITION_SIZE] of a stream, each entry about -2 to 2.
 
-    `tables` holds one [8, 8] table in natural order for each component, the luma's first; `subsampled` says that the
-    chroma planes are smaller than the luma plane; `own` that our encoder made the stream: its trellis puts
-    coefficients outside of the cells that the tables promise, which other encoders' tables do not tell of.
+    `tables` has one [8, 8] table in natural order for each component, luma first. `subsampled` is true if the chroma
+    planes are smaller than the luma plane. `own` is true if this project's encoder made the stream: its trellis also
+    chooses levels other than the nearest, which other encoders rarely do.
     """
     luma = tables[0]
     chroma = tables[1] if len(tables) > 1 else luma
@@ -46,9 +46,9 @@ def codec_condition(
 ) -> NDArray[np.float32]:
     """Condition vector [CODEC_CONDITION_SIZE] of a stream of another codec than JPEG, each entry about -2 to 2.
 
-    It begins as JPEG's does, as if the tables were flat: `luma` and `chroma` are the steps of the lowest frequency and
-    of the others, of an orthonormal transform of 8-bit samples. Behind that stand flags of the codec, in the order of
-    `CODECS`, and the level of VP8's loop filter (0 to 63, or 0). Raises `ValueError` for another codec.
+    It begins like JPEG's, with flat tables: `luma` and `chroma` are the steps of the lowest frequency and of the
+    others, of an orthonormal transform of 8-bit samples. Flags of the codec follow, in the order of `CODECS`, then the
+    level of VP8's loop filter (0 to 63, or 0). Raises `ValueError` for another codec.
     """
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")

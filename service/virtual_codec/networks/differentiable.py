@@ -3,8 +3,9 @@
     description ─► colour, 4:2:0, DCT ─► z = coefficient / step ─► soft rounding ─► and back ─► decoded
                                               └─► log2(1 + 4 z^2) ─► bits
 
-The forward values are those of the real codec, trellis and all; only derivatives come from here. The derivative of
-rounding is that of z - sin(2 pi z) / (2 pi): none at a cell's middle, where nothing changes, most at its border.
+The forward values come from the real codec, including its trellis; only the derivatives come from this module. The
+derivative of rounding is that of z - sin(2 pi z) / (2 pi): zero at a cell's centre, where the level does not change,
+and largest at its border.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Levels:
 def smooth_jpeg(
     description: Tensor, tables: Tensor, *, subsampled: bool | Sequence[bool], levels: Sequence[Levels] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Code and decode in a differentiable way, 4:2:0 where `subsampled` is true, else 4:4:4; for all or per picture.
+    """Code and decode differentiably, with 4:2:0 if `subsampled` is true, else 4:4:4; for all pictures or each.
 
     [B, 3, h, w] in [0, 1], h and w multiples of 16, and tables [B, 2, 8, 8] (luma's, chroma's) -> the decoded picture
     of the same shape, and the rate [B] in units that are proportional to bits. Without `levels`, coefficients are
@@ -63,15 +64,15 @@ def with_forward(smooth: Tensor, real: Tensor) -> Tensor:
 
 
 def soft_round(values: Tensor) -> Tensor:
-    """Rounding going forward; z - sin(2 pi z) / (2 pi) going back."""
+    """Rounding in the forward pass; the derivative is that of z - sin(2 pi z) / (2 pi)."""
     return with_forward(values - torch.sin(2 * math.pi * values) / (2 * math.pi), values.round())
 
 
 def kept_levels(values: Tensor, levels: Tensor) -> Tensor:
-    """Levels of a trellis going forward; going back, straight through where it kept the level.
+    """Levels of a trellis in the forward pass; the derivative is 1 if the trellis kept the level.
 
-    Where it made the level 0, the derivative is half that of `soft_round`: rounding's derivative is largest at
-    |z| = 1/2, where a trellis drops the coefficient, so that a description would follow a promise that is not kept.
+    If the trellis set the level to 0, the derivative is half that of `soft_round`. (The derivative of rounding is
+    largest at |z| = 1/2, where a trellis drops the coefficient, so a description that follows it gains nothing.)
     """
     soft = values - torch.sin(2 * math.pi * values) / (2 * math.pi)
     return with_forward(torch.where(levels != 0, values, 0.5 * soft), levels)

@@ -1,4 +1,4 @@
-"""Runners: networks on a device, whole pictures in and out, tile by tile.
+"""Runners: run networks on a device, tile by tile, from whole pictures to whole pictures.
 
     picture ──► tiles ──► Runner (direct, batching, or remote) ──► Device ──► tiles ──► picture
 
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _CORE: Final = 512  # pixels of a network's half-resolution input; larger tiles gain no speed
-_GRADIENT_CORE: Final = 192  # a gradient needs what every layer made: some 200 MB for a tile of that
+_GRADIENT_CORE: Final = 192  # a gradient keeps the output of every layer: some 200 MB for a tile of this size
 
 
 class Runner(Protocol):
@@ -55,7 +55,7 @@ class Runner(Protocol):
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Device and precision, for people."""
+        """Device and precision, as text for people."""
 
     @property
     def counts(self) -> RunnerCounts:
@@ -65,19 +65,19 @@ class Runner(Protocol):
         """Load a model's network onto the device. Raises `BadModel`."""
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        """Run tiles and yield their results in order, each valid until the next one is asked for.
+        """Run tiles and yield their results in order. A result is valid until the next one is requested.
 
-        Raises what `virtual_codec.jobs.check_deadline` does.
+        Raises the errors of `virtual_codec.jobs.check_deadline`.
         """
 
     def close(self) -> None:
-        """Stop its threads; nothing can be run any more."""
+        """Stop the runner's threads. It can run nothing afterwards."""
 
 
 def open_device(name: str, *, threads: int | None = None, shares: CoreShares | None = None) -> Device:
     """Open the device of that name: "cpu", "cuda:0".
 
-    `threads` is the number of cores of "cpu", None for all; `shares` are those that it has beside other processes.
+    `threads` is the number of cores of "cpu", None for all; `shares` is its share of the cores beside other processes.
     """
     kind = name.partition(":")[0]
     return DEVICES.get(kind, _accelerator)(name, threads, shares)
@@ -88,8 +88,8 @@ def open_runner(
 ) -> Runner:
     """Open a runner for jobs in several threads.
 
-    With `device_process`, the socket of a process that has the device (`virtual_codec.runner.device_process`), tiles go
-    there; otherwise the device is opened here, as `open_device` does.
+    With `device_process`, the socket of a device process (`virtual_codec.runner.device_process`), tiles are sent there;
+    otherwise the device is opened in this process, as by `open_device`.
     """
     if device_process is not None:
         from virtual_codec.runner.remote import RemoteRunner  # sealed shared memory: Linux only

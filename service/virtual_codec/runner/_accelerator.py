@@ -27,11 +27,11 @@ _PARALLEL_BATCHES: Final = 2  # one batch is copied while the other is computed
 
 @final
 class Accelerator:
-    """Device with memory of its own: pinned copies on a stream for each thread, bfloat16 where it is computed.
+    """Device with its own memory: pinned copies, one stream for each thread, bfloat16 if the device supports it.
 
-    A tile's bits must not depend on its batch, and which kernel a library takes does depend on the batch's size. So
-    batch sizes are tried for each network and shape after `try_after` batches of these: only those that give every tile
-    the bits it has alone, and that save time, are used.
+    A tile's bits must not depend on its batch, but libraries choose kernels by batch size. Therefore batch sizes are
+    tested for each network and shape, after `try_after` batches of it. Only sizes are used that give every tile the
+    same bits as alone, and that save time.
     """
 
     def __init__(self, name: str, *, try_after: int = 8) -> None:
@@ -43,7 +43,7 @@ class Accelerator:
         self._sizes = BatchSizes(_LIMITS.max_items, try_after=try_after)
         if self._is_cuda:
             torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.benchmark = False  # it chooses by measuring, so differently every time
+            torch.backends.cudnn.benchmark = False  # it chooses by measuring, so the choice differs from run to run
             torch.backends.cudnn.allow_tf32 = False
 
     @property
@@ -58,20 +58,20 @@ class Accelerator:
 
     @property
     def batch_threads(self) -> int:
-        """Number of batches at a time: two where copies run in parallel to the computation."""
+        """Number of batches at the same time: two if copies run in parallel to the computation."""
         return _PARALLEL_BATCHES if self._is_cuda else 1
 
     @property
     def parallel_batches(self) -> int:
-        """Number of batches at a time, as `batch_threads`."""
+        """Number of batches at the same time, as `batch_threads`."""
         return self.batch_threads
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network. Raises `BadModel`."""
         network = load_network(store, manifest, key, device=self._device, precision=self._precision)
-        keep_unfolded(network.module)  # what folding gives one tile, a batch would not have to the bit
+        keep_unfolded(network.module)  # folding would give a single tile other bits than a batch
         if self._is_cuda:
-            torch.cuda.synchronize(self._device)  # it was loaded on another stream than those that use it
+            torch.cuda.synchronize(self._device)  # the network was loaded on another stream than those that use it
         return network
 
     def run(self, batch: Sequence[Task], *, concurrent: int) -> list[Pixels]:  # noqa: ARG002

@@ -24,7 +24,7 @@ class BatchCounter:
 
     @property
     def counts(self) -> RunnerCounts:
-        """Counters by now."""
+        """Current counters."""
         return self._counts
 
     def timed(self, batch: Sequence[Item], run: Callable[[], Result]) -> Result:

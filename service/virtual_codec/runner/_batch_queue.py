@@ -22,7 +22,7 @@ from virtual_codec.runner._device import Device, Pixels, Task
 
 @dataclass(eq=False, kw_only=True)
 class QueuedTile(Item):
-    """Tile in a batch queue, with its result or error once it is `finished`, which a batch thread calls.
+    """Tile in a batch queue, with its result or error once a batch thread has called `finished`.
 
     The thread calls `started` before it runs an exclusive tile.
     """
@@ -44,8 +44,9 @@ class QueuedTile(Item):
 class BatchQueue:
     """Queue of tiles before one device; may be used from any number of threads.
 
-    It never delays a tile to fill a batch: a free batch thread takes what waits. A batch that does not fit into memory
-    halves the budget and is done again in parts; one that fails otherwise is split until only the faulty tile fails.
+    The queue never delays a tile to fill a batch: a free batch thread takes the waiting tiles. A batch that does not
+    fit into memory halves the pixel budget and runs again in parts. A batch that fails otherwise is split until only
+    the faulty tile fails.
     """
 
     def __init__(self, device: Device) -> None:
@@ -62,12 +63,12 @@ class BatchQueue:
         ]
         for thread in self._threads:
             thread.start()
-        # Python's end kills threads that are in PyTorch's C++ by unwinding it, which C++ answers with `terminate`.
+        # At exit, Python ends threads inside PyTorch's C++ code by unwinding, and C++ then calls `terminate`.
         atexit.register(self.close)
 
     @property
     def counts(self) -> RunnerCounts:
-        """Counters since it was opened, and what waits now."""
+        """Counters since it was opened, and the waiting tiles."""
         with self._changed:
             return replace(
                 self._counter.counts,
@@ -141,12 +142,12 @@ class BatchQueue:
                 with self._changed:
                     self._running -= 1
                     self._changed.notify_all()
-            del batch, tiles  # their results are not kept until the next one comes
+            del batch, tiles  # do not keep the results until the next batch
 
     def _next_batch(self) -> list[Item]:
-        """Next batch; empty if none waits, or if the device works on as many as it should now."""
+        """Next batch; empty if no tile waits, or if the device already runs as many batches as it should."""
         if self._running and self._running >= self._device.parallel_batches:
-            return []  # the end of one of these asks again
+            return []  # this is called again when one of them ends
         return self._batcher.take(is_idle=not self._running)
 
     def _attempt(self, batch: list[QueuedTile], concurrent: int) -> None:
@@ -158,7 +159,7 @@ class BatchQueue:
             if not is_out_of_memory(error):
                 self._split(batch, concurrent, error)
                 return
-            no_memory = error.with_traceback(None)  # which holds what the batch had
+            no_memory = error.with_traceback(None)  # the traceback keeps the memory of the batch
         else:
             with self._changed:
                 self._batcher.succeeded()
@@ -177,7 +178,8 @@ class BatchQueue:
         with self._changed:
             self._counter.out_of_memory()
             self._batcher.ran_out_of_memory(list(batch))
-            batch[0].exclusive = len(batch) == 1  # it did not fit beside others: once more while nothing else runs
+            # A single tile that did not fit beside others runs once more while nothing else runs.
+            batch[0].exclusive = len(batch) == 1
             self._batcher.put_back(list(batch))
 
     def _split(self, batch: list[QueuedTile], concurrent: int, error: BaseException) -> None:

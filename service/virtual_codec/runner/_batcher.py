@@ -1,6 +1,6 @@
-"""Batch formation: tiles of one network and shape together, fair queueing between jobs, a budget of pixels.
+"""Batch formation: groups tiles by network and shape, with fair queueing between jobs and a pixel budget.
 
-Pure bookkeeping without threads or clocks; `virtual_codec.runner._batching` has those.
+It has no threads and no clocks; `virtual_codec.runner._batching` has those.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final, final
 
 _GROWTH: Final = 1.25
-_GROW_AFTER: Final = 16  # batches that went well since the budget last moved
+_GROW_AFTER: Final = 16  # successful batches since the budget last changed
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchLimits:
-    """Limits of one batch: number of items, and their pixels together. A single item may have more pixels."""
+    """Limits of one batch: number of items, and sum of their pixels. A single item may have more pixels."""
 
     max_items: int = 1
     max_pixels: int = 16_000_000
@@ -28,9 +28,9 @@ class BatchLimits:
 
 @dataclass(eq=False, kw_only=True)
 class Item:
-    """Tile that waits. Items of one `key` can share a batch; `owner` is the job that fair queueing counts it for.
+    """Waiting tile. Items with the same `key` can share a batch; `owner` is its job in fair queueing.
 
-    An `exclusive` item runs while nothing else does. `start_tag` is set by the batcher.
+    An `exclusive` item runs while nothing else runs. `start_tag` is set by the batcher.
     """
 
     key: Hashable
@@ -44,8 +44,8 @@ class Item:
 class Batcher:
     """Waiting items in fair order, and the budget of pixels.
 
-    Start-time fair queueing: an owner's next item comes after as many pixels of every other owner that
-    waits, so one with a thousand tiles delays one with a single tile by one batch, not by a thousand.
+    Start-time fair queueing: waiting owners get equal shares of pixels, so an owner with a thousand tiles delays one
+    with a single tile by one batch, not by a thousand.
     """
 
     def __init__(self, limits: BatchLimits) -> None:
@@ -61,7 +61,7 @@ class Batcher:
 
     @property
     def owners(self) -> int:
-        """Number of owners that have had an item and are not done."""
+        """Number of owners that have added an item and have not been forgotten."""
         return len(self._next_tags)
 
     @property
@@ -76,7 +76,7 @@ class Batcher:
         self._waiting[item] = None
 
     def put_back(self, items: list[Item]) -> None:
-        """Add items again that were taken but not done, before all others."""
+        """Put back items that were taken but not run, before all others."""
         self._waiting = dict.fromkeys(items) | self._waiting
 
     def discard(self, item: Item) -> bool:
@@ -99,16 +99,17 @@ class Batcher:
         owners = len({item.owner for item in self._waiting})
         for item in batch:
             del self._waiting[item]
-        # It advances by the share of each waiting owner, so that endless newcomers do not starve earlier owners.
+        # The virtual time advances by the share of each waiting owner, so that endless new owners do not starve earlier
+        # ones.
         self._virtual_time = max(first.start_tag, self._virtual_time + sum(item.pixels for item in batch) / owners)
         return batch
 
     def forget(self, owner: Hashable) -> None:
-        """Remove an owner that has nothing waiting and adds no more."""
+        """Remove an owner that has no waiting items and adds no more."""
         self._next_tags.pop(owner, None)
 
     def succeeded(self) -> None:
-        """Count a batch that fitted: after some of them in a row a reduced budget grows again."""
+        """Count a batch that fitted into memory. After some of them in a row, a reduced budget grows again."""
         self._successes += 1
         if self._successes >= _GROW_AFTER and self.budget_pixels < self.limits.max_pixels:
             self.budget_pixels = min(self.limits.max_pixels, int(self.budget_pixels * _GROWTH) + 1)

@@ -1,4 +1,4 @@
-"""Batching runner: tiles of several jobs, each in a thread of its own, share the batches of one device.
+"""Batching runner: tiles of several jobs, each in its own thread, share the batches of one device.
 
 job ──► tiles ─┐
 job ──► tiles ─┼─► batch queue ──► device ──► results, each to its job
@@ -20,7 +20,7 @@ from virtual_codec.runner._device import Device, Pixels, Task
 from virtual_codec.runner._network import Network
 from virtual_codec.store import Manifest, ModelStore
 
-_POLL_S: Final = 0.1  # between checks of a waiting job for its deadline and cancellation
+_POLL_S: Final = 0.1  # seconds between a waiting job's checks of its deadline and cancellation
 
 
 @final
@@ -32,7 +32,7 @@ class _AwaitedTile:
         self.queued = QueuedTile.of(task, owner, lambda _: self._is_finished.set())
 
     def result(self) -> Pixels:
-        """Wait for the result. Raises the tile's error, and what `check_deadline` does."""
+        """Wait for the result. Raises the tile's error, and the errors of `check_deadline`."""
         while not self._is_finished.wait(_POLL_S):
             check_deadline()
         if self.queued.error is not None:
@@ -45,14 +45,14 @@ class _AwaitedTile:
 class BatchingRunner:
     """Runner that takes tiles from any number of threads and batches those of one network and shape.
 
-    See `BatchQueue` for what is batched when.
+    `BatchQueue` describes the batching.
     """
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._queue = BatchQueue(device)
         self._owners = itertools.count()
-        self._max_ahead = 1 + device.limits.max_items  # tiles of one job that wait or run: bounds its memory
+        self._max_ahead = 1 + device.limits.max_items  # tiles of a job in progress at once: bounds its memory
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -61,7 +61,7 @@ class BatchingRunner:
 
     @property
     def counts(self) -> RunnerCounts:
-        """Counters since it was opened, and what waits now."""
+        """Counters since it was opened, and the waiting tiles."""
         return self._queue.counts
 
     @property
@@ -79,7 +79,7 @@ class BatchingRunner:
         return self._device.prepare(store, manifest, key)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        """Run tiles and yield their results in order. A few run ahead of the one that is asked for.
+        """Run tiles and yield their results in order. A few tiles run ahead of the requested one.
 
         Raises `Abandoned` when the runner is closed.
         """

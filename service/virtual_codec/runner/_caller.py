@@ -1,4 +1,4 @@
-"""Caller of the device's process: one codec process, its networks, its blocks and its tiles."""
+"""Caller of the device process: one codec process with its networks, shared blocks and tiles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_DETAIL: Final = 1000
 
 @final
 class Caller:
-    """Connected codec process. It is trusted with nothing: a message that is none ends its link, and only that."""
+    """Connected codec process. It is not trusted: an invalid message ends its link, and nothing else."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Caller:
         self._lock = threading.Lock()
 
     def serve(self, hello: Mapping[str, object]) -> None:
-        """Do what the caller asks until it leaves, then forget all its tiles that wait."""
+        """Serve the caller until it leaves, then discard its waiting tiles."""
         try:
             self._link.send(hello)
             while (received := self._link.receive()) is not None:
@@ -121,13 +121,13 @@ class Caller:
         self._queue.add(tile)
 
     def _finished(self, tile: QueuedTile, number: int, owner: int, block: SharedBlock, shape: TileShape) -> None:
-        """Send the result of a tile home. Called by a batch thread, which must not wait for this caller."""
+        """Send the result of a tile to the caller. Called by a batch thread, which must not wait for the caller."""
         with self._lock:
             self._tiles.get(owner, {}).pop(number, None)
         if tile.result is not None:
             try:
                 np.copyto(block.result(shape), tile.result)
-            except ValueError as error:  # the network makes another size than its ratio says
+            except ValueError as error:  # the network's output does not have the size that its ratio states
                 tile.error = error
         if tile.error is None:
             self._send({"did": "done", "tile": number})
@@ -146,7 +146,7 @@ class Caller:
             self._send({"did": "dropped", "tile": numbers[tile]})
 
     def _send(self, message: Mapping[str, object]) -> None:
-        """Send a message. A caller that has gone, or does not read, loses its link."""
+        """Send a message. The link ends if the caller has gone or does not read."""
         try:
             self._link.send(message, wait=False)
         except OSError:

@@ -1,4 +1,4 @@
-"""Devices that run networks: batches of tiles in, their results out."""
+"""Devices that run networks on batches of tiles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GradientTarget:
-    """Target of a part of a tile's output: its `rows` and `columns`, and the [h, w, 3] bytes wanted there."""
+    """Target for a part of a tile's output: its `rows` and `columns`, and its target pixels, [h, w, 3] bytes."""
 
     rows: slice
     columns: slice
@@ -34,7 +34,7 @@ class GradientTarget:
 class Task:
     """Tile to run: [h, w, 3] bytes and a condition -> [ratio*h, ratio*w, 3] in 0 to 255.
 
-    The result holds bytes where `to_bytes`, otherwise floats that are not clipped. With a `target` it is [h, w, 3]: the
+    The result has bytes if `to_bytes`, otherwise floats that are not clipped. With a `target` it is [h, w, 3]: the
     gradient, with respect to the tile's pixels, of the squared error between that part of the output and the target.
     """
 
@@ -51,7 +51,7 @@ class Task:
 
 
 class Device(Protocol):
-    """Executor of batches; may be called from `batch_threads` threads at a time."""
+    """Executor of batches; may be called from `batch_threads` threads at the same time."""
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -63,11 +63,11 @@ class Device(Protocol):
 
     @property
     def batch_threads(self) -> int:
-        """Most batches that it ever works on at a time."""
+        """Largest number of batches that it ever runs at the same time."""
 
     @property
     def parallel_batches(self) -> int:
-        """Number of batches that it works on at a time now."""
+        """Number of batches that it may run at the same time now."""
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network. Raises `BadModel`."""
@@ -76,18 +76,18 @@ class Device(Protocol):
         """Run tiles of one key, while `concurrent` other batches run. Raises `torch.OutOfMemoryError`."""
 
     def release_memory(self) -> None:
-        """Release cached memory, since memory has run out."""
+        """Release cached memory, because memory has run out."""
 
 
 @final
 class Processor:
     """CPU device: `threads` cores of this machine.
 
-    A batch is one tile: a network alone with one tile folds the condition into its weights, which is worth more than
-    any batch, and gives every tile the same bits whatever runs beside it. Cores are shared between the tiles that run
-    at the moment: one tile gets all of them, and as soon as there are enough tiles each gets a core, which spares the
-    cores waiting for each other. The number of cores changes no bit of the result. Where several processes share the
-    cores, `shares` says how many of them this one may use at the moment.
+    A batch is one tile. For one tile a network folds the condition into its weights, which gains more than any batch,
+    and every tile gets the same bits whatever runs beside it. Cores are divided between the running tiles: a single
+    tile uses all of them, and with enough tiles each uses one, which avoids synchronisation. The number of cores
+    changes no bit of the result. If several processes share the cores, `shares` says how many this one may use at the
+    moment.
     """
 
     def __init__(self, *, threads: int | None = None, shares: CoreShares | None = None) -> None:
@@ -128,13 +128,14 @@ class Processor:
 
     def run(self, batch: Sequence[Task], *, concurrent: int) -> list[Pixels]:
         """Run one tile on the cores that `concurrent` others leave."""
-        torch.set_num_threads(max(1, self.parallel_batches // (concurrent + 1)))  # PyTorch keeps it by thread
+        torch.set_num_threads(max(1, self.parallel_batches // (concurrent + 1)))  # a setting for each thread
         try:
             return [self._run(task) for task in batch]
         except RuntimeError as error:
             if "can't allocate memory" not in str(error):
                 raise
-        raise torch.OutOfMemoryError("no memory for a tile")  # outside, since the traceback holds what there is
+        # Outside the handler, because the traceback keeps the memory.
+        raise torch.OutOfMemoryError("no memory for a tile")
 
     def release_memory(self) -> None:
         """Do nothing: no memory is cached."""
@@ -175,7 +176,7 @@ def error_gradient(network: Network, picture: Tensor, vector: Tensor, target: Gr
 
 
 def _has_fast_bfloat16() -> bool:
-    """True if the processor computes bfloat16 itself: AVX-512 BF16 or AMX."""
+    """True if the processor supports bfloat16 in hardware: AVX-512 BF16 or AMX."""
     if not hasattr(torch.cpu, "get_capabilities"):  # as in PyTorch 2.11
         return False
     able = torch.cpu.get_capabilities()

@@ -1,4 +1,4 @@
-"""Direct runner: one tile after the other."""
+"""Direct runner: runs one tile after the other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from virtual_codec.store import Manifest, ModelStore
 
 @final
 class DirectRunner:
-    """Runner of one tile after the other on one device, by default all cores; threads take turns."""
+    """Runner of one tile after the other on one device, by default all CPU cores. Threads take turns."""
 
     def __init__(self, device: Device | None = None) -> None:
         self._device = device or Processor()

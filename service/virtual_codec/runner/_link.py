@@ -1,10 +1,10 @@
-"""Link between a codec process and the device's process: messages as JSON, and descriptors of shared memory.
+"""Link between a codec process and the device process: JSON messages, and descriptors of shared memory.
 
     codec process ──open, block, run, forget──► device process
     codec process ◄──hello, opened, refused, done, failed── device process
 
-An image may take over the process that decodes it, so neither side unpickles anything, and a message that is none ends
-the link.
+A hostile image may take over the process that decodes it, so neither side unpickles anything, and an invalid message
+ends the link.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_DESCRIPTORS: Final = 1
 
 
 class LinkError(Exception):
-    """Message that the other side of a link never sends."""
+    """Invalid message on a link."""
 
 
 @final
@@ -35,7 +35,7 @@ class Link:
 
     @classmethod
     def connect(cls, path: Path) -> Link:
-        """Connect to the device's process. Raises `OSError` where none listens."""
+        """Connect to the device process. Raises `OSError` if none listens."""
         connecting = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             connecting.connect(str(path))
@@ -45,7 +45,7 @@ class Link:
         return cls(connecting)
 
     def send(self, message: Mapping[str, object], descriptors: Sequence[int] = (), *, wait: bool = True) -> None:
-        """Send a message whole. Raises `OSError`, without `wait` also where the other side has not read for long."""
+        """Send a whole message. Raises `OSError`; without `wait` also if the other side has not read for long."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
         self._socket.sendmsg([json.dumps(message).encode()], rights, 0 if wait else socket.MSG_DONTWAIT)
 
@@ -73,7 +73,7 @@ class Link:
 
     def close(self) -> None:
         """End the link; `receive` returns None on both sides."""
-        with contextlib.suppress(OSError):  # the other side has gone
+        with contextlib.suppress(OSError):  # the other side has already closed it
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 

@@ -1,4 +1,4 @@
-"""Tiles and networks that another process has, and the link to it, which outlives that process."""
+"""Tiles and networks in the device process, and the link to it, which is renewed if the process ends."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from virtual_codec.runner._link import Link, LinkError
 from virtual_codec.runner._shared_block import SharedBlock, TileShape, size_class
 
 _CONNECT_AGAIN_S: Final = 0.05
-_MAX_BLAMED: Final = 2  # processes that ended while a tile ran alone in them
-_MAX_FREE_BYTES: Final = 64 * 2**20  # of blocks that wait for their next tile
+_MAX_BLAMED: Final = 2  # number of processes that may end while they run a tile alone
+_MAX_FREE_BYTES: Final = 64 * 2**20  # bytes of free blocks kept for later tiles
 
 
 @dataclass(eq=False, kw_only=True)
 class OpenedNetwork:
-    """Network that the other process has, or is loading, and what it says of it. `error` is empty if there is none."""
+    """Network that the device process has loaded or is loading, with its properties. `error` is empty on success."""
 
     model: str
     key: str
@@ -41,10 +41,10 @@ class OpenedNetwork:
 
 @dataclass(eq=False, kw_only=True)
 class RemoteTile:
-    """Tile that the other process has, in a block, with its error to come.
+    """Tile in the device process, in a shared block.
 
-    `is_wanted`: its job still waits. `was_lost`: a process ended that had it, so it runs alone; `is_started` says that
-    it does, and `blamed` counts the processes that ended then.
+    `is_wanted` is true while the tile's job waits for it. `was_lost` is true after a process with this tile ended; the
+    tile then runs alone. `is_started` is true while it does, and `blamed` counts the processes that ended meanwhile.
     """
 
     number: int
@@ -64,9 +64,9 @@ class RemoteTile:
 class RemoteTiles:
     """Tiles in another process, by any number of threads.
 
-    One thread reads the link. When it ends the thread connects again, to the next process that listens, and sends what
-    is not finished once more, in new blocks: whoever had the old ones may still write to them. There each of these
-    tiles runs alone, so that it is known which one the process ends over, if it does.
+    One thread reads the link. If the link ends, the thread connects to the next device process and sends the unfinished
+    tiles again, in new blocks, because the old process may still write to the old ones. Each of these tiles runs alone,
+    so that a tile that ends the process can be identified.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,11 +86,11 @@ class RemoteTiles:
         threading.Thread(target=self._run, name="device-link", daemon=True).start()
 
     def wait_until_open(self) -> None:
-        """Wait until the other process answers."""
+        """Wait until the device process answers."""
         self._is_open.wait()
 
     def open_network(self, number: int, model: str, key: str) -> OpenedNetwork:
-        """Have the other process load a network, under a new number."""
+        """Load a network in the device process, under a new number."""
         network = OpenedNetwork(model=model, key=key)
         with self._lock:
             self._networks[number] = network
@@ -98,7 +98,7 @@ class RemoteTiles:
         return network
 
     def close_network(self, number: int) -> None:
-        """Let the other process free a network."""
+        """Free a network in the device process."""
         with self._lock:
             if self._networks.pop(number, None) is not None:
                 self._send({"do": "close", "network": number})
@@ -118,12 +118,12 @@ class RemoteTiles:
         return tile
 
     def release(self, tile: RemoteTile) -> None:
-        """Take back the block of a finished tile whose result has been used."""
+        """Reclaim the block of a finished tile whose result has been used."""
         with self._lock:
             self._release(tile.block)
 
     def forget(self, owner: int, tiles: Iterable[RemoteTile]) -> None:
-        """Give up the tiles of a job. Their blocks come back when the other process has let go of them."""
+        """Abandon the tiles of a job. Their blocks are reclaimed when the device process no longer uses them."""
         with self._lock:
             for tile in tiles:
                 tile.is_wanted = False
@@ -149,7 +149,7 @@ class RemoteTiles:
                 while (received := link.receive()) is not None:
                     self._on_message(received[0], link)
             except (OSError, LinkError, KeyError, TypeError, ValueError):
-                pass  # the other process ended, or sends what it never should; the next one does better
+                pass  # the process ended or sent an invalid message; connect to the next one
             link.close()
             with self._lock:
                 self._link = None
@@ -222,7 +222,7 @@ class RemoteTiles:
     def _block(self, size: int) -> SharedBlock:
         wanted = size_class(size)
         self.bytes_in_use += wanted
-        for place in range(len(self._free) - 1, -1, -1):  # the latest, which is in the caches
+        for place in range(len(self._free) - 1, -1, -1):  # the most recently used block, which is in the CPU caches
             if self._free[place].bytes == wanted:
                 return self._free.pop(place)
         return SharedBlock.create(wanted)
@@ -230,7 +230,7 @@ class RemoteTiles:
     def _release(self, block: SharedBlock) -> None:
         self.bytes_in_use -= block.bytes
         if block not in self._announced:
-            return  # of a link that has ended
+            return  # from a link that has ended
         self._free.append(block)
         while sum(it.bytes for it in self._free) > _MAX_FREE_BYTES:
             oldest = self._free.pop(0)
@@ -242,7 +242,7 @@ class RemoteTiles:
 
     def _send_tile(self, tile: RemoteTile) -> None:
         if self._link is None:
-            return  # it is sent when there is a link
+            return  # sent once there is a link
         if tile.block not in self._announced:
             self._announced.add(tile.block)
             self._send({"do": "block", "block": tile.block.number}, [tile.block.descriptor])
@@ -264,7 +264,7 @@ class RemoteTiles:
         )
 
     def _send(self, message: Mapping[str, object], descriptors: Iterable[int] = ()) -> None:
-        """Send a message if there is a link. One that ends meanwhile is noticed by the thread that reads it."""
+        """Send a message if there is a link. The reader thread notices a link that ends meanwhile."""
         if self._link is not None:
             with contextlib.suppress(OSError):
                 self._link.send(message, list(descriptors))

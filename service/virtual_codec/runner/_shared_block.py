@@ -1,12 +1,12 @@
-"""Blocks of shared memory that carry a tile to the device's process and its result back.
+"""Blocks of shared memory that carry a tile to the device process and its result back.
 
     ┌───────────┬────────┬───────────────────┬────────┐
     │ condition │ pixels │ wanted (gradient) │ result │
     └───────────┴────────┴───────────────────┴────────┘
 
-A block is an anonymous file whose descriptor goes to the other process. It has no name that could be left behind, and
-does not count in /dev/shm, of which a container has 64 MB. Its size is sealed: a process that shrinks a file that
-another has mapped would end that one.
+A block is an anonymous file whose descriptor is sent to the other process. It has no name that could be left behind,
+and does not use /dev/shm, which has 64 MB in a container. Its size is sealed, because shrinking a file that another
+process has mapped would crash that process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from virtual_codec.runner._device import GradientTarget, Pixels
 
-_ALIGNMENT: Final = 64  # bytes: of vector registers and of NumPy's own arrays
+_ALIGNMENT: Final = 64  # alignment in bytes, for vector registers, as of NumPy's own arrays
 _SMALLEST: Final = 2**16
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _FLOAT_BYTES: Final = 4
@@ -34,10 +34,10 @@ _NUMBERS: Final = itertools.count()
 @final
 @dataclass(frozen=True, kw_only=True)
 class TileShape:
-    """Shape of a tile and its result: all that a block's layout follows from.
+    """Shape of a tile and its result, which determines the layout of a block.
 
-    `conditions` is the length of the condition vector; `target` are the first and last rows and columns, of the output,
-    of a gradient's target. Raises `ValueError` for shapes that no tile has.
+    `conditions` is the length of the condition vector; `target` has the first and last rows and columns of a gradient's
+    target in the output. Raises `ValueError` for impossible shapes.
     """
 
     height: int
@@ -71,7 +71,7 @@ class TileShape:
 
     @property
     def result(self) -> tuple[int, int, int]:
-        """Shape of the result: the output, or the gradient by the tile's pixels."""
+        """Shape of the result: the output, or the gradient with respect to the tile's pixels."""
         return self.output if self.target is None else (self.height, self.width, 3)
 
     @property
@@ -95,9 +95,9 @@ class TileShape:
 
 @final
 class SharedBlock:
-    """Mapped block of shared memory, under a number of this process's, that closes its descriptor when it goes.
+    """Mapped block of shared memory with a number; closes its descriptor when it is garbage-collected.
 
-    Raises `ValueError` for a descriptor that is not one of `create`'s, and leaves it open.
+    Raises `ValueError` for a descriptor that `create` did not make, and leaves it open.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -107,11 +107,11 @@ class SharedBlock:
         self.descriptor = descriptor
         self.bytes = os.fstat(descriptor).st_size
         self._memory = mmap.mmap(descriptor, self.bytes)
-        weakref.finalize(self, os.close, descriptor)  # the memory goes when no view of it is left either
+        weakref.finalize(self, os.close, descriptor)  # the memory is freed when no view of it is left
 
     @classmethod
     def create(cls, size: int) -> SharedBlock:
-        """New block of at least so many bytes, a power of two."""
+        """Create a block of at least `size` bytes, a power of two."""
         descriptor = os.memfd_create("vcodec-tile", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(descriptor, size_class(size))
@@ -130,7 +130,7 @@ class SharedBlock:
         return self._view(np.uint8, shape.offsets[0], (shape.height, shape.width, 3))
 
     def wanted(self, shape: TileShape) -> NDArray[np.uint8]:
-        """View of the pixels that a gradient's target wants."""
+        """View of the pixels of a gradient's target."""
         return self._view(np.uint8, shape.offsets[1], shape.wanted)
 
     def result(self, shape: TileShape) -> Pixels:
@@ -155,7 +155,7 @@ class SharedBlock:
 
 
 def size_class(size: int) -> int:
-    """Size in bytes of the block for so many bytes: the next power of two, at least 64 KiB."""
+    """Size in bytes of a block for `size` bytes: the next power of two, at least 64 KiB."""
     return max(_SMALLEST, 1 << (size - 1).bit_length())
 
 

@@ -1,4 +1,4 @@
-"""Batch sizes that change no bit of any tile."""
+"""Batch sizes that do not change any bit of a tile's result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Attempt = Callable[[Sequence[int]], tuple[list[Pixels], float]]
 Value = TypeVar("Value")
 
 _REMEMBERED: Final = 1024
-_MAX_RELATIVE_TIME: Final = 0.95  # of a tile alone; what saves less does not pay for waiting
+_MAX_RELATIVE_TIME: Final = 0.95  # of a tile alone; smaller savings do not pay for waiting
 
 
 @final
@@ -30,7 +30,7 @@ class Sizes:
     allowed: tuple[int, ...]
 
     def at_least(self, count: int) -> int:
-        """Smallest allowed size that holds so many tiles."""
+        """Smallest allowed size that holds `count` tiles."""
         return next(size for size in self.allowed if size >= count)
 
     def cuts(self, count: int) -> Iterator[tuple[int, int]]:
@@ -41,11 +41,11 @@ class Sizes:
 
 @final
 class BatchSizes:
-    """Cache of allowed sizes: tries 1, 2, 4, ... up to `largest` for each kind of batch that comes often.
+    """Cache of allowed sizes: tests 1, 2, 4, ... up to `largest` for each frequent kind of batch.
 
-    A size is allowed where every tile has the bits that it has alone and takes less time. One that does not fit into
-    memory ends the ladder. A trial costs dozens of tiles, so the first `try_after` batches of a kind, and batches
-    during the trial of another, are done tile by tile.
+    A size is allowed if every tile has the same bits as alone and takes less time. The first size that does not fit
+    into memory ends the test. A test costs dozens of tiles, so the first `try_after` batches of a kind, and batches
+    during the test of another kind, run tile by tile.
     """
 
     def __init__(self, largest: int, *, try_after: int = 8) -> None:
@@ -53,11 +53,11 @@ class BatchSizes:
         self._try_after = try_after
         self._known: OrderedDict[Hashable, Sizes] = OrderedDict()
         self._seen: OrderedDict[Hashable, int] = OrderedDict()
-        self._is_trying = False  # two trials at once would measure each other
+        self._is_trying = False  # two tests at once would disturb each other's measurements
         self._lock = threading.Lock()
 
     def sizes_for(self, kind: Hashable, count: int, attempt: Attempt) -> Sizes:
-        """Allowed sizes for a kind of batch; perhaps tried now, with `count` tiles of it."""
+        """Allowed sizes for a kind of batch; may test them now, with `count` tiles of it."""
         with self._lock:
             if kind in self._known:
                 self._known.move_to_end(kind)
@@ -81,7 +81,7 @@ class BatchSizes:
         alone_s = min(seconds for _, seconds in alone)
         allowed = [1]
         for size in self._ladder[1:]:
-            tiles = [(index + size) % count for index in range(size)]  # at other places, beside other tiles
+            tiles = [(index + size) % count for index in range(size)]  # at other positions, beside other tiles
             try:
                 results, seconds = attempt(tiles)
             except torch.OutOfMemoryError:

@@ -1,4 +1,4 @@
-"""Device process: it has the device, and runs the tiles of the codec processes that connect to it.
+"""Device process: owns the device, and runs the tiles of the codec processes that connect to it.
 
 codec process ──► caller thread ─┐
 codec process ──► caller thread ─┼─► batch queue ──► device
@@ -32,7 +32,7 @@ from virtual_codec.store import Manifest, ModelStore
 
 _LOG: Final = logging.getLogger(__name__)
 _LOST_STATUS: Final = 70
-_HUNG_S: Final = 120.0  # a batch takes milliseconds; with the first compilation of kernels, seconds
+_HUNG_S: Final = 120.0  # limit on a batch, which takes milliseconds, or seconds while kernels are first compiled
 _CHECK_S: Final = 5.0
 
 
@@ -45,9 +45,9 @@ def open_device_process(
 
 @final
 class DeviceProcess:
-    """Device, its batch queue, and the callers connected to it. A `JobHandler` to the pool, without jobs.
+    """Device, its batch queue, and the connected callers. For the pool it is a `JobHandler` without jobs.
 
-    A device that is lost, or hangs, ends the process: its supervisor starts the next, and callers come to that.
+    If the device is lost or hangs, the process ends. Its supervisor starts the next one, to which callers reconnect.
     """
 
     def __init__(self, device: Device, store: Path, path: Path, model: str | None) -> None:
@@ -58,7 +58,7 @@ class DeviceProcess:
         self._loading = threading.Lock()
         self._queue = BatchQueue(device)
         self.warm_model(self._store.default.id)
-        path.unlink(missing_ok=True)  # of the process before
+        path.unlink(missing_ok=True)  # left by the previous process
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listening.bind(str(path))
         listening.listen(128)
@@ -72,15 +72,15 @@ class DeviceProcess:
 
     @property
     def counts(self) -> RunnerCounts:
-        """Counters of the batches, and what waits now."""
+        """Counters of the batches, and the waiting tiles."""
         return self._queue.counts
 
     def run(self, job: Job) -> NoReturn:
-        """Raise `NotImplementedError`: jobs are for codec processes."""
+        """Raise `NotImplementedError`: codec processes run the jobs."""
         raise NotImplementedError("the device's process takes no jobs")
 
     def warm_model(self, model: str) -> None:
-        """Read the store anew and load all networks of a model. Raises `BadModel` or `ModelNotFound`."""
+        """Reread the store and load all networks of a model. Raises `BadModel` or `ModelNotFound`."""
         store = ModelStore(self._store.root, default=model, tolerant=True)
         manifest = store.get(model)
         networks = [self._network(store, manifest, key) for key in manifest.networks if _is_used(manifest, key)]
@@ -88,15 +88,15 @@ class DeviceProcess:
         self._warm[manifest.id] = networks
 
     def forget_model(self, model: str) -> None:
-        """Let the networks of a model go when no caller has them any more."""
+        """Free the networks of a model once no caller uses them."""
         self._warm.pop(model, None)
 
     def network(self, model: str, key: str) -> Network:
-        """Network of a model, loaded if it is not. Raises `BadModel` or `ModelNotFound`."""
+        """Network of a model, loaded if necessary. Raises `BadModel` or `ModelNotFound`."""
         store = self._store
         try:
             manifest = store.get(model)
-        except ModelNotFound:  # it has come since
+        except ModelNotFound:  # the model was added since the store was read
             manifest = ModelStore(store.root, default=model, tolerant=True).get(model)
         return self._network(store, manifest, key)
 

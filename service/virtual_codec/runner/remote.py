@@ -1,4 +1,4 @@
-"""Remote runner: the device is in another process, and tiles go there through shared memory.
+"""Remote runner: sends tiles to the device process through shared memory.
 
 job ──► tiles ─┐                                    ┌─► batch queue ──► device
 job ──► tiles ─┼─► link, blocks of shared memory ───┘
@@ -25,33 +25,33 @@ from virtual_codec.runner._network import Network
 from virtual_codec.runner._remote_tiles import RemoteTile, RemoteTiles
 from virtual_codec.store import Manifest, ModelStore
 
-_POLL_S: Final = 0.1  # between checks of a waiting job for its deadline and cancellation
-_MAX_AHEAD_BYTES: Final = 256 * 2**20  # of shared memory in use, above which a job waits for its own tiles first
+_POLL_S: Final = 0.1  # seconds between a waiting job's checks of its deadline and cancellation
+_MAX_AHEAD_BYTES: Final = 256 * 2**20  # bytes of shared memory in use above which a job first waits for its own tiles
 
 
 @final
 class RemoteModule(nn.Module):
-    """Stand-in for the module that is in the device's process, under a number."""
+    """Stand-in for a module that the device process has under a number."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
 
     def forward(self, *_: Tensor) -> Tensor:
-        """Raise `NotImplementedError`: it runs elsewhere."""
+        """Raise `NotImplementedError`: the module runs in the device process."""
         raise NotImplementedError("this network is in the device's process")
 
 
 @final
 class RemoteRunner:
-    """Runner of tiles on a device in another process, which listens at `path`. Waits until that process is ready.
+    """Runner of tiles in the device process that listens at `path`. Waits until that process is ready.
 
-    When that process ends, waiting tiles go to the next one that listens there, where each runs alone; one that ends
-    two processes so raises `DeviceLost`.
+    If the process ends, waiting tiles are sent to its successor, where each runs alone. A tile that ends two processes
+    while running alone raises `DeviceLost`.
     """
 
     def __init__(self, path: Path) -> None:
-        torch.set_num_threads(1)  # for what codecs compute besides; processes share out the cores
+        torch.set_num_threads(1)  # for other computations of the codecs; processes divide the cores
         self._tiles = RemoteTiles(path)
         self._owners = itertools.count()
         self._network_numbers = itertools.count()
@@ -64,11 +64,11 @@ class RemoteRunner:
 
     @property
     def counts(self) -> RunnerCounts:
-        """No counts: batches are counted in the device's process."""
+        """No counters: the device process counts the batches."""
         return RunnerCounts()
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:  # noqa: ARG002
-        """Have the device's process load a model's network from its own store. Raises `BadModel`."""
+        """Load a model's network in the device process, from its own store. Raises `BadModel`."""
         number = next(self._network_numbers)
         opening = self._tiles.open_network(number, manifest.id, key)
         while not opening.is_answered.wait(_POLL_S):
@@ -87,7 +87,7 @@ class RemoteRunner:
         return network
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Pixels]:
-        """Run tiles and yield their results in order, each valid until the next is asked for.
+        """Run tiles and yield their results in order. A result is valid until the next one is requested.
 
         Raises `Abandoned` when the runner is closed.
         """
