@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="length of one round (default 8)")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of each server and load (default 6)")
     parser.add_argument("--kills", type=int, default=3, help="replicas to kill (default 3)")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only loads whose name holds this text")
     parser.add_argument("--report", type=Path, help="the Markdown page whose figures are written anew")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -71,7 +72,7 @@ def main() -> None:
         ray = stack.enter_context(_serving(REPLICAS))
         for server in (local, ray):
             wait_for(server.is_ready, START_S)
-        lines = list(_compared(local, ray, arguments.rounds, arguments.seconds))
+        lines = list(_compared(local, ray, arguments))
         lines += ["", _killed(ray, arguments.kills)]
     text = "\n".join([_conditions(arguments.rounds, arguments.seconds), "", *lines])
     print(text)
@@ -102,15 +103,17 @@ def _serving(more: dict[str, str]) -> Iterator[Server]:
                 listener.join()
 
 
-def _compared(local: Server, ray: Server, rounds: int, seconds: float) -> Iterator[str]:
+def _compared(local: Server, ray: Server, arguments: argparse.Namespace) -> Iterator[str]:
     yield "| load | 2 workers, answers/s | 2 replicas, answers/s | replicas to workers |"
     yield "| --- | --- | --- | --- |"
     for load in _loads(local):
+        if arguments.only not in load.name:
+            continue
         rates: dict[str, list[float]] = {"local": [], "ray": []}
-        for number in range(rounds):
+        for number in range(arguments.rounds):
             pair = [("local", local), ("ray", ray)]
             for name, server in pair if number % 2 else reversed(pair):
-                count, spent_s = _loaded(server, load, seconds)
+                count, spent_s = _loaded(server, load, arguments.seconds)
                 rates[name].append(count / spent_s)
         ratio = statistics.median(one / other for one, other in zip(rates["ray"], rates["local"], strict=True))
         both = [statistics.median(rates[name]) for name in ("local", "ray")]

@@ -115,6 +115,7 @@ def asked(server: Server, method: str, path: str, more: dict[str, Any]) -> Answe
         return answer.status_code, headers, answer.content
     content = answer.json()
     content.pop("request_id")
+    headers.pop("content-length")  # the time of a 504 has more digits or fewer
     if answer.status_code == 504:
         content.pop("actual")  # a time
     return answer.status_code, headers, content

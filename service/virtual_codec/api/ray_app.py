@@ -14,6 +14,7 @@ from virtual_codec.api.app import create_service, pool_policy, worker_arguments
 from virtual_codec.errors import BadModel
 from virtual_codec.logs import configure
 from virtual_codec.serving import OPEN_CODEC
+from virtual_codec.serving._direct_replicas import DirectReplicas
 from virtual_codec.serving._ray_calls import HandleReplicas
 from virtual_codec.serving._ray_deployment import LOGGING, codec_application
 from virtual_codec.serving._ray_pool import RayPool
@@ -46,7 +47,7 @@ class Api:
         configure(settings.log_level, "json" if settings.log_format == "auto" else settings.log_format)
         bind_to_node()
         arguments = {} if model is None else {"model": model}
-        pool = RayPool(OPEN_CODEC, arguments, pool_policy(settings), replicas=HandleReplicas(codec))
+        pool = RayPool(OPEN_CODEC, arguments, pool_policy(settings), replicas=DirectReplicas(HandleReplicas(codec)))
         self._service = create_service(settings, pool)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

@@ -21,6 +21,7 @@ from typing import Any, Final, final
 from virtual_codec.cores import usable_cores
 from virtual_codec.errors import BadOption, NoWorker
 from virtual_codec.serving import PoolPolicy, ReplicaPolicy
+from virtual_codec.serving._direct_replicas import DirectReplicas
 from virtual_codec.serving._replicas import Call, Frame, Replicas
 
 _STORE_BYTES: Final = 512 * 2**20  # for bodies and answers in transit; Ray spills further ones to disk
@@ -50,6 +51,8 @@ class OwnReplicas:
 
     async def close(self) -> None:
         """End the replicas, and the cluster if this process started it."""
+        if self._replicas is not None:
+            await self._replicas.close()
         self._replicas = None
         await asyncio.to_thread(self._end)
 
@@ -90,7 +93,7 @@ class OwnReplicas:
         serve.start(proxy_location="Disabled", logging_config=LOGGING)
         application = codec_application(self._worker_factory, self._arguments, self._policy)
         try:
-            return HandleReplicas(serve.run(application, name=self._application, route_prefix=None))
+            return DirectReplicas(HandleReplicas(serve.run(application, name=self._application, route_prefix=None)))
         except RuntimeError as error:
             state = serve.status().applications[self._application]
             reasons = [it.message.strip().rpartition("\n")[2] for it in state.deployments.values() if it.message]
@@ -129,6 +132,8 @@ def _prepare_own() -> None:
         RAY_USAGE_STATS_ENABLED="0",
         RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN=_TOKEN,
+        RAY_SERVE_METRICS_EXPORT_INTERVAL_MS="5000",  # nobody reads them here, and ten times a second costs
+        RAY_SERVE_CONTROL_LOOP_INTERVAL_S="0.3",
         RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # for a single machine: all ports on 127.0.0.1, on every platform
         PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path),
     )

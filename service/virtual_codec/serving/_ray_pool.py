@@ -1,10 +1,10 @@
 """Pool of replicas in a Ray cluster.
 
-    submit ──► admission ──► queue ──► Ray's router ──► replica: a pool of worker processes ──► result
-                               ▲                          │ ends
-                               └──────────────────────────┘
+    submit ──► admission ──► queue ──► connection ──► replica: a pool of worker processes ──► result
+                               ▲                        │ ends
+                               └────────────────────────┘
 
-Ray places, routes to and replaces replicas. Admission, order, deadlines, retries and quarantine use the same code as
+Ray places and replaces replicas. Admission, order, deadlines, retries and quarantine use the same code as
 the pool of worker processes, and each replica contains such a pool.
 """
 
@@ -35,7 +35,7 @@ from virtual_codec.serving._settlement import settle
 
 _LOG: Final = logging.getLogger(__name__)
 _OWN_REPLICAS: Final = "virtual_codec.serving._ray_cluster:OwnReplicas"
-_POLL_S: Final = 0.5
+_POLL_S: Final = 1.0
 _POLL_TIMEOUT_S: Final = 10.0
 _MOST_FAILURES: Final = 3
 _OPEN_AGAIN_S: Final = 5.0

@@ -21,6 +21,7 @@ from virtual_codec.counts import RunnerCounts
 from virtual_codec.errors import BadModel, NoWorker, VirtualCodecError
 from virtual_codec.logs import Event, configure
 from virtual_codec.serving import Pool, PoolPolicy, open_pool
+from virtual_codec.serving._direct_server import DirectServer
 from virtual_codec.serving._frames import encode
 from virtual_codec.serving._messages import Done, Failed, ModelWarmed
 from virtual_codec.serving._ray_autoscaling import WORK
@@ -50,8 +51,10 @@ class CodecReplica:
         self._work_s: dict[str, tuple[float, float]] = {}  # caller -> (seconds of work, time of the report)
         self._ready_at = time.monotonic()
         self._pool: Pool = open_pool("local", arguments, self._policy, worker_factory=worker_factory)
+        self._server = DirectServer(self.run)
         await self._pool.start()
         await _until_warm(self._pool)
+        self._direct = await self._server.open(ray.util.get_node_ip_address())
 
     async def run(self, call: Call) -> Frame:
         """Run a job. Its result or error is a frame."""
@@ -73,7 +76,7 @@ class CodecReplica:
         """State of this replica. The caller reports its seconds of work for all replicas."""
         self._work_s[caller] = (work_s, time.monotonic())
         model = self._model if isinstance(self._model, str) else None
-        return Snapshot(replica=self._name, state=self._pool.state(), model=model)
+        return Snapshot(replica=self._name, state=self._pool.state(), model=model, direct=self._direct)
 
     async def warm_model(self, model: str) -> Frame:
         """Load the model of that id in the workers; later workers open with it. An error is a frame too."""
@@ -109,6 +112,7 @@ class CodecReplica:
 
     async def __del__(self) -> None:
         await self._pool.stop()
+        await self._server.close()
 
     async def _has_worker(self) -> bool:
         """Wait a moment for a ready worker; False if there is none. Meanwhile the router sees this replica as busy."""

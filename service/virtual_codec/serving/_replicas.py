@@ -13,6 +13,15 @@ Frame = tuple[bytes, bytes]
 """Head and body of an answer, see `virtual_codec.serving._frames`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DirectAddress:
+    """Address of a replica for direct connections, and the token that it asks for."""
+
+    host: str
+    port: int
+    token: bytes = field(repr=False)
+
+
 @final
 class ReplicaLost(Exception):
     """The replica of a call ended, or is about to end, before it answered."""
@@ -54,11 +63,12 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """State of one replica's pool, and the id of the model that it has warm."""
+    """State of one replica's pool, the id of the model that it has warm, and where it takes direct connections."""
 
     replica: str
     state: PoolState
     model: str | None
+    direct: DirectAddress | None = None
 
 
 class Replicas(Protocol):
