@@ -116,7 +116,7 @@ async def test_a_poison_input_is_sent_to_no_further_replica() -> None:
 @pytest.mark.parametrize("frame", [(b"{", b""), (b'{"message": "Ready", "notes": {}}', b""), (b"[]", b"x")])
 async def test_nonsense_of_a_replica_is_an_error_of_the_service(frame: tuple[bytes, bytes]) -> None:
     async with running(FakeReplicas(lambda _: frame)) as pool:
-        with pytest.raises(VirtualCodecError, match="error of the service"):
+        with pytest.raises(VirtualCodecError, match="internal error"):
             await pool.submit(job(), pixels=6)
 
 

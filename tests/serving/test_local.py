@@ -134,7 +134,7 @@ async def test_an_unknown_exception_is_tried_once_more_alone_then_internal(
     tmp_path: Path, traces: Traces, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path, threads=2) as pool:
-        with pytest.raises(VirtualCodecError, match="error of the service") as caught:
+        with pytest.raises(VirtualCodecError, match="internal error") as caught:
             await pool.submit(job("surprise"), pixels=SMALL)
         assert caught.value.code == "internal"
         assert "as told" not in caught.value.detail

@@ -78,7 +78,7 @@ async def test_an_error_over_an_answer_ends_the_worker_and_its_caller_is_told(tm
 
     async with running(tmp_path, start) as pool:
         for deaths in (1, 2):
-            with pytest.raises(VirtualCodecError, match="error of the service"):
+            with pytest.raises(VirtualCodecError, match="internal error"):
                 await pool.submit(job("echo", seconds=60), pixels=SMALL)
             await all_ready(pool)
             assert pool.state().restarts["crash"] == deaths
@@ -97,7 +97,7 @@ async def test_jobs_of_a_worker_whose_supervision_failed_run_again(tmp_path: Pat
     try:
         await all_ready(pool)
         long = asyncio.create_task(pool.submit(job("sleep 0.5"), pixels=SMALL))
-        with pytest.raises(VirtualCodecError, match="error of the service"):
+        with pytest.raises(VirtualCodecError, match="internal error"):
             await pool.submit(job("echo"), pixels=SMALL)
         assert isinstance(await long, CompressResult)
         assert pool.state().retries == 1
