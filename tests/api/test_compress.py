@@ -218,7 +218,7 @@ async def test_urlencoded_and_encoded_bodies_are_refused(client: httpx2.AsyncCli
     [kind] = re.findall(r"-H 'Content-Type: (\S+)' --data-binary", detail)
     right = await client.post("/compress", content=picture(), headers={"Content-Type": kind})
     assert right.status_code == 200, "what the refusal advises is taken"
-    for encoding in ("gzip", "br", "identity, gzip", "x"):
+    for encoding in ("gzip", "br", "identity", "identity, gzip", "x"):
         response = await client.post("/compress", content=b"x", headers={"Content-Encoding": encoding})
         problem(response, 415, "unsupported_encoding")
 

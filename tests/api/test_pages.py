@@ -86,6 +86,7 @@ async def test_a_damaged_model_is_not_found(connect: Connect, model_store: Path,
     async with connect() as client:
         for response in (
             await client.get("/models/broken"),
+            await client.get("/models/broken/web"),
             await client.post("/compress?model=broken", content=picture()),
             await client.post("/compress", files={"file": picture()}, data={"model": "broken"}),
         ):
@@ -200,6 +201,9 @@ async def test_the_documentation_is_complete(client: httpx2.AsyncClient) -> None
     common = {"200", "400", "401", "408", "413", "415", "422", "429", "500", "503", "504"}
     assert set(compress["responses"]) == common | {"404"}
     assert set(schema["paths"]["/decompress"]["post"]["responses"]) == common | {"406"}
+    for path in ("/compress", "/decompress"):
+        codes = schema["paths"][path]["post"]["responses"]["422"]["content"]["application/problem+json"]["examples"]
+        assert {"animated_image", "bad_stream", "unknown_stream_model", "poison_input"} <= set(codes)
     for path in ("/healthz", "/readyz", "/metrics", "/models", "/models/{model}", "/problems", "/problems/{code}"):
         assert "get" in schema["paths"][path]
 

@@ -143,6 +143,7 @@ def compress_docs(*, max_effort: int, timeout_s: float, max_timeout_s: float) ->
     options = [(name, schema | effort if name == "effort" else schema, meaning) for name, schema, meaning in _OPTIONS]
     parameters, fields = _option_docs(options)
     codes = (*_BODY_PROBLEMS, "model_not_found", "animated_image", "unreachable_target")
+    codes += ("bad_stream", "unknown_stream_model")  # of a stream of this project, which is restored first
     return {
         "summary": "Image to stream",
         "tags": ["codec"],
@@ -177,7 +178,7 @@ def ordinary_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
 
 def decompress_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
     """Keyword arguments of the /decompress route of a server with these limits."""
-    codes = (*_BODY_PROBLEMS, "not_acceptable", "bad_stream", "unknown_stream_model")
+    codes = (*_BODY_PROBLEMS, "animated_image", "not_acceptable", "bad_stream", "unknown_stream_model")
     return {
         "summary": "Stream to restored image",
         "tags": ["codec"],

@@ -157,10 +157,9 @@ def _declared_bytes(request: Request) -> int:
 
 
 def _check_encoding(request: Request) -> None:
-    for item in request.headers.getlist("content-encoding"):
-        for encoding in item.split(","):
-            if encoding.strip().lower() not in ("", "identity"):
-                raise UnsupportedEncoding(f"send the body without Content-Encoding, got {encoding.strip()[:40]!r}")
+    for encoding in request.headers.getlist("content-encoding"):
+        if encoding.strip():
+            raise UnsupportedEncoding(f"send the body without Content-Encoding, got {encoding.strip()[:40]!r}")
 
 
 def _single(items: list[tuple[str, str]], where: str) -> dict[str, str]:

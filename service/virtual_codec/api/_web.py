@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from virtual_codec.api._pages import find_model
 from virtual_codec.errors import BadModel, ModelNotFound, NotFound
 from virtual_codec.serving.catalogue import Catalogue
 from virtual_codec.store import Manifest
@@ -42,7 +43,7 @@ class WebFiles:
 
     async def model(self, request: Request) -> Response:
         """Files that restore a model's streams in the browser: paths, sizes and hashes."""
-        model = self._catalogue.store.get(request.path_params["model"])
+        model = find_model(self._catalogue, request.path_params["model"])
         files = await asyncio.to_thread(self._model_files, model)
         return JSONResponse(
             {
