@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -95,6 +96,18 @@ def test_workers_on_the_processor_have_places_of_their_own_among_the_cores() -> 
     assert places[0].path.read_bytes() == bytes(4)
     planned.close()
     assert not places[0].path.exists()
+
+
+def test_the_shared_folder_is_locked_against_cleaners_of_tmp() -> None:
+    planned = layout(PoolPolicy(devices="cpu", cores=1), "cpu")
+    place = next(planned.workers()).cores
+    assert place is not None
+    folder = os.open(place.path.parent, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    planned.close()
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(folder)
 
 
 async def test_jobs_run_through_the_devices_process_and_outlive_it(tmp_path: Path) -> None:

@@ -13,12 +13,15 @@ import pytest
 
 from tests.serving.fakes import OPEN, job
 from tests.serving.test_local import SMALL, all_ready
+from tests.serving.test_pool_parts import queued
+from virtual_codec.core_shares import CorePlace
 from virtual_codec.errors import VirtualCodecError
 from virtual_codec.jobs import CompressResult
 from virtual_codec.serving import PoolPolicy
 from virtual_codec.serving._local import LocalPool
 from virtual_codec.serving._messages import Done, Message, Opening
 from virtual_codec.serving._process import WorkerProcess
+from virtual_codec.serving._slot import WorkerSlot
 
 POLICY = PoolPolicy(devices="cpu", threads=1, standby="off", stop_grace_s=0.2)
 
@@ -103,3 +106,13 @@ async def test_jobs_of_a_worker_whose_supervision_failed_run_again(tmp_path: Pat
         assert pool.state().retries == 1
     finally:
         await pool.stop()
+
+
+async def test_the_jobs_of_a_dead_worker_are_kept_where_its_place_cannot_be_cleared(tmp_path: Path) -> None:
+    place = CorePlace(path=tmp_path / "gone", place=0, cores=1)
+    opening = Opening(worker_factory=OPEN, arguments={}, device="cpu", threads=1, cores=place)
+    slot = WorkerSlot("cpu/0", opening, is_spare=False, policy=POLICY)
+    slot.running[1] = queued(1)
+    died = await slot.bury()
+    assert [it.number for it in died.jobs] == [1]
+    assert slot.running == {}

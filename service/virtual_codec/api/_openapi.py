@@ -142,8 +142,8 @@ def compress_docs(*, max_effort: int, timeout_s: float, max_timeout_s: float) ->
     effort = {"maximum": max_effort, "default": min(DEFAULT_EFFORT, max_effort)}
     options = [(name, schema | effort if name == "effort" else schema, meaning) for name, schema, meaning in _OPTIONS]
     parameters, fields = _option_docs(options)
-    codes = (*_BODY_PROBLEMS, "model_not_found", "animated_image", "unreachable_target")
-    codes += ("bad_stream", "unknown_stream_model")  # of a stream of this project, which is restored first
+    of_streams = ("bad_stream", "unknown_stream_model")  # a stream of this project is restored first
+    codes = (*_BODY_PROBLEMS, "model_not_found", "animated_image", "unreachable_target", *of_streams)
     return {
         "summary": "Image to stream",
         "tags": ["codec"],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +59,9 @@ class Layout:
         self._worker_factory = worker_factory
         self._policy = policy
         self._folder = Path(tempfile.mkdtemp(prefix="vcodec-"))
+        lock = os.open(self._folder, os.O_RDONLY)
+        self._unlock = weakref.finalize(self, os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # systemd-tmpfiles deletes old files in /tmp, but in no locked folder
         self._table = self._folder / _TABLE
         self._workers = {  # a device that is listed twice gets twice as many workers
             device: times * (policy.workers_per_device or default_workers(len(devices)))
@@ -104,6 +110,7 @@ class Layout:
     def close(self) -> None:
         """Remove the folder. Processes that still map one of its files keep the file until they end."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._unlock()
 
     def _planned(self, name: str, device: str, *, is_spare: bool = False) -> PlannedWorker:
         threads = self._policy.threads or default_threads(device, sum(self._workers.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -215,7 +216,8 @@ class WorkerSlot:
             await process.end()
             status = process.exit_code or 0
         if self.opening.cores is not None:
-            clear_place(self.opening.cores)  # other workers may use its cores until the next worker has jobs
+            with contextlib.suppress(OSError):  # such as no descriptor; the next worker clears its place as it opens
+                clear_place(self.opening.cores)  # other workers may use its cores until the next worker has jobs
         if error is not None:
             self._end_reason = _told(error)
         self._was_signal = status < 0 and not self._end_reason
