@@ -19,6 +19,9 @@ from virtual_codec.errors import UndecodableImage
 
 Subsampling = Literal["420", "444"]
 
+_FLAT_MATRIX: Final = 15  # number of AV1's flat quantiser matrix
+_COARSE_MATRIX: Final = 9  # quantiser matrix of the coarsest levels, up to `_COARSE_LEVELS`
+_COARSE_LEVELS: Final = 40
 _DECIBELS: Final = (20.0, 52.0)  # PSNR targets of JPEG 2000's levels 0 and 100
 
 
@@ -28,14 +31,14 @@ class QualitySettings:
 
     `level` is 0 (coarsest) to 100, on the codec's own scale, within `QualityCodec.levels`. `speed` is the encoder's
     speed: AVIF 0 (slowest) to 10, WebP 6 (slowest) to 0; JPEG 2000 has only one. `subsampling` is that of the chroma;
-    codecs without the choice ignore it. `for_psnr` tunes encoders that can be tuned for squared error, as this
-    project's streams are; False keeps the encoder's own tuning, as other programs do.
+    codecs without the choice ignore it. `is_tuned` tunes encoders that can be tuned for the restored picture, as
+    this project's streams are; False keeps the encoder's own tuning, as other programs do.
     """
 
     level: int
     speed: int
     subsampling: Subsampling = "420"
-    for_psnr: bool = True
+    is_tuned: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.level <= 100:
@@ -115,7 +118,19 @@ def _avif(settings: QualitySettings, is_grey: bool) -> dict[str, object]:
         "max_threads": 1,  # a job has one thread, and tiles for several threads would cost bytes
         "autotiling": False,
     }
-    return options | ({"advanced": {"tune": "psnr"}} if settings.for_psnr else {})
+    return options | ({"advanced": _avif_tuning(settings.level)} if settings.is_tuned else {})
+
+
+def _avif_tuning(level: int) -> dict[str, str]:
+    """Options of libaom: tuned for SSIM, with a quantiser matrix at coarse levels.
+
+    From `_COARSE_LEVELS` on, the matrix becomes flatter every fourth level. benchmarks/avif_settings.py measures it:
+    restored, the tuning for SSIM has no lower PSNR than that for PSNR, and the matrices raise MS-SSIM.
+    """
+    matrix = min(_FLAT_MATRIX, _COARSE_MATRIX + max(0, level - _COARSE_LEVELS) // 4)
+    if matrix == _FLAT_MATRIX:
+        return {"tune": "ssim"}
+    return {"tune": "ssim", "enable-qm": "1", "qm-min": str(matrix), "qm-max": str(matrix)}
 
 
 def _webp(settings: QualitySettings, _is_grey: bool) -> dict[str, object]:

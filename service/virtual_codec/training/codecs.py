@@ -56,7 +56,7 @@ def _sample(random: np.random.Generator, pictures: Pictures, config: TrainConfig
         level=int(random.integers(low, high + 1)),
         speed=int(random.choice(_SPEEDS[codec.name])),
         subsampling=codec.subsamplings[int(random.integers(len(codec.subsamplings)))],
-        for_psnr=bool(random.random() >= _FOREIGN_SHARE),
+        is_tuned=bool(random.random() >= _FOREIGN_SHARE),
     )
     image = training_crop(random, pictures, config)
     if random.random() < config.grey_share:
