@@ -23,16 +23,16 @@ QUALITIES = (8, 25, 50, 75)
 RATES_BPP = (0.05, 2.0)
 
 WHAT = (
-    "the mode that is likeliest for the image, quantised once",
+    "the most likely mode for the image, quantised once",
     "a second pass of the quantiser",
     "and its scans optimised",
-    "the other scale too where the image leaves it in doubt, and 4:4:4 where halving chroma loses much",
+    "the other scale too if the prediction is uncertain, and 4:4:4 if halving chroma loses much",
     "the same",
     "and one round of gradient descent on the description",
     "2 rounds",
     "4 rounds",
     "8 rounds, all modes",
-    "20 rounds, and six neighbouring settings of the encoder before",
+    "20 rounds, after trying six neighbouring settings of the encoder",
 )
 
 
@@ -97,18 +97,19 @@ def _report(rows: list[Row], count: int, name: str) -> str:
     table = "\n".join(f"| {line} |" for line in lines)
     return f"""# Gain and cost of each effort
 
-BD-rate in percent against default effort (4), and processor time of compressing as a multiple of that one's: the mean
+BD-rate in percent against default effort (4), and CPU time of compressing as a multiple of its time: the mean
 of {count} pictures (the middle 512 x 384 pixels of some of `{name}`) at qualities {", ".join(map(str, QUALITIES))}, \
 `scale=auto`, with the default
 model. All were measured in one run.
 
-A *mode* is a scale with a chroma subsampling; which one is likeliest is judged by what the image loses when it is
-halved by a plain filter. *Gradient descent* moves the description, or at scale 1 the image that is
-coded, to where its stream costs less: squared error of the really restored image, and bits at the quality's exchange
-rate. Forward is the real encoder and decoder, backward the post-processing network and a smooth model of JPEG. Each
-round is coded and restored for real; one that costs more is taken back. All rounds have one step, coarser than effort
-4's: coefficients move to its multiples. The trellis's exchange rate keeps the rounds near the PSNR of effort 4, and a
-stream is kept only if it is smaller and restored no worse.
+A *mode* is a scale with a chroma subsampling. The most likely mode is predicted from the loss when a plain filter
+halves the image. *Gradient descent* changes the description (at scale 1 the coded image) so that its stream has a
+lower Lagrangian cost: squared error of the restored image plus the quality's multiplier times bits. The forward pass
+is the real encoder and decoder; the backward pass is the post-processing network and a smooth model of JPEG. Each
+round codes and restores a real stream, and a round that raises the cost is undone. All rounds use the same
+quantisation step, coarser than that of effort 4, because coefficients move towards its multiples. The trellis's
+multiplier keeps the PSNR near that of effort 4. The result is kept only if its stream is smaller and restored no
+worse.
 
 | effort | what it does | {" | ".join(METRICS)} | time |
 |--:|---|{"--:|" * (len(METRICS) + 1)}

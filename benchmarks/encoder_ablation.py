@@ -136,12 +136,12 @@ def _report(lines: list[str], count: int, name: str) -> str:
     header = " | ".join(f"{metric}, {low:g}-{high:g} bpp" for low, high in RANGES_BPP for metric in METRICS)
     return f"""# Ablation of the encoder
 
-This page answers which part of the codec saves how many bytes.
+This page shows how many bytes each part of the codec saves.
 
 The gain of each part of the encoder, alone and together, as BD-rate in percent against ordinary JPEG (libjpeg-turbo
 4:2:0, optimised Huffman codes): the mean of {count} pictures
 (the middle 512 x 384 pixels of some of `{name}`), with the default model. Rows of one mode keep that mode at every
-rate, far outside of where it would be chosen too; the last two are whole streams of `quality`, `scale=auto`.
+rate, even where it would never be chosen; the last two are whole streams of `quality`, `scale=auto`.
 
 | | {header} |
 |---|{"--:|" * (2 * len(METRICS))}
@@ -152,8 +152,8 @@ the encoder's single settings are in [encoder.md](encoder.md), those of each eff
 
 ## What to conclude
 
-No part does it alone: tables, trellis, halving and post-processing each save bytes, and their gains do not simply
-add up. Compare rows within this page only.
+Tables, trellis, halving and post-processing each save bytes, and their gains do not simply add up. Compare rows
+within this page only.
 """
 
 

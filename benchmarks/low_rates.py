@@ -34,9 +34,9 @@ _COLOURS: Final = {OWN: "#d1242f", "avif": "#0969da", "jpeg2000": "#8250df", "we
 _NEARER: Final = 0.98  # of the rate that JPEG 2000 is asked for until its file is small enough
 
 _CONCLUSION: Final = """\
-Where a codec has no figure, not all pictures can be made that small by it: AVIF and WebP at quality 1. There choose
-between this codec, whose streams every viewer opens at half the size, and JPEG 2000, by the rows above; where AVIF has
-a figure, it leads."""
+A codec without a figure cannot make all pictures that small; for AVIF and WebP this is at quality 1. At those rates
+choose between this codec, whose streams every viewer opens at half the size, and JPEG 2000. AVIF leads at the rates
+that it reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def page(means: Means, what: str, report: Path | None) -> str:
     lines = [
         "# Very low rates",
         "",
-        "For those who send pictures of a few kilobytes: what is left of a photograph at 0.03 to 0.15 bits per pixel.",
+        "This page shows the quality of photographs at 0.03 to 0.15 bits per pixel, a few kilobytes a picture.",
         "Every codec gets at most the bytes of the rate; AVIF is libaom at speed 4, WebP method 6.",
         "",
     ]

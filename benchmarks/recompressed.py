@@ -97,15 +97,15 @@ def count(folder: Path, every: int, trials: int) -> list[str]:
                 wrong[name].append(once.quality)
             earlier = images.decode(draw(random, 15, 95).file(picture))
             shifted = earlier[random.integers(1, 8) :, random.integers(1, 8) :]
-            seen["twice, the second time on another grid", size].append(is_seen(draw(random, 20, 100).file(shifted)))
+            seen["twice, on different block grids", size].append(is_seen(draw(random, 20, 100).file(shifted)))
             first, second = draw(random, 15, 95), draw(random, 20, 100)
             again = second.file(images.decode(first.file(picture)))
             ratio = mean_table(first.file(picture)) / mean_table(again)
             place = sum(ratio >= limit for limit in RATIOS)
-            seen[f"twice, first steps {between(place)} of the second", size].append(is_seen(again))
+            seen[f"twice, primary steps {between(place)} times the second", size].append(is_seen(again))
     rows = ["| compressed | " + " | ".join(SIZES) + " |", "|---" * (1 + len(SIZES)) + "|"]
-    order = ["once", "twice, the second time on another grid"]
-    order += [f"twice, first steps {between(place)} of the second" for place in range(len(RATIOS))]
+    order = ["once", "twice, on different block grids"]
+    order += [f"twice, primary steps {between(place)} times the second" for place in range(len(RATIOS))]
     for kind in order:
         cells = []
         for size in SIZES:
@@ -113,7 +113,7 @@ def count(folder: Path, every: int, trials: int) -> list[str]:
             cells.append(f"{100 * sum(answers) / max(1, len(answers)):.1f} % of {len(answers)}")
         rows.append(f"| {kind} | " + " | ".join(cells) + " |")
     of = "; ".join(f"{name} at {', '.join(map(str, sorted(qualities)))}" for name, qualities in sorted(wrong.items()))
-    return [*rows, "", f"Once compressed, yet seen: {of or 'none'}."]
+    return [*rows, "", f"False alarms: {of or 'none'}."]
 
 
 def between(place: int) -> str:
@@ -134,7 +134,7 @@ def gains(folder: Path) -> list[str]:
     model = ModelNetworks(store, store.default, DirectRunner())
     paths = sorted(folder.iterdir())
     rows = [
-        "| first | second | before both: network | as shown | in between: plain decode | network | as shown |",
+        "| first quality | second quality | original: network | shown | primary: plain decode | network | shown |",
         "|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for first, second in PAIRS:
@@ -196,48 +196,51 @@ def report(folder: Path, every: int, trials: int) -> str:
     )
 
 
-TEXT = """# JPEGs that had been JPEGs before
+TEXT = """# Double-compressed JPEGs
 
-This page says how JPEGs that were compressed twice are recognised and restored, how often that is wrong, and what it
+This page describes how double-compressed JPEGs are detected and restored, how often the detection is wrong, and what it
 costs.
 
-Much of what people have as JPEG was saved as JPEG more than once. Its coefficients still lie on the grid of the steps
-they had first, and the histograms of its levels show it: some levels hold two lines of that grid, some one, some none
+Many JPEGs were saved as JPEG more than once. The *primary* JPEG is the first file. Its quantisation leaves a pattern in
+the second file: the coefficients are close to multiples of the primary steps, so some levels of the second quantiser
+receive two of these multiples, some one, some none
 ([codec/primary_quantisation.py](../service/virtual_codec/codec/primary_quantisation.py)).
-The network, which is told of the last tables only, takes the first file's artifacts for the last one's and smooths them
-away: nearer to the photograph, much further from the picture that was compressed last. Where an earlier JPEG is found,
-its luma is found too, mostly exact, and what is shown lies between that and the network's picture: so near that it is
-no further from what was compressed than the plain decode is
+
+The post-processing network only reads the last quantisation tables. It therefore takes the primary JPEG's artefacts for
+those of the last compression and smooths them away. The result is closer to the original photograph, but much further
+from the picture that was compressed last. If double compression is detected, the primary JPEG's luma is recovered,
+mostly exactly. The restored image is an interpolation between this luma and the network's picture. It is no further
+from the primary JPEG's picture than the plain decode is
 ([codec/foreign.py](../service/virtual_codec/codec/foreign.py)).
 
-## What is seen
+## Detection rate
 
-Crops of training photographs, every third one grey, at random qualities (5 to 100; twice: 15 to 95, then 20 to 100),
-4:2:0 and 4:4:4, a fifth with other tables than libjpeg's. Where the first steps are finer than 0.72 of the second's,
-the network gains against both pictures, and nothing is looked for; where they are the same, there is nothing to see:
-the second file is the first one again.
+Crops of training photographs, every third one grey, at random qualities (5 to 100; if compressed twice: 15 to 95, then
+20 to 100), 4:2:0 and 4:4:4, a fifth with other tables than libjpeg's. If the primary steps are below 0.72 times the
+second ones, the network is better against both pictures, so detection does not look for them. If the steps are equal,
+there is nothing to detect, because the second compression changes nothing.
 
 {counted}
 
-An error costs most of the network's gain. (A few of the photographs came as PNG and may have been JPEGs themselves.)
+A false alarm costs most of the network's gain. (A few of the photographs came as PNG and may have been JPEGs before.)
 
-## What it does
+## Gain
 
-PSNR (RGB, dB), mean of {count} crops, gains over the plain decode of the second file: against the picture before both,
-and against the picture between them, which is what was compressed. 4:2:0 twice.
+PSNR (RGB, dB), mean of {count} crops, gains over the plain decode of the second file, both with 4:2:0. *Original* is
+measured against the original, *primary* against the primary JPEG's picture, the input of the second compression.
 
 {gains}
 
-## What it costs
+## Cost
 
-Processor time for a megapixel: {looked:.0f} ms to look, {found:.0f} ms where there is something.
+CPU time for a megapixel: {looked:.0f} ms for detection, {found:.0f} ms with recovery of the luma.
 
 Made by `python -m benchmarks.recompressed FOLDER --report docs/recompressed.md`.
 
 ## What to conclude
 
-Files that were compressed once lose nothing by it: they are hardly ever taken for others. A file compressed twice is
-shown close to what its last encoder got, instead of smoother than that.
+Files that were compressed once lose nothing, because false alarms are rare. A file that was compressed twice is
+restored close to the input of its last encoder, instead of smoother than that.
 """
 
 

@@ -14,25 +14,28 @@ _MORE_DESCRIPTORS: Final = 5  # connections that are about to close
 
 _HEAD: Final = """# Fault injection
 
-This page is for operators: what callers get while faults are injected into a running server. It is written by
-`python -m benchmarks.reliability` from `reliability.json`; `--soak 3600` makes the last part an hour long.
+This page shows operators the answers that callers get while faults are injected into a running server.
+`python -m benchmarks.reliability` writes it from `reliability.json`; `--soak 3600` makes the last part an hour long.
 
-A real server (`vcodec serve`, two workers and a spare on the CPU, the bundled model) is under load from independent
-callers (open loop, Poisson arrivals). **Every answer is checked.** A request is lost when it ends in anything but a
-correct final answer. Correct are 200 with the bytes that the server gave for the same request without faults, and a
-refusal that the scenario allows (given below), complete: a problem with all its members, and `Retry-After` where its
-status wants one. After a scenario the server must be idle again, with every worker warm and nothing in progress, and
-give the same bytes as before. A scenario counts only if its fault happened (a request was refused by the full queue, a
-worker was killed, the clock jumped, slow heads and bodies were cut off).
+A real server (`vcodec serve`, two workers and a spare on the CPU, the bundled model) gets load from independent
+callers (open loop, Poisson arrivals). **Every answer is checked.** A request counts as lost unless it ends in one of
+two correct answers:
 
-Times are those of right answers, from the moment that each request was due. A worker's death is unexplained if the
-scenario did not cause it: a kill causes one, an input that crashes its worker up to three.
+- status 200 with the same bytes that the server returned for this request without faults;
+- a complete refusal that the scenario allows: a problem with all its members, and `Retry-After` if its status needs it.
+
+After a scenario the server must be idle again, with every worker warm and nothing in progress, and return the same
+bytes as before. A scenario counts only if its fault happened (the full queue refused a request, a worker was killed,
+the clock jumped, slow headers and bodies were cut off).
+
+Times are those of correct answers, measured from the moment that each request was due. A worker's death is unexplained
+if the scenario did not cause it: a kill causes one, an input that crashes its worker up to three.
 """
 _CONCLUSION: Final = """\
 ## What to conclude
 
-A 0 in the column *lost* is the promise: every caller gets the right answer or a clear refusal. The times are those of
-a busy machine; `python -m benchmarks.reliability` gives those of yours.
+The column *lost* must be 0: every caller gets a correct answer or a clear refusal. The times were measured on a busy
+machine; run `python -m benchmarks.reliability` to measure yours.
 """
 
 

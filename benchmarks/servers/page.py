@@ -14,12 +14,12 @@ _RIVALS = ("LitServe", "Ray Serve")
 _HEAD = """\
 # Comparison with other servers
 
-This page compares this service with LitServe, Ray Serve and plain FastAPI at one job: restore one picture a request.
-All call the same `VirtualCodec` with the same model and send the same pictures in the same multipart form; what differs
-is what is around it. Every one is loaded by the same generator on the same machine
+This page compares this service with LitServe, Ray Serve and plain FastAPI at one job: restoring one picture in each
+request. All servers call the same `VirtualCodec` with the same model, and get the same pictures in the same multipart
+form; only the server around the codec differs. The same generator sends the load on the same machine
 ([how to read such figures](benchmarking.md)).
-LitServe, Ray Serve and FastAPI run in the better of two shapes, found by measuring: a process for every core with one
-torch thread each, or one process with all cores. This service runs as it comes.
+LitServe, Ray Serve and FastAPI run in the better of two configurations (*shapes*): one process for each core with one
+torch thread, or one process with all cores. This service runs with its default settings (*as it comes*).
 
 Made by `python -m benchmarks.serving_comparison` ([how to repeat it](../benchmarks/README.md)); every figure is in
 [results/serving.json](results/serving.json).
@@ -27,8 +27,8 @@ Made by `python -m benchmarks.serving_comparison` ([how to repeat it](../benchma
 _CONCLUSION = """\
 ## What to conclude
 
-Where the device is the limit, throughput hardly depends on the server around it. Latency of single callers, overload
-and faults are what tells servers apart.
+If the device is the bottleneck, throughput hardly depends on the server. Servers differ in the latency of single
+callers, and in their behaviour under overload and faults.
 """
 
 
