@@ -71,7 +71,7 @@ def test_options_reach_the_codec(codec: PrefixCodec) -> None:
         ("--qual 50", "unrecognized: --qual; `vcodec compress --help` lists what there is"),
         ("--quality 5 --max-bytes 9", "at most one of quality, max-bytes"),
         ("--requests 0", "at least 1"),
-        ("--json -o -", "both want stdout"),
+        ("--json -o -", "cannot both write to stdout"),
     ],
 )
 def test_a_wrong_option_is_a_misuse_and_nothing_is_done(

@@ -33,7 +33,7 @@ def test_the_last_operand_is_the_output(codec: PrefixCodec) -> None:
 def test_one_operand_alone_has_no_output(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(a_png="one")
     assert run(codec, "compress a.png") == 2
-    assert "say where the output goes: a second name, or -o OUT" in capsys.readouterr().err
+    assert "the output is missing: give a second name, or -o OUT" in capsys.readouterr().err
 
 
 def test_inputs_without_an_output_do_not_replace_one_another(

@@ -125,7 +125,7 @@ async def test_what_nobody_expected_is_a_bad_model_too(catalogue: Catalogue, poo
 
 async def test_without_memory_for_two_the_old_one_stays(root: Path, pool: PretendPool) -> None:
     catalogue = Catalogue(ModelStore(root), pool, available_bytes=lambda: 2**20)
-    with pytest.raises(Unavailable, match="model second needs 64 MiB beside the other, and 1 are free"):
+    with pytest.raises(Unavailable, match="model second needs 64 MiB besides the active one, and 1 are free"):
         await catalogue.activate("second")
     assert not pool.warmed
 

@@ -1,8 +1,8 @@
 """Command line `vcodec`: one verb for each task of this project.
 
-A new verb is one module here and one row in `VERBS`. Verbs import what they need when they run, so that `--help` is
-instant. stdout carries results only, stderr the rest. The exit status is 0, 1 (something failed, the rest is done),
-2 (misuse, nothing is done) or 130 (interrupted: see `virtual_codec.interrupts`).
+To add a verb, write one module here and add one row to `VERBS`. Verbs import what they need when they run, so that
+`--help` is instant. Results go to stdout, everything else to stderr. The exit status is 0, 1 (something failed, the
+rest is done), 2 (misuse, nothing is done) or 130 (interrupted: see `virtual_codec.interrupts`).
 """
 
 from __future__ import annotations
@@ -88,25 +88,25 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
-    if sys.__stdout__ is None:  # as after `>&-` in a shell: results would be lost without a word
+    if sys.__stdout__ is None:  # stdout is closed, as after `>&-` in a shell: results would be lost silently
         print("vcodec: stdout is closed; send it to a file or to /dev/null", file=sys.stderr)
         return 2
     parser = make_parser()
     try:
         arguments = _with_late_inputs(*parser.parse_known_args(argv))
         status = VERBS[arguments.verb].run(arguments, open_codec)
-        if interrupts.was_interrupted():  # and some library caught it
+        if interrupts.was_interrupted():  # but a library caught the exception
             raise KeyboardInterrupt
         return _after_flush(status)
     except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
         return ended.code if isinstance(ended.code, int) else 2
-    except (Misuse, BadOption, NotFound) as error:  # each before any work was begun
+    except (Misuse, BadOption, NotFound) as error:  # each raised before any work began
         print(f"vcodec: {error}", file=sys.stderr)
         return 2
     except (VirtualCodecError, OSError) as error:
         if interrupts.was_interrupted():
             raise
-        if isinstance(error, BrokenPipeError):  # of a `print` that found its buffer full
+        if isinstance(error, BrokenPipeError):  # from a `print` that flushed a full buffer
             discard_stdout()
             print(f"vcodec: {stdout_problem(error)}", file=sys.stderr)
         else:
@@ -136,7 +136,7 @@ def _with_late_inputs(arguments: argparse.Namespace, unknown: list[str]) -> argp
 
 
 def _without_number(error: Exception) -> str:
-    """Message of an error; that of the operating system without its number."""
+    """Message of an error, without the number in messages of the operating system."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"

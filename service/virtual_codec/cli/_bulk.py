@@ -96,7 +96,7 @@ def _suffix(options: CompressOptions | RestoreOptions) -> str:
 
 
 def _options(arguments: argparse.Namespace, settings: Settings) -> CompressOptions | RestoreOptions:
-    """Options that name their model, so that a later run cannot continue with another one."""
+    """Options with an explicit model, so that a later run cannot continue with another one."""
     from virtual_codec.store import ModelStore
 
     options: Any = (
@@ -185,7 +185,7 @@ def _open_pool(
     policy = PoolPolicy(
         devices=",".join(devices),
         workers_per_device=each,
-        threads=1 if on_cpu else None,  # cores are shared out by processes; a GPU's workers need several jobs at a time
+        threads=1 if on_cpu else None,  # processes divide the cores; a GPU's workers need several jobs at the same time
         cores=cores,
         device_factory=DEVICE_PROCESS,
         standby="off",

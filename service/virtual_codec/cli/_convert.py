@@ -70,19 +70,19 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_operands(arguments: argparse.Namespace) -> None:
-    """Take the last operand as the output where there is no -o. Raises `Misuse` for operands that do not fit."""
+    """Take the last operand as the output if there is no -o. Raises `Misuse` for invalid operands."""
     if arguments.output is None:
         if len(arguments.inputs) < 2:
-            raise Misuse("say where the output goes: a second name, or -o OUT")
+            raise Misuse("the output is missing: give a second name, or -o OUT")
         *arguments.inputs, arguments.output = arguments.inputs
     if arguments.json and arguments.output == "-":
-        raise Misuse("--json and -o - both want stdout")
+        raise Misuse("--json and -o - cannot both write to stdout")
 
 
 def convert(
     plan: Plan, arguments: argparse.Namespace, open_converter: Callable[[], AbstractContextManager[Converter]]
 ) -> int:
-    """Convert every task's file, also after others have failed, and return the exit status.
+    """Convert the files of all tasks, even if some fail, and return the exit status.
 
     The converter is opened only if there is something to convert.
     """
@@ -118,7 +118,7 @@ def _reason_to_skip(task: Task, arguments: argparse.Namespace) -> str:
         return "the output exists"
     try:
         is_newer = task.source.stat().st_mtime_ns > output.stat().st_mtime_ns
-    except OSError:  # of an input that is missing: reading it fails with a message
+    except OSError:  # the input is missing: reading it later fails with a message
         return ""
     return "the output is as new as the input" if arguments.newer and not is_newer else ""
 
@@ -136,7 +136,7 @@ def _existing_output(task: Task, arguments: argparse.Namespace) -> Path | None:
 
 
 def _is_taken(task: Task, arguments: argparse.Namespace) -> bool:
-    """True if the output exists and may not be replaced. With `--newer`, what is left to do replaces old outputs."""
+    """True if the output exists and may not be replaced. With `--newer`, old outputs are replaced."""
     is_kept = not arguments.force and not arguments.newer
     return is_kept and task.target != STANDARD_STREAM and task.target.exists() and not is_device(task.target)
 
@@ -162,7 +162,7 @@ def _images_at_once(arguments: argparse.Namespace) -> int:
 
 
 def _attempt(task: Task, converter: Converter, arguments: argparse.Namespace) -> Outcome:
-    """Convert one file. Each step has its own errors, so that a message names the file that it is about."""
+    """Convert one file. Each step handles its own errors, so that a message names the right file."""
     start = time.perf_counter()
     if _is_taken(task, arguments):
         return _exists(task)
@@ -174,7 +174,7 @@ def _attempt(task: Task, converter: Converter, arguments: argparse.Namespace) ->
         converted = converter(source)
     except VirtualCodecError as error:
         return Outcome(task=task, problem=str(error) or type(error).__name__, code=error.code)
-    except Exception as error:  # a fault of ours with one file; the others are still converted
+    except Exception as error:  # a bug that affects one file; the others are still converted
         if interrupts.was_interrupted():
             raise KeyboardInterrupt from error
         return Outcome(task=task, problem=f"{type(error).__name__}: {error}", code="internal")

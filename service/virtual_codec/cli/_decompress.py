@@ -69,7 +69,7 @@ def _restore(codec: ImageCodec, options: RestoreOptions, stream: bytes) -> Conve
 
 
 def _format(arguments: argparse.Namespace) -> OutputFormat:
-    """Format that `--format` names, or the suffix of a single output file."""
+    """Output format: from `--format`, or from the suffix of a single output file."""
     if arguments.format is not None:
         return FORMATS[arguments.format]
     suffix = "" if is_folder(arguments.output) else Path(arguments.output).suffix

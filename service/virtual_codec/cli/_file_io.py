@@ -15,11 +15,11 @@ STANDARD_STREAM: Final = Path("-")
 
 
 def read(source: Path) -> bytes:
-    """Read all of a regular file, or of stdin. Raises `OSError` for anything else, which might never end."""
+    """Read a regular file or stdin to its end. Raises `OSError` for other kinds of files, which might never end."""
     if source == STANDARD_STREAM:
         return sys.stdin.buffer.read()
     kind = source.stat().st_mode
-    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # a folder's own error says more
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # the error for a folder is more precise
         raise OSError(errno.EINVAL, 'not a regular file; pipe its content into "-"', str(source))
     return source.read_bytes()
 
@@ -27,7 +27,7 @@ def read(source: Path) -> bytes:
 def write(
     target: Path, content: bytes, *, force: bool = False, mode: int | None = None, mtime_ns: int | None = None
 ) -> None:
-    """Write a file atomically. Raises `FileExistsError` if there is one already and `force` is false.
+    """Write a file atomically. Raises `FileExistsError` if it already exists and `force` is false.
 
     `mode` are its permissions (None: those of the umask), `mtime_ns` its modification time (None: now).
     """
@@ -59,7 +59,7 @@ def write(
 
 
 def is_device(target: Path) -> bool:
-    """True if a path is neither file nor folder, such as /dev/null: it is written to, never replaced."""
+    """True if a path is neither file nor folder, such as /dev/null, which is written to and never replaced."""
     return target.exists() and not target.is_file() and not target.is_dir()
 
 

@@ -15,7 +15,7 @@ from virtual_codec.cli._verb import Misuse
 IMAGES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp"}
     | {".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif", ".avifs", ".jp2", ".j2k", ".jpf"}
-    | {".heic", ".heif"}  # refused, by a message that says what to do
+    | {".heic", ".heif"}  # refused, with a message that says what to do
 )
 
 
@@ -74,7 +74,7 @@ def plan(
 
 
 def is_folder(output: str) -> bool:
-    """True if an output is a folder, or its name ends like one."""
+    """True if an output is a folder, or its name ends as that of a folder."""
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
@@ -117,7 +117,7 @@ def _check_suffix(output: str, suffixes: Sequence[str]) -> None:
 
 
 def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool, sources: set[str]) -> None:
-    """Check that no two tasks write one file and, with `force`, that none writes a source. Raises `Misuse`."""
+    """Check that no two tasks write the same file and, with `force`, that none writes a source. Raises `Misuse`."""
     writers: dict[str, Path] = {}
     for task in tasks:
         target = _identity(task.target)

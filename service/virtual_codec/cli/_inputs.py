@@ -1,8 +1,8 @@
 """Expansion of the command line's inputs (names, folders and globs) to image files.
 
-One rule holds for folders and globs: the files taken are regular, not hidden, and of a known image suffix, and links to
-folders are not followed. A folder that cannot be read is a problem to report, not an empty folder. A file that is named
-itself is always taken; reading it fails later if it is missing, unreadable or not regular.
+Folders and globs give regular, visible files with a known image suffix; links to folders are not followed. A folder
+that cannot be read is reported as a problem. A file that is named explicitly is always included; reading it fails later
+if it is missing, unreadable or not regular.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class InputExpander:
                 if not match.is_dir():
                     if self._is_image(match, path.suffix):
                         found.setdefault(match, base)
-                elif "**" not in parts:  # which has gone into the folders already
+                elif "**" not in parts:  # the glob has already searched the folders
                     found.update(dict.fromkeys(self._walk(match), base))
             if found:
                 break
@@ -115,7 +115,7 @@ class InputExpander:
                 return list(entries)
         except OSError as error:
             problem = UnreadableFolder(path=folder, reason=error.strerror or str(error))
-            if problem not in self.unreadable:  # two parts of a glob may list one folder
+            if problem not in self.unreadable:  # two parts of a glob may list the same folder
                 self.unreadable.append(problem)
             return []
 

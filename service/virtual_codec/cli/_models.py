@@ -82,7 +82,7 @@ def _order(arguments: argparse.Namespace) -> int:
 def _admin_url() -> str:
     port = load_settings().admin_port
     if not port:
-        raise Misuse("say where the server takes orders: --url http://127.0.0.1:PORT, or set VCODEC_ADMIN_PORT")
+        raise Misuse("the server's admin port is unknown: give --url http://127.0.0.1:PORT, or set VCODEC_ADMIN_PORT")
     return f"http://127.0.0.1:{port}"
 
 
@@ -93,7 +93,7 @@ def _post(url: str) -> object:
 
     if not url.startswith(("http://", "https://")):
         raise Misuse(f"--url must begin with http:// or https://, got {url.partition('/admin/')[0]!r}")
-    opener = build_opener(ProxyHandler({}))  # what listens on this machine only, no proxy reaches
+    opener = build_opener(ProxyHandler({}))  # no proxy, because the port listens on this machine only
     try:
         order = Request(url, method="POST")  # noqa: S310  # the scheme has been checked
         with opener.open(order, timeout=_ORDER_TIMEOUT_S) as answer:

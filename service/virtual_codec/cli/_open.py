@@ -1,4 +1,4 @@
-"""Opening of the codec that the command line works with: in this process, on a chosen device."""
+"""Opening of the command line's codec in this process, on a chosen device."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def open_default_codec(config: CodecConfig) -> ImageCodec:
 
 @contextmanager
 def opened_codec(open_codec: OpenCodec, config: CodecConfig) -> Iterator[ImageCodec]:
-    """Open codec for the time of a block, in which Ctrl-C is a `KeyboardInterrupt` that ends the work in order."""
+    """Context with an open codec, in which Ctrl-C raises `KeyboardInterrupt` for an orderly end of the work."""
     with closing(open_codec(config)) as codec:
         interrupts.raise_keyboard_interrupt()
         yield codec
@@ -109,7 +109,7 @@ def check_device(name: str) -> str:
 
     try:
         torch.device(name)
-    except RuntimeError as error:  # which lists what PyTorch can be built for, not what is here
+    except RuntimeError as error:  # PyTorch's message lists devices of other builds, not those of this machine
         raise Misuse(f"no device {name!r}; give cpu, cuda or cuda:N") from error
     try:
         torch.empty(1, device=name)

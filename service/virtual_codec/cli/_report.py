@@ -29,8 +29,8 @@ _KEPT_BY: Final[Mapping[LeftOut, tuple[str, str]]] = {
     "transparency": ("transparency", "--background sets the colour behind it"),
 }
 
-_BAR_DELAY_S: Final = 1.0  # before a single image has a bar
-_MANY_TILES: Final = 3  # a pass of fewer is over before it can be read
+_BAR_DELAY_S: Final = 1.0  # seconds before a single image gets a bar
+_MANY_TILES: Final = 3  # a pass of fewer tiles ends before its bar can be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +189,7 @@ def format_size(size_bytes: int) -> str:
 
 
 def _left_out_line(counts: Mapping[LeftOut, int]) -> str:
-    """Kinds of what outputs do not keep, each with a number of images and the option that would keep it."""
+    """Kinds of metadata that outputs do not keep, each with the number of images and the option that keeps it."""
     parts = [
         f"{name} of {counts[kind]} image{'s' if counts[kind] > 1 else ''} ({option})"
         for kind, (name, option) in _KEPT_BY.items()

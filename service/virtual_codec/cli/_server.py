@@ -78,7 +78,7 @@ def server_opener(arguments: argparse.Namespace) -> OpenCodec | None:
 
     def opened(_config: CodecConfig) -> ImageCodec:
         try:
-            client.models()  # or every file would fail by the same wrong address or key
+            client.models()  # otherwise every file would fail with the same wrong address or key
         except BaseException:
             client.close()
             raise

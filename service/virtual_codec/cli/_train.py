@@ -78,7 +78,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         reports = train_side_by_side(arguments.recipes, request)
     else:
         reports = [train(request)]
-    if os.environ.get("RANK", "0") == "0":  # under torchrun one of the processes speaks for all
+    if os.environ.get("RANK", "0") == "0":  # under torchrun only one of the processes prints
         for report in reports:
             _tell(report, arguments)
     return interrupts.EXIT_STATUS if any(report.interrupted for report in reports) else 0

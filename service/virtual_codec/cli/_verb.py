@@ -19,8 +19,8 @@ class Misuse(Exception):
 class Verb:
     """Verb of the command line; `run` takes the parsed arguments and returns the exit status.
 
-    Ctrl-C ends the process on the spot until `run` calls `virtual_codec.interrupts.raise_keyboard_interrupt`. `run` has
-    to call it before it begins work that must not be left half done.
+    Ctrl-C ends the process at once until `run` calls `virtual_codec.interrupts.raise_keyboard_interrupt`. `run` must
+    call it before it begins work that must not be left half done.
 
     `epilog` makes the closing text of `--help`, and is called only then.
     """

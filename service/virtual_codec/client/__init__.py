@@ -6,7 +6,7 @@
         stream = client.compress("photo.png", quality=30)
         image = client.restore(stream)
 
-Needs the package httpx2 (extra `client`). A call is attempted again where that may help: see `RetryPolicy`.
+Needs the package httpx2 (extra `client`). Calls are retried if that may help: see `RetryPolicy`.
 """
 
 from __future__ import annotations

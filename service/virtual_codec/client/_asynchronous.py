@@ -115,7 +115,7 @@ class AsyncClient:
         return _answers.model(await self._exchange(model_call(name_or_id), _whole, None))
 
     async def is_ready(self) -> bool:
-        """True if the server can work now. It is asked once, without retries."""
+        """True if the server is ready. It is asked once, without retries."""
         try:
             await self._exchange(ready_call(), _whole, None, retry=_ONCE)
         except Unavailable:

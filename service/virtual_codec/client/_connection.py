@@ -18,7 +18,7 @@ from virtual_codec.client._retries import Attempts
 LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=3.0)
 PIECE_BYTES: Final = 256 * 1024
 _CONNECT_S: Final = 10.0
-_GRACE_S: Final = 5.0  # beyond the deadline, in which the server's own answer about it arrives
+_GRACE_S: Final = 5.0  # seconds after the deadline in which the server's own 504 may still arrive
 
 
 @dataclass(frozen=True, kw_only=True)

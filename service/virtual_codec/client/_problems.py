@@ -25,10 +25,10 @@ _ERRORS: Final[Mapping[str, type[VirtualCodecError]]] = {
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> VirtualCodecError:
-    """Error that an answer other than 200 stands for.
+    """Error for an answer other than 200.
 
-    Its class is that of the problem's type, `/problems/<code>`. A code from a later server, and an answer that is no
-    problem document (a proxy's), is one of `BadInput`, `Unavailable` and `VirtualCodecError` by its status.
+    The problem's type, `/problems/<code>`, determines its class. A code of a later server, or an answer that is not a
+    problem document (from a proxy), becomes `BadInput`, `Unavailable` or `VirtualCodecError` by its status.
     """
     problem = _problem(headers, body)
     code = str(problem.get("type", "")).rpartition(_TYPE_PREFIX)[2]
@@ -45,7 +45,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> VirtualCod
 
 @contextmanager
 def connection_errors(timeout_s: float) -> Iterator[None]:
-    """Scope in which the errors of httpx2 become `ServerUnreachable`, `DeadlineExceeded` or `VirtualCodecError`."""
+    """Context that converts httpx2's errors to `ServerUnreachable`, `DeadlineExceeded` or `VirtualCodecError`."""
     try:
         yield
     except (httpx2.ReadTimeout, httpx2.WriteTimeout) as error:

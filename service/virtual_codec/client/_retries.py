@@ -1,4 +1,4 @@
-"""Retries of a call within its time."""
+"""Retries of a call within its timeout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, final
 from virtual_codec.errors import DeadlineExceeded, Unavailable, VirtualCodecError
 
 _FIRST_WAIT_S: Final = 0.2
-_JITTER: Final = 0.25  # so that callers that were refused together do not come back together
+_JITTER: Final = 0.25  # so that callers that were refused together do not all retry together
 _CHANCE: Final = random.SystemRandom()
 
 
@@ -18,10 +18,10 @@ _CHANCE: Final = random.SystemRandom()
 class RetryPolicy:
     """Policy of retries.
 
-    A call that ends in `Unavailable` (the service is full or stopping, a quota is used up, the connection failed) is
-    attempted again, up to `retries` times, after the seconds of the answer's Retry-After, or after 0.2 s, twice as many
-    each time. A call whose wait would be above `max_wait_s`, or would not end within the call's time, fails at once.
-    Other errors are never retried. Every call may be repeated: the service keeps nothing of it.
+    A call that raises `Unavailable` (the service is full or shutting down, a quota is used up, the connection failed)
+    is retried up to `retries` times. The wait is the number of seconds in Retry-After, otherwise 0.2 s, doubled each
+    time. A call fails at once if its wait would exceed `max_wait_s` or the rest of its timeout. Other errors are never
+    retried. Every call may be repeated, because the service stores nothing.
     """
 
     retries: int = 3
@@ -36,7 +36,7 @@ class RetryPolicy:
 
 @final
 class Attempts:
-    """Attempts of one call, which may take `timeout_s` in all, waits included. Raises `ValueError` for no time."""
+    """Attempts of one call, which may take `timeout_s` in total, including waits. Raises `ValueError` for no time."""
 
     def __init__(self, policy: RetryPolicy, timeout_s: float) -> None:
         if not 0 < timeout_s < float("inf"):
@@ -48,11 +48,11 @@ class Attempts:
 
     @property
     def timeout_s(self) -> float:
-        """Seconds that the call was given."""
+        """Timeout of the call in seconds."""
         return self._timeout_s
 
     def remaining_s(self) -> float:
-        """Seconds that are left. Raises `DeadlineExceeded` if there are none."""
+        """Remaining seconds. Raises `DeadlineExceeded` if there are none."""
         remaining_s = self._ends_at - time.monotonic()
         if remaining_s <= 0:
             raise DeadlineExceeded(
@@ -61,7 +61,7 @@ class Attempts:
         return remaining_s
 
     def wait_s(self, error: VirtualCodecError) -> float:
-        """Seconds to wait before the next attempt. Raises the error if there is to be none."""
+        """Seconds to wait before the next attempt. Raises the error if there is no next attempt."""
         if not isinstance(error, Unavailable) or self._retries >= self._policy.retries:
             raise error
         least_s = _FIRST_WAIT_S * 2**self._retries if error.retry_after_s is None else error.retry_after_s

@@ -37,8 +37,8 @@ _ONCE = RetryPolicy(retries=0)
 class Client:
     """Client of one server; it keeps connections open, and may be used from several threads.
 
-    `timeout_s` bounds each call, retries included; the server is told what is left of it (`Request-Timeout-Ms`).
-    `transport` replaces the connections, for certificates or proxies of one's own. Calls raise `BadInput` and the other
+    `timeout_s` bounds each call, including retries; the remaining time is sent to the server (`Request-Timeout-Ms`).
+    `transport` replaces the connections, for custom certificates or proxies. Calls raise `BadInput` and the other
     errors that the service answers with, `ServerUnreachable`, `DeadlineExceeded`, and `OSError` for an unreadable file.
     """
 
@@ -120,7 +120,7 @@ class Client:
         return _answers.model(self._exchange(model_call(name_or_id), _whole, None))
 
     def is_ready(self) -> bool:
-        """True if the server can work now. It is asked once, without retries."""
+        """True if the server is ready. It is asked once, without retries."""
         try:
             self._exchange(ready_call(), _whole, None, retry=_ONCE)
         except Unavailable:
