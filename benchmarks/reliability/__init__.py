@@ -4,6 +4,7 @@
     python -m benchmarks.reliability --soak 3600           the same, and an hour of mixed sizes
     python -m benchmarks.reliability kill_9 clock_jump     some of them
     python -m benchmarks.reliability bulk                  a bulk run of 1,000 images that is killed three times
+    python -m benchmarks.reliability cluster               three nodes of a Ray cluster; root and the extra `ray`
 
     load ──► Checker ──► server ◄── fault         one row of SCENARIOS
                 │

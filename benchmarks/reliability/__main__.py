@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.reliability._bulk import bulk
+from benchmarks.reliability._cluster import cluster
 from benchmarks.reliability._faults import Facts
 from benchmarks.reliability._report import failures, markdown
 from benchmarks.reliability._run import measure_capacity, run_scenario
 from benchmarks.reliability._scenarios import SCENARIOS
 from benchmarks.reliability._soak import repeat, soak
 
-SCENARIO_NAMES = (*SCENARIOS, "bulk", "repeat", "soak")
+SCENARIO_NAMES = (*SCENARIOS, "bulk", "cluster", "repeat", "soak")
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 
@@ -65,6 +66,13 @@ def main() -> int:
         keep(name, result)
     if "bulk" in names:
         keep("bulk", bulk(arguments.images, arguments.kills))
+    if "cluster" in names:
+        try:
+            keep("cluster", cluster())
+        except OSError as error:  # `TimeoutError` too: a service that does not recover
+            if isinstance(error, TimeoutError):
+                raise
+            keep("cluster", {"skipped": str(error)})
     if arguments.repeat and "repeat" in names:
         keep("repeat", repeat(arguments.repeat, arguments.repeat_limit))
     if arguments.soak and "soak" in names:

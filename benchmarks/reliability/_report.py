@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from benchmarks.reliability._bulk import bulk_failures, bulk_section
+from benchmarks.reliability._cluster_report import cluster_failures, cluster_section
 from benchmarks.reliability._scenarios import SCENARIOS
 
 MEMORY_PERCENT_AN_HOUR: Final = 1.0
@@ -48,7 +49,7 @@ def markdown(found: Mapping[str, Any]) -> str:
             "Capacity, 64x64 to 160x160 pixels, compress and decompress in turn: "
             f"{found['capacity']['images_per_s']} answers/s.\n"
         )
-    faults = {name: it for name, it in scenarios.items() if name not in ("bulk", "repeat", "soak")}
+    faults = {name: it for name, it in scenarios.items() if name not in ("bulk", "cluster", "repeat", "soak")}
     heads = (
         "scenario",
         "requests",
@@ -66,6 +67,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         parts += _section(name, it)
     if "bulk" in scenarios:
         parts += bulk_section(scenarios["bulk"])
+    if "cluster" in scenarios:
+        parts += cluster_section(scenarios["cluster"])
     if "repeat" in scenarios:
         parts += _repeat(scenarios["repeat"])
     if "soak" in scenarios:
@@ -82,6 +85,9 @@ def failures(found: Mapping[str, Any]) -> list[str]:
             continue
         if name == "bulk":
             wrong += bulk_failures(it)
+            continue
+        if name == "cluster":
+            wrong += cluster_failures(it)
             continue
         if name in SCENARIOS and not SCENARIOS[name].fault_happened(it):
             wrong.append(f"{name}: the fault did not happen: {it['outcomes']} {it['facts']}")

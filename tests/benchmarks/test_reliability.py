@@ -168,6 +168,15 @@ def test_a_bulk_run_that_loses_an_output_fails() -> None:
         assert wrong.startswith("bulk: 2 ")
 
 
+def test_a_cluster_that_loses_a_request_fails_but_for_what_rays_proxy_loses() -> None:
+    def rows(name: str, lost: int) -> dict[str, object]:
+        return {"scenarios": {"cluster": {"rows": {name: {"lost": lost, "lost_first": ["500"]}}}}}
+
+    assert failures(rows("--pool ray: kill_node", 0)) == []
+    assert len(failures(rows("--pool ray: kill_node", 1))) == 1
+    assert failures(rows("serve run: kill_api", 3)) == []
+
+
 @pytest.mark.parametrize(("percent", "plus_minus", "is_wrong"), [(0.1, 0.2, False), (3, 0.5, True), (0, 20, True)])
 def test_a_noisy_measurement_shows_no_flat_memory(percent: float, plus_minus: float, is_wrong: bool) -> None:
     memory = {"server": {"percent_an_hour": percent, "plus_minus": plus_minus}}
@@ -177,6 +186,6 @@ def test_a_noisy_measurement_shows_no_flat_memory(percent: float, plus_minus: fl
 def test_the_page_is_written_from_what_was_measured_and_nothing_was_lost() -> None:
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert RESULTS.with_suffix(".md").read_text(encoding="utf-8") == markdown(found)
-    assert set(SCENARIOS) <= set(found["scenarios"]) <= {*SCENARIOS, "bulk", "repeat", "soak"}
+    assert set(SCENARIOS) <= set(found["scenarios"]) <= {*SCENARIOS, "bulk", "cluster", "repeat", "soak"}
     # Memory is on the page as it was found, and no merge can flatten it; lost requests and dead workers are mistakes.
     assert [it for it in failures(found) if "memory of the" not in it] == []

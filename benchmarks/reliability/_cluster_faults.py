@@ -1,0 +1,130 @@
+"""Faults of a cluster's nodes, replicas and proxies, while a service on it is under load."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.reliability._nodes import HEAD, Nodes, wait_for
+
+CPUS: Final = 2  # of each node besides the head: room for the replicas of both
+REPLICAS: Final = 2
+_CUT_S: Final = 150.0  # Ray gives a silent node up within about 65 s
+_START_S: Final = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A service on the cluster: the URLs where it answers, and how to give it other settings."""
+
+    nodes: Nodes
+    urls: Sequence[str]
+    deploy: Callable[[Mapping[str, object]], None]
+
+    def workers(self) -> list[str]:
+        """Names of the workers that are ready, as the service says; none if it does not answer."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            answer = get_text(f"{self.urls[0]}/readyz")
+            return [str(it["name"]) for it in json.loads(answer)["workers"] if it["ready"]]
+        return []
+
+    def processes(self, name: str, title: str) -> list[int]:
+        """Ids of a node's processes whose title holds that text."""
+        return [pid for pid, line in self.nodes.pids(name).items() if title in line and line.startswith("ray::")]
+
+    def wait_until_whole(self, without: frozenset[str] = frozenset()) -> None:
+        """Wait until so many workers are ready as there are replicas, none of them of those named."""
+        wait_for(lambda: len(found := self.workers()) >= REPLICAS and not without & set(found), _START_S)
+
+
+Fault = Callable[[Served], object]
+
+
+def kill_replica(served: Served) -> object:
+    """A replica's process is killed by SIGKILL."""
+    before = set(served.workers())
+    name = _kill_one(served, ":codec")
+    wait_for(lambda: before - set(served.workers()))
+    return f"on node {name}"
+
+
+def kill_api(served: Served) -> object:
+    """One of the two API replicas is killed by SIGKILL."""
+    return f"on node {_kill_one(served, ':api')}"
+
+
+def kill_proxy(served: Served) -> object:
+    """Ray's HTTP proxy on the head node is killed by SIGKILL."""
+    (pid,) = served.processes(HEAD, "ProxyActor")
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not served.workers())
+    return "the others go on"
+
+
+def kill_node(served: Served) -> object:
+    """All processes of a node with a replica are killed by SIGKILL; it comes back later."""
+    name, before = _node_with(served, ":codec"), set(served.workers())
+    count = served.nodes.kill(name)
+    wait_for(lambda: before - set(served.workers()))
+    served.wait_until_whole()
+    served.nodes.start(name, CPUS)
+    return f"{count} processes"
+
+
+def cut_node(served: Served) -> object:
+    """A node with a replica is cut off the network without a word; it comes back later."""
+    name = _node_with(served, ":codec")
+    before = frozenset(served.workers())
+    served.nodes.cut(name)
+    started = time.monotonic()
+    wait_for(lambda: len(set(served.workers()) & before) < REPLICAS, _CUT_S)
+    noticed_s = time.monotonic() - started
+    served.wait_until_whole()
+    served.nodes.kill(name)
+    served.nodes.mend(name)
+    served.nodes.start(name, CPUS)
+    return f"noticed after {noticed_s:.0f} s"
+
+
+def update(served: Served) -> object:
+    """A rolling update: other settings, with which all replicas of API and codec are replaced."""
+    before = frozenset(served.workers())
+    served.deploy({"timeout_s": 61})
+    served.wait_until_whole(before)
+    return "all replaced"
+
+
+POOL: Final = {"kill_replica": kill_replica, "kill_node": kill_node, "cut_node": cut_node}
+APPLICATION: Final = {
+    "kill_proxy": kill_proxy,
+    "update": update,
+    "kill_replica": kill_replica,
+    "kill_api": kill_api,
+    "kill_node": kill_node,
+}
+
+
+def get_text(url: str) -> str:
+    """Body of the answer to a GET, past any proxy of the environment. Raises `OSError`."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def _kill_one(served: Served, title: str) -> str:
+    name = _node_with(served, title)
+    os.kill(served.processes(name, title)[0], signal.SIGKILL)
+    return name
+
+
+def _node_with(served: Served, title: str) -> str:
+    """Node, not the head, that has a process of that title."""
+    return next(name for name in reversed(served.nodes.names[1:]) if served.processes(name, title))
