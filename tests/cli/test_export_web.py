@@ -16,7 +16,7 @@ STORE = ["--model-store", str(ROOT / "model_store")]
 
 def test_a_store_is_written_as_a_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "site" / "web"
-    for _ in range(2):  # a second export replaces the first
+    for _ in range(2):  # a second export finds the files of the first
         assert main(["export", "--web", str(folder), *STORE]) == 0
     assert str(folder) in capsys.readouterr().out
     rows = json.loads((folder / "manifest.json").read_text())["files"]
@@ -25,6 +25,17 @@ def test_a_store_is_written_as_a_site(tmp_path: Path, capsys: pytest.CaptureFixt
         for path in folder.rglob("*")
         if path.is_file() and path.name != "manifest.json"
     }
+
+
+def test_files_that_differ_are_replaced_with_force_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text("of somebody else")
+    assert main(["export", "--web", str(tmp_path), *STORE]) == 1
+    assert f"{manifest} exists and differs; --force replaces it" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert manifest.read_text() == "of somebody else"
+    assert main(["export", "--web", str(tmp_path), "--force", *STORE]) == 0
+    assert json.loads(manifest.read_text())["files"]
 
 
 @pytest.mark.parametrize(

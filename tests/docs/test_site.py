@@ -48,6 +48,12 @@ def test_a_page_begins_with_its_purpose_and_ends_with_a_conclusion(name: str) ->
     assert blocks[-1] != headings[-1]
 
 
+@pytest.mark.parametrize("path", [ROOT / "README.md", *DOCS.rglob("*.md")], ids=lambda path: path.name)
+def test_every_item_of_a_list_begins_a_line(path: Path) -> None:
+    merged = re.search(r"(?:[.;:] [-*]$|[.;:] - \*\*)", path.read_text(), re.MULTILINE)
+    assert merged is None, f"an item of a list stands within a line: {merged.group()!r}"
+
+
 def test_the_pictures_of_the_gallery_are_small() -> None:
     pictures = list((DOCS / "gallery").glob("*.webp"))
     assert pictures

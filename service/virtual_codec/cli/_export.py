@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +70,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make it the store's default model, as the first model of a store is",
     )
+    parser.add_argument("--force", action="store_true", help="replace files of --web or --onnx that exist and differ")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_codec_arguments(parser)
 
@@ -78,37 +80,50 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     if arguments.web is not None:
         if arguments.runs or arguments.name or arguments.data:
             raise Misuse("--web writes the store as it is; export the runs first, without it")
-        return _export_web(store, arguments.web)
+        return _export_web(store, arguments.web, force=arguments.force)
     if arguments.onnx is not None:
         if arguments.runs or arguments.name or arguments.data:
             raise Misuse("--onnx writes the store as it is; export the runs first, without it")
-        return _export_onnx(store, arguments.onnx)
+        return _export_onnx(store, arguments.onnx, force=arguments.force)
     if not (arguments.runs and arguments.name and arguments.data):
         raise Misuse("a RUN, --name and --data are needed; or --web FOLDER or --onnx FOLDER alone")
     return _export_runs(arguments, store)
 
 
-def _export_web(store: Path, folder: Path) -> int:
+def _export_web(store: Path, folder: Path, *, force: bool) -> int:
     from virtual_codec.store import ModelStore
     from virtual_codec.web import WebSite
 
     files = WebSite().export(ModelStore(store, tolerant=True))
-    for file in files:  # the manifest, which is the last, names only what is there
-        write(folder / file.path, file.content, force=True)
-    print(f"{folder}: {len(files)} files, {sum(len(file.content) for file in files):,} bytes")
-    return 0
+    return _write_all({folder / file.path: file.content for file in files}, folder, force=force)
 
 
-def _export_onnx(store: Path, folder: Path) -> int:
+def _export_onnx(store: Path, folder: Path, *, force: bool) -> int:
     from virtual_codec.onnx_export import onnx_files
     from virtual_codec.store import ModelStore
 
     opened = ModelStore(store, tolerant=True)
     files = [file for model in opened.models() for file in onnx_files(opened, model)]
-    for file in files:
-        write(folder / file.name, file.content, force=True)
-    print(f"{folder}: {len(files)} files, {sum(len(file.content) for file in files):,} bytes")
+    return _write_all({folder / file.name: file.content for file in files}, folder, force=force)
+
+
+def _write_all(files: Mapping[Path, bytes], folder: Path, *, force: bool) -> int:
+    """Write files in their order. Without `force` nothing is written if a file exists with other content.
+
+    The manifest of a site is its last file, so it names only files that are there.
+    """
+    differing = [path for path, content in files.items() if path.exists() and not _holds(path, content)]
+    if differing and not force:
+        print(f"vcodec: {differing[0]} exists and differs; --force replaces it", file=sys.stderr)
+        return 1
+    for path, content in files.items():
+        write(path, content, force=True)
+    print(f"{folder}: {len(files)} files, {sum(len(content) for content in files.values()):,} bytes")
     return 0
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 def _export_runs(arguments: argparse.Namespace, store: Path) -> int:

@@ -24,8 +24,8 @@ _DECAY: Final = 0.9  # weight of the old mean at each new job
 class Throughput:
     """Estimator of a job's run time in one thread of a worker: a decaying mean of seconds per megapixel.
 
-    There is one mean for each kind of job, since effort and targets change the cost by orders of magnitude. A kind
-    without finished jobs gets the mean of all kinds.
+    There is one mean for each kind of job, since codec, effort and targets change the cost by orders of magnitude. A
+    kind without finished jobs gets the mean of all kinds.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ def kind_of(job: Job) -> str:
         return f"ordinary/{options.format}/{'size' if options.max_bytes else 'quality'}"
     if not isinstance(options, CompressOptions):
         return "restore"
-    return f"compress/{options.effort}/{'target' if options.target else 'quality'}"
+    return f"compress/{options.codec}/{options.effort}/{'target' if options.target else 'quality'}"
 
 
 def refuse_above(limit_s: float, queued_s: float, wait_s: float | None = None) -> None:
