@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-BY_RAY: Final = frozenset({"serve run: kill_api"})
+BY_RAY: Final = frozenset({"serve run: kill_api", "serve run: kill_node"})
 """Faults that end requests inside Ray's proxy, which tries none again."""
 
 
@@ -47,4 +47,9 @@ def cluster_section(it: Mapping[str, Any]) -> list[str]:
     faults = {name.partition(": ")[2]: row["description"] for name, row in it["rows"].items()}
     lines += [" ".join(f"*{name.replace('_', ' ').capitalize()}*: {text}." for name, text in faults.items()), ""]
     lost = [f"`{name}`: {'; '.join(row['lost_first'])}" for name, row in it["rows"].items() if row["lost"]]
+    if lost:
+        lines += [
+            "Ray's proxy answers 500 for the requests that an API replica had when it ended; it tries none again.",
+            "",
+        ]
     return [*lines, *([f"Lost, the first: {'. '.join(lost)}.", ""] if lost else [])]
