@@ -18,15 +18,15 @@ Pixels = NDArray[np.uint8]
 Curve = NDArray[np.float64]  # [points, 4]: bits per pixel, PSNR, PSNR of luma, MS-SSIM in dB
 
 
-def pictures(folder: Path, count: int) -> Iterator[Pixels]:
-    """The middle 512 x 384 pixels of `count` pictures, spread evenly over the folder's names."""
+def pictures(folder: Path, count: int, size: tuple[int, int] = (384, 512)) -> Iterator[Pixels]:
+    """The middle of `count` pictures, at most of `size` (height, width), spread evenly over the folder's names."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in {".png", ".webp"})
     if not paths:
         raise SystemExit(f"{folder} holds no PNG or WebP")
     for path in paths[:: max(1, len(paths) // count)][:count]:
         pixels = images.decode(path.read_bytes())
-        top, left = max(0, pixels.shape[0] - 384) // 2, max(0, pixels.shape[1] - 512) // 2
-        yield np.ascontiguousarray(pixels[top : top + 384, left : left + 512])
+        top, left = (max(0, has - most) // 2 for has, most in zip(pixels.shape[:2], size, strict=True))
+        yield np.ascontiguousarray(pixels[top : top + size[0], left : left + size[1]])
 
 
 def point(picture: Pixels, shown: Pixels, size_bytes: int) -> tuple[float, float, float, float]:
