@@ -1,0 +1,1 @@
+"""Benchmark of restoring: where its time goes, and what could make it cheaper."""
