@@ -153,7 +153,7 @@ def _saved(kind: str, parameters: dict[str, object], pixels: Pixels, setting: fl
     if kind == "AVIF":
         swept["max_threads"] = 1
     if kind == "JPEG2000":
-        swept = {"quality_layers": [24 / setting], "irreversible": True}
+        swept = {"quality_layers": [24 / setting], "irreversible": True, "mct": 1}  # without it R, G and B are coded
     Image.fromarray(pixels).save(file, kind, **parameters, **swept)
     return file.getvalue()
 

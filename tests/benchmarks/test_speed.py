@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from skimage import data
 
 from benchmarks import speed
 from tests.models import make_store
-from tests.pictures import saved, scene
+from tests.pictures import opened, saved, scene
+from virtual_codec.metrics import psnr
 
 
 def test_pictures_of_every_size_are_about_as_large_as_asked() -> None:
@@ -16,6 +20,15 @@ def test_pictures_of_every_size_are_about_as_large_as_asked() -> None:
     (large,) = speed.of_megapixels(sources, 3)
     height, width = large.shape[:2]
     assert height * width == pytest.approx(3e6, rel=0.25)
+
+
+def test_jpeg2000_codes_colour_differences() -> None:
+    picture = data.astronaut()[64:192, 160:288]  # type: ignore[no-untyped-call]
+    stream = speed._saved("JPEG2000", {}, picture, 1.0)
+    assert len(stream) * 8 <= 1.05 * 128 * 128
+    separate = io.BytesIO()
+    Image.fromarray(picture).save(separate, "JPEG2000", quality_layers=[24], irreversible=True, mct=0)
+    assert psnr(opened(stream), picture) > psnr(opened(separate.getvalue()), picture) + 0.5
 
 
 def test_it_writes_a_page_a_plot_and_figures(tmp_path: Path) -> None:
