@@ -20,6 +20,7 @@ from typing import Final
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from benchmarks.rates import Curve, Pixels, pictures, point, reference_jpeg, savings
@@ -228,6 +229,10 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         axes.plot(seconds, -row.savings[0], "o" if ours else "s", color="tab:blue" if ours else "tab:gray")
         axes.annotate(row.name, (seconds, -row.savings[0]), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.set_xscale("log")
+    axes.margins(x=0.35)  # room for the names
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("processor seconds a megapixel to encode")
     axes.set_ylabel("bytes saved against JPEG, % (BD-rate, RGB-PSNR)")
     axes.grid(alpha=0.3)
