@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +68,17 @@ def test_a_stream_is_saved_restored_and_described(codec: vc.Codec, tmp_path: Pat
     assert (found.model, found.scale) == (stream.model, stream.scale)
     assert (found.restored_width, found.restored_height) == stream.size
     assert vc.info(png(PIXELS)).model is None
+
+
+def test_a_pipe_is_written_to_and_never_replaced(codec: vc.Codec, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    stream = codec.compress(PIXELS, quality=40)
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(pipe.read_bytes)
+        stream.save(pipe)
+    assert received.result() == bytes(stream)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_options_take_what_their_messages_say(codec: vc.Codec) -> None:

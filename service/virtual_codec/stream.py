@@ -88,8 +88,15 @@ class Stream:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """File that takes the place of `path` when the block ends, and is deleted if the block raises."""
+    """File that takes the place of `path` when the block ends, and is deleted if the block raises.
+
+    A device or a pipe, such as /dev/null, is written to and never replaced.
+    """
     target = Path(path)
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with target.open("wb") as file:
+            yield file
+        return
     part = target.with_name(f".vcodec-{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
