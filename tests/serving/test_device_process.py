@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,6 +98,19 @@ def test_workers_on_the_processor_have_places_of_their_own_among_the_cores() -> 
     assert places[0].path.read_bytes() == bytes(4)
     planned.close()
     assert not places[0].path.exists()
+
+
+def test_a_layout_that_fails_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("virtual_codec.serving._layout.create_table", fail)
+    with contextlib.suppress(OSError):
+        layout(POLICY, "synthetic:0")
+        pytest.fail("a layout without a table")
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_shared_folder_is_locked_against_cleaners_of_tmp() -> None:

@@ -6,7 +6,6 @@ restore:   stream ─► decoded ─► restored ─► PNG
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from virtual_codec import bitstream, images
 from virtual_codec.codec.compress_by_quality import compress_by_quality
 from virtual_codec.codec.effort import EFFORTS
+from virtual_codec.codec.loaded_models import LoadedModels
 from virtual_codec.codec.metadata_room import without_metadata
 from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.ordinary import encode_ordinary
@@ -29,12 +29,7 @@ from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, QUALITY_CODECS, JpegSettings
 from virtual_codec.core_shares import CoreShares
 from virtual_codec.counts import RunnerCounts
-from virtual_codec.errors import (
-    BadOption,
-    ModelNotFound,
-    UnknownStreamModel,
-    UnsupportedFormat,
-)
+from virtual_codec.errors import BadOption, UnsupportedFormat
 from virtual_codec.images import RESTORABLE, ImageLimits
 from virtual_codec.jobs import (
     DEFAULT_QUALITY,
@@ -88,13 +83,11 @@ class VirtualCodec:
         max_effort: int = 9,
     ) -> None:
         images.configure_pillow()
-        self._store = store  # as it was last read
-        self._initial_store = store
+        self._store_root = store.root
+        self._models = LoadedModels(store, runner)
         self._runner = runner
         self._limits = limits or ImageLimits()
         self._max_effort = max_effort
-        self._models: dict[str, ModelNetworks] = {}
-        self._lock = threading.Lock()
 
     @property
     def notes(self) -> Mapping[str, str]:
@@ -117,8 +110,10 @@ class VirtualCodec:
     def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:
         """Compress an image file to a stream. Raises subclasses of `errors.BadInput`, or `DeadlineExceeded`."""
         options = options or CompressOptions()
+        if options.effort > self._max_effort:
+            raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
         stopwatch = Stopwatch()
-        model = self._model_for(options)
+        model = self._models.of_codec(options.codec, options.model)
         pixels, is_flattened = self._pixels(data, options.background, stopwatch)
         kept = images.read_metadata(data, options.metadata)
         result = self._compress(pixels, kept, model, options, stopwatch)
@@ -191,10 +186,10 @@ class VirtualCodec:
             raise UnsupportedFormat(f"only {', '.join(RESTORABLE.values())} can be restored; this is a {form.upper()}")
         header = find_header(data, self._limits)
         if header is None:
-            model, scale = self._model_of_codec(form, options.model), 1
+            model, scale = self._models.of_foreign(form, options.model), 1
             restored = restored_foreign(data, model, self._limits, stopwatch)
         else:
-            model, scale = self._model_of_stream(header), header.scale
+            model, scale = self._models.of_stream(header), header.scale
             restored = restored_own(data, header, model, self._limits, stopwatch)
         check_deadline()
         with stopwatch.stage("encode"):
@@ -221,26 +216,21 @@ class VirtualCodec:
 
         `model` is a name or id. If it raises `BadModel` or `ModelNotFound`, nothing has changed.
         """
-        store = ModelStore(self._store.root, default=model, tolerant=True)
+        store = ModelStore(self._store_root, default=model, tolerant=True)
         beside = VirtualCodec(store, self._runner, limits=self._limits, max_effort=self._max_effort)
         beside.warm()
-        manifests = {manifest.id: manifest for manifest in store.models()}
-        with self._lock:
-            # A model whose folder was removed stays loaded, for the jobs that name it.
-            kept = {key: it for key, it in self._models.items() if manifests.get(key, it.manifest) == it.manifest}
-            self._store, self._models = store, kept | beside._models
+        self._models.adopt(beside._models)
 
     def forget_model(self, model: str) -> None:
         """Free the memory of the model of that id. Jobs that use it go on; a later job loads it again."""
-        with self._lock:
-            self._models.pop(model, None)
+        self._models.forget(model)
 
     def warm(self) -> None:
         """Load and check the default model, and run whole jobs with it, so that the first request does not wait.
 
         Raises `BadModel` if the model fails the check.
         """
-        model = self._model(self._initial_store.default.id)
+        model = self._models.default()
         model.warm()
         check_model(model)
         ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
@@ -257,45 +247,7 @@ class VirtualCodec:
     def _pixels(self, data: bytes, background: tuple[int, int, int], stopwatch: Stopwatch) -> images.Picture:
         header = find_header(data, self._limits)
         if header is not None:  # a stream of this project, whose image is larger than its description
-            model = self._model_of_stream(header)
+            model = self._models.of_stream(header)
             return images.Picture(restored_upright(data, header, model, self._limits, stopwatch))
         with stopwatch.stage("decode"):
             return images.decode_picture(data, limits=self._limits, background=background)
-
-    def _model_for(self, options: CompressOptions) -> ModelNetworks:
-        if options.effort > self._max_effort:
-            raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
-        if options.codec not in RESTORABLE:
-            raise BadOption(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {options.codec[:40]!r}")
-        model = self._model(options.model or self._initial_store.default_of(options.codec).id)
-        manifest = model.manifest
-        if manifest.retired:
-            raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")
-        if options.codec not in manifest.codecs:
-            raise BadOption(f"model {manifest.name} supports {', '.join(manifest.codecs)}, not {options.codec}")
-        return model
-
-    def _model_of_codec(self, codec: str, name_or_id: str | None) -> ModelNetworks:
-        """Model that restores foreign pictures of a codec. Raises `UnsupportedFormat` if there is none."""
-        model = self._model(name_or_id or self._initial_store.default_of(codec).id)
-        if codec not in model.manifest.codecs:
-            raise UnsupportedFormat(
-                f"model {model.manifest.name} restores {', '.join(model.manifest.codecs)} files; this is a "
-                f"{RESTORABLE[codec]}"
-            )
-        return model
-
-    def _model_of_stream(self, header: bitstream.StreamHeader) -> ModelNetworks:
-        try:
-            return self._model(header.model)
-        except ModelNotFound as error:
-            raise UnknownStreamModel(f"the stream's model is not in this store: {error.detail}") from error
-
-    def _model(self, name_or_id: str) -> ModelNetworks:
-        with self._lock:
-            if name_or_id in self._models:
-                return self._models[name_or_id]
-            manifest = self._store.get(name_or_id)
-            if manifest.id not in self._models:
-                self._models[manifest.id] = ModelNetworks(self._store, manifest, self._runner)
-            return self._models[manifest.id]

@@ -3,8 +3,8 @@
     run ──► channel with the fewest calls ──► replica
     ask ──► Ray ──► all replicas: which there are, and where they listen
 
-A call by Ray's handle takes some 15 ms of processor time on both sides together, a frame on a connection 2 ms. A
-connection also ends with its replica, and with the network to it, so that a call is known to be lost at once.
+A call by Ray's handle takes several times the processor time of a frame on a connection (docs/ray.md has the
+throughput). A connection also ends with its replica, and soon after the network to it, so that its calls are retried.
 """
 
 from __future__ import annotations

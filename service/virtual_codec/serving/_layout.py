@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -59,9 +60,11 @@ class Layout:
         self._worker_factory = worker_factory
         self._policy = policy
         self._folder = Path(tempfile.mkdtemp(prefix="vcodec-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         lock = os.open(self._folder, os.O_RDONLY)
         self._unlock = weakref.finalize(self, os.close, lock)
-        fcntl.flock(lock, fcntl.LOCK_SH)  # systemd-tmpfiles deletes old files in /tmp, but in no locked folder
+        with contextlib.suppress(OSError):  # such as a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_SH)  # systemd-tmpfiles deletes old files in /tmp, but not in a locked folder
         self._table = self._folder / _TABLE
         self._workers = {  # a device that is listed twice gets twice as many workers
             device: times * (policy.workers_per_device or default_workers(len(devices)))
@@ -109,7 +112,7 @@ class Layout:
 
     def close(self) -> None:
         """Remove the folder. Processes that still map one of its files keep the file until they end."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove()
         self._unlock()
 
     def _planned(self, name: str, device: str, *, is_spare: bool = False) -> PlannedWorker:
