@@ -41,9 +41,9 @@ def test_what_is_not_said_is_the_default() -> None:
 
 
 def test_every_option_is_read_from_text() -> None:
-    common = {"effort": "9", "scale": "2", "codec": "webp", "model": "small", "background": "0aFF10", "metadata": "all"}
+    common = {"effort": "9", "scale": "1", "codec": "webp", "model": "small", "background": "0aFF10", "metadata": "all"}
     assert CompressOptions.parse({"quality": "75", **common}) == CompressOptions(
-        quality=75, effort=9, scale=2, codec="webp", model="small", background=(10, 255, 16), metadata="all"
+        quality=75, effort=9, scale=1, codec="webp", model="small", background=(10, 255, 16), metadata="all"
     )
     assert CompressOptions.parse({"scale": "auto"}).scale is None
 
@@ -190,6 +190,13 @@ def test_a_deadline_is_checked_against_the_monotonic_clock() -> None:
     check_deadline(time.monotonic() + 60)
     with pytest.raises(DeadlineExceeded, match="deadline passed"):
         check_deadline(time.monotonic() - 0.001)
+
+
+@pytest.mark.parametrize("codec", ["webp", "avif", "jpeg2000"])
+def test_half_size_is_for_jpeg_only(codec: str) -> None:
+    assert CompressOptions.parse({"codec": codec, "scale": "1"}).scale == 1
+    with pytest.raises(BadOption, match=f"codec {codec} works at scale 1 only, got 2"):
+        CompressOptions.parse({"codec": codec, "scale": "2"})
 
 
 def test_a_scale_given_as_a_word_is_told_what_automatic_is() -> None:

@@ -66,6 +66,8 @@ class CompressOptions:
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "model" and value is None):
                 raise BadOption(f"{name} must be a name, got {value!r:.40}")
+        if self.codec != "jpeg" and self.scale == 2:
+            raise BadOption(f"codec {self.codec:.40} works at scale 1 only, got 2")
         if self.metadata not in get_args(MetadataChoice):
             choices = ", ".join(get_args(MetadataChoice))
             raise BadOption(f"metadata must be one of {choices}, got {self.metadata!r:.40}")

@@ -30,3 +30,11 @@ def test_every_codec_works_without_a_server(
     assert images.sniff(Path(name).read_bytes()) == codec
     assert main(["decompress", name, "restored.png", *options]) == 0
     assert opened(Path("restored.png").read_bytes()).shape == (24, 32, 3)
+
+
+def test_options_in_conflict_are_misuse(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(saved(scene(24, 32)))
+    options = ["--model-store", str(store), "--device", "cpu", "--quiet"]
+    assert main(["compress", "a.png", "a.webp", "--scale", "2", *options]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

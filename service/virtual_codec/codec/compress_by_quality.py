@@ -10,7 +10,6 @@ from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.quality_scale import QualityScale
 from virtual_codec.codec.trial import Stopwatch
 from virtual_codec.codecs import QUALITY_CODECS
-from virtual_codec.errors import BadOption
 from virtual_codec.images import Metadata
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions, CompressResult, check_deadline
 from virtual_codec.metrics import MS_SSIM_MIN_SIDE, ms_ssim
@@ -27,8 +26,6 @@ def compress_by_quality(
 ) -> CompressResult:
     """Compress an image, [H, W, 3] or [H, W], with the codec of the options. Raises the errors of `compress`."""
     codec = QUALITY_CODECS[options.codec]
-    if options.scale not in (None, 1):
-        raise BadOption(f"codec {codec.name} works at scale 1 only, got {options.scale}")
     trials = LevelTrials(
         pixels,
         model,
