@@ -21,6 +21,7 @@ from tests.models import make_store
 from tests.pictures import scene
 from virtual_codec.cli import main
 from virtual_codec.errors import BadOption, UndecodableImage, UnsupportedFormat
+from virtual_codec.sources import image_file
 
 PIXELS = scene(48, 64)
 
@@ -103,6 +104,26 @@ def test_another_kind_of_image_gets_a_sentence(codec: vc.Codec, wrong: object) -
         codec.compress(wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="path or the bytes"):
         codec.restore(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L"])
+def test_pil_images_of_16_bits_keep_their_range(mode: str) -> None:
+    samples = np.arange(0, 65_536, 16, dtype=np.uint16).reshape(64, 64)
+    image = Image.frombytes(mode, (64, 64), samples.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
+    written = Image.open(io.BytesIO(image_file(image)))
+    assert (written.mode, np.array_equal(np.asarray(written), samples)) == ("I;16", True)
+
+
+@pytest.mark.parametrize("mode", ["PA", "RGBa"])
+def test_pil_images_keep_their_alpha(mode: str) -> None:
+    image = Image.fromarray(np.dstack([PIXELS, np.full(PIXELS.shape[:2], 99, np.uint8)])).convert(mode)
+    assert Image.open(io.BytesIO(image_file(image))).getextrema()[3] == (99, 99)
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "LAB"])
+def test_pil_images_without_a_fixed_range_are_refused(codec: vc.Codec, mode: str) -> None:
+    with pytest.raises(TypeError, match=f"got {mode}; convert it first"):
+        codec.compress(Image.new(mode, (8, 8)))
 
 
 def test_a_file_that_is_no_image_is_refused(codec: vc.Codec) -> None:

@@ -15,8 +15,18 @@ if TYPE_CHECKING:
     FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview
     ImageSource = FileSource | Image | NDArray[np.uint8]
 
-# Modes that a PNG holds as they are; others are converted to RGB.
+# Modes that a PNG holds as they are, and modes with the PNG mode that holds all their content.
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_CONVERTED: Final = {
+    "CMYK": "RGB",
+    "HSV": "RGB",
+    "La": "LA",
+    "PA": "RGBA",
+    "RGBX": "RGB",
+    "RGBa": "RGBA",
+    "YCbCr": "RGB",
+}
+_WIDE_MODES: Final = frozenset({"I;16B", "I;16L", "I;16N"})  # 16 bits in a byte order of their own
 
 
 def file_bytes(source: FileSource) -> bytes:
@@ -29,7 +39,10 @@ def file_bytes(source: FileSource) -> bytes:
 
 
 def image_file(image: ImageSource) -> bytes:
-    """Image file with the content of any kind of image that is taken."""
+    """Image file with the content of an image of any accepted kind.
+
+    Raises `TypeError` for other kinds, such as PIL's modes I and F, whose samples have no fixed range.
+    """
     import numpy as np
     from PIL import Image
 
@@ -44,8 +57,21 @@ def image_file(image: ImageSource) -> bytes:
         image = Image.fromarray(image)
     if not isinstance(image, Image.Image):
         raise TypeError(f"give a path, the bytes of a file, a PIL image or a uint8 array, not {type(image).__name__}")
-    if image.mode not in _PNG_MODES:
-        image = image.convert("RGB")
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
+    converted = _of_png_mode(image)
+    converted.save(file, "PNG", compress_level=1, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
     return file.getvalue()
+
+
+def _of_png_mode(image: Image) -> Image:
+    import numpy as np
+    from PIL import Image
+
+    if image.mode in _PNG_MODES:
+        return image
+    if image.mode in _WIDE_MODES:
+        return Image.fromarray(np.asarray(image).astype(np.uint16))
+    if image.mode in _CONVERTED:
+        return image.convert(_CONVERTED[image.mode])
+    known = ", ".join(sorted(_PNG_MODES | _WIDE_MODES | _CONVERTED.keys()))
+    raise TypeError(f"a PIL image must have one of the modes {known}, got {image.mode}; convert it first")
