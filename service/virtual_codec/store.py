@@ -18,10 +18,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
-from virtual_codec.errors import BadModel, ModelNotFound
+from virtual_codec.errors import BadModel, BadOption, ModelNotFound
 from virtual_codec.manifest import EncoderParameters, Manifest, NetworkEntry, is_restoring, model_id
 
-__all__ = ["EncoderParameters", "Manifest", "ModelStore", "NetworkEntry", "default_model_store", "model_id"]
+__all__ = [
+    "EncoderParameters",
+    "Manifest",
+    "ModelStore",
+    "NetworkEntry",
+    "check_compresses",
+    "default_model_store",
+    "model_id",
+]
 
 
 def default_model_store() -> Path:
@@ -29,6 +37,19 @@ def default_model_store() -> Path:
     package = Path(__file__).resolve().parent
     candidates = (package.parents[1] / "model_store", package / "_model_store")
     return next((store for store in candidates if store.is_dir()), candidates[0])
+
+
+def check_compresses(model: Manifest, codec: str, scale: int | None = None) -> None:
+    """Check that a model makes streams of a codec, at a scale if one is given.
+
+    Raises `ModelNotFound` for a retired model, and `BadOption` for a codec or scale that it lacks.
+    """
+    if model.retired:
+        raise ModelNotFound(f"model {model.name} is retired: it restores its streams but makes no new ones")
+    if codec not in model.codecs:
+        raise BadOption(f"model {model.name} supports {', '.join(model.codecs)}, not {codec[:40]}")
+    if scale is not None and scale not in model.scales:
+        raise BadOption(f"model {model.name} works at scale {' or '.join(map(str, model.scales))} only, got {scale}")
 
 
 @final

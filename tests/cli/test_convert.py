@@ -56,7 +56,7 @@ def test_options_reach_the_codec(codec: PrefixCodec) -> None:
     assert (used.min_psnr, used.effort, used.scale, used.model) == (31.5, 7, 1, "small")
     assert used.background == (0, 255, 127)
     (config,) = codec.configs
-    assert (config.model, config.device, config.model_store) == ("small", "cpu", None)
+    assert (config.options, config.device, config.model_store) == (used, "cpu", None)
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,16 @@ def test_several_wrong_settings_are_listed(capsys: pytest.CaptureFixture[str], m
     assert pool.startswith("  VCODEC_POOL: ")
 
 
-@pytest.mark.parametrize("argv", [["serve"], ["compress", "a.png", "-o", "b.jpg"], ["models"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["serve"],
+        ["compress", "a.png", "-o", "b.jpg"],
+        ["models"],
+        ["evaluate", "--data", ".", "--out", "out"],
+        ["export", "--web", "site"],
+    ],
+)
 def test_a_store_that_is_not_there_is_a_misuse(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, argv: list[str]
 ) -> None:
@@ -204,6 +213,5 @@ def test_what_this_machine_has_not_is_a_misuse(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: str, complaint: str
 ) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    store = ["--model-store", str(tmp_path)]
-    assert main(["compress", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.jpg"), *store, *arguments.split()]) == 2
+    assert main(["compress", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.jpg"), *arguments.split()]) == 2
     assert complaint in capsys.readouterr().err

@@ -13,6 +13,7 @@ from tests.api.pretend import PretendPool, picture, write_store
 from virtual_codec.api import create_app
 from virtual_codec.api.server import listen
 from virtual_codec.cli import main
+from virtual_codec.errors import BadOption
 from virtual_codec.jobs import CompressOptions, RestoreOptions
 from virtual_codec.settings import Settings
 
@@ -105,3 +106,17 @@ def test_options_that_contradict_a_server_are_a_misuse(
     Path("a.png").write_bytes(picture())
     assert main(["compress", "a.png", "-o", "b.jpg", *options.split()]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_options_that_the_server_refuses_for_every_file_are_a_misuse(
+    url: str, pool: PretendPool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        Path(f"{name}.png").write_bytes(picture())
+    pool.error = BadOption("model small supports jpeg, not avif")
+    assert main(["compress", "a.png", "b.png", "-o", "out/", "--url", url, "--model", "small"]) == 2
+    assert capsys.readouterr().err.count("model small supports jpeg, not avif") == 2
+    pool.error = None
+    assert main(["compress", "a.png", "b.png", "-o", "out/", "--url", url, "--model", "unknown"]) == 2
+    Path("c.png").write_bytes(b"no image")
+    assert main(["compress", "a.png", "c.png", "-o", "out/", "--url", url, "--requests", "1"]) == 1

@@ -97,7 +97,7 @@ def _suffix(options: CompressOptions | RestoreOptions) -> str:
 
 def _options(arguments: argparse.Namespace, settings: Settings) -> CompressOptions | RestoreOptions:
     """Options with an explicit model, so that a later run cannot continue with another one."""
-    from virtual_codec.store import ModelStore
+    from virtual_codec.store import ModelStore, check_compresses
 
     options: Any = (
         parse_options(arguments) if arguments.action == "compress" else RestoreOptions(output=FORMATS[arguments.format])
@@ -105,8 +105,8 @@ def _options(arguments: argparse.Namespace, settings: Settings) -> CompressOptio
     store = ModelStore(check_store(arguments.model_store or settings.model_store), tolerant=True)
     codec = options.codec if isinstance(options, CompressOptions) else "jpeg"
     model = store.default_of(codec) if options.model is None else store.get(options.model)
-    if isinstance(options, CompressOptions) and options.codec not in model.codecs:
-        raise Misuse(f"model {model.name} supports {', '.join(model.codecs)}, not {options.codec}")
+    if isinstance(options, CompressOptions):
+        check_compresses(model, options.codec, options.scale)
     named: CompressOptions | RestoreOptions = replace(options, model=model.id)
     return named
 

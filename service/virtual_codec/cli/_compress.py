@@ -77,12 +77,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     )
     if arguments.if_larger == "copy":
         check_copies(planned.tasks, force=force)
-    config = CodecConfig(
-        model_store=arguments.model_store,
-        device=arguments.device,
-        model=options.model,
-        codec=options.codec,
-    )
+    config = CodecConfig(model_store=arguments.model_store, device=arguments.device, options=options)
 
     @contextmanager
     def opened() -> Iterator[Converter]:

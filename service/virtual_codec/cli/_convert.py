@@ -107,7 +107,7 @@ def convert(
                 if interrupts.was_interrupted():  # and some library caught it
                     raise KeyboardInterrupt
     report.close()
-    return 1 if report.failed else 0
+    return report.exit_status
 
 
 def _reason_to_skip(task: Task, arguments: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from virtual_codec.cli._image_codec import CodecConfig, OpenCodec
-from virtual_codec.cli._open import add_codec_arguments, default_store_root, opened_codec
+from virtual_codec.cli._open import add_codec_arguments, check_store, default_store_root, opened_codec
 from virtual_codec.cli._verb import Misuse, Verb, positive
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         "foreign_kinds": () if arguments.no_foreign else None,
         "cache_dir": arguments.cache,
     }
-    root = arguments.model_store or default_store_root()
+    root = check_store(arguments.model_store or default_store_root())
     config = EvaluateConfig(
         restored=() if arguments.no_restored else _restorable(arguments.anchors, ModelStore(root)),
         data_dir=arguments.data,

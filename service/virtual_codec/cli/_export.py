@@ -11,7 +11,7 @@ from typing import Final
 from virtual_codec import interrupts
 from virtual_codec.cli._file_io import write
 from virtual_codec.cli._image_codec import OpenCodec
-from virtual_codec.cli._open import add_codec_arguments, check_device, default_store_root, first_device
+from virtual_codec.cli._open import add_codec_arguments, check_device, check_store, default_store_root, first_device
 from virtual_codec.cli._verb import Misuse, Verb
 
 
@@ -80,11 +80,11 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     if arguments.web is not None:
         if arguments.runs or arguments.name or arguments.data:
             raise Misuse("--web writes the store as it is; export the runs first, without it")
-        return _export_web(store, arguments.web, force=arguments.force)
+        return _export_web(check_store(store), arguments.web, force=arguments.force)
     if arguments.onnx is not None:
         if arguments.runs or arguments.name or arguments.data:
             raise Misuse("--onnx writes the store as it is; export the runs first, without it")
-        return _export_onnx(store, arguments.onnx, force=arguments.force)
+        return _export_onnx(check_store(store), arguments.onnx, force=arguments.force)
     if not (arguments.runs and arguments.name and arguments.data):
         raise Misuse("a RUN, --name and --data are needed; or --web FOLDER or --onnx FOLDER alone")
     return _export_runs(arguments, store)

@@ -27,14 +27,13 @@ class ImageCodec(Protocol):
 class CodecConfig:
     """Configuration of the codec to open.
 
-    None leaves `model_store` and `device` to the settings, and `model` (a name or id) to the store's default.
-    `codec` is the standard codec of the streams to be made.
+    None leaves `model_store` and `device` to the settings. `options` are those of the streams to be made, or None if
+    none are.
     """
 
     model_store: Path | None = None
     device: str | None = None
-    model: str | None = None
-    codec: str = "jpeg"
+    options: CompressOptions | None = None
 
 
 OpenCodec = Callable[[CodecConfig], ImageCodec]

@@ -13,6 +13,7 @@ from virtual_codec.cli._image_codec import CodecConfig, ImageCodec, OpenCodec
 from virtual_codec.cli._verb import Misuse
 
 if TYPE_CHECKING:
+    from virtual_codec.jobs import CompressOptions
     from virtual_codec.local_settings import LocalSettings
     from virtual_codec.settings import Settings
 
@@ -20,24 +21,19 @@ if TYPE_CHECKING:
 def open_default_codec(config: CodecConfig) -> ImageCodec:
     """Open a `VirtualCodec` within the limits of the settings.
 
-    Raises `ModelNotFound` before anything heavy is loaded, and `Misuse` for an unknown codec or device.
+    Raises `ModelNotFound`, `BadOption` and `Misuse` for options that hold for no image, before PyTorch is loaded, and
+    `Misuse` for an unknown device.
     """
-    from virtual_codec.store import ModelStore
-
     settings = load_local_settings()
     root = check_store(config.model_store or settings.model_store)
-    if config.model is not None:
-        ModelStore(root).get(config.model)
+    if config.options is not None:
+        _check_options(root, config.options)
 
     device = check_device(config.device or first_device())
 
     from virtual_codec.codec import open_codec
-    from virtual_codec.images import RESTORABLE
 
-    if config.codec not in RESTORABLE:
-        raise Misuse(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {config.codec!r}")
-    limits = settings.image_limits
-    return open_codec(root, device=device, limits=limits)
+    return open_codec(root, device=device, limits=settings.image_limits)
 
 
 @contextmanager
@@ -127,6 +123,21 @@ def first_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_options(root: Path, options: CompressOptions) -> None:
+    from virtual_codec.codecs import QUALITY_CODECS
+    from virtual_codec.images import RESTORABLE
+    from virtual_codec.store import ModelStore, check_compresses
+
+    if options.codec not in RESTORABLE:
+        raise Misuse(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {options.codec!r}")
+    codec = QUALITY_CODECS.get(options.codec)
+    if codec is not None and not codec.is_available:
+        raise Misuse(f"this machine's Pillow was built without {codec.title}; use another codec")
+    store = ModelStore(root, tolerant=True)
+    model = store.default_of(options.codec) if options.model is None else store.get(options.model)
+    check_compresses(model, options.codec, options.scale)
 
 
 def _misuse(error: ValueError) -> Misuse:

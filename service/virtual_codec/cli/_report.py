@@ -15,6 +15,7 @@ from virtual_codec.cli._file_io import STANDARD_STREAM
 from virtual_codec.cli._files import Task
 from virtual_codec.cli._inputs import UnreadableFolder
 from virtual_codec.cli._stdout import discard_stdout, stdout_problem
+from virtual_codec.errors import BadOption, ModelNotFound
 from virtual_codec.jobs import LeftOut
 from virtual_codec.progress import progress_scope
 
@@ -29,6 +30,7 @@ _KEPT_BY: Final[Mapping[LeftOut, tuple[str, str]]] = {
     "transparency": ("transparency", "--background sets the colour behind it"),
 }
 
+_MISUSES: Final = {BadOption.code, ModelNotFound.code}
 _BAR_DELAY_S: Final = 1.0  # seconds before a single image gets a bar
 _MANY_TILES: Final = 3  # a pass of fewer tiles ends before its bar can be read
 
@@ -55,6 +57,7 @@ class Report:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.failed = 0
+        self._misused = 0
         self._done = 0
         self._skipped = 0
         self._larger = 0
@@ -66,6 +69,13 @@ class Report:
         self._bar: tqdm[None] | None = None
         self._is_stdout_open = True
 
+    @property
+    def exit_status(self) -> int:
+        """0 if nothing failed, 2 if all files were refused for the options, which is misuse, and 1 otherwise."""
+        if not self.failed:
+            return 0
+        return 2 if self._misused == self.failed and not self._done and not self._skipped else 1
+
     def show_on(self, bar: tqdm[None] | None) -> None:
         """Update a progress bar with every outcome, and print lines above it."""
         self._bar = bar
@@ -76,6 +86,7 @@ class Report:
             self._print(json.dumps(_as_json(outcome)), is_problem=False)
         if outcome.problem:
             self.failed += 1
+            self._misused += outcome.code in _MISUSES
             self._print(f"vcodec: {outcome.task.source}: {outcome.problem}", is_problem=True)
         elif outcome.skipped:
             self._skipped += 1

@@ -10,7 +10,7 @@ from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.errors import BadOption, ModelNotFound, UnknownStreamModel, UnsupportedFormat
 from virtual_codec.images import RESTORABLE
 from virtual_codec.runner import Runner
-from virtual_codec.store import ModelStore
+from virtual_codec.store import ModelStore, check_compresses
 
 
 @final
@@ -39,11 +39,7 @@ class LoadedModels:
         if codec not in RESTORABLE:
             raise BadOption(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {codec[:40]!r}")
         model = self._of(codec, name_or_id)
-        manifest = model.manifest
-        if manifest.retired:
-            raise ModelNotFound(f"model {manifest.name} is retired: it restores its streams but makes no new ones")
-        if codec not in manifest.codecs:
-            raise BadOption(f"model {manifest.name} supports {', '.join(manifest.codecs)}, not {codec}")
+        check_compresses(model.manifest, codec)
         return model
 
     def of_foreign(self, codec: str, name_or_id: str | None) -> ModelNetworks:
