@@ -20,7 +20,7 @@ import torch
 
 from tests.models import make_store
 from tests.pictures import scene
-from tests.runner.fakes import POISON, ObedientDevice
+from tests.runner.fakes import NETWORK, POISON, ObedientDevice
 from virtual_codec.errors import BadModel, DeadlineExceeded, DeviceLost
 from virtual_codec.jobs import Abandoned, deadline_scope
 from virtual_codec.networks.condition import CONDITION_SIZE
@@ -36,7 +36,7 @@ from virtual_codec.runner import (
 from virtual_codec.runner._link import Link
 from virtual_codec.runner.device_process import DeviceProcess
 from virtual_codec.runner.remote import RemoteRunner
-from virtual_codec.store import ModelStore
+from virtual_codec.store import Manifest, ModelStore
 
 VECTOR = np.full(CONDITION_SIZE, 0.5, np.float32)
 PROCESS = """
@@ -84,6 +84,22 @@ def obedient(tmp_path: Path, **options: int) -> tuple[ObedientDevice, ModelStore
     device.prepare = lambda *_: network  # type: ignore[method-assign]
     DeviceProcess(device, store.root, tmp_path / "socket", None)
     return device, store
+
+
+def forgetful(tmp_path: Path) -> tuple[ObedientDevice, ModelStore, threading.Event]:
+    """Fake device behind a link that loads every network anew, unless the event is set: then it has no memory."""
+    store = make_store(tmp_path / "store")
+    device = ObedientDevice()
+    is_full = threading.Event()
+
+    def prepare(_store: ModelStore, _manifest: Manifest, _key: str) -> Network:
+        if is_full.is_set():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Network(module=torch.nn.Identity(), ratio=1, radius=0, multiple=1, stride=1)
+
+    device.prepare = prepare  # type: ignore[method-assign]
+    DeviceProcess(device, store.root, tmp_path / "socket", None).forget_model(store.default.id)
+    return device, store, is_full
 
 
 def tile(network: Network, value: int) -> Task:
@@ -212,6 +228,93 @@ def test_a_network_that_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Pa
         with pytest.raises(BadModel, match=weights.name):
             runner.prepare(store, store.default, "postprocess-1")
         assert runner.prepare(store, store.default, "postprocess-2").ratio == 2
+
+
+def test_a_lack_of_memory_for_a_network_is_told_and_later_it_is_loaded(tmp_path: Path) -> None:
+    device, store, is_full = forgetful(tmp_path)
+    is_full.set()
+    with remote(tmp_path / "socket") as runner, deadline_scope(time.monotonic() + 20, lambda: False):
+        for _ in range(2):
+            with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+                any_network(runner, store)
+        assert device.releases == 2
+        is_full.clear()
+        assert values(runner, [tile(any_network(runner, store), 1)]) == [2]
+
+
+def test_a_network_that_a_later_process_has_no_memory_for_fails_its_tiles_until_there_is(tmp_path: Path) -> None:
+    device, store, is_full = forgetful(tmp_path)
+    with remote(tmp_path / "socket") as runner, deadline_scope(time.monotonic() + 20, lambda: False):
+        network = any_network(runner, store)
+        is_full.set()
+        link = runner._tiles._link
+        assert link is not None
+        link.close()  # as at the end of a process; the next one has to load the network again
+        until(lambda: runner._tiles._link not in (None, link) and device.releases > 0)
+        for _ in range(2):
+            with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+                values(runner, [tile(network, 1)])
+        is_full.clear()
+        assert values(runner, [tile(network, 1)]) == [2]
+
+
+def test_a_lack_of_memory_is_no_damage_of_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    store = make_store(tmp_path / "store")
+    monkeypatch.setattr("virtual_codec.runner._network.load", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        Processor(threads=1).prepare(store, store.default, "postprocess-1")
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_network_that_ends_processes_while_it_is_loaded_is_given_up(tmp_path: Path, answers: bool) -> None:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(str(tmp_path / "socket"))
+    listening.listen()
+    asked: list[int] = []
+
+    def play() -> None:
+        for count in range(3):
+            with closing(Link(listening.accept()[0])) as link, suppress(OSError):
+                link.send({"did": "hello", "notes": {}, "max_items": 1})
+                while (received := link.receive()) is not None:
+                    if received[0]["do"] != "open":
+                        continue
+                    asked.append(count)
+                    if not (answers and count):
+                        break
+                    facts = {"ratio": 1.0, "radius": 0, "multiple": 1, "stride": 1}
+                    link.send({"did": "opened", "network": received[0]["network"], **facts})
+
+    threading.Thread(target=play, daemon=True).start()
+    store = make_store(tmp_path / "store")
+    with remote(tmp_path / "socket") as runner, deadline_scope(time.monotonic() + 20, lambda: False):
+        if answers:
+            assert any_network(runner, store).ratio == 1
+        else:
+            with pytest.raises(torch.OutOfMemoryError, match="ended 2 times as it loaded a network"):
+                any_network(runner, store)
+        assert asked == [0, 1]
+        assert set(runner._tiles._networks) == set()
+    listening.close()
+
+
+def test_a_network_whose_job_was_given_up_is_not_asked_for_again(tmp_path: Path) -> None:
+    device, store, _ = forgetful(tmp_path)
+    going_on = threading.Event()
+
+    def prepare(_store: ModelStore, _manifest: Manifest, _key: str) -> Network:
+        assert going_on.wait(20)
+        return NETWORK
+
+    device.prepare = prepare  # type: ignore[method-assign]
+    with remote(tmp_path / "socket") as runner:
+        with pytest.raises(DeadlineExceeded), deadline_scope(time.monotonic() + 0.1, lambda: False):
+            any_network(runner, store)
+        assert not runner._tiles._networks
+        going_on.set()
 
 
 def test_jobs_outlive_the_process_of_the_device(tmp_path: Path) -> None:

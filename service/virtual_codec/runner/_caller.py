@@ -29,13 +29,14 @@ class Caller:
         link: Link,
         queue: BatchQueue,
         find_network: Callable[[str, str], Network],
-        on_error: Callable[[QueuedTile], None],
+        on_error: Callable[[BaseException], None],
     ) -> None:
         self._link = link
         self._queue = queue
         self._find_network = find_network
         self._on_error = on_error
         self._networks: dict[int, Network] = {}
+        self._named: dict[int, tuple[str, str]] = {}  # model and key of each network that is open, loaded or not
         self._blocks: dict[int, SharedBlock] = {}
         self._tiles: dict[int, dict[int, QueuedTile]] = {}  # by job, then by number
         self._lock = threading.Lock()
@@ -61,7 +62,7 @@ class Caller:
             case "open":
                 self._open(whole_number(message, "network"), str(message.get("model")), str(message.get("key")))
             case "close":
-                self._networks.pop(whole_number(message, "network"), None)
+                self._close(whole_number(message, "network"))
             case "block":
                 self._add_block(whole_number(message, "block"), descriptors)
             case "free":
@@ -74,15 +75,29 @@ class Caller:
                 raise LinkError("an unknown message")
 
     def _open(self, number: int, model: str, key: str) -> None:
+        self._named[number] = model, key
         try:
-            network = self._find_network(model, key)
-        except (VirtualCodecError, KeyError) as error:
-            self._send({"did": "refused", "network": number, "error": str(error)[:_MAX_DETAIL]})
+            network = self._network(number)
+        except Exception as error:
+            self._on_error(error)
+            self._send({"did": "refused", "network": number, **_facts_of(error)})
             return
-        self._networks[number] = network
         facts = {"ratio": network.ratio, "radius": network.radius}
         facts |= {"multiple": network.multiple, "stride": network.stride}
         self._send({"did": "opened", "network": number, **facts})
+
+    def _network(self, number: int) -> Network:
+        """Network of that number. One that could not be loaded when it was opened is tried again."""
+        network = self._networks.get(number)
+        if network is None:
+            if number not in self._named:
+                raise RuntimeError("the network is not open")
+            network = self._networks[number] = self._find_network(*self._named[number])
+        return network
+
+    def _close(self, number: int) -> None:
+        self._named.pop(number, None)
+        self._networks.pop(number, None)
 
     def _add_block(self, number: int, descriptors: Sequence[int]) -> None:
         if not descriptors:
@@ -95,12 +110,14 @@ class Caller:
 
     def _run(self, message: Mapping[str, Any]) -> None:
         number, owner = whole_number(message, "tile"), whole_number(message, "owner")
-        network = self._networks.get(whole_number(message, "network"))
         block = self._blocks.get(whole_number(message, "block"))
         if block is None:
             raise LinkError("a tile without a block")
-        if network is None:
-            self._send({"did": "failed", "tile": number, "memory": False, "detail": "the network is not there"})
+        try:
+            network = self._network(whole_number(message, "network"))
+        except Exception as error:
+            self._on_error(error)
+            self._send({"did": "failed", "tile": number, **_facts_of(error)})
             return
         shape = _shape(message, network.ratio)
         if shape.bytes > block.bytes:
@@ -134,9 +151,8 @@ class Caller:
             return
         if isinstance(tile.error, Abandoned):
             return  # the process ends
-        self._on_error(tile)
-        detail = f"{type(tile.error).__name__}: {tile.error}"[:_MAX_DETAIL]
-        self._send({"did": "failed", "tile": number, "memory": is_out_of_memory(tile.error), "detail": detail})
+        self._on_error(tile.error)
+        self._send({"did": "failed", "tile": number, **_facts_of(tile.error)})
 
     def _forget(self, owner: int) -> None:
         with self._lock:
@@ -151,6 +167,13 @@ class Caller:
             self._link.send(message, wait=False)
         except OSError:
             self._link.close()
+
+
+def _facts_of(error: BaseException) -> dict[str, object]:
+    """Error as messages have it. Errors of the store are `expected`, and their text is for callers."""
+    expected = isinstance(error, VirtualCodecError | KeyError)
+    detail = str(error) if expected else f"{type(error).__name__}: {error}"
+    return {"expected": expected, "memory": is_out_of_memory(error), "detail": detail[:_MAX_DETAIL]}
 
 
 def _shape(message: Mapping[str, Any], ratio: float) -> TileShape:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
-from virtual_codec.errors import BadModel
+from virtual_codec.errors import BadModel, is_out_of_memory
 from virtual_codec.networks import ColourNet, build
 from virtual_codec.store import Manifest, ModelStore
 
@@ -29,13 +29,15 @@ class Network:
 def load_network(
     store: ModelStore, manifest: Manifest, key: str, *, device: torch.device, precision: torch.dtype
 ) -> Network:
-    """Load a model's network onto a device. Raises `BadModel`."""
+    """Load a model's network onto a device. Raises `BadModel`, and PyTorch's errors for a lack of memory."""
     entry = manifest.networks[key]
     module = build(entry.architecture, entry.arguments)
     colour = cast(ColourNet, module)
     try:
         module.load_state_dict(load(store.weights(manifest, key)))
     except (SafetensorError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise BadModel(f"the weights of {manifest.name}/{key} do not fit its architecture: {error}") from error
     module.eval().requires_grad_(requires_grad=False)
     module.to(device, precision)

@@ -12,31 +12,17 @@ from pathlib import Path
 from typing import Any, Final, final
 
 import numpy as np
-import torch
 
 from virtual_codec.errors import DeviceLost
 from virtual_codec.jobs import Abandoned
 from virtual_codec.runner._device import Task
 from virtual_codec.runner._link import Link, LinkError
+from virtual_codec.runner._opened_network import OpenedNetwork, error_of
 from virtual_codec.runner._shared_block import SharedBlock, TileShape, size_class
 
 _CONNECT_AGAIN_S: Final = 0.05
 _MAX_BLAMED: Final = 2  # number of processes that may end while they run a tile alone
 _MAX_FREE_BYTES: Final = 64 * 2**20  # bytes of free blocks kept for later tiles
-
-
-@dataclass(eq=False, kw_only=True)
-class OpenedNetwork:
-    """Network that the device process has loaded or is loading, with its properties. `error` is empty on success."""
-
-    model: str
-    key: str
-    is_answered: threading.Event = field(default_factory=threading.Event)
-    ratio: float = 1.0
-    radius: int = 0
-    multiple: int = 1
-    stride: int = 1
-    error: str = ""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -169,11 +155,10 @@ class RemoteTiles:
                 self._on_hello(message, link)
             case "opened" | "refused" as answer:
                 network = self._networks.get(message["network"])
-                if network is not None:
-                    network.error = str(message["error"]) if answer == "refused" else ""
-                    for name in ("ratio", "radius", "multiple", "stride") if answer == "opened" else ():
-                        setattr(network, name, message[name])
-                    network.is_answered.set()
+                if network is not None and answer == "opened":
+                    network.opened(message)
+                elif network is not None:
+                    network.refused(error_of(message))
             case "started":
                 with self._lock:
                     if (tile := self._tiles.get(message["tile"])) is not None:
@@ -181,7 +166,7 @@ class RemoteTiles:
             case "done" | "dropped":
                 self._finish(message["tile"], None)
             case "failed":
-                self._finish(message["tile"], _error(message))
+                self._finish(message["tile"], error_of(message))
 
     def _on_hello(self, message: Mapping[str, Any], link: Link) -> None:
         with self._lock:
@@ -190,7 +175,8 @@ class RemoteTiles:
             self._link = link
             self._announced = set()
             for number, network in self._networks.items():
-                self._send_network(number, network)
+                if network.outlived_process():
+                    self._send_network(number, network)
             for tile in list(self._tiles.values()):
                 self._send_again(tile)
         self._is_open.set()
@@ -238,6 +224,7 @@ class RemoteTiles:
             self._send({"do": "free", "block": oldest.number})
 
     def _send_network(self, number: int, network: OpenedNetwork) -> None:
+        network.is_sent = self._link is not None
         self._send({"do": "open", "network": number, "model": network.model, "key": network.key})
 
     def _send_tile(self, tile: RemoteTile) -> None:
@@ -290,8 +277,3 @@ def _fill(block: SharedBlock, shape: TileShape, task: Task) -> None:
     np.copyto(block.pixels(shape), task.pixels)
     if task.target is not None:
         np.copyto(block.wanted(shape), task.target.pixels)
-
-
-def _error(message: Mapping[str, Any]) -> BaseException:
-    detail = str(message["detail"])
-    return torch.OutOfMemoryError(detail) if message["memory"] else RuntimeError(detail)

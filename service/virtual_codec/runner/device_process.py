@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Final, NoReturn, final
 
 from virtual_codec.counts import RunnerCounts
-from virtual_codec.errors import ModelNotFound, is_device_lost
+from virtual_codec.errors import ModelNotFound, is_device_lost, is_out_of_memory
 from virtual_codec.jobs import Job
 from virtual_codec.logs import Event
 from virtual_codec.runner import open_device
-from virtual_codec.runner._batch_queue import BatchQueue, QueuedTile
+from virtual_codec.runner._batch_queue import BatchQueue
 from virtual_codec.runner._caller import Caller
 from virtual_codec.runner._device import Device
 from virtual_codec.runner._link import Link
@@ -106,8 +106,19 @@ class DeviceProcess:
         with self._loading:
             network = self._networks.get(name)
             if network is None:
-                network = self._networks[name] = self._device.prepare(store, manifest, key)
+                network = self._networks[name] = self._prepare(store, manifest, key)
             return network
+
+    def _prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
+        try:
+            return self._device.prepare(store, manifest, key)
+        except BaseException as error:
+            if not is_out_of_memory(error):
+                raise
+            no_memory = error.with_traceback(None)  # the traceback keeps what was loaded
+        self._device.release_memory()
+        _LOG.warning(Event("network_out_of_memory", model=manifest.id, network=key))
+        raise no_memory
 
     def _accept(self, listening: socket.socket) -> None:
         hello = {"did": "hello", "notes": self.notes, "max_items": self._device.limits.max_items}
@@ -116,10 +127,9 @@ class DeviceProcess:
             caller = Caller(Link(connected), self._queue, self.network, self._on_error)
             self._start("caller", lambda caller=caller: caller.serve(hello))  # type: ignore[misc]
 
-    def _on_error(self, tile: QueuedTile) -> None:
-        assert tile.error is not None
-        if is_device_lost(tile.error):
-            _end("the device is lost", tile.error)
+    def _on_error(self, error: BaseException) -> None:
+        if is_device_lost(error):
+            _end("the device is lost", error)
 
     def _watch(self) -> None:
         while True:

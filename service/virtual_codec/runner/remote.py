@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from virtual_codec.counts import RunnerCounts
-from virtual_codec.errors import BadModel
 from virtual_codec.jobs import Abandoned, check_deadline
 from virtual_codec.runner._device import Pixels, Task
 from virtual_codec.runner._network import Network
@@ -68,14 +67,20 @@ class RemoteRunner:
         return RunnerCounts()
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:  # noqa: ARG002
-        """Load a model's network in the device process, from its own store. Raises `BadModel`."""
+        """Load a model's network in the device process, from its own store.
+
+        Raises `BadModel`, and `torch.OutOfMemoryError` if there is no memory for the network.
+        """
         number = next(self._network_numbers)
         opening = self._tiles.open_network(number, manifest.id, key)
-        while not opening.is_answered.wait(_POLL_S):
-            check_deadline()
-        if opening.error:
+        try:
+            while not opening.is_answered.wait(_POLL_S):
+                check_deadline()
+            if opening.error is not None:
+                raise opening.error
+        except BaseException:
             self._tiles.close_network(number)
-            raise BadModel(opening.error)
+            raise
         network = Network(
             module=RemoteModule(number),
             ratio=opening.ratio,
