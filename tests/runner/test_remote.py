@@ -97,7 +97,7 @@ def forgetful(tmp_path: Path) -> tuple[ObedientDevice, ModelStore, threading.Eve
             raise torch.OutOfMemoryError("CUDA out of memory")
         return Network(module=torch.nn.Identity(), ratio=1, radius=0, multiple=1, stride=1)
 
-    device.prepare = prepare  # type: ignore[method-assign]
+    device.prepare = prepare  # type: ignore[method-assign, assignment]
     DeviceProcess(device, store.root, tmp_path / "socket", None).forget_model(store.default.id)
     return device, store, is_full
 
@@ -309,7 +309,7 @@ def test_a_network_whose_job_was_given_up_is_not_asked_for_again(tmp_path: Path)
         assert going_on.wait(20)
         return NETWORK
 
-    device.prepare = prepare  # type: ignore[method-assign]
+    device.prepare = prepare  # type: ignore[method-assign, assignment]
     with remote(tmp_path / "socket") as runner:
         with pytest.raises(DeadlineExceeded), deadline_scope(time.monotonic() + 0.1, lambda: False):
             any_network(runner, store)
