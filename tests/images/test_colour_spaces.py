@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.images.pictures import SRGB_D50, WIDE_D50, png, png_chunk, rgb_profile, smooth, written
+from tests.images.pictures import SRGB_D50, WIDE_D50, Tags, png, png_chunk, rgb_profile, smooth, tiff, written
 from virtual_codec.errors import UndecodableImage
 from virtual_codec.images import decode
 
@@ -123,6 +123,51 @@ def test_adobe_rgb_by_exif_applies(form: str, colour_space: int, index: str | No
     assert np.abs(tagged.astype(int) - plain).max() > 10
     by_profile = decode(written(smooth(), "PNG", icc_profile=rgb_profile(WIDE_D50, 2.2)))
     assert np.abs(tagged.astype(int) - by_profile).mean() < np.abs(plain.astype(int) - by_profile).mean()
+
+
+def with_adobe_rgb(samples: NDArray[Any], *, photometric: int = 2) -> bytes:
+    """TIFF of [h, w, c] samples of 8 or 16 bits whose EXIF directories say Adobe RGB."""
+    height, width, channels = samples.shape
+    tags: Tags = {256: width, 257: height, 258: (8 * samples.itemsize,) * channels, 259: 1, 262: photometric}
+    tags |= {277: channels}
+    data = samples.tobytes()
+    end = len(tiff({**tags, 34665: 0}, data))
+    camera = struct.pack("<HHHIIHHIII", 2, 0xA001, 3, 1, 65_535, 0xA005, 4, 1, end + 30, 0)
+    return tiff({**tags, 34665: end}, data) + camera + struct.pack("<HHHI4sI", 1, 1, 2, 4, b"R03", 0)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_adobe_rgb_by_exif_applies_in_a_tiff_as_in_a_png(wide: bool) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 65_535
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    by_png = decode(written(smooth(), "PNG", exif=exif.tobytes()))
+    assert np.abs(by_png.astype(int) - smooth()).max() > 10
+    samples = smooth().astype(np.uint16) * 257 if wide else smooth()
+    assert np.array_equal(decode(with_adobe_rgb(samples)), by_png)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_adobe_rgb_does_not_apply_to_inks(kind: type[np.unsignedinteger[Any]]) -> None:
+    inks = np.repeat(smooth()[..., :1], 4, axis=2).astype(kind) * (kind(257) if kind is np.uint16 else kind(1))
+    tagged = with_adobe_rgb(inks, photometric=5)
+    plain = tagged.replace(b"R03", b"R98")
+    assert np.array_equal(decode(tagged), decode(plain))
+
+
+@pytest.mark.parametrize(("primaries", "applies"), [(2, True), (1, False)])
+def test_adobe_rgb_by_exif_applies_in_an_avif_whose_boxes_name_no_colours(primaries: int, applies: bool) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 65_535
+    exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
+    files = []
+    for more in ({}, {"exif": exif.tobytes()}):
+        avif = bytearray(written(smooth(), "AVIF", quality=95, **more))
+        start = avif.index(b"colrnclx") + 8
+        avif[start : start + 4] = struct.pack(">HH", primaries, 2 if primaries == 2 else 13)
+        files.append(bytes(avif))
+    plain, tagged = map(decode, files)
+    assert (np.abs(tagged.astype(int) - plain).max() > 10) == applies
 
 
 def test_end_points_of_a_bmp_apply_and_its_profile_does() -> None:

@@ -1,4 +1,4 @@
-"""AVIF files: hiding of EXIF data from the decoder, and the colour space in their boxes."""
+"""AVIF files: hiding of EXIF data from the decoder, and the colour space in their boxes or, without them, in EXIF."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 from virtual_codec.images._cicp import space_of_code_points
 from virtual_codec.images._colour_space import ColourSpace
+from virtual_codec.images._exif import read_exif
 from virtual_codec.images._limits import ImageLimits
+from virtual_codec.images._pillow import opened
 from virtual_codec.images._stripped import StrippedFile
 
 _MAX_BOXES = 4096
+_UNSPECIFIED = 2  # a code point of ITU-T H.273
 
 
 class _Box(NamedTuple):
@@ -19,23 +22,32 @@ class _Box(NamedTuple):
     end: int
 
 
-def strip(file: bytes, _: ImageLimits) -> StrippedFile:
+def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     """Hide an AVIF's EXIF from the decoder, because boxes and not EXIF state the rotation of an AVIF.
 
-    Raises `UndecodableImage` for high dynamic range.
+    EXIF states the colour space if no box does. Raises `UndecodableImage` for high dynamic range.
     """
     space: ColourSpace | None = None
     for box in _boxes(file, 0, len(file)):
         if box.kind == b"meta":
-            space = _space(file, box)
+            points = _code_points(file, box)
+            space = space_of_code_points("AVIF", *points)
+            if points[0] == _UNSPECIFIED and file.find(b"Exif", box.start, box.end) >= 0:
+                space = _space_of_exif(file, limits) or space
             content = file[box.start : box.end].replace(b"Exif", b"free")
             file = file[: box.start] + content + file[box.end :]
             break
     return StrippedFile(file=file, size=None, space=space)
 
 
-def _space(file: bytes, meta: _Box) -> ColourSpace | None:
-    """Colour space of the primary item's nclx property (ISO/IEC 23008-12, 9.3), or None for sRGB."""
+def _space_of_exif(file: bytes, limits: ImageLimits) -> ColourSpace | None:
+    with opened(file, "AVIF", ("AVIF",), limits) as header:
+        exif: bytes = header.info.get("exif", b"")
+    return read_exif(exif.removeprefix(b"Exif\0\0")).space
+
+
+def _code_points(file: bytes, meta: _Box) -> tuple[int, int]:
+    """Primaries and transfer function in the primary item's nclx property (ISO/IEC 23008-12, 9.3)."""
     properties: list[_Box] = []
     associated: dict[int, list[int]] = {}
     primary = -1
@@ -52,8 +64,8 @@ def _space(file: bytes, meta: _Box) -> ColourSpace | None:
         if 0 < index <= len(properties) and properties[index - 1].kind == b"colr":
             body = file[properties[index - 1].start : properties[index - 1].end]
             if body[:4] == b"nclx" and len(body) >= 10:
-                return space_of_code_points("AVIF", int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:8], "big"))
-    return None
+                return int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:8], "big")
+    return _UNSPECIFIED, _UNSPECIFIED
 
 
 def _associations(body: bytes) -> dict[int, list[int]]:

@@ -31,9 +31,14 @@ def read_exif(exif: bytes) -> Exif:
     try:
         reader = TiffReader(exif, DEFAULT_LIMITS)
         entries = reader.directory(reader.first)[0]
-        orientation = first_value(reader, entries, _ORIENTATION)
+        return exif_of(reader, entries)
     except (TooManySegments, UndecodableImage):
         return Exif()
+
+
+def exif_of(reader: TiffReader, entries: dict[int, Entry]) -> Exif:
+    """EXIF data in a directory of a TIFF. Raises `UndecodableImage` for an orientation that is outside the file."""
+    orientation = first_value(reader, entries, _ORIENTATION)
     return Exif(orientation if 1 <= orientation <= 8 else 1, _is_adobe_rgb(reader, entries))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from virtual_codec import bitstream
 from virtual_codec.errors import AnimatedImage, TooManySegments, UndecodableImage
+from virtual_codec.images._exif import exif_of
 from virtual_codec.images._limits import ImageLimits
 from virtual_codec.images._stripped import StrippedFile
 from virtual_codec.images._tiff_directory import VALUE_BYTES, Entry, TiffReader, first_value
 from virtual_codec.images._tiff_kinds import kind_of, read_by_pillow
 from virtual_codec.images._tiff_wide import read_wide
 
-_SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION, _ORIENTATION = 254, 256, 257, 259, 274
+_SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION = 254, 256, 257, 259
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _TILE_SIDES = (322, 323)
 _PROFILE = 34675
@@ -72,14 +73,15 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     if _TILE_SIDES[0] in entries:
         limits.check(*(first_value(reader, entries, tag) for tag in _TILE_SIDES))
     _check_data(file, reader, entries, limits)
-    orientation = first_value(reader, entries, _ORIENTATION)
+    exif = exif_of(reader, entries)
     kind = kind_of(reader, entries)
     return StrippedFile(
         wide=None if read_by_pillow(kind) else read_wide(file, reader, entries, kind),
         profile=_profile(reader, entries),
         file=reader.with_directory(start, [entries[tag] for tag in sorted(entries) if tag in _TAGS or tag == _PROFILE]),
         size=size,
-        orientation=orientation if 1 <= orientation <= 8 else 1,
+        orientation=exif.orientation,
+        space=exif.space,
     )
 
 

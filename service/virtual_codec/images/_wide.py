@@ -44,8 +44,10 @@ def wide_to_srgb(wide: WideSamples, profile: bytes | None, space: ColourSpace | 
     is_transparent = wide.has_alpha or wide.transparent is not None
     stays_grey = is_grey and not (is_transparent and len(set(background)) > 1)
     result = np.empty((wide.height, wide.width) if stays_grey else (wide.height, wide.width, 3), np.uint8)
-    if profile is not None:  # it goes before what EXIF says
-        space = None if wide.colours == "cmyk" else space_of_profile(profile, is_grey=is_grey)
+    if wide.colours == "cmyk":  # EXIF knows RGB only
+        space = None
+    elif profile is not None:  # it goes before what EXIF says
+        space = space_of_profile(profile, is_grey=is_grey)
     top, is_flattened = 0, False
     for band in wide.bands:
         colours, alpha = band[..., :count], band[..., count] if wide.has_alpha else None
