@@ -96,6 +96,20 @@ async def test_a_replica_without_a_worker_or_about_to_end_is_passed_over() -> No
         assert pool.state().retries == 0
 
 
+async def test_an_admitted_job_waits_for_a_full_replica() -> None:
+    full = Overloaded("all replicas are busy", retry_after_s=3)
+    async with running(FakeReplicas(lambda _: failed(full), lambda _: full, done)) as pool:
+        assert (await pool.submit(job(), pixels=6)).worker
+        assert pool.state().retries == 0
+
+
+async def test_replicas_that_stay_full_end_the_job_at_its_deadline() -> None:
+    async with running(FakeReplicas(*99 * [lambda _: failed(Overloaded("full"))])) as pool:
+        with pytest.raises(DeadlineExceeded):
+            await pool.submit(job(seconds=0.6), pixels=6)
+        assert (pool.state().running_items, pool.state().queued_items) == (0, 0)
+
+
 async def test_errors_come_home_as_what_they_were() -> None:
     error = UndecodableImage("truncated", limit=1, actual=2)
     async with running(FakeReplicas(lambda _: failed(error))) as pool:

@@ -72,7 +72,13 @@ class HandleReplicas:
         return head, body
 
     async def ask(self, method: str, *arguments: object) -> list[Any]:
-        """Call a method on every replica."""
+        """Call a method on every replica. Replicas that raise are logged and left out."""
         response = self._handle.broadcast(method, *arguments)
         answers = await response.results_async(timeout_s=_ASK_TIMEOUT_S, return_exceptions=True)
+        for error in answers:
+            if isinstance(error, _LOST):  # as at every change of the number of replicas
+                _LOG.info(Event("replica_unanswered", method=method, reason=type(error).__name__))
+            elif isinstance(error, BaseException):
+                reason = str(error).strip().rpartition("\n")[2] or type(error).__name__
+                _LOG.error(Event("replica_unanswered", method=method, reason=reason), exc_info=error)
         return [answer for answer in answers if not isinstance(answer, BaseException)]

@@ -18,7 +18,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, final
 
-from virtual_codec.errors import BadModel, Draining, NoWorker, PoisonInput, VirtualCodecError
+from virtual_codec.errors import BadModel, Draining, NoWorker, Overloaded, PoisonInput, VirtualCodecError
 from virtual_codec.jobs import Job
 from virtual_codec.logs import Event
 from virtual_codec.serving import PoolPolicy, PoolState, Result, import_from_string
@@ -41,6 +41,7 @@ _MOST_FAILURES: Final = 3
 _OPEN_AGAIN_S: Final = 5.0
 _NOT_STARTED: Final = "Ray did not start; the log says why"
 _LOST_PAUSE_S: Final = 0.2  # until the router knows the replica
+_FULL_PAUSE_S: Final = 0.2  # until a job goes to a full replica again, which other pools fill too
 _WARM_AGAIN_S: Final = 10.0
 
 
@@ -240,15 +241,24 @@ class RayPool:
         self._dispatch()
 
     async def _answer(self, job: QueuedJob) -> Answer | None:
-        """Answer of a replica; None if the replica has no worker at the moment, or is about to end."""
+        """Answer of a replica; None if the replica is full, has no worker at the moment, or is about to end.
+
+        The job was admitted here, so none of these is an answer to its caller.
+        """
         try:
             message = decode(*await self._replicas.run(Call.of(job.job, job.pixels)))
+        except Overloaded:
+            await asyncio.sleep(_FULL_PAUSE_S)
+            return None
         except VirtualCodecError as error:
             return Failed(number=job.number, error=error)
         if not isinstance(message, Done | Failed):
             raise FrameError(f"an answer to a job cannot be {type(message).__name__}")
         if isinstance(message, Failed):
             if isinstance(message.error, Draining | NoWorker):
+                return None
+            if isinstance(message.error, Overloaded):
+                await asyncio.sleep(_FULL_PAUSE_S)
                 return None
             if isinstance(message.error, PoisonInput):
                 self._intake.retries.refuse(job.digest)

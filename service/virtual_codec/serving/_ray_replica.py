@@ -84,6 +84,9 @@ class CodecReplica:
             await self._pool.warm_model(model)
         except VirtualCodecError as error:
             return encode(ModelWarmed(number=0, error=error))
+        except Exception as error:
+            _LOG.exception(Event("model_broke"))
+            return encode(ModelWarmed(number=0, error=BadModel(f"the model cannot be loaded ({type(error).__name__})")))
         self._model = model
         return encode(ModelWarmed(number=0, error=None))
 
