@@ -11,6 +11,7 @@ from tests.models import add_codecs_model, make_store
 from tests.pictures import opened, saved, scene
 from virtual_codec import images
 from virtual_codec.cli import main
+from virtual_codec.store import ModelStore
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,31 @@ def test_files_of_every_codec_are_made_and_restored() -> None:
     assert main(run) == 0
     for name in ("a.webp", "deep/b.webp", "other.webp", "other.jpg"):
         assert opened(Path(f"restored/{name}.png").read_bytes()).shape == (24, 32, 3)
+
+
+def test_streams_and_other_files_keep_their_model_when_a_newer_one_is_added(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_store(tmp_path / "store")
+    older = add_codecs_model(store.root)
+    options = ["--model-store", str(store.root), "--jobs", "1", "--quiet"]
+    assert main(["bulk", "compress", "in", "streams", "--codec", "webp", *options]) == 0
+    Path("streams/other.webp").write_bytes(saved(scene(24, 32), "WEBP"))
+    assert main(["bulk", "decompress", "streams", "before", "--json", *options]) == 0
+    newer = add_codecs_model(store.root, name="tiny-newer", seed=6, strength=0.2)
+    newer_file = store.root / newer.name / "manifest.json"
+    newer_file.write_text(newer_file.read_text().replace(newer.created, "2026-01-03"))
+    assert ModelStore(store.root).default_of("webp").id == newer.id
+    capsys.readouterr()
+    assert main(["bulk", "decompress", "streams", "after", "--json", *options]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    models = {line["input"]: line["model"] for line in lines if "input" in line}
+    assert models == {"a.webp": older.id, "deep/b.webp": older.id, "other.webp": newer.id}
+    for name, is_same in (("a.png", True), ("deep/b.png", True), ("other.png", False)):
+        assert (Path("before", name).read_bytes() == Path("after", name).read_bytes()) == is_same
+    Path("streams/late.webp").write_bytes(Path("streams/other.webp").read_bytes())
+    assert main(["bulk", "decompress", "streams", "before", *options]) == 0  # goes on with the model that it began with
+    assert Path("before/late.png").read_bytes() == Path("before/other.png").read_bytes()
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

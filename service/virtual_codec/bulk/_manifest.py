@@ -62,15 +62,17 @@ class Manifest:
         self._flushed_at = time.monotonic()
 
 
-def read_manifest(target: Storage, index: Index, run: Mapping[str, object]) -> int:
-    """Fill the index with the records of earlier runs, in their order, and return the number of the next run.
+def read_manifest(target: Storage, index: Index, run: Mapping[str, object]) -> tuple[int, Mapping[str, str]]:
+    """Fill the index with the records of earlier runs, in their order.
 
-    Raises `BadOption` if they had other options than `run`, and for a file there that is no manifest.
+    Returns the number of the next run, and the models that the first run recorded, if any. Raises `BadOption` if they
+    had other options than `run`, and for a file there that is no manifest.
     """
     names = sorted(entry.name for entry in target.entries(LOGS) if entry.name.endswith(".jsonl"))
     last = max((_run_number(target, name) for name in names), default=0)
-    index.add_records(_records(target, names, run))
-    return last + 1
+    models: dict[str, str] = {}
+    index.add_records(_records(target, names, run, models))
+    return last + 1, models
 
 
 def log_name(number: int) -> str:
@@ -85,7 +87,8 @@ def _run_number(target: Storage, name: str) -> int:
     return int(number)
 
 
-def _records(target: Storage, names: list[str], run: Mapping[str, object]) -> Iterator[Task]:
+def _records(target: Storage, names: list[str], run: Mapping[str, object], models: dict[str, str]) -> Iterator[Task]:
+    """Tasks of the logs; `models` takes those of the first run that recorded any."""
     for name in names:
         for line in target.lines(name):
             try:
@@ -96,6 +99,8 @@ def _records(target: Storage, names: list[str], run: Mapping[str, object]) -> It
                 raise _no_manifest(target, name) from None
             if event == "run":
                 _check_same(target, facts, run)
+                if not models and isinstance(recorded := facts.get("models"), dict):
+                    models.update({str(name): str(model) for name, model in recorded.items()})
             elif task is not None:
                 yield task
 

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 
 from virtual_codec import __version__
@@ -39,7 +39,10 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything a run needs but workers. `options` name their model; `manifest` is None on a dry run."""
+    """Everything a run needs but workers. `options` name their model; `manifest` is None on a dry run.
+
+    `models` are the ids of the models for files of other encoders, by the name of the format.
+    """
 
     source: Storage
     target: Storage
@@ -47,6 +50,7 @@ class Plan:
     index: Index
     manifest: Manifest | None
     shard: Shard
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def report(self) -> str:
@@ -65,12 +69,14 @@ def opened_plan(
     keep_suffix: bool = False,
     shard: Shard | None = None,
     is_dry: bool = False,
+    models: Mapping[str, str] | None = None,
 ) -> Iterator[Plan]:
     """A plan for the time of a block, after the source was listed and the manifest read.
 
     Files whose lower-case suffix is in `taken` are sources. Outputs have `suffix` in place of it or, with
-    `keep_suffix`, behind it. Raises `BadOption` before anything is done: if nothing is found, two sources have one
-    output, source and destination overlap, another run holds the destination, or it had other options.
+    `keep_suffix`, behind it. An earlier run's `models` take the place of the given ones. Raises `BadOption` before
+    anything is done: if nothing is found, two sources have one output, source and destination overlap, another run
+    holds the destination, or it had other options.
     """
     shard = shard or Shard()
     run: dict[str, object] = {
@@ -93,12 +99,21 @@ def opened_plan(
             except BlockingIOError:
                 message = f"another run writes to {target.url}; wait for its end, or give runs a --shard each"
                 raise BadOption(message) from None
-        number = read_manifest(target, index, run)
+        number, earlier = read_manifest(target, index, run)
+        models = {**(models or {}), **earlier}
         manifest = None
         if not is_dry:
             manifest = Manifest(target, log_name(number))
-            manifest.add("run", {"software": __version__, **run})
-        yield Plan(source=source, target=target, options=options, index=index, manifest=manifest, shard=shard)
+            manifest.add("run", {"software": __version__, **run, "models": models})
+        yield Plan(
+            source=source,
+            target=target,
+            options=options,
+            index=index,
+            manifest=manifest,
+            shard=shard,
+            models=models,
+        )
 
 
 def _plain(options: CompressOptions | RestoreOptions) -> Mapping[str, object]:

@@ -18,7 +18,7 @@ from virtual_codec.bulk._plan import Plan
 from virtual_codec.bulk._progress import Progress
 from virtual_codec.errors import BodyTooLarge, Unavailable, VirtualCodecError
 from virtual_codec.images import ImageLimits
-from virtual_codec.jobs import CompressResult, Job, RestoreOptions
+from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions
 from virtual_codec.serving import Pool, Result
 
 _CHUNK: Final = 64  # tasks recorded as begun together
@@ -62,9 +62,6 @@ class _Run:
         policy: BulkPolicy,
     ) -> None:
         self._plan = plan
-        # Workers open with the plan's model. A file of a codec that it does not support needs another one.
-        is_restoring = isinstance(plan.options, RestoreOptions)
-        self._job_options = replace(plan.options, model=None) if is_restoring else plan.options
         self._manifest = manifest
         self._pool = pool
         self._progress = progress
@@ -149,7 +146,7 @@ class _Run:
             if digest == task.source_sha256 and await self._is_intact(task):
                 self._finish(task, digest, {}, output_bytes=task.output_bytes, output_sha256=task.output_sha256)
                 return
-            job = Job(data=source, options=self._job_options)
+            job = Job(data=source, options=self._options(source))
             result = await self._pool.submit(job, pixels=pixels)
             output = result.stream if isinstance(result, CompressResult) else result.image
             await self._in_thread(
@@ -169,6 +166,13 @@ class _Run:
         else:
             sha256 = hashlib.sha256(output).hexdigest()
             self._finish(task, digest, _result_facts(result), output_bytes=len(output), output_sha256=sha256)
+
+    def _options(self, source: bytes) -> CompressOptions | RestoreOptions:
+        """Options for a source: workers open with the plan's model, and a file of another codec needs another one."""
+        options = self._plan.options
+        if isinstance(options, RestoreOptions):
+            return replace(options, model=self._plan.models.get(images.sniff(source)))
+        return options
 
     def _read(self, task: Task) -> tuple[bytes, str, int]:
         """Content, digest and number of pixels of a source."""

@@ -83,6 +83,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         keep_suffix=arguments.keep_suffix,
         shard=shard,
         is_dry=arguments.dry_run,
+        models=None if is_compressing else _models(arguments, settings),
     ) as plan:
         if arguments.verify:
             _verify(plan, arguments)
@@ -109,6 +110,15 @@ def _options(arguments: argparse.Namespace, settings: Settings) -> CompressOptio
         check_compresses(model, options.codec, options.scale)
     named: CompressOptions | RestoreOptions = replace(options, model=model.id)
     return named
+
+
+def _models(arguments: argparse.Namespace, settings: Settings) -> dict[str, str]:
+    """Ids of the models for files of other encoders, so that a model that is added meanwhile changes nothing."""
+    from virtual_codec.images import RESTORABLE
+    from virtual_codec.store import ModelStore
+
+    store = ModelStore(arguments.model_store or settings.model_store, tolerant=True)
+    return {codec: store.default_of(codec).id for codec in RESTORABLE}
 
 
 def _shard(text: str) -> Shard:
