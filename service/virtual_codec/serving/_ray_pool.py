@@ -241,24 +241,19 @@ class RayPool:
         self._dispatch()
 
     async def _answer(self, job: QueuedJob) -> Answer | None:
-        """Answer of a replica; None if the replica is full, has no worker at the moment, or is about to end.
-
-        The job was admitted here, so none of these is an answer to its caller.
-        """
+        """Answer of a replica; None if the replica is full, has no worker now, or is about to end: the job waits."""
         try:
             message = decode(*await self._replicas.run(Call.of(job.job, job.pixels)))
-        except Overloaded:
-            await asyncio.sleep(_FULL_PAUSE_S)
-            return None
         except VirtualCodecError as error:
-            return Failed(number=job.number, error=error)
+            message = Failed(number=job.number, error=error)
+            if not isinstance(error, Overloaded):
+                return message
         if not isinstance(message, Done | Failed):
             raise FrameError(f"an answer to a job cannot be {type(message).__name__}")
         if isinstance(message, Failed):
-            if isinstance(message.error, Draining | NoWorker):
-                return None
             if isinstance(message.error, Overloaded):
                 await asyncio.sleep(_FULL_PAUSE_S)
+            if isinstance(message.error, Draining | NoWorker | Overloaded):
                 return None
             if isinstance(message.error, PoisonInput):
                 self._intake.retries.refuse(job.digest)
