@@ -84,7 +84,7 @@ def test_the_load_balancer_speaks_of_problems_as_the_service_does() -> None:
         dict(re.findall(r'(\w+) "?([^";]+)"?;', conf.split(f"map $status ${name} {{")[1].split("}")[0]))
         for name in ("code", "title")
     )
-    assert set(codes) == set(titles) == {"400", "404", "413", "504", "default"}
+    assert set(codes) == set(titles) == {"400", "404", "405", "413", "504", "default"}
     for status, code in codes.items():
         assert PROBLEMS[code].title == titles[status]
         assert PROBLEMS[code].status == (503 if status == "default" else int(status))
