@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from tests.api.pretend import PretendPool, picture, write_store
+from tests.served import served
 from virtual_codec.api import create_app
-from virtual_codec.api.server import listen
 from virtual_codec.cli import main
 from virtual_codec.errors import BadOption
 from virtual_codec.jobs import CompressOptions, RestoreOptions
@@ -34,15 +32,8 @@ def pool() -> PretendPool:
 @pytest.fixture
 def url(pool: PretendPool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = Settings.load(model_store=write_store(tmp_path_factory.mktemp("store")), api_keys=SECRET)
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, pool), log_config=None, timeout_graceful_shutdown=1))
-    with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    with served(create_app(settings, pool)) as address:
+        yield address
 
 
 def test_a_server_does_the_work(url: str, pool: PretendPool, capsys: pytest.CaptureFixture[str]) -> None:

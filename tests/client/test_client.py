@@ -6,21 +6,19 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 
 import virtual_codec as vc
 from tests.api.pretend import SMALL, PretendPool, picture, write_store
 from tests.models import make_store
 from tests.pictures import saved, scene
+from tests.served import served
 from virtual_codec import errors
 from virtual_codec.api import create_app
-from virtual_codec.api.server import listen
 from virtual_codec.client import RetryPolicy
 from virtual_codec.client._problems import error_of
 from virtual_codec.client._retries import Attempts
@@ -39,15 +37,8 @@ def pool() -> PretendPool:
 def url(pool: PretendPool, tmp_path: Path) -> Iterator[str]:
     """Address of a real server with that pool, in a thread of this process; it wants a key."""
     settings = Settings.load(model_store=write_store(tmp_path), api_keys=SECRET)
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, pool), log_config=None, timeout_graceful_shutdown=1))
-    with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    with served(create_app(settings, pool)) as address:
+        yield address
 
 
 def answering(*answers: httpx2.Response | Exception) -> tuple[httpx2.MockTransport, list[httpx2.Request]]:

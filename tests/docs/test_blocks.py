@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -22,15 +21,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
 import yaml
 
 from tests.conftest import ROOT
 from tests.docs.blocks import Block, Command, blocks, commands
 from tests.models import make_store
 from tests.pictures import saved, scene
+from tests.served import served
 from virtual_codec.api import create_app
-from virtual_codec.api.server import listen
 from virtual_codec.cli import main, make_parser
 from virtual_codec.serving import import_from_string
 from virtual_codec.settings import Settings
@@ -53,18 +51,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app_url(store: Path) -> Iterator[str]:
     """Address of a real server, in a thread of this process, with an untrained model."""
     app = create_app(Settings.load(model_store=store, pool="inline", devices="cpu"))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
-    with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            while httpx2.get(f"{url}/readyz", timeout=60).status_code != 200:
-                time.sleep(0.05)
-            yield url
-        finally:
-            server.should_exit = True
-            thread.join()
+    with served(app) as address:
+        while httpx2.get(f"{address}/readyz", timeout=60).status_code != 200:
+            time.sleep(0.05)
+        yield address
 
 
 @pytest.fixture
