@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass
 from typing import Any, Final
@@ -38,6 +39,8 @@ RANGES: Final[Mapping[str, Range]] = {
     "min_ms_ssim": Range(low=0, high=1),
     "effort": Range(low=0, high=9, is_whole=True),
 }
+# A decimal number of JSON, with a sign or without leading digits too. (`float` reads " 1_0" and digits of any script.)
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,4})?")
 
 
 def check_names(given: Iterable[str], options: Iterable[Field[Any]]) -> None:
@@ -63,10 +66,7 @@ def parse_option(name: str, value: str) -> object:
                 raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
             return int(value)
         case "max_bpp" | "min_psnr" | "min_ms_ssim":
-            try:
-                number = float(value)
-            except ValueError:
-                number = math.nan
+            number = float(value) if _NUMBER.fullmatch(value) else math.nan
             if not math.isfinite(number):
                 raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
             return number

@@ -188,6 +188,24 @@ async def test_a_file_part_without_a_filename_is_taken_and_empty_parts_are_ignor
     assert pool.jobs[0][0].options == CompressOptions(model=SMALL)
 
 
+@pytest.mark.parametrize("preamble", [b"This is a form.\r\n", b"--y\r\n-x\r\n" * 9, b"\r\n"])
+@pytest.mark.parametrize("piece", [1, 7, 10**6])
+async def test_text_before_and_after_the_parts_is_ignored(
+    client: httpx2.AsyncClient, pool: PretendPool, preamble: bytes, piece: int
+) -> None:
+    plain = form(('; name="file"; filename="a.png"', picture()), ('; name="quality"', b"30"))
+    body: bytes = preamble + plain["content"] + b"This was a form."
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), piece):
+            yield body[start : start + piece]
+
+    response = await client.post("/compress", content=pieces(), headers=plain["headers"])
+    assert response.status_code == 200, response.text
+    assert pool.jobs[0][0].data == picture()
+    assert pool.jobs[0][0].options == CompressOptions(model=SMALL, quality=30)
+
+
 async def test_empty_parts_have_a_limit_too(client: httpx2.AsyncClient) -> None:
     response = await client.post("/compress", **form(*[('; name="a"', b"")] * 50))
     problem(response, 400, "too_many_parts")

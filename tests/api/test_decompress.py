@@ -42,6 +42,7 @@ async def test_the_work_is_that_of_the_restored_image(client: httpx2.AsyncClient
         ("*/*", "image/png"),
         ("image/*", "image/png"),
         ("", "image/png"),
+        (" , ,", "image/png"),
         ("image/webp", "image/webp"),
         ("image/bmp", "image/bmp"),
         ("IMAGE/WEBP", "image/webp"),

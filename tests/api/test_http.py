@@ -8,12 +8,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from tests.api.conftest import Connect
-from tests.api.pretend import PretendPool, picture, problem
+from tests.api.pretend import PretendPool, picture, problem, write_store
 from virtual_codec import errors
+from virtual_codec.api import create_app
 from virtual_codec.api.problems import PROBLEMS
 from virtual_codec.errors import VirtualCodecError
+from virtual_codec.settings import Settings
 
 CODES = (
     "animated_image bad_input bad_model bad_multipart bad_option bad_stream "
@@ -158,3 +161,26 @@ loaded = sorted(heavy & set(sys.modules))
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", script, str(model_store)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://other.example/healthz", 200),
+        ("HTTP://x:80/models", 200),
+        ("https://x", 200),
+        ("http://x//healthz", 404),
+        ("/http://x/healthz", 404),
+        ("ftp://x/healthz", 404),
+    ],
+)
+async def test_a_target_in_absolute_form_is_its_path(
+    target: str, status: int, tmp_path: Path, pool: PretendPool
+) -> None:
+    app = create_app(Settings.load(model_store=write_store(tmp_path)), pool)
+
+    async def with_target(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "path": target}, receive, send)
+
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(with_target), base_url="http://test") as client:
+        assert (await client.get("/")).status_code == status

@@ -159,7 +159,20 @@ async def test_a_long_head_in_pieces_is_refused(connection: Connection) -> None:
 async def test_what_is_no_http_is_refused(connection: Connection, nonsense: bytes) -> None:
     _, writer = connection
     writer.write(nonsense)
-    refusal(await said(connection), 400, "bad_input")
+    problem = refusal(await said(connection), 400, "bad_input")
+    assert len(problem["detail"]) > len("the request is not well-formed HTTP/1.1: ")
+
+
+async def test_the_reason_is_told_in_short(connection: Connection) -> None:
+    _, writer = connection
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
+    assert "multiple Host" in refusal(await said(connection), 400, "bad_input")["detail"]
+
+
+async def test_a_long_line_is_not_told_again(connection: Connection) -> None:
+    _, writer = connection
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"n" * 900 + b"\r\n\r\n")
+    assert len(refusal(await said(connection), 400, "bad_input")["detail"]) < 300
 
 
 async def test_broken_chunks_of_a_body_are_refused(connection: Connection) -> None:

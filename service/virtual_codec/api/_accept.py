@@ -9,11 +9,12 @@ def choose(accept: Sequence[str], offers: Sequence[str]) -> str | None:
     """Offered type with the highest q in the `Accept` headers, the first one on ties, or None if all are excluded.
 
     RFC 9110, section 12.5.1: the most specific range that matches an offer decides, and a missing header accepts
-    everything. Items that are not media ranges are ignored.
+    everything, as does an empty list. Items that are not media ranges are ignored.
     """
-    ranges = [parsed for item in ",".join(accept).split(",") if (parsed := _parse(item)) is not None]
-    if not "".join(accept).strip():
+    items = [item for item in ",".join(accept).split(",") if item.strip()]
+    if not items:
         return offers[0]
+    ranges = [parsed for item in items if (parsed := _parse(item)) is not None]
     best, best_q = None, 0.0
     for offer in offers:
         q = _quality(offer, ranges)

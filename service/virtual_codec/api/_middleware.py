@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Final, final
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -54,6 +55,7 @@ class RequestTelemetry:
             await self._app(scope, receive, send)
             return
         scope = dict(scope)  # routing writes into the scope, and the server's own scope must keep the method HEAD
+        _take_origin_form(scope)
         headers = Headers(scope=scope)
         exchange = Exchange(request_id=_request_id(headers), method=scope["method"])
         exchange.attach(scope)
@@ -206,6 +208,15 @@ def _milliseconds(exchange: Exchange) -> dict[str, object]:
         return {}
     stages_s = {**exchange.job_stages_s, **exchange.stages_s}
     return {f"{stage}_ms": round(1000 * spent, 1) for stage, spent in stages_s.items()}
+
+
+def _take_origin_form(scope: Scope) -> None:
+    """Reduce a request target in absolute form, as for a proxy, to its path (RFC 9112, section 3.2.2)."""
+    path: str = scope["path"]
+    scheme, separator, rest = path.partition("://")
+    if separator and scheme.lower() in ("http", "https"):
+        scope["path"] = "/" + rest.partition("/")[2]
+        scope["raw_path"] = quote(scope["path"]).encode()
 
 
 def _of_trace(span: Span) -> dict[str, object]:

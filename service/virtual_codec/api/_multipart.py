@@ -7,7 +7,7 @@ not report which limit was exceeded or by how much.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
@@ -43,8 +43,9 @@ async def read_form(
     """
     form = _Form(limits)
     try:
-        parser = MultipartParser(_boundary(content_type), form.callbacks)  # it limits the parts' headers itself
-        async for chunk in body:
+        boundary = _boundary(content_type)
+        parser = MultipartParser(boundary, form.callbacks)  # it limits the parts' headers itself
+        async for chunk in _after_preamble(body, boundary):
             parser.write(chunk)
         parser.finalize()
     except FormParserError as error:
@@ -151,6 +152,23 @@ class _Form:
 
     def _end(self) -> None:
         self._is_whole = True
+
+
+async def _after_preamble(body: AsyncIterable[bytes], boundary: bytes) -> AsyncIterator[bytes]:
+    """Body without the text before its first boundary, which is to be ignored (RFC 2046, section 5.1.1)."""
+    delimiter = b"\r\n--" + boundary
+    tail: bytes | None = b"\r\n"  # of the preamble, in which the boundary may begin; None after the boundary
+    async for chunk in body:
+        if tail is None:
+            yield chunk
+            continue
+        tail += chunk
+        start = tail.find(delimiter)
+        if start >= 0:
+            yield tail[start + 2 :]
+            tail = None
+        else:
+            tail = tail[1 - len(delimiter) :]
 
 
 def _boundary(content_type: str) -> bytes:

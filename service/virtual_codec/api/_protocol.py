@@ -28,6 +28,7 @@ from virtual_codec.logs import Event
 
 _LOG: Final = logging.getLogger("virtual_codec.api")
 _PHRASES: Final = {400: "Bad Request", 408: "Request Timeout"}
+_MAX_REASON: Final = 200  # characters of h11's messages, which may quote a line of the request
 _HEADERS_TOO_LARGE: Final = 431  # h11's hint for oversized headers; here they are a 400 with its own code
 
 
@@ -122,7 +123,8 @@ class BoundedProtocol(H11Protocol):
             detail = f"the head has {actual} bytes or more; at most {limit} are read"
             self._refuse(HeadersTooLarge(detail, limit=limit, actual=actual))
         else:
-            self._refuse(BadInput(msg))
+            reason = str(error) if isinstance(error, h11.RemoteProtocolError) else msg
+            self._refuse(BadInput(f"the request is not well-formed HTTP/1.1: {reason[:_MAX_REASON]}"))
 
     def _refuse(self, error: VirtualCodecError) -> None:
         # The caller would take a second answer for the answer to its next request.
