@@ -14,6 +14,7 @@ from torch.ao.nn.quantized import Conv2d as QuantisedConv2d
 
 from benchmarks.restoring.timing import medians_s
 from virtual_codec.networks import keep_unfolded
+from virtual_codec.networks._minimal_filter import MinimalFilter
 
 ENGINE = "engine"
 _STEP, _ZERO, _WEIGHT_STEP = 0.05, 64, 0.01  # quantisation of the random features and weights: time depends on none
@@ -78,7 +79,11 @@ def layer_times(layer: Layer, precision: torch.dtype, rounds: int) -> LayerTimes
     features = torch.randn(layer.shape).to(memory_format=torch.channels_last)
     module = layer.convolution
     other = torch.float32 if precision == torch.bfloat16 else torch.bfloat16
-    runs: dict[str, Run] = {ENGINE: _plain(module, features, precision), "planes": _planes(module, features, precision)}
+    runs: dict[str, Run] = {
+        ENGINE: _as_in_engine(module, features, precision),
+        "PyTorch": _plain(module, features, precision),
+        "planes": _planes(module, features, precision),
+    }
     runs[str(other).removeprefix("torch.")] = _plain(module, features, other)
     for backend in ("fbgemm", "onednn"):
         if backend in torch.backends.quantized.supported_engines:
@@ -95,6 +100,15 @@ def layer_times(layer: Layer, precision: torch.dtype, rounds: int) -> LayerTimes
 def totals(times: Sequence[LayerTimes]) -> dict[str, float]:
     """Seconds of all layers, by way."""
     return {name: sum(it.seconds[name] for it in times) for name in times[0].seconds}
+
+
+def _as_in_engine(module: nn.Conv2d, features: Tensor, precision: torch.dtype) -> Run:
+    """By minimal filtering where the engine uses it: in the trunks, whose convolutions keep the number of channels."""
+    is_in_trunk = module.kernel_size == (3, 3) and module.in_channels == module.out_channels
+    if precision != torch.float32 or not is_in_trunk or not MinimalFilter.suits(module):
+        return _plain(module, features, precision)
+    minimal = MinimalFilter(module)
+    return lambda: minimal.added(features, features)
 
 
 def _plain(module: nn.Conv2d, features: Tensor, precision: torch.dtype) -> Run:

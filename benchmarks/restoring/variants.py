@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from benchmarks.restoring.convolutions import layers_of
 from benchmarks.restoring.timing import medians_s
-from virtual_codec.networks import build
+from virtual_codec.networks import build, use_minimal_filtering
 from virtual_codec.networks._body import ConditionedBody
 from virtual_codec.networks.condition import CONDITION_SIZE
 
@@ -89,4 +89,9 @@ def _built() -> dict[str, nn.Module]:
             ("48-96-192", "1-1-1", "1-1"),
         )
     }
-    return {name: module.eval() for name, module in (flat | quarter | shaped).items()}
+    networks = {
+        name: module.eval().requires_grad_(requires_grad=False) for name, module in (flat | quarter | shaped).items()
+    }
+    for network in networks.values():
+        use_minimal_filtering(network)
+    return networks

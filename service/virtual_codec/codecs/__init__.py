@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from virtual_codec.codecs._by_quality import QUALITY_CODECS, QualityCodec, QualitySettings
 from virtual_codec.codecs._cells import keep_flat_areas, within_cells
-from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._dct import DCT_BASIS, Blocks, Pixels, blocks_of, samples_of
 from virtual_codec.codecs._scans import check_scans_complete
 from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, ijg_luma_table, is_transposed
@@ -42,7 +41,6 @@ __all__ = [
     "StandardCodec",
     "blocks_of",
     "check_scans_complete",
-    "compiled",
     "description_settings",
     "ijg_luma_table",
     "is_transposed",

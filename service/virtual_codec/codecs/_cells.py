@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._dct import DCT_BASIS
+from virtual_codec.compiled_loops import compiled
 
 Pixels = NDArray[np.uint8]
 

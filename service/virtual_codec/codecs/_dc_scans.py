@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from virtual_codec import bitstream
 from virtual_codec.codecs import _scan_walk
-from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._entropy import counts_dc, segment_of, write_dc
 from virtual_codec.codecs._huffman import best_code
 from virtual_codec.codecs._scans import codes_in, lookup_table, unstuffed_pieces
+from virtual_codec.compiled_loops import compiled
 
 _SOF2, _DHT, _DRI, _SOS = 0xC2, 0xC4, 0xDD, 0xDA
 _HALVED_CHROMA = b"\x01\x22", b"\x02\x11", b"\x03\x11"  # identifier and sampling factors of each component

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec.bitstream import ZIGZAG
-from virtual_codec.codecs._compiled import compiled
+from virtual_codec.compiled_loops import compiled
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 

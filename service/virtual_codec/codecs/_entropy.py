@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec.bitstream import ZIGZAG
-from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._huffman import HuffmanCode, best_code, bit_size, count_ac, count_dc
+from virtual_codec.compiled_loops import compiled
 
 
 def file_of(

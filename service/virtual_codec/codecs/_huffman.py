@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs._compiled import compiled
+from virtual_codec.compiled_loops import compiled
 
 LONGEST_CODE = 16
 _NEVER = 1 << 62

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs._compiled import compiled
+from virtual_codec.compiled_loops import compiled
 
 SEQUENTIAL, DC, DC_REFINEMENT, AC, AC_REFINEMENT = range(5)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs._compiled import compiled
 from virtual_codec.codecs._huffman import bit_size
+from virtual_codec.compiled_loops import compiled
 
 _HIGHEST_AC = 1023
 SSIM_ENERGY = 64 * (0.03 * 255) ** 2 / 2  # block energy at which SSIM's constant C2 begins to matter

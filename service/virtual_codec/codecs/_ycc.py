@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs._compiled import compiled
+from virtual_codec.compiled_loops import compiled
 
 _HALF = 1 << 15
 _RED, _BLUE, _GREEN_OF_RED, _GREEN_OF_BLUE = (int(factor * 65536 + 0.5) for factor in (1.402, 1.772, 0.71414, 0.34414))

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from virtual_codec.codecs import compiled
+from virtual_codec.compiled_loops import compiled
 from virtual_codec.errors import UndecodableImage
 
 _BAND_BYTES: Final = 1 << 22

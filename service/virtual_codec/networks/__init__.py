@@ -18,7 +18,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from virtual_codec.errors import BadModel
-from virtual_codec.networks._body import keep_unfolded
+from virtual_codec.networks._body import keep_unfolded, use_minimal_filtering
 from virtual_codec.networks._description import DescriptionNet, plain_description, shrink
 from virtual_codec.networks._enlarge import enlarge
 from virtual_codec.networks._paper import PaperDescriptionNet, PaperRestorationNet
@@ -38,6 +38,7 @@ __all__ = [
     "keep_unfolded",
     "plain_description",
     "shrink",
+    "use_minimal_filtering",
 ]
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load
 from torch import nn
 
 from virtual_codec.errors import BadModel, is_out_of_memory
-from virtual_codec.networks import ColourNet, build
+from virtual_codec.networks import ColourNet, build, use_minimal_filtering
 from virtual_codec.store import Manifest, ModelStore
 
 
@@ -42,6 +42,7 @@ def load_network(
     module.eval().requires_grad_(requires_grad=False)
     module.to(device, precision)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    use_minimal_filtering(module)
     return Network(
         module=module,
         ratio=colour.ratio,
