@@ -149,8 +149,8 @@ _FOOT: Final = """Made by `python -m benchmarks.restoring PHOTOS --report docs/r
 - **Minimal filtering** makes a network 1.5 times as fast as PyTorch's convolutions on this processor: the same
   network, with a quarter of the multiplications in its 3x3 convolutions. One sample in 100,000 differs, by one
   level. The engine uses it in float32 with AVX2, for trunks of at least 40 channels.
-- **Convolutions** are nearly all of the time. What surrounds them has little left to give: ReLU and sums inside oneDNN's
-  convolutions gain nothing, nor do two tiles at a time.
+- **Convolutions** are nearly all of the time. What surrounds them has little left to give: ReLU and sums inside
+  oneDNN's convolutions gain nothing, nor do two tiles at a time.
 - **Show as decoded**: a stream with that flag runs no network; the plain filter is all. Nothing is left to save there.
 - **Flat tiles**: photographs have none. Hardly a tile is restored as well by the plain filter, and around each of the
   others lies the halo, so that work by small tiles is several times that of the whole.
