@@ -14,7 +14,7 @@ from tests.pictures import opened, saved, scene
 from virtual_codec import bitstream, metrics
 from virtual_codec.bitstream import CODEC_NAMES, CodecName
 from virtual_codec.codec import VirtualCodec
-from virtual_codec.codec.levels import _least_avif_speed, lowest_crossing
+from virtual_codec.codec.levels import _min_avif_speed, lowest_crossing
 from virtual_codec.errors import BadOption, BadStream, UnreachableTarget, UnsupportedFormat
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
@@ -198,7 +198,7 @@ def test_what_does_not_go_together_is_refused(codecs: VirtualCodec, tmp_path: Pa
 
 def test_large_pictures_get_a_faster_encoder() -> None:
     """No AVIF may take minutes, whatever the effort: an encoder cannot be stopped at the deadline."""
-    assert [_least_avif_speed(pixels) for pixels in (10_000, 1_000_000, 6_000_000, 16_000_000, 50_000_000)] == [
+    assert [_min_avif_speed(pixels) for pixels in (10_000, 1_000_000, 6_000_000, 16_000_000, 50_000_000)] == [
         2,
         2,
         4,

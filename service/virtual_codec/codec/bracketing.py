@@ -8,11 +8,12 @@ from typing import Final, TypeVar
 
 Item = TypeVar("Item")
 
-_EVALUATIONS: Final = 10
-_ITERATIONS: Final = 40  # limit on evaluations and repeated keys together
-_NARROW: Final = 0.002  # width of the bracket at which the search ends: a step 0.2 % finer gains nothing
-_INSIDE: Final = 0.02  # least distance of the next abscissa from the ends, as a share of the bracket
-_STEEPEST: Final = 2.5  # bound on the ratio of measured to expected slope: the slope of two close points may be noise
+_MAX_EVALUATIONS: Final = 10
+_MAX_ITERATIONS: Final = 40  # limit on evaluations and repeated keys together
+_MIN_BRACKET_WIDTH: Final = 0.002  # width of the bracket at which the search ends: a step 0.2 % finer gains nothing
+_MIN_END_DISTANCE: Final = 0.02  # least distance of the next abscissa from the ends, as a share of the bracket
+# Bound on the ratio of measured to expected slope: the slope of two close points may be noise.
+_MAX_SLOPE_RATIO: Final = 2.5
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ def solve_by_false_position(
     x = min(high, max(low, first))
     aim = target + tolerance / 2
     evaluations = 0
-    for _ in range(_ITERATIONS):
+    for _ in range(_MAX_ITERATIONS):
         name = key(x)
         value = next((end.value for end in ends.values() if end.key == name), None)
         if value is None:
-            if evaluations == _EVALUATIONS:
+            if evaluations == _MAX_EVALUATIONS:
                 break
             value, item = evaluate(x)
             evaluations += 1
@@ -74,7 +75,7 @@ def solve_by_false_position(
         ends[has_reached] = here
         if len(ends) == 2:
             width = ends[False].x - ends[True].x
-            if width < _NARROW:
+            if width < _MIN_BRACKET_WIDTH:
                 return best
             x = _false_position(ends[True], ends[False], aim)
         else:
@@ -89,10 +90,10 @@ def solve_by_false_position(
 def _false_position(above: _Point, below: _Point, aim: float) -> float:
     """Abscissa inside the bracket where the line through its weighted ends meets `aim`."""
     high, low = (max(end.weight * abs(end.value - aim), 1e-9) for end in (above, below))
-    return above.x + (below.x - above.x) * min(1 - _INSIDE, max(_INSIDE, high / (high + low)))
+    return above.x + (below.x - above.x) * min(1 - _MIN_END_DISTANCE, max(_MIN_END_DISTANCE, high / (high + low)))
 
 
 def _secant_slope(last: _Point | None, here: _Point, slope: float) -> float:
-    """Slope through two points, within a factor of `_STEEPEST` of the expected one."""
+    """Slope through two points, within a factor of `_MAX_SLOPE_RATIO` of the expected one."""
     secant = slope if last is None or last.x == here.x else (here.value - last.value) / (here.x - last.x)
-    return min(slope / _STEEPEST, max(slope * _STEEPEST, secant))
+    return min(slope / _MAX_SLOPE_RATIO, max(slope * _MAX_SLOPE_RATIO, secant))

@@ -10,7 +10,7 @@ from virtual_codec.codec.reference import reference_jpeg
 from virtual_codec.codec.trial import Trial, Trials
 
 # Share of the plain filters' squared error from halving that remains in an image restored from half size.
-_LEFT_OF_HALVING: Final = 0.5
+_REMAINING_HALVING_ERROR: Final = 0.5
 _HEADER_BYTES: Final = 300  # size of the headers of any stream, about: it does not grow with the picture
 
 
@@ -44,7 +44,7 @@ class Estimator:
         if trials.probe is not trials:
             whole, probe = (reference_jpeg(each, quality) for each in (trials, trials.probe))
             self._error_ratio = whole.squared_error / probe.squared_error
-            self._halving_excess = _LEFT_OF_HALVING * (
+            self._halving_excess = _REMAINING_HALVING_ERROR * (
                 trials.halving_error - self._error_ratio * trials.probe.halving_error
             )
             self._data_ratio = _data_bytes(whole.size_bytes) / _data_bytes(probe.size_bytes)

@@ -25,22 +25,24 @@ Plane = NDArray[np.float16]
 
 # Mean of the luma table (libjpeg's quality 97) below which the network makes the luma worse: on held-out crops by 0.1
 # dB at quality 98 and 1.5 dB at 100. Subsampled chroma still gains.
-_FINE_TABLE: Final = 3.5
+_FINE_TABLE_MEAN: Final = 3.5
 
 # Fraction of the way to the point where the estimated error equals that of the plain decode. On training crops 1 goes
 # 0.5 dB too far, 0.8 at most 0.2 dB, and 0.8 keeps nine tenths of the gain of 1 against the original picture.
-_SHARE: Final = 0.8
+_INTERPOLATION_SHARE: Final = 0.8
 
-_ROUNDING: Final = 0.5  # tolerance of coefficients besides half a step, because decoded samples are rounded
+_ROUNDING_TOLERANCE: Final = 0.5  # added to half a step of each coefficient, because decoded samples are rounded
 
 # Mean of the tables of an RGB JPEG (libjpeg's quality 75) from which the network, trained on YCbCr, is used. On 12
 # training crops it gains at least 0.04 dB there; at quality 80 it loses up to 0.15 dB, at 95 up to 2.1.
-_COARSE_RGB_TABLE: Final = 28.0
+_COARSE_RGB_TABLE_MEAN: Final = 28.0
 
-_BAND: Final = 256  # rows processed at once, so that large images need little memory
-_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+_BAND_ROWS: Final = 256  # rows processed at once, so that large images need little memory
+_LUMA_WEIGHTS: Final = np.array([0.299, 0.587, 0.114], np.float32)
 # JFIF's YCbCr of RGB, without offsets.
-_YCC: Final = np.array([_LUMA, [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]], np.float32)
+_RGB_TO_YCC: Final = np.array(
+    [_LUMA_WEIGHTS, [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]], np.float32
+)
 
 
 def can_restore(layout: JpegLayout) -> bool:
@@ -51,14 +53,14 @@ def can_restore(layout: JpegLayout) -> bool:
     if layout.components not in (1, 3) or layout.precision != 8 or not layout.tables:
         return False
     if layout.colour_model == "rgb":
-        return all(float(table.mean()) >= _COARSE_RGB_TABLE for table in layout.tables)
-    return not _is_fine(layout) or layout.is_subsampled
+        return all(float(table.mean()) >= _COARSE_RGB_TABLE_MEAN for table in layout.tables)
+    return not _has_fine_luma_table(layout) or layout.is_subsampled
 
 
 def primary_luma_correction(jpeg: DecodedJpeg) -> Plane | None:
     """Luma correction towards the primary JPEG, [h, w] as coded, or None if there was only one compression."""
     layout = jpeg.layout
-    if jpeg.luma is None or (layout.components == 3 and layout.sampling[0] != _largest(layout)):
+    if jpeg.luma is None or (layout.components == 3 and layout.sampling[0] != _largest_sampling(layout)):
         return None  # not YCbCr, or a luma plane that the decoder has enlarged
     return primary_correction(jpeg.luma, layout.tables[0])
 
@@ -67,8 +69,8 @@ def restore(model: ModelNetworks, decoded: Pixels, layout: JpegLayout, correctio
     """Restored picture: [h, w, 3] or [h, w] -> the same kind. `correction` comes from `primary_luma_correction`."""
     restored = model.restore(decoded, 1, condition_of(layout, own=False))
     if correction is not None:
-        return _between(decoded, restored, correction)
-    return _with_luma_of(decoded, restored) if _is_fine(layout) else restored
+        return _interpolated(decoded, restored, correction)
+    return _with_luma_of(decoded, restored) if _has_fine_luma_table(layout) else restored
 
 
 def within_quantisation(decoded: Pixels, restored: Pixels, layout: JpegLayout) -> Pixels:
@@ -81,25 +83,26 @@ def within_quantisation(decoded: Pixels, restored: Pixels, layout: JpegLayout) -
     channels = decoded.reshape(height, width, -1)
     bounds = np.full((channels.shape[2], 8, 8), np.inf, np.float32)
     for component, table in enumerate(layout.tables):
-        if layout.sampling[component] == _largest(layout):  # chroma of reduced resolution has been interpolated
-            bounds[component] = 0.5 * table + _ROUNDING
-    to_coded = _YCC if layout.colour_model == "ycbcr" else np.eye(len(bounds), dtype=np.float32)
+        # Chroma of reduced resolution has been interpolated, so its coefficients are not known.
+        if layout.sampling[component] == _largest_sampling(layout):
+            bounds[component] = 0.5 * table + _ROUNDING_TOLERANCE
+    to_coded = _RGB_TO_YCC if layout.colour_model == "ycbcr" else np.eye(len(bounds), dtype=np.float32)
     limited = within_cells(channels, restored.reshape(channels.shape), bounds, to_coded)
-    across, down = _largest(layout)
+    across, down = _largest_sampling(layout)
     keep_flat_areas(channels, limited, 8 * down, 8 * across)
     return limited.reshape(decoded.shape)
 
 
-def _is_fine(layout: JpegLayout) -> bool:
-    return float(layout.tables[0].mean()) < _FINE_TABLE
+def _has_fine_luma_table(layout: JpegLayout) -> bool:
+    return float(layout.tables[0].mean()) < _FINE_TABLE_MEAN
 
 
-def _largest(layout: JpegLayout) -> tuple[int, int]:
+def _largest_sampling(layout: JpegLayout) -> tuple[int, int]:
     across, down = zip(*layout.sampling, strict=True)
     return max(across), max(down)
 
 
-def _between(decoded: Pixels, restored: Pixels, correction: Plane) -> Pixels:
+def _interpolated(decoded: Pixels, restored: Pixels, correction: Plane) -> Pixels:
     """Interpolation between the primary JPEG's picture and the network's.
 
     The input of the second compression is the primary JPEG's picture. The network's picture lies beyond it, towards the
@@ -109,11 +112,11 @@ def _between(decoded: Pixels, restored: Pixels, correction: Plane) -> Pixels:
     allowed = asked = 0.0
     for band in _bands(decoded):
         moved = restored[band].astype(np.float32) - decoded[band]
-        luma = moved @ _LUMA if moved.ndim == 3 else moved
+        luma = moved @ _LUMA_WEIGHTS if moved.ndim == 3 else moved
         corrected = correction[band].astype(np.float32)
         allowed += float(np.square(corrected).sum())
         asked += float(np.square(luma - corrected).sum())
-    share = _SHARE * min(1.0, math.sqrt(allowed / max(asked, 1e-9)))
+    share = _INTERPOLATION_SHARE * min(1.0, math.sqrt(allowed / max(asked, 1e-9)))
     result = np.empty_like(decoded)
     for band in _bands(decoded):
         shown = decoded[band].astype(np.float32)
@@ -129,11 +132,11 @@ def _with_luma_of(decoded: Pixels, restored: Pixels) -> Pixels:
     result = np.empty_like(restored)
     for band in _bands(restored):
         shown = restored[band].astype(np.float32)
-        shown += ((decoded[band].astype(np.float32) - shown) @ _LUMA)[..., None]
+        shown += ((decoded[band].astype(np.float32) - shown) @ _LUMA_WEIGHTS)[..., None]
         result[band] = np.clip(np.rint(shown), 0, 255)
     return result
 
 
 def _bands(picture: Pixels) -> Iterator[slice]:
-    for top in range(0, len(picture), _BAND):
-        yield slice(top, top + _BAND)
+    for top in range(0, len(picture), _BAND_ROWS):
+        yield slice(top, top + _BAND_ROWS)

@@ -26,15 +26,14 @@ from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions, check_deadline
 from virtual_codec.metrics import ms_ssim
 
 # Speed of each codec's encoder at efforts 0 to 9. AVIF's 6 is libavif's own default; 2 takes some 30 times as long.
-_SPEEDS: Final = {
+_ENCODER_SPEEDS: Final = {
     "avif": (9, 8, 8, 7, 6, 5, 4, 4, 3, 2),
     "webp": (0, 1, 2, 3, 4, 5, 6, 6, 6, 6),
     "jpeg2000": (0,) * 10,
 }
-# Seconds of one core for a megapixel at AVIF's speeds from 10 to 2, and the longest time allowed for one stream. (An
-# encoder cannot be stopped at the deadline.)
-_AVIF_S: Final = ((10, 0.1), (9, 0.12), (8, 0.15), (7, 0.3), (6, 0.5), (5, 1.2), (4, 2.7), (3, 6.0), (2, 16.0))
-_MOST_S: Final = 20.0
+# Pairs of an AVIF speed and its seconds of one core per megapixel.
+_AVIF_TIMES: Final = ((10, 0.1), (9, 0.12), (8, 0.15), (7, 0.3), (6, 0.5), (5, 1.2), (4, 2.7), (3, 6.0), (2, 16.0))
+_MAX_AVIF_S: Final = 20.0  # longest time of one stream: an encoder cannot be stopped at the deadline
 _LOG_BYTES_PER_LEVEL: Final = 0.045  # mean of photographs, for first guesses
 _DB_PER_LEVEL: Final = 0.25
 
@@ -97,9 +96,9 @@ class LevelTrials:
 
     def settings(self, level: int) -> QualitySettings:
         """Encoder settings at a level."""
-        speed = _SPEEDS[self._codec.name][self._effort]
+        speed = _ENCODER_SPEEDS[self._codec.name][self._effort]
         if self._codec.name == "avif":
-            speed = max(speed, _least_avif_speed(self.pixels.shape[0] * self.pixels.shape[1]))
+            speed = max(speed, _min_avif_speed(self.pixels.shape[0] * self.pixels.shape[1]))
         return QualitySettings(level=level, speed=speed, subsampling=self._codec.subsamplings[-1])
 
     def encode(self, level: int) -> bytes:
@@ -155,22 +154,24 @@ class LevelTrials:
 def best_level(trials: LevelTrials, scale: QualityScale, options: CompressOptions) -> LevelTrial:
     """Trial at the quality of `options`, or the one that meets their target. Raises `UnreachableTarget`."""
     if options.max_bytes is not None:
-        return _within_bytes(trials, options.max_bytes)
+        return _finest_trial_within_bytes(trials, options.max_bytes)
     if options.max_bpp is not None:
-        return _within_rate(trials, options.max_bpp)
+        return _finest_trial_within_rate(trials, options.max_bpp)
     if options.min_psnr is not None:
-        return _reaching(trials, options.min_psnr, lambda trial: trial.psnr_db, " dB", _DB_PER_LEVEL)
+        return _coarsest_trial_reaching(trials, options.min_psnr, lambda trial: trial.psnr_db, " dB", _DB_PER_LEVEL)
     if options.min_ms_ssim is not None:
-        return _reaching(trials, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), "", 0.002)
+        return _coarsest_trial_reaching(
+            trials, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), "", 0.002
+        )
     return trials.measure(scale.level(options.quality or DEFAULT_QUALITY))
 
 
-def _least_avif_speed(pixels: int) -> int:
+def _min_avif_speed(pixels: int) -> int:
     """Least speed at which an AVIF of `pixels` pixels does not take too long."""
-    return min(speed for speed, seconds in _AVIF_S if speed == 10 or seconds * pixels / 1e6 <= _MOST_S)
+    return min(speed for speed, seconds in _AVIF_TIMES if speed == 10 or seconds * pixels / 1e6 <= _MAX_AVIF_S)
 
 
-def _within_bytes(trials: LevelTrials, most: int) -> LevelTrial:
+def _finest_trial_within_bytes(trials: LevelTrials, most: int) -> LevelTrial:
     """Trial of the finest level within `most` bytes. Raises `UnreachableTarget` with the smallest size."""
     fitting: dict[int, bytes] = {}
     smallest = math.inf
@@ -195,10 +196,10 @@ def _within_bytes(trials: LevelTrials, most: int) -> LevelTrial:
     return trials.measure(finest, fitting[finest])
 
 
-def _within_rate(trials: LevelTrials, most_bpp: float) -> LevelTrial:
+def _finest_trial_within_rate(trials: LevelTrials, most_bpp: float) -> LevelTrial:
     pixels = trials.pixels.shape[0] * trials.pixels.shape[1]
     try:
-        return _within_bytes(trials, max(1, math.floor(most_bpp * pixels / 8 + 1e-6)))
+        return _finest_trial_within_bytes(trials, max(1, math.floor(most_bpp * pixels / 8 + 1e-6)))
     except UnreachableTarget as error:
         smallest = math.ceil(8e4 * (error.actual or 0) / pixels) / 1e4
         raise UnreachableTarget(
@@ -208,7 +209,7 @@ def _within_rate(trials: LevelTrials, most_bpp: float) -> LevelTrial:
         ) from error
 
 
-def _reaching(
+def _coarsest_trial_reaching(
     trials: LevelTrials, least: float, measure: Callable[[LevelTrial], float], unit: str, per_level: float
 ) -> LevelTrial:
     """Trial of the coarsest level whose `measure` is at least `least`. Raises `UnreachableTarget` with the best."""

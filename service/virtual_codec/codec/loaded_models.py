@@ -29,7 +29,7 @@ class LoadedModels:
 
     def default(self) -> ModelNetworks:
         """Return the default model of the store."""
-        return self._named(self._initial_store.default.id)
+        return self._model_named(self._initial_store.default.id)
 
     def of_codec(self, codec: str, name_or_id: str | None) -> ModelNetworks:
         """Return the model that makes streams of a codec: the named one, or the default.
@@ -38,13 +38,13 @@ class LoadedModels:
         """
         if codec not in RESTORABLE:
             raise BadOption(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {codec[:40]!r}")
-        model = self._of(codec, name_or_id)
+        model = self._model_for_codec(codec, name_or_id)
         check_compresses(model.manifest, codec)
         return model
 
     def of_foreign(self, codec: str, name_or_id: str | None) -> ModelNetworks:
         """Return the model that restores other encoders' files of a codec. Raises `UnsupportedFormat` if none does."""
-        model = self._of(codec, name_or_id)
+        model = self._model_for_codec(codec, name_or_id)
         if codec not in model.manifest.codecs:
             raise UnsupportedFormat(
                 f"model {model.manifest.name} restores {', '.join(model.manifest.codecs)} files; this is a "
@@ -55,7 +55,7 @@ class LoadedModels:
     def of_stream(self, header: StreamHeader) -> ModelNetworks:
         """Return the model that a stream names. Raises `UnknownStreamModel`."""
         try:
-            return self._named(header.model)
+            return self._model_named(header.model)
         except ModelNotFound as error:
             raise UnknownStreamModel(f"the stream's model is not in this store: {error.detail}") from error
 
@@ -66,7 +66,11 @@ class LoadedModels:
         """
         manifests = {manifest.id: manifest for manifest in others._store.models()}
         with self._lock:
-            kept = {key: it for key, it in self._loaded.items() if manifests.get(key, it.manifest) == it.manifest}
+            kept = {
+                key: model
+                for key, model in self._loaded.items()
+                if manifests.get(key, model.manifest) == model.manifest
+            }
             self._store, self._loaded = others._store, kept | others._loaded
 
     def forget(self, model: str) -> None:
@@ -74,10 +78,10 @@ class LoadedModels:
         with self._lock:
             self._loaded.pop(model, None)
 
-    def _of(self, codec: str, name_or_id: str | None) -> ModelNetworks:
-        return self._named(name_or_id or self._initial_store.default_of(codec).id)
+    def _model_for_codec(self, codec: str, name_or_id: str | None) -> ModelNetworks:
+        return self._model_named(name_or_id or self._initial_store.default_of(codec).id)
 
-    def _named(self, name_or_id: str) -> ModelNetworks:
+    def _model_named(self, name_or_id: str) -> ModelNetworks:
         with self._lock:
             if name_or_id in self._loaded:
                 return self._loaded[name_or_id]

@@ -16,8 +16,8 @@ from virtual_codec.networks.condition import codec_condition, condition
 from virtual_codec.runner import Network, Runner, run_error_gradient, run_network, run_network_to_bytes
 from virtual_codec.store import Manifest, ModelStore
 
-_DESCRIPTION: Final = "description-{}"
-_POSTPROCESS: Final = "postprocess-{}"
+_DESCRIPTION_KEY: Final = "description-{}"
+_POSTPROCESS_KEY: Final = "postprocess-{}"
 
 Sample = TypeVar("Sample", np.uint8, np.float32)
 
@@ -46,7 +46,7 @@ class ModelNetworks:
         h = ceil(H / scale); `vector` is the condition of the stream that will be made. Pass a neutral image as a grey
         one, because the network may add colour to three equal channels.
         """
-        key = _DESCRIPTION.format(scale)
+        key = _DESCRIPTION_KEY.format(scale)
         if key not in self.manifest.networks:
             return lanczos_reduced(pixels, scale)
         network = self._network(key)
@@ -60,7 +60,7 @@ class ModelNetworks:
         """
         if is_neutral(decoded):
             return as_colour(self.restore(decoded[..., 0], scale, vector))
-        network = self._network(_POSTPROCESS.format(scale))
+        network = self._network(_POSTPROCESS_KEY.format(scale))
         height, width = decoded.shape[:2]
         padded = as_colour(_padded(decoded, network.multiple))
         restored = run_network_to_bytes(self._runner, network, padded, vector)[: height * scale, : width * scale]
@@ -72,7 +72,7 @@ class ModelNetworks:
         self, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32], image: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """Derivative of the restored image's squared error, summed over its samples (0 to 255), by `decoded`."""
-        network = self._network(_POSTPROCESS.format(scale))
+        network = self._network(_POSTPROCESS_KEY.format(scale))
         height, width = decoded.shape[:2]
         padded = as_colour(_padded(decoded, network.multiple))
         wanted = as_colour(_filled(image, padded.shape[0] * scale, padded.shape[1] * scale))

@@ -20,7 +20,7 @@ from virtual_codec.metrics import MS_SSIM_MIN_SIDE, ms_ssim, psnr
 
 # An encoder cannot be stopped at the deadline. With these bounds it takes seconds of one core, not minutes.
 MAX_PIXELS: Final = 16_000_000
-_SLOW_PIXELS: Final = 1_000_000  # up to this size AVIF uses speed 6, above it speed 8
+_MAX_SPEED_6_PIXELS: Final = 1_000_000  # up to this size AVIF uses speed 6, above it speed 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def encode_ordinary(
         quality = options.quality or 1
         stream = _encode(pixels, options.format, quality)
     else:
-        quality, stream = _largest_within(pixels, options.format, options.max_bytes)
+        quality, stream = _best_quality_within(pixels, options.format, options.max_bytes)
     with Image.open(io.BytesIO(stream)) as image:
         decoded = np.asarray(image.convert("L" if pixels.ndim == 2 else "RGB"))
     return CompressResult(
@@ -76,7 +76,7 @@ def encode_ordinary(
     )
 
 
-def _largest_within(pixels: NDArray[np.uint8], form: OrdinaryFormat, max_bytes: int) -> tuple[int, bytes]:
+def _best_quality_within(pixels: NDArray[np.uint8], form: OrdinaryFormat, max_bytes: int) -> tuple[int, bytes]:
     """Highest quality whose file has at most `max_bytes`, by bisection, and that file."""
     best: tuple[int, bytes] | None = None
     low, high, least = 1, 100, 0
@@ -104,7 +104,7 @@ def _encode(pixels: NDArray[np.uint8], form: OrdinaryFormat, quality: int) -> by
 
 
 def _avif_options(pixels: NDArray[np.uint8]) -> Mapping[str, object]:
-    speed = 6 if pixels.shape[0] * pixels.shape[1] <= _SLOW_PIXELS else 8
+    speed = 6 if pixels.shape[0] * pixels.shape[1] <= _MAX_SPEED_6_PIXELS else 8
     subsampling = "4:0:0" if pixels.ndim == 2 else "4:2:0"
     return {"speed": speed, "subsampling": subsampling, "max_threads": 1, "autotiling": False}
 

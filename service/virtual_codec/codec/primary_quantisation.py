@@ -25,8 +25,8 @@ Levels = NDArray[np.int32]
 
 LARGEST: Final = 1024  # greatest magnitude of a coefficient of 8-bit samples
 
-_FREQUENCIES: Final = 36  # in zig-zag order: nearly all levels above them are 0
-_MAX_LEVELS: Final = 60  # largest magnitude of a level that is counted
+_FREQUENCY_COUNT: Final = 36  # in zig-zag order: nearly all levels above them are 0
+_MAX_LEVEL: Final = 60  # largest magnitude of a level that is counted
 _MIN_COUNT: Final = 8  # least number of nonzero levels of a frequency that is used
 _OUTLIER_SHARE: Final = 0.03  # share of levels with arbitrary values, from clipped or overdrawn blocks
 _NOISE_SCALE: Final = 0.23  # scale of the logistic noise that rounding of samples adds to a coefficient (deviation 0.4)
@@ -38,12 +38,12 @@ _MIN_LOG_LIKELIHOOD_PER_LEVEL: Final = 0.002
 _MIN_FREE_LOG_LIKELIHOOD: Final = 300.0  # for independent steps of all frequencies
 _MIN_FREE_LOG_LIKELIHOOD_PER_LEVEL: Final = 0.05
 _SELECTION_PENALTY: Final = 6.0  # expected log-likelihood gain from taking the best of 508 steps
-_CONFIDENT: Final = 12.0  # log-likelihood above which a single frequency's step is accepted
+_MIN_STEP_LOG_LIKELIHOOD: Final = 12.0  # log-likelihood above which a single frequency's step is accepted
 
 # Integer steps, and steps of a picture whose samples were later mapped from 0..255 to 16..235, as in video.
-_VIDEO: Final = 219 / 255
-_WHOLE: Final = np.arange(2, 256)
-_STEPS: Final = np.concatenate([_WHOLE, _WHOLE * _VIDEO])
+_VIDEO_RANGE_FACTOR: Final = 219 / 255
+_INTEGER_STEPS: Final = np.arange(2, 256)
+_CANDIDATE_STEPS: Final = np.concatenate([_INTEGER_STEPS, _INTEGER_STEPS * _VIDEO_RANGE_FACTOR])
 
 
 def primary_steps(levels: Levels, elsewhere: Sequence[Levels], steps: NDArray[np.int64]) -> Floats | None:
@@ -52,11 +52,11 @@ def primary_steps(levels: Levels, elsewhere: Sequence[Levels], steps: NDArray[np
     `levels` [blocks, 64] are a stream's quantised levels in zig-zag order, `steps` [64] its quantisation steps.
     `elsewhere` holds the levels of the same picture on other block grids, [blocks, 64] each.
     """
-    levels = _distinct(levels)
-    elsewhere = [_distinct(each) for each in elsewhere]
-    likelihoods = np.zeros((_FREQUENCIES, len(_STEPS)))
-    counts = np.zeros(_FREQUENCIES)
-    for index in range(_FREQUENCIES):
+    levels = _distinct_blocks(levels)
+    elsewhere = [_distinct_blocks(each) for each in elsewhere]
+    likelihoods = np.zeros((_FREQUENCY_COUNT, len(_CANDIDATE_STEPS)))
+    counts = np.zeros(_FREQUENCY_COUNT)
+    for index in range(_FREQUENCY_COUNT):
         shares = _expected_shares(int(steps[index]))
         seen, *usual = (_histogram(each[:, index], shares.shape[1]) for each in (levels, *elsewhere))
         if min(seen.sum(), *(each.sum() for each in usual)) < _MIN_COUNT:
@@ -67,15 +67,18 @@ def primary_steps(levels: Levels, elsewhere: Sequence[Levels], steps: NDArray[np
 
     best = likelihoods.max(axis=1)
     free = np.maximum(0, best - _SELECTION_PENALTY).sum()
-    of_table, table = max(((_of_table(likelihoods, counts, each), each) for each in _tables()), key=lambda it: it[0])
+    of_table, table = max(
+        ((_table_log_likelihood(likelihoods, counts, each), each) for each in _libjpeg_tables()),
+        key=lambda pair: pair[0],
+    )
     is_usual = of_table > max(_MIN_LOG_LIKELIHOOD, _MIN_LOG_LIKELIHOOD_PER_LEVEL * count)
     if is_usual and of_table > 0.8 * free:
         return table.steps
-    confident = best > _CONFIDENT
+    confident = best > _MIN_STEP_LOG_LIKELIHOOD
     is_any = free > max(_MIN_FREE_LOG_LIKELIHOOD, _MIN_FREE_LOG_LIKELIHOOD_PER_LEVEL * count)
     if is_any and confident.sum() >= max(4, np.count_nonzero(counts) / 3):
         found = np.zeros(64)
-        found[:_FREQUENCIES] = np.where(confident, _STEPS[np.argmax(likelihoods, axis=1)], 0)
+        found[:_FREQUENCY_COUNT] = np.where(confident, _CANDIDATE_STEPS[np.argmax(likelihoods, axis=1)], 0)
         return found
     return table.steps if is_usual else None
 
@@ -86,7 +89,7 @@ def expected_coefficients(step: int, primary_step: float) -> Floats:
     low, high = (levels - 0.5) * step, (levels + 0.5) * step
     lines = np.floor((low - 3) / primary_step)[:, None] + np.arange(int((step + 6) / primary_step) + 2)
     positions = lines * primary_step
-    shares = _below(high[:, None] - positions) - _below(low[:, None] - positions)
+    shares = _noise_distribution(high[:, None] - positions) - _noise_distribution(low[:, None] - positions)
     known = shares.sum(axis=1)
     outliers = _OUTLIER_SHARE * step / primary_step
     mean = ((shares * positions).sum(axis=1) + outliers * levels * step) / (known + outliers)
@@ -95,9 +98,9 @@ def expected_coefficients(step: int, primary_step: float) -> Floats:
     return result
 
 
-def _distinct(levels: Levels) -> Levels:
+def _distinct_blocks(levels: Levels) -> Levels:
     """Distinct blocks: repeated ones, as in a drawing, are not independent evidence."""
-    return np.unique(levels[:, :_FREQUENCIES], axis=0) if len(levels) else levels
+    return np.unique(levels[:, :_FREQUENCY_COUNT], axis=0) if len(levels) else levels
 
 
 def _histogram(levels: Levels, count: int) -> Floats:
@@ -107,20 +110,20 @@ def _histogram(levels: Levels, count: int) -> Floats:
 
 @lru_cache(maxsize=256)
 def _expected_shares(step: int) -> Floats:
-    """Number of multiples of each primary step that fall on each level from 1 up: [_STEPS, levels]."""
-    edges = (np.arange(1, max(2, min(_MAX_LEVELS, LARGEST // step)) + 2) - 0.5) * step
-    below = edges / _STEPS[:, None]
+    """Number of multiples of each primary step that fall on each level from 1 up: [_CANDIDATE_STEPS, levels]."""
+    edges = (np.arange(1, max(2, min(_MAX_LEVEL, LARGEST // step)) + 2) - 0.5) * step
+    below = edges / _CANDIDATE_STEPS[:, None]
     line = np.floor(below)
-    offset = (below - line) * _STEPS[:, None]
+    offset = (below - line) * _CANDIDATE_STEPS[:, None]
     # Noise may move a coefficient past the nearest multiple on each side.
-    passed = line + _below(offset) - _below(_STEPS[:, None] - offset)
+    passed = line + _noise_distribution(offset) - _noise_distribution(_CANDIDATE_STEPS[:, None] - offset)
     shares: Floats = np.diff(passed, axis=1)
     shares.flags.writeable = False
     return shares
 
 
 def _likelihoods(shares: Floats, usual: Floats) -> Floats:
-    """Log-likelihood ratio of each primary step for one occurrence of each level: [_STEPS, levels]."""
+    """Log-likelihood ratio of each primary step for one occurrence of each level: [_CANDIDATE_STEPS, levels]."""
     usual = (usual + 1e-3) / (usual + 1e-3).sum()
     result: Floats = np.log(
         (1 - _OUTLIER_SHARE) * shares / np.maximum(shares @ usual, _OUTLIER_SHARE)[:, None] + _OUTLIER_SHARE
@@ -128,7 +131,7 @@ def _likelihoods(shares: Floats, usual: Floats) -> Floats:
     return result
 
 
-def _below(distance: Floats) -> Floats:
+def _noise_distribution(distance: Floats) -> Floats:
     """Cumulative distribution of the rounding noise at `distance`."""
     shares: Floats = 1 / (1 + np.exp(-np.clip(distance / _NOISE_SCALE, -40, 40)))
     return shares
@@ -136,27 +139,30 @@ def _below(distance: Floats) -> Floats:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Table:
-    """Candidate primary table: steps [64], 0 where unknown, and their rows in `_STEPS` [_FREQUENCIES], -1 for none."""
+    """Candidate primary table.
+
+    `steps` [64] are 0 where unknown. `rows` [_FREQUENCY_COUNT] are their rows in `_CANDIDATE_STEPS`, -1 for none.
+    """
 
     steps: Floats
     rows: NDArray[np.int64]
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[_Table, ...]:
+def _libjpeg_tables() -> tuple[_Table, ...]:
     """Luma tables of libjpeg for qualities 1 to 99, for the full range and for the range of video."""
     tables = []
     for quality in range(1, 100):
         table = ijg_luma_table(quality)
-        rows = np.where(table[:_FREQUENCIES] > 1, table[:_FREQUENCIES] - 2, -1)
+        rows = np.where(table[:_FREQUENCY_COUNT] > 1, table[:_FREQUENCY_COUNT] - 2, -1)
         tables.append(_Table(steps=table.astype(np.float64), rows=rows))
-        scaled, rows = table * _VIDEO, np.where(rows >= 0, rows + len(_WHOLE), -1)
+        scaled, rows = table * _VIDEO_RANGE_FACTOR, np.where(rows >= 0, rows + len(_INTEGER_STEPS), -1)
         scaled[0], rows[0] = 0, -1  # the range mapping shifts the mean too, so the DC step is unknown
         tables.append(_Table(steps=scaled, rows=rows))
     return tuple(tables)
 
 
-def _of_table(likelihoods: Floats, counts: Floats, table: _Table) -> float:
+def _table_log_likelihood(likelihoods: Floats, counts: Floats, table: _Table) -> float:
     """Log-likelihood of a candidate table."""
-    found = np.where(table.rows < 0, 0, likelihoods[np.arange(_FREQUENCIES), table.rows])
+    found = np.where(table.rows < 0, 0, likelihoods[np.arange(_FREQUENCY_COUNT), table.rows])
     return float(np.maximum(found, -counts / 2).sum())

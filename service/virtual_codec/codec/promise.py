@@ -22,15 +22,16 @@ LOWEST_PROMISED: Final = 5
 ALLOWED_BYTES: Final = ((5, 0.7), (50, 0.7), (95, 0.97), (100, 0.97))  # quality -> share of the ordinary JPEG's bytes
 
 _DB_PER_LOG_BYTES: Final = DB_PER_LOG_STEP / LOG_BYTES_PER_LOG_STEP
-_UNLIKE: Final = 2.0  # bound on the ratio, either way, of an image's slopes to a photograph's, measured roughly
-_SPARE_DB: Final = 0.1  # margin in PSNR while the image's slopes are unknown
-_KNOWN_SPARE_DB: Final = 0.03
-_SPARE_LOG_BYTES: Final = 0.03
-_LARGEST_MOVE: Final = math.log(1.6)  # largest log change of the step at once, for images unlike photographs
-_SMALLEST_MOVE: Final = math.log(1.005)
-_MARGIN_OF_BYTES: Final = 1.01  # tolerance of bytes that does not justify coding again; corrections aim below it
+# Bound on the ratio, either way, of an image's slopes to a photograph's, measured roughly.
+_MAX_SLOPE_RATIO: Final = 2.0
+_PSNR_MARGIN_DB: Final = 0.1  # margin in PSNR while the image's slopes are unknown
+_PSNR_MARGIN_WITH_SLOPES_DB: Final = 0.03
+_SIZE_MARGIN_LOG_BYTES: Final = 0.03
+_MAX_CORRECTION: Final = math.log(1.6)  # largest log change of the step at once, for images unlike photographs
+_MIN_CORRECTION: Final = math.log(1.005)
+_SIZE_TOLERANCE: Final = 1.01  # tolerance of bytes that does not justify coding again; corrections aim below it
 # If PSNR and bytes conflict, PSNR has priority: the mean over photographs has bytes to spare at every quality.
-_WEIGHT_OF_BYTES: Final = 0.5
+_SIZE_WEIGHT: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Slopes:
         """
 
         def within(slope: float, usual: float) -> float:
-            return usual * min(_UNLIKE, max(1 / _UNLIKE, slope / usual))
+            return usual * min(_MAX_SLOPE_RATIO, max(1 / _MAX_SLOPE_RATIO, slope / usual))
 
         return Slopes(
             db=within((after.psnr_db - before.psnr_db) / log_step, DB_PER_LOG_STEP),
@@ -70,12 +71,12 @@ class Promise:
 
     def is_kept(self, outcome: Outcome) -> bool:
         """True if the outcome is good enough and small enough."""
-        return outcome.psnr_db >= self.psnr_db and outcome.size_bytes <= _MARGIN_OF_BYTES * self.most_bytes
+        return outcome.psnr_db >= self.psnr_db and outcome.size_bytes <= _SIZE_TOLERANCE * self.most_bytes
 
     def shortfall(self, outcome: Outcome) -> float:
         """Distance from the promise in logarithms of bytes, 0 if it is kept; too many bytes count by half."""
         missing = max(0.0, self.psnr_db - outcome.psnr_db) / _DB_PER_LOG_BYTES
-        return missing + _WEIGHT_OF_BYTES * max(0.0, math.log(outcome.size_bytes / self.most_bytes))
+        return missing + _SIZE_WEIGHT * max(0.0, math.log(outcome.size_bytes / self.most_bytes))
 
     def log_step_correction(self, outcome: Outcome, slopes: Slopes | None = None) -> float:
         """Correction of the log step with which a stream should keep the promise; 0 if it does, or nothing helps.
@@ -87,12 +88,12 @@ class Promise:
         if self.is_kept(outcome):
             return 0.0
         now = math.log(outcome.size_bytes)
-        most = math.log(self.most_bytes) - _SPARE_LOG_BYTES
-        spare_db, slopes = (_SPARE_DB, Slopes()) if slopes is None else (_KNOWN_SPARE_DB, slopes)
+        most = math.log(self.most_bytes) - _SIZE_MARGIN_LOG_BYTES
+        spare_db, slopes = (_PSNR_MARGIN_DB, Slopes()) if slopes is None else (_PSNR_MARGIN_WITH_SLOPES_DB, slopes)
         least = now + (self.psnr_db + spare_db - outcome.psnr_db) * slopes.log_bytes / slopes.db
         wanted = min(least, math.log(self.jpeg_bytes)) if least > most else max(least, min(most, now))
         move = (wanted - now) / slopes.log_bytes
-        return 0.0 if abs(move) < _SMALLEST_MOVE else min(_LARGEST_MOVE, max(-_LARGEST_MOVE, move))
+        return 0.0 if abs(move) < _MIN_CORRECTION else min(_MAX_CORRECTION, max(-_MAX_CORRECTION, move))
 
 
 def promise_of(trials: Trials, quality: int) -> Promise | None:

@@ -14,15 +14,15 @@ from virtual_codec.codecs import blocks_of, samples_of
 Plane = NDArray[np.uint8]
 
 _MAX_BLOCKS: Final = 8192  # most blocks that are analysed: enough for certainty, little work beside the network's
-_OTHER_GRIDS: Final = ((3, 5), (6, 2))  # shifts (rows, columns) of the block grid
-_BAND: Final = 256  # rows
+_GRID_SHIFTS: Final = ((3, 5), (6, 2))  # shifts (rows, columns) of the block grid
+_BAND_ROWS: Final = 256
 
 # Finest primary table that is corrected, as a fraction of the last table. Below it the network alone does well: at 0.67
 # it still gains 0.8 dB against the primary JPEG's picture, at 0.8 it loses 2.4.
-_FINER: Final = 0.72
+_MIN_PRIMARY_STEP_RATIO: Final = 0.72
 
 # Largest mean squared distance between coefficients and multiples of their steps; rounding alone gives 0.08.
-_EXACT: Final = 0.3
+_MAX_COEFFICIENT_ERROR: Final = 0.3
 
 
 def primary_correction(luma: Plane, table: NDArray[np.uint16]) -> NDArray[np.float16] | None:
@@ -37,8 +37,8 @@ def primary_correction(luma: Plane, table: NDArray[np.uint16]) -> NDArray[np.flo
         return None
     corrections = [_level_corrections(int(step), float(primary)) for step, primary in zip(steps, found, strict=True)]
     result = np.zeros(luma.shape, np.float16)
-    for top in range(0, luma.shape[0] // 8 * 8, _BAND):
-        band = _whole_blocks(luma[top : top + _BAND])
+    for top in range(0, luma.shape[0] // 8 * 8, _BAND_ROWS):
+        band = _whole_blocks(luma[top : top + _BAND_ROWS])
         coefficients, is_exact = _coefficients(band)
         corrected = np.zeros_like(coefficients)
         for index, correction in enumerate(corrections):
@@ -56,7 +56,7 @@ def primary_correction(luma: Plane, table: NDArray[np.uint16]) -> NDArray[np.flo
 def _primary_steps(luma: Plane, steps: NDArray[np.int64]) -> NDArray[np.floating] | None:
     """Primary steps [64] in zig-zag order, or None if none are found or if they are too fine to matter."""
     sets = []
-    for down, right in ((0, 0), *_OTHER_GRIDS):
+    for down, right in ((0, 0), *_GRID_SHIFTS):
         whole = _whole_blocks(luma[down:, right:])
         if not whole.size:
             return None
@@ -64,13 +64,13 @@ def _primary_steps(luma: Plane, steps: NDArray[np.int64]) -> NDArray[np.floating
         coefficients = coefficients[is_exact]
         sets.append((coefficients, np.rint(coefficients / steps).astype(np.int32)))
     (coefficients, levels), *others = sets
-    if not len(levels) or float(np.square(coefficients - levels * steps).mean()) > _EXACT:
+    if not len(levels) or float(np.square(coefficients - levels * steps).mean()) > _MAX_COEFFICIENT_ERROR:
         return None
     found = primary_steps(levels, [elsewhere for _, elsewhere in others], steps)
     if found is None:
         return None
     known = found > 0
-    is_coarse = np.log(found[known] / steps[known]).mean() > np.log(_FINER)
+    is_coarse = np.log(found[known] / steps[known]).mean() > np.log(_MIN_PRIMARY_STEP_RATIO)
     return found if is_coarse else None
 
 

@@ -29,19 +29,19 @@ _NEIGHBOURS: Final[tuple[dict[str, float], ...]] = (
     {"masking": 0.5},
 )
 
-_RATE_WEIGHT: Final = (
-    1.3  # the smooth rate misses what the trellis zeroes; 1.3 measured better than 1 and as good as 1.5
-)
+# The smooth rate misses what the trellis zeroes; 1.3 measured better than 1 and as good as 1.5.
+_RATE_WEIGHT: Final = 1.3
 _MOMENT_DECAY: Final = (0.8, 0.95)  # decay of the running means of the gradient and of its square
-_USUAL_STEP: Final = 40.0  # step for which strides are stated; finer tables need shorter ones
-_MOST_KEPT: Final = 200_000_000  # largest description, in bytes, of which a copy is kept during the descent
-_COARSER: Final = 1.06  # ratio of a descent's step to that of the stream that it starts from
-_CAUTION: Final = 0.5  # share of each correction towards the goal that is applied, so that rounds do not oscillate
+_REFERENCE_STEP: Final = 40.0  # step for which strides are stated; finer tables need shorter ones
+_MAX_KEPT_BYTES: Final = 200_000_000  # largest description, in bytes, of which a copy is kept during the descent
+_STEP_INCREASE: Final = 1.06  # ratio of a descent's step to that of the stream that it starts from
+# Share of each correction towards the goal that is applied, so that rounds do not oscillate.
+_CORRECTION_SHARE: Final = 0.5
 _TRELLIS_PER_STEP: Final = 3.0  # change of the trellis's log multiplier equivalent to a log step change of 1
 _TRELLIS_RANGE: Final = (0.5, 2.0)  # bounds on the trellis's multiplier, relative to the default
-_TAKEN_BACK: Final = 1.01  # a round whose cost exceeds the least so far by this factor is undone
-_BAND: Final = 256  # rows
-_WINDOW: Final = 2048  # columns that are differentiated through the codec at once, in 150 MB
+_MAX_COST_INCREASE: Final = 1.01  # a round whose cost exceeds the least so far by this factor is undone
+_WINDOW_ROWS: Final = 256
+_WINDOW_COLUMNS: Final = 2048  # a window of this size is differentiated in 150 MB
 
 
 def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
@@ -67,7 +67,7 @@ def descended(
     if not effort.rounds or best.header.show_decoded:
         return
     multiplier = table.multiplier_at(best.mode, best.step)
-    settings = replace(best.settings, step=bounded_step(best.step * _COARSER))
+    settings = replace(best.settings, step=bounded_step(best.step * _STEP_INCREASE))
     description = trials.describe(best.mode, best.settings).astype(np.float32)
     first = trials.measure(best.mode, settings, trials.encode(best.mode, settings, description, polish=polish))
     cheapest = yield from gradient_descent(trials, first, description, multiplier, effort, log_step_move, polish=polish)
@@ -76,7 +76,7 @@ def descended(
     move = 0.0
     for _ in range(2):
         move = damped(log_step_move(cheapest), move)
-        settings = _nearer_to_goal(cheapest.settings, move)
+        settings = _corrected_settings(cheapest.settings, move)
         coded = trials.encode(best.mode, settings, description, polish=polish)
         cheapest = trials.measure(best.mode, settings, coded)
         yield cheapest
@@ -102,18 +102,20 @@ def gradient_descent(
     distance of `log_step_move`. The descent ends at a stream that is shown as decoded, since it has no gradient.
     """
     trial = cheapest = first
-    kept = description.copy() if description.nbytes <= _MOST_KEPT else None
+    kept = description.copy() if description.nbytes <= _MAX_KEPT_BYTES else None
     mode, settings = first.mode, first.settings
-    descent = _Descent(description, effort.stride * min(1.0, (settings.step * mode.scale / _USUAL_STEP) ** 0.5))
+    descent = _Descent(description, effort.stride * min(1.0, (settings.step * mode.scale / _REFERENCE_STEP) ** 0.5))
     for _ in range(effort.rounds):
         if trial.header.show_decoded:
             break
         gradient = trials.error_gradient(mode, trial.settings, trials.decode(trial.coded))
         gradient /= 3
-        _through_codec(trials, description, gradient, trial.settings, multiplier * 8 * trial.size_bytes * _RATE_WEIGHT)
+        _backpropagate_through_codec(
+            trials, description, gradient, trial.settings, multiplier * 8 * trial.size_bytes * _RATE_WEIGHT
+        )
         descent.move(gradient)
         del gradient  # frees 600 MB for the largest images while the next stream is made
-        settings = _nearer_to_goal(trial.settings, _CAUTION * log_step_move(trial))
+        settings = _corrected_settings(trial.settings, _CORRECTION_SHARE * log_step_move(trial))
         trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
         yield trial
         if kept is None:
@@ -121,7 +123,7 @@ def gradient_descent(
         elif trial.cost(multiplier) <= cheapest.cost(multiplier):
             cheapest = trial
             np.copyto(kept, description)
-        elif trial.cost(multiplier) > _TAKEN_BACK * cheapest.cost(multiplier):
+        elif trial.cost(multiplier) > _MAX_COST_INCREASE * cheapest.cost(multiplier):
             trial = cheapest
             np.copyto(description, kept)
             descent.stride /= 2
@@ -157,14 +159,14 @@ class _Descent:
         np.clip(self._description, 0, 255, out=self._description)
 
 
-def _nearer_to_goal(settings: JpegSettings, log_step: float) -> JpegSettings:
+def _corrected_settings(settings: JpegSettings, log_step: float) -> JpegSettings:
     """Settings with the trellis multiplier changed as equivalent to a move of the log step; the step stays."""
     trellis = settings.trellis * math.exp(_TRELLIS_PER_STEP * log_step)
     least, most = (DEFAULT_TRELLIS * factor for factor in _TRELLIS_RANGE)
     return replace(settings, trellis=min(most, max(least, trellis)))
 
 
-def _through_codec(
+def _backpropagate_through_codec(
     trials: Trials,
     description: NDArray[np.float32],
     gradient: NDArray[np.float32],
@@ -180,9 +182,9 @@ def _through_codec(
     tables = torch.from_numpy(np.stack(quantisation_tables(settings))).float()[None]
     by_rate = np.empty_like(gradient)
     total_rate = 0.0
-    for top in range(0, height, _BAND):
-        for left in range(0, width, _WINDOW):
-            window = (slice(top, top + _BAND), slice(left, left + _WINDOW))
+    for top in range(0, height, _WINDOW_ROWS):
+        for left in range(0, width, _WINDOW_COLUMNS):
+            window = (slice(top, top + _WINDOW_ROWS), slice(left, left + _WINDOW_COLUMNS))
             with trials.stage("device"), torch.enable_grad():
                 levels = (_padded_input(description[window]) / 255).requires_grad_()
                 decoded, rate = smooth_jpeg(levels, tables, subsampled=settings.subsampling == "420")
@@ -190,14 +192,15 @@ def _through_codec(
                 (error_share,) = torch.autograd.grad(error, levels, retain_graph=True)
                 (rate_share,) = torch.autograd.grad(rate.sum(), levels)
             total_rate += rate.sum().item()
-            gradient[window] = _cropped_to(error_share, gradient[window])
-            by_rate[window] = _cropped_to(rate_share, by_rate[window])
+            gradient[window] = _cropped_derivative(error_share, gradient[window])
+            by_rate[window] = _cropped_derivative(rate_share, by_rate[window])
     by_rate *= rate_cost / max(total_rate, 1.0) / 255
     gradient += by_rate
 
 
 def _mean_square(values: NDArray[np.float32]) -> float:
-    return sum(float(np.square(values[top : top + _BAND]).sum()) for top in range(0, len(values), _BAND)) / values.size
+    tops = range(0, len(values), _WINDOW_ROWS)
+    return sum(float(np.square(values[top : top + _WINDOW_ROWS]).sum()) for top in tops) / values.size
 
 
 def _padded_input(window: NDArray[np.float32]) -> Tensor:
@@ -210,7 +213,7 @@ def _padded_input(window: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(as_colour(padded)).permute(2, 0, 1)[None]
 
 
-def _cropped_to(derivative: Tensor, window: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cropped_derivative(derivative: Tensor, window: NDArray[np.float32]) -> NDArray[np.float32]:
     """Derivative [1, 3, H, W] cropped to the window, and summed over channels if that is grey."""
     kept: NDArray[np.float32] = derivative[0].permute(1, 2, 0).numpy()[: window.shape[0], : window.shape[1]]
     return kept if window.ndim == 3 else kept.sum(axis=2)

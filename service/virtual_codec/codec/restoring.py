@@ -25,7 +25,7 @@ from virtual_codec.images import DecodedJpeg, ImageLimits, ParsedJpeg
 from virtual_codec.jobs import check_deadline
 
 # Luma step below which a WebP, AVIF or JPEG 2000 of another encoder is shown as decoded.
-_FINE_STEP: Final = 2.5
+_MIN_RESTORED_STEP: Final = 2.5
 
 
 def find_header(data: bytes, limits: ImageLimits) -> bitstream.StreamHeader | None:
@@ -50,7 +50,7 @@ def restored_own(
     """
     if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
         return _restored_by_quality(data, codec, header, model, limits, stopwatch)
-    return _restored(data, header, model, limits, stopwatch)[1]
+    return _restored_jpeg(data, header, model, limits, stopwatch)[1]
 
 
 def restored_upright(
@@ -62,7 +62,7 @@ def restored_upright(
     """
     if (codec := QUALITY_CODECS.get(images.sniff(data))) is not None:
         return _restored_by_quality(data, codec, header, model, limits, stopwatch)
-    jpeg, restored = _restored(data, header, model, limits, stopwatch)
+    jpeg, restored = _restored_jpeg(data, header, model, limits, stopwatch)
     return jpeg.upright(restored)
 
 
@@ -92,12 +92,12 @@ def restored_foreign(data: bytes, model: ModelNetworks, limits: ImageLimits, sto
         return replace(jpeg, samples=restored).to_srgb()
 
 
-def _restored(
+def _restored_jpeg(
     data: bytes, header: bitstream.StreamHeader, model: ModelNetworks, limits: ImageLimits, stopwatch: Stopwatch
 ) -> tuple[DecodedJpeg, NDArray[np.uint8]]:
     with stopwatch.stage("decode"):
         parsed = images.parse_jpeg(data, limits=limits)
-        width, height = _size(parsed, header)
+        width, height = _image_size(parsed, header)
         limits.check(width, height)
         layout = parsed.layout
         has_fitting_components = layout.components == 1 or (layout.components == 3 and not header.grey_as_colour)
@@ -149,14 +149,14 @@ def _restored_foreign_by_quality(
     with stopwatch.stage("decode"):
         decoded = images.decode(data, limits=limits)
         found = bitstream.quantisation(data, codec.name)
-    if found is None or found.is_lossless or found.luma[1] < _FINE_STEP:
+    if found is None or found.is_lossless or found.luma[1] < _MIN_RESTORED_STEP:
         return decoded
     check_deadline()
     with stopwatch.stage("device"):
         return model.restore(decoded, 1, condition_of_quantisation(found))
 
 
-def _size(parsed: ParsedJpeg, header: bitstream.StreamHeader) -> tuple[int, int]:
+def _image_size(parsed: ParsedJpeg, header: bitstream.StreamHeader) -> tuple[int, int]:
     """Size (width, height) of the image. In a stream rotated by another tool, the two remainders are swapped."""
     remainders = header.width_remainder, header.height_remainder
     if parsed.layout.tables and is_transposed(parsed.layout.tables[0]):

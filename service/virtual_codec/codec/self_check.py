@@ -17,15 +17,15 @@ from virtual_codec.metrics import psnr
 
 TABLE: Final = "golden"
 
-_STEP: Final = 30.0  # step of full-size modes: coarse enough to leave every network many artefacts
-_LEVEL: Final = 30  # quality level of codecs other than JPEG
+_TEST_STEP: Final = 30.0  # step of full-size modes: coarse enough to leave every network many artefacts
+_TEST_LEVEL: Final = 30  # quality level of codecs other than JPEG
 _HEIGHT, _WIDTH = 96, 128
 
 # Differences in arithmetic (bfloat16, vector widths) between machines are hundredths of a decibel on this picture.
 _TOLERANCE_DB: Final = 0.5
 # Tolerance below the plain filter for a manifest without the table. Mixed-up weights and broken devices are at least 10
 # dB below it.
-_MUCH_WORSE_DB: Final = 8.0
+_PLAIN_TOLERANCE_DB: Final = 8.0
 
 
 def golden_picture() -> NDArray[np.uint8]:
@@ -57,7 +57,7 @@ def measure(model: ModelNetworks) -> dict[str, tuple[float, float]]:
     for mode in MODES:
         if mode.scale not in model.manifest.scales:
             continue
-        coded = trials.encode(mode, trials.settings(mode, _STEP / mode.scale))
+        coded = trials.encode(mode, trials.settings(mode, _TEST_STEP / mode.scale))
         decoded = codec.decode(coded)
         restored = model.restore(decoded, mode.scale, condition_of(bitstream.layout(coded), own=True))
         plain = plain_restore(decoded, mode.scale)
@@ -70,7 +70,7 @@ def _measure_by_quality(model: ModelNetworks, picture: NDArray[np.uint8]) -> dic
     found: dict[str, tuple[float, float]] = {}
     for codec in (QUALITY_CODECS[name] for name in model.manifest.codecs):
         if codec.is_available:
-            settings = QualitySettings(level=_LEVEL, speed=codec.usual_speed, subsampling=codec.subsamplings[-1])
+            settings = QualitySettings(level=_TEST_LEVEL, speed=codec.usual_speed, subsampling=codec.subsamplings[-1])
             coded = codec.encode(picture, settings)
             stated = bitstream.quantisation(coded, codec.name)
             if stated is not None:
@@ -91,7 +91,7 @@ def check_model(model: ModelNetworks) -> None:
     table = model.manifest.tables.get(TABLE)
     if table is not None and len(table) != len(found):
         raise BadModel(f"the manifest's table {TABLE!r} must have {len(found)} numbers, one for each mode")
-    expected = table or [plain + _TOLERANCE_DB - _MUCH_WORSE_DB for _, plain in found.values()]
+    expected = table or [plain + _TOLERANCE_DB - _PLAIN_TOLERANCE_DB for _, plain in found.values()]
     for (mode, (restored, _)), least in zip(found.items(), expected, strict=True):
         if not restored >= least - _TOLERANCE_DB:
             raise BadModel(

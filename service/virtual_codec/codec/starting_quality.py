@@ -19,7 +19,7 @@ from virtual_codec.codec.trial import Trials
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 from virtual_codec.metrics import ms_ssim, psnr, similarity_db
 
-_QUALITIES: Final = (2, 7, 16, 30, 46, 62, 77, 89, 96)
+_MEASURED_QUALITIES: Final = (2, 7, 16, 30, 46, 62, 77, 89, 96)
 
 
 def starting_quality(trials: Trials, options: CompressOptions) -> int:
@@ -28,15 +28,17 @@ def starting_quality(trials: Trials, options: CompressOptions) -> int:
         return DEFAULT_QUALITY
     height, width = trials.pixels.shape[:2]
     if options.min_psnr is not None:
-        return _crossing(options.min_psnr, lambda quality: min(90.0, psnr(_decoded(trials, quality), trials.pixels)))
+        return _quality_reaching(
+            options.min_psnr, lambda quality: min(90.0, psnr(_decoded_reference(trials, quality), trials.pixels))
+        )
     if options.min_ms_ssim is not None:
-        return _crossing(
+        return _quality_reaching(
             similarity_db(min(1 - 1e-9, options.min_ms_ssim)),
-            lambda quality: min(90.0, similarity_db(ms_ssim(_decoded(trials, quality), trials.pixels))),
+            lambda quality: min(90.0, similarity_db(ms_ssim(_decoded_reference(trials, quality), trials.pixels))),
         )
     max_bytes = options.max_bytes or max(1.0, (options.max_bpp or 0) * height * width / 8)
     qualities, shares = zip(*ALLOWED_BYTES, strict=True)
-    return _crossing(
+    return _quality_reaching(
         math.log(max_bytes),
         lambda quality: math.log(
             reference_jpeg(trials, quality).size_bytes * float(np.interp(quality, qualities, shares))
@@ -44,25 +46,25 @@ def starting_quality(trials: Trials, options: CompressOptions) -> int:
     )
 
 
-def _decoded(trials: Trials, quality: int) -> NDArray[np.uint8]:
+def _decoded_reference(trials: Trials, quality: int) -> NDArray[np.uint8]:
     """Picture of an ordinary JPEG with 4:4:4, because subsampled chroma limits the PSNR of a colourful image."""
     return reference_picture(trials, quality, subsampling=0)[1]
 
 
-def _crossing(target: float, measure: Callable[[int], float]) -> int:
-    """Quality at which a rising measure reaches `target`, interpolated between two neighbours of `_QUALITIES`."""
-    low, high = -1, len(_QUALITIES)
+def _quality_reaching(target: float, measure: Callable[[int], float]) -> int:
+    """Quality at which a rising measure reaches `target`, interpolated between two of `_MEASURED_QUALITIES`."""
+    low, high = -1, len(_MEASURED_QUALITIES)
     below = above = math.nan
     while high - low > 1:
         middle = (low + high) // 2
-        value = measure(_QUALITIES[middle])
+        value = measure(_MEASURED_QUALITIES[middle])
         if value < target:
             low, below = middle, value
         else:
             high, above = middle, value
     if low < 0:
         return 1
-    if high == len(_QUALITIES):
+    if high == len(_MEASURED_QUALITIES):
         return 99
     share = (target - below) / max(above - below, 1e-9)
-    return round(_QUALITIES[low] + share * (_QUALITIES[high] - _QUALITIES[low]))
+    return round(_MEASURED_QUALITIES[low] + share * (_MEASURED_QUALITIES[high] - _MEASURED_QUALITIES[low]))

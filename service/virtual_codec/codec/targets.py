@@ -29,26 +29,29 @@ from virtual_codec.jobs import CompressOptions
 from virtual_codec.metrics import ms_ssim, similarity_db
 
 _LOG_STEPS: Final = (math.log(FINEST_STEP), math.log(COARSEST_STEP))
-_CLOSE_LOG_BYTES: Final = 0.004  # tolerance of a size
-_LITTLE_MORE: Final = 1.02  # factor on the cost within which the whole image may rank modes differently from the probe
-_CLOSE_DB: Final = 0.02  # tolerance of a PSNR or MS-SSIM
+_SIZE_TOLERANCE_LOG_BYTES: Final = 0.004  # tolerance of a size
+# Factor on the cost within which the whole image may rank modes differently from the probe.
+_PROBE_COST_TOLERANCE: Final = 1.02
+_TOLERANCE_DB: Final = 0.02  # tolerance of a PSNR or MS-SSIM
 
 
 def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
     """Trial that meets the target of `options`, whose `target` is not None. Raises `UnreachableTarget`."""
     if options.max_bytes is not None:
-        return _within_bytes(trials, table, options, options.max_bytes)
+        return _best_trial_within_bytes(trials, table, options, options.max_bytes)
     if options.max_bpp is not None:
-        return _within_rate(trials, table, options, options.max_bpp)
+        return _best_trial_within_rate(trials, table, options, options.max_bpp)
     if options.min_psnr is not None:
-        return _reaching(trials, table, options, options.min_psnr, lambda trial: trial.psnr_db, lambda value: value)
+        return _smallest_trial_reaching(
+            trials, table, options, options.min_psnr, lambda trial: trial.psnr_db, lambda value: value
+        )
     assert options.min_ms_ssim is not None
-    return _reaching(
+    return _smallest_trial_reaching(
         trials, table, options, options.min_ms_ssim, lambda trial: ms_ssim(trial.restored, trials.pixels), _ms_ssim_db
     )
 
 
-def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOptions, most: int) -> Trial:
+def _best_trial_within_bytes(trials: Trials, table: OperatingTable, options: CompressOptions, most: int) -> Trial:
     """Best trial within `most` bytes. Raises `UnreachableTarget` with the smallest possible size."""
     effort = EFFORTS[options.effort]
     smallest = math.inf
@@ -68,8 +71,8 @@ def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOption
             high=-_LOG_STEPS[0],
             first=-math.log(first),
             slope=LOG_BYTES_PER_LOG_STEP,
-            tolerance=_CLOSE_LOG_BYTES,
-            key=lambda log_step: _tables(trials.settings(mode, math.exp(-log_step))),
+            tolerance=_SIZE_TOLERANCE_LOG_BYTES,
+            key=lambda log_step: _tables_key(trials.settings(mode, math.exp(-log_step))),
         )
         smallest = min(smallest, round(math.exp(-value)))
         return trials.measure(mode, *found) if found else None
@@ -81,7 +84,7 @@ def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOption
             limit=most,
             actual=smallest,
         )
-    aim = math.log(most) - _CLOSE_LOG_BYTES / 2
+    aim = math.log(most) - _SIZE_TOLERANCE_LOG_BYTES / 2
     for trial in descended(
         trials,
         table,
@@ -95,12 +98,14 @@ def _within_bytes(trials: Trials, table: OperatingTable, options: CompressOption
     return best
 
 
-def _within_rate(trials: Trials, table: OperatingTable, options: CompressOptions, most_bpp: float) -> Trial:
+def _best_trial_within_rate(trials: Trials, table: OperatingTable, options: CompressOptions, most_bpp: float) -> Trial:
     height, width = trials.pixels.shape[:2]
     try:
-        return _within_bytes(trials, table, options, max(1, math.floor(most_bpp * height * width / 8 + 1e-6)))
+        return _best_trial_within_bytes(
+            trials, table, options, max(1, math.floor(most_bpp * height * width / 8 + 1e-6))
+        )
     except UnreachableTarget as error:
-        smallest = _ceiling(8 * (error.actual or 0) / (height * width))
+        smallest = _rounded_up(8 * (error.actual or 0) / (height * width))
         raise UnreachableTarget(
             f"no stream of this image is that small; the smallest has {smallest} bits per pixel",
             limit=most_bpp,
@@ -108,7 +113,7 @@ def _within_rate(trials: Trials, table: OperatingTable, options: CompressOptions
         ) from error
 
 
-def _reaching(
+def _smallest_trial_reaching(
     trials: Trials,
     table: OperatingTable,
     options: CompressOptions,
@@ -139,8 +144,8 @@ def _reaching(
             high=_LOG_STEPS[1],
             first=math.log(first),
             slope=DB_PER_LOG_STEP,
-            tolerance=_CLOSE_DB,
-            key=lambda log_step: _tables(trials.settings(mode, math.exp(log_step))),
+            tolerance=_TOLERANCE_DB,
+            key=lambda log_step: _tables_key(trials.settings(mode, math.exp(log_step))),
         )
         nearest = max(nearest, values[-1])  # at the finest step, where every search for too much ends: it can be had
         return found
@@ -149,11 +154,11 @@ def _reaching(
     if best is None:
         unit = " dB" if options.min_psnr is not None else ""
         raise UnreachableTarget(
-            f"this image cannot be restored that well; the best is {_floor(nearest)}{unit}",
+            f"this image cannot be restored that well; the best is {_rounded_down(nearest)}{unit}",
             limit=least,
-            actual=_floor(nearest),
+            actual=_rounded_down(nearest),
         )
-    aim_db = decibels(least) + _CLOSE_DB / 2
+    aim_db = decibels(least) + _TOLERANCE_DB / 2
     for trial in descended(
         trials,
         table,
@@ -190,7 +195,7 @@ def _best_of_modes(
         for point in candidate_points(trials.probe, table, options, multiplier, all_modes=all_modes):
             if point.mode not in tried:
                 tried.add(point.mode)
-                if best is None or _competes(trials, point, best, multiplier, estimator):
+                if best is None or _is_competitive(trials, point, best, multiplier, estimator):
                     trial = meet(point.mode, point.step)
                     if trial is not None and (best is None or key(trial) < key(best)):
                         best = trial
@@ -199,17 +204,19 @@ def _best_of_modes(
     return None
 
 
-def _competes(trials: Trials, point: OperatingPoint, best: Trial, multiplier: float, estimator: Estimator) -> bool:
+def _is_competitive(
+    trials: Trials, point: OperatingPoint, best: Trial, multiplier: float, estimator: Estimator
+) -> bool:
     """True if an operating point is expected, from the probe, to cost at most a little more than `best`."""
     mode, settings = point.mode, trials.settings(point.mode, point.step)
     here, there = (
         estimator.cost(trials.probe.measure(*choice), multiplier, favour=False)
         for choice in ((best.mode, best.settings), (mode, settings))
     )
-    return there <= _LITTLE_MORE * here
+    return there <= _PROBE_COST_TOLERANCE * here
 
 
-def _tables(settings: JpegSettings) -> bytes:
+def _tables_key(settings: JpegSettings) -> bytes:
     """Quantisation tables as a key: entries are integers, so close steps give the same stream."""
     return b"".join(table.tobytes() for table in quantisation_tables(settings))
 
@@ -219,10 +226,10 @@ def _ms_ssim_db(similarity: float) -> float:
     return similarity_db(min(similarity, 1 - 1e-9))
 
 
-def _floor(value: float) -> float:
+def _rounded_down(value: float) -> float:
     """Value rounded down to 4 decimals, so that a request for the value that an error gives succeeds."""
     return math.floor(value * 1e4) / 1e4
 
 
-def _ceiling(value: float) -> float:
+def _rounded_up(value: float) -> float:
     return math.ceil(value * 1e4) / 1e4

@@ -24,13 +24,13 @@ from virtual_codec.networks.condition import condition
 
 # Largest step at which the image itself is the better description at full size without subsampling. Up to this step
 # photographs gain 0.3 to 6 % by it (held-out crops), above it they lose as much.
-_FINEST_DESCRIBED_STEP: Final = 3.2
+_FINEST_DESCRIPTION_STEP: Final = 3.2
 # And wherever the network would change it by more than a fifth of what quantisation does, as it does with noise,
 # dithering and drawings: from step 4 to 64 their streams cost 15 % less by this rule, and 15.5 % less if the better one
 # were always known; photographs 0.25 and 0.3 %. In squared distance over the squared step, quantisation's is about 0.1.
-_FARTHEST_DESCRIPTION: Final = 0.02
+_MAX_DESCRIPTION_CHANGE: Final = 0.02
 
-_MOST_KEPT_SAMPLES: Final = 1_500_000  # of an image or a probe whose trials are kept: some 20 of them, in a search
+_MAX_KEPT_SAMPLES: Final = 1_500_000  # of an image or a probe whose trials are kept: some 20 of them, in a search
 
 
 @final
@@ -192,11 +192,11 @@ class Trials:
         If the image itself is the best description, it is returned and must not be modified.
         """
         may_be_image = mode.scale == 1 and (self.is_grey or mode.subsampling == "444")
-        if may_be_image and settings.step <= _FINEST_DESCRIBED_STEP:
+        if may_be_image and settings.step <= _FINEST_DESCRIPTION_STEP:
             return self.pixels
         with self.stage("device"):
             described = self._model.describe(self.pixels, mode.scale, self.condition(mode, settings))
-        if may_be_image and mean_squared_error(described, self.pixels) > _FARTHEST_DESCRIPTION * settings.step**2:
+        if may_be_image and mean_squared_error(described, self.pixels) > _MAX_DESCRIPTION_CHANGE * settings.step**2:
             return self.pixels
         return described
 
@@ -223,7 +223,7 @@ class Trials:
         if coded is None and (known := self._measured.get((mode, settings))) is not None:
             return known
         trial = self._measure(mode, settings, coded if coded is not None else self.encode(mode, settings))
-        if coded is None and self.pixels.size <= _MOST_KEPT_SAMPLES:
+        if coded is None and self.pixels.size <= _MAX_KEPT_SAMPLES:
             self._measured[mode, settings] = trial
         return trial
 
