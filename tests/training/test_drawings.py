@@ -46,7 +46,7 @@ def test_drawing_covers_every_kind() -> None:
 
 def test_a_machine_without_fonts_draws_with_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:
     font_files.cache_clear()
-    monkeypatch.setattr("virtual_codec.training.drawings._fonts._FOLDERS", {})
+    monkeypatch.setattr("virtual_codec.training.drawings._fonts._FONT_FOLDERS", {})
     font = random_font(np.random.default_rng(0), 14)
     font_files.cache_clear()
     assert isinstance(font, ImageFont.FreeTypeFont | ImageFont.ImageFont)

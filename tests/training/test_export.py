@@ -16,7 +16,7 @@ from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
 from virtual_codec.store import Manifest, ModelStore
 from virtual_codec.training import RunOptions, TrainRequest, train
-from virtual_codec.training.export import ExportRequest, _card, export
+from virtual_codec.training.export import ExportRequest, _model_card_text, export
 from virtual_codec.training.recipes import RECIPES
 
 
@@ -39,7 +39,7 @@ def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> No
     codec = open_codec(tmp_path / "store")
     result = codec.compress(saved(scene(70, 60)), CompressOptions(quality=30))
     assert opened(codec.restore(result.stream).image).shape == (70, 60, 3)
-    with pytest.raises(BadOption, match="there already"):
+    with pytest.raises(BadOption, match="exists already"):
         export(request)
 
 
@@ -155,7 +155,7 @@ def test_a_wrong_weights_folder_is_a_bad_model(tmp_path: Path, photographs: Path
 
 def test_a_card_gives_each_recipe_a_paragraph(tmp_path: Path) -> None:
     request = ExportRequest(runs=(), data=tmp_path, store=tmp_path, name="first")
-    card = _card(request, make_store(tmp_path).default, [RECIPES["joint-1"](), RECIPES["smoke"]()])
+    card = _model_card_text(request, make_store(tmp_path).default, [RECIPES["joint-1"](), RECIPES["smoke"]()])
     recipes = card.partition("## Recipes\n\n")[2].splitlines()
     assert [line.partition(",")[0] for line in recipes] == ["- `joint-1`", "- `smoke`"]
     assert "start it from a finished `softer-1`. Every fourth batch" in recipes[0]

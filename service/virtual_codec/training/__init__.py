@@ -1,4 +1,4 @@
-"""Training: recipes, data, the loop, checkpoints, export. Only the command line imports this package.
+"""Training of models: recipes, data, loop, checkpoints and export. Only the command line imports this package.
 
 To add a recipe: a function and a row in `virtual_codec.training.recipes.RECIPES`.
 """
@@ -15,9 +15,9 @@ __all__ = ["RunOptions", "TrainReport", "TrainRequest", "train"]
 
 
 def train(request: TrainRequest) -> TrainReport:
-    """Run a recipe, or resume it. Raises `BadOption`, `BadTrainingData` or `BadModel`.
+    """Train a recipe from its start, or resume it. Raises `BadOption`, `BadTrainingData` or `BadModel`.
 
-    A recipe that needs another run's weights is refused without `start_from`, unless it resumes from a checkpoint.
+    Some recipes start from another run's weights. They need `start_from`, unless they resume from a checkpoint.
     """
     if request.recipe not in RECIPES:
         raise BadOption(f"no recipe {request.recipe!r}; have {', '.join(RECIPES)}")
@@ -35,7 +35,7 @@ def train(request: TrainRequest) -> TrainReport:
     if needed is not None and request.start_from is None and not (request.run.resume and has_checkpoint(request.run)):
         raise BadOption(
             f"{request.recipe} needs the weights of a finished run of {needed}: "
-            f"train that first, or take a model of that name, and give its folder with --start-from"
+            f"give the folder of such a run, or of a model of that name, with --start-from"
         )
     from virtual_codec.training import targets  # loads torch
 

@@ -12,13 +12,15 @@ _Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def averaged_model(network: nn.Module, decay: float) -> AveragedModel:
-    """Average of a network's weights, equal to them at first.
+    """Exponential moving average of a network's weights, which begins with their present values.
 
-    After step n the weights enter with 1 - min(decay, n / (n + 10)), so that early averages forget the start quickly.
+    The weights after step n have the factor 1 - min(decay, n / (n + 10)). The average thus forgets the initial weights
+    quickly.
     """
 
     def update(averages: _Tensors, values: _Tensors, _step: Tensor | int) -> None:
-        steps = int(average.n_averaged)  # on the processor: the argument is a copy on the device, to wait for
+        # n_averaged is on the processor. `_step` is its copy on the device, which would have to be waited for.
+        steps = int(average.n_averaged)
         weight = 1 - min(decay, steps / (steps + 10))
         torch._foreach_lerp_(list(averages), list(values), weight)
 
@@ -30,7 +32,8 @@ def averaged_model(network: nn.Module, decay: float) -> AveragedModel:
 
 def set_averaged_steps(average: AveragedModel, steps: int) -> None:
     """Set the number of steps whose weights an average holds."""
-    average.n_averaged.fill_(steps + 1)  # at 0 an AveragedModel would copy the next weights, whatever the function says
+    # At 0 an AveragedModel copies the next weights without calling the averaging function.
+    average.n_averaged.fill_(steps + 1)
 
 
 def set_averaged_weights(average: AveragedModel, weights: Mapping[str, Tensor]) -> None:

@@ -1,7 +1,7 @@
 """Calibration of a model: the tables of `virtual_codec.codec.operating`, measured on held-out photographs.
 
-images × modes × steps ─► squared error and bits ─► for each exchange rate: steps, shares, mean PSNR, bytes
-images × JPEG qualities ─► mean PSNR and bytes   ─► for each quality: an exchange rate within its promise
+images × modes × steps ─► squared error and bits ─► steps, shares, mean PSNR and bytes of each Lagrange multiplier
+images × JPEG qualities ─► mean PSNR and bytes   ─► Lagrange multiplier of each quality, within its promise
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from virtual_codec.codec.trial import Stopwatch, Trials, mean_squared_error
 from virtual_codec.codecs import CODECS
 
 _STEPS: Final = np.exp(np.linspace(np.log(1.0), np.log(180.0), 15))
-_RATES: Final = np.exp(
-    np.linspace(np.log(0.02), np.log(4000.0), 160)
-)  # Lagrange multipliers: squared error for one bit
+# Lagrange multipliers: squared error for one bit.
+_MULTIPLIERS: Final = np.exp(np.linspace(np.log(0.02), np.log(4000.0), 160))
 
-# Target size of a quality between that at JPEG's PSNR (0) and the bytes allowed (1), on a log scale. A margin on both
-# sides is needed because sets of photographs differ.
+# Target size of a quality on a log scale: 0 is the size at the ordinary JPEG's PSNR, 1 the bytes allowed. Both sides
+# need a margin because sets of photographs differ.
 _SIZE_TARGET: Final = 0.6
 
 Floats = NDArray[np.float64]
@@ -37,7 +36,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class _Hull:
-    """Best mode at each of `_RATES`: [rates, modes] steps and shares, [rates] mean PSNR and bytes."""
+    """Best modes at `_MULTIPLIERS`: steps and shares [multipliers, modes], mean PSNR and bytes [multipliers]."""
 
     steps: Floats
     shares: Floats
@@ -49,40 +48,46 @@ def calibrate(
     model: ModelNetworks, pictures: Sequence[NDArray[np.uint8]], *, show_progress: bool = True
 ) -> dict[str, list[float]]:
     """Tables of a manifest, measured on [H, W, 3] photographs that no network was trained on."""
-    hull = _hull(pictures, *_measured(model, pictures, show_progress))
-    rates = _log_multiplier_of_qualities(hull, *ordinary_jpegs(pictures))
-    at = np.log(_RATES)
-    tables = {"worth": np.exp(rates)}
+    hull = _rate_distortion_hull(pictures, *_measure_trials(model, pictures, show_progress))
+    of_qualities = _log_multipliers_of_qualities(hull, *ordinary_jpegs(pictures))
+    log_multipliers = np.log(_MULTIPLIERS)
+    tables = {"worth": np.exp(of_qualities)}
     for index, mode in enumerate(MODES):
-        tables[f"step-{mode.name}"] = np.exp(np.interp(rates, at, np.log(hull.steps[:, index])))
-        tables[f"share-{mode.name}"] = np.interp(rates, at, hull.shares[:, index])
+        tables[f"step-{mode.name}"] = np.exp(np.interp(of_qualities, log_multipliers, np.log(hull.steps[:, index])))
+        tables[f"share-{mode.name}"] = np.interp(of_qualities, log_multipliers, hull.shares[:, index])
     return {key: [float(f"{value:.5g}") for value in values] for key, values in tables.items()}
 
 
-def _log_multiplier_of_qualities(hull: _Hull, jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
-    """Log exchange rate of each quality, [100], falling."""
-    rates, qualities = np.log(_RATES), np.arange(1, 101)
+def _log_multipliers_of_qualities(hull: _Hull, jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
+    """Logarithm of the Lagrange multiplier of each quality from 1 to 100: [100], falling."""
+    log_multipliers, qualities = np.log(_MULTIPLIERS), np.arange(1, 101)
     psnr_db, size = np.minimum.accumulate(hull.psnr_db), np.log(np.minimum.accumulate(hull.size_bytes))
-    equal = np.interp(-np.maximum.accumulate(jpeg_psnr_db), -psnr_db, rates)  # interp wants rising abscissas
-    equal_size = np.interp(equal, rates, size)
-    places, shares = np.array(ALLOWED_BYTES).T
-    allowed = np.log(np.interp(qualities, places, shares) * jpeg_bytes)
-    wanted = equal_size + _SIZE_TARGET * np.maximum(0, allowed - equal_size)
-    multiplier: Floats = np.minimum.accumulate(np.interp(-wanted, -size, rates))
-    below = qualities < LOWEST_PROMISED  # down to the coarsest there is, where nothing is promised
-    multiplier[below] = np.interp(qualities[below], [1, LOWEST_PROMISED], [rates[-1], multiplier[LOWEST_PROMISED - 1]])
-    return multiplier
+    # np.interp needs rising abscissas, so falling ones are negated.
+    equal_psnr = np.interp(-np.maximum.accumulate(jpeg_psnr_db), -psnr_db, log_multipliers)
+    equal_size = np.interp(equal_psnr, log_multipliers, size)
+    promised_qualities, shares = np.array(ALLOWED_BYTES).T
+    allowed = np.log(np.interp(qualities, promised_qualities, shares) * jpeg_bytes)
+    target = equal_size + _SIZE_TARGET * np.maximum(0, allowed - equal_size)
+    result: Floats = np.minimum.accumulate(np.interp(-target, -size, log_multipliers))
+    # Nothing is promised below LOWEST_PROMISED, so quality 1 is the coarsest operating point.
+    below = qualities < LOWEST_PROMISED
+    ends = [log_multipliers[-1], result[LOWEST_PROMISED - 1]]
+    result[below] = np.interp(qualities[below], [1, LOWEST_PROMISED], ends)
+    return result
 
 
-def _hull(pictures: Sequence[NDArray[np.uint8]], errors: Floats, bits: Floats, coded_bytes: Floats) -> _Hull:
+def _rate_distortion_hull(
+    pictures: Sequence[NDArray[np.uint8]], errors: Floats, bits: Floats, coded_bytes: Floats
+) -> _Hull:
+    """Mode of least Lagrangian cost of each picture at each of `_MULTIPLIERS`, summarised over the pictures."""
     pixels = np.array([image.shape[0] * image.shape[1] for image in pictures], np.float64)
     fine = np.linspace(np.log(_STEPS[0]), np.log(_STEPS[-1]), 400)
-    log_errors, log_bits, log_bytes = (_refined(np.log(values), fine) for values in (errors, bits, coded_bytes))
+    log_errors, log_bits, log_bytes = (_interpolated(np.log(values), fine) for values in (errors, bits, coded_bytes))
     favour = np.array([[mode.favour] for mode in MODES])
     image = np.arange(len(pictures))
     rows: list[tuple[Floats, Floats, float, float]] = []
-    for rate in _RATES:
-        cost = np.exp(log_errors) * pixels[None, :, None] + rate * np.exp(log_bits)  # [modes, images, steps]
+    for multiplier in _MULTIPLIERS:
+        cost = np.exp(log_errors) * pixels[None, :, None] + multiplier * np.exp(log_bits)  # [modes, images, steps]
         best = cost.argmin(axis=2)
         mode = (cost.min(axis=2) * favour).argmin(axis=0)
         step = best[mode, image]
@@ -98,13 +103,13 @@ def _hull(pictures: Sequence[NDArray[np.uint8]], errors: Floats, bits: Floats, c
     return _Hull(steps=steps, shares=shares, psnr_db=psnr_db, size_bytes=size_bytes)
 
 
-def _measured(
+def _measure_trials(
     model: ModelNetworks, pictures: Sequence[NDArray[np.uint8]], show_progress: bool
 ) -> tuple[Floats, Floats, Floats]:
-    """Mean squared error, bits, and bytes of coded data, each [modes, images, steps].
+    """Mean squared error, bits, and bytes of coded data of each trial: [modes, images, steps] each.
 
-    The data alone is compared with JPEG's: headers weigh more in the small pictures of a training set than in any
-    that people compress.
+    The bytes of coded data are compared with those of ordinary JPEGs. Headers do not count, because they weigh more in
+    the small pictures of a training set than in the pictures of users.
     """
     errors = np.empty((len(MODES), len(pictures), len(_STEPS)))
     bits, coded_bytes = np.empty_like(errors), np.empty_like(errors)
@@ -122,7 +127,7 @@ def _measured(
     return errors, bits, coded_bytes
 
 
-def _refined(values: Floats, fine: Floats) -> Floats:
+def _interpolated(values: Floats, fine: Floats) -> Floats:
     """Interpolate [modes, images, _STEPS] to the log steps of `fine`."""
     flat = values.reshape(-1, values.shape[-1])
     refined = np.stack([np.interp(fine, np.log(_STEPS), row) for row in flat])
@@ -130,7 +135,10 @@ def _refined(values: Floats, fine: Floats) -> Floats:
 
 
 def ordinary_jpegs(pictures: Sequence[NDArray[np.uint8]]) -> tuple[Floats, Floats]:
-    """Ordinary JPEGs of qualities 1 to 100 (libjpeg's tables, 4:2:0, optimised): mean PSNR (RGB), bytes of data."""
+    """Mean PSNR (RGB, dB) and bytes of coded data of ordinary JPEGs of qualities 1 to 100: [100] each.
+
+    The JPEGs have libjpeg's tables, 4:2:0 and optimised Huffman codes.
+    """
     psnr_db, size_bytes = np.zeros(100), np.zeros(100)
     for quality in range(1, 101):
         for image in pictures:

@@ -1,7 +1,7 @@
-"""Calibration of a model of AVIF, WebP and JPEG 2000: the level of the encoder that each quality stands for.
+"""Calibration of a model for AVIF, WebP and JPEG 2000: the encoder's level for each quality.
 
 images × levels         ─► mean PSNR of the restored images, bytes ─┐
-images × JPEG qualities ─► mean PSNR, bytes                        ─┴─► for each quality: a level within its promise
+images × JPEG qualities ─► mean PSNR, bytes                        ─┴─► level of each quality, within its promise
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from virtual_codec.jobs import DEFAULT_EFFORT
 from virtual_codec.training.calibration import ordinary_jpegs
 
 _LEVELS: Final = (0, 8, 20, 32, 45, 58, 72, 86, 95, 100)
-_QUALITIES: Final = (1, 10, 35, 70, 90, 100)  # measured for codecs whose levels are decibels
-_MORE_DECIBELS: Final = (-3.0, -1.5, -0.5, 0.5)  # than the ordinary JPEG
+# Qualities that are measured for a codec whose levels are decibels, and its decibels above the ordinary JPEG.
+_QUALITIES: Final = (1, 10, 35, 70, 90, 100)
+_DECIBEL_OFFSETS: Final = (-3.0, -1.5, -0.5, 0.5)
 
-_PICTURES: Final = 28  # at most about so many are measured, evenly spread
+_MAX_PICTURES: Final = 28  # pictures that are measured, about, evenly spread over the set
 
-# Place of a quality's size between that at JPEG's PSNR (0) and the bytes allowed (1), on a log scale.
+# Target size of a quality on a log scale: 0 is the size at the ordinary JPEG's PSNR, 1 the bytes allowed.
 _SIZE_TARGET: Final = 0.4
 
 Floats = NDArray[np.float64]
@@ -40,7 +41,7 @@ def calibrate_levels(
     model: ModelNetworks, pictures: Sequence[Pixels], *, show_progress: bool = True
 ) -> dict[str, list[float]]:
     """Tables of a manifest, `level-<codec>`, measured on [H, W, 3] photographs that no network was trained on."""
-    pictures = pictures[:: max(1, len(pictures) // _PICTURES)]
+    pictures = pictures[:: max(1, len(pictures) // _MAX_PICTURES)]
     jpeg_psnr_db, jpeg_bytes = ordinary_jpegs(pictures)
     jpeg_psnr_db = np.maximum.accumulate(jpeg_psnr_db)
     tables = {}
@@ -55,33 +56,37 @@ def calibrate_levels(
 
 
 def _levels(measure: _Measurement, codec: QualityCodec, jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
-    """Level of each quality, [100], rising."""
+    """Level of each quality from 1 to 100: [100], rising."""
     levels = np.minimum(_LEVELS, codec.finest_level).astype(np.float64)
     curve = np.array([measure([level] * len(measure.pictures)) for level in levels])
     found = [
-        _within_promise(levels, curve, quality, jpeg_psnr_db[quality - 1], jpeg_bytes[quality - 1])
+        _setting_within_promise(levels, curve, quality, jpeg_psnr_db[quality - 1], jpeg_bytes[quality - 1])
         for quality in range(1, 101)
     ]
     return np.maximum.accumulate(np.array(found))
 
 
 def _decibels(measure: _Measurement, decibels: tuple[float, float], jpeg_psnr_db: Floats, jpeg_bytes: Floats) -> Floats:
-    """Decibels above the ordinary JPEG of each quality, [100]."""
+    """PSNR target of each quality from 1 to 100, in dB above the ordinary JPEG of that quality: [100]."""
     found = []
     for quality in _QUALITIES:
         own = [ordinary_jpeg_psnr_db(picture, quality) for picture in measure.pictures]
         curve = np.array(
-            [measure([level_of_decibels(decibels, each + more) for each in own]) for more in _MORE_DECIBELS]
+            [measure([level_of_decibels(decibels, each + more) for each in own]) for more in _DECIBEL_OFFSETS]
         )
         place = quality - 1
-        found.append(_within_promise(np.array(_MORE_DECIBELS), curve, quality, jpeg_psnr_db[place], jpeg_bytes[place]))
+        found.append(
+            _setting_within_promise(np.array(_DECIBEL_OFFSETS), curve, quality, jpeg_psnr_db[place], jpeg_bytes[place])
+        )
     return np.interp(np.arange(1, 101), _QUALITIES, found)
 
 
-def _within_promise(settings: Floats, curve: Floats, quality: int, jpeg_psnr_db: float, jpeg_bytes: float) -> float:
-    """Setting between that of the ordinary JPEG's PSNR and that of the bytes allowed.
+def _setting_within_promise(
+    settings: Floats, curve: Floats, quality: int, jpeg_psnr_db: float, jpeg_bytes: float
+) -> float:
+    """Setting between the one that has the ordinary JPEG's PSNR and the one that has the bytes allowed.
 
-    `curve` [settings, 2] holds mean PSNR and bytes of rising settings.
+    `curve` [settings, 2] holds the mean PSNR in dB and the bytes of rising settings.
     """
     psnr_db, log_bytes = np.maximum.accumulate(curve[:, 0]), np.log(np.maximum.accumulate(curve[:, 1]))
     equal_size = float(np.interp(np.interp(jpeg_psnr_db, psnr_db, settings), settings, log_bytes))
@@ -93,9 +98,9 @@ def _within_promise(settings: Floats, curve: Floats, quality: int, jpeg_psnr_db:
 
 @final
 class _Measurement:
-    """Mean PSNR of the restored pictures, and bytes of all, at a level for each picture.
+    """Measurement of a codec: mean PSNR in dB of the restored pictures and total bytes, given a level for each picture.
 
-    The coded pictures alone are compared with JPEG's data: the parts around them weigh more in small pictures.
+    The bytes are those of the coded pictures alone, because containers weigh more in small pictures.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ class Progress:
     """Progress of a run. `seconds` is the time spent training over all its sessions.
 
     `loss_total` and `loss_count` belong to the steps since the last validation. `best_db` is the best validation score
-    so far, None before the first, and `best_step` its step. `has_diverged` is True once validation fell too far below
-    it: the averaged weights are then those of `best_step`, and the run is over.
+    so far, or None before the first, and `best_step` its step. `has_diverged` is True if validation fell too far below
+    `best_db`. The run is then over, and the averaged weights are those of `best_step`.
     """
 
     recipe: str
@@ -59,7 +59,7 @@ def save_checkpoint(
     average: Mapping[str, Tensor],
     optimizer: torch.optim.Adam,
 ) -> None:
-    """Write `folder`/checkpoint.safetensors, whole or not at all."""
+    """Write `folder`/checkpoint.safetensors atomically."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.items()}
     for name, parameter in network.named_parameters():
@@ -72,7 +72,7 @@ def save_checkpoint(
 
 
 def save_best(folder: Path, progress: Progress, average: Mapping[str, Tensor]) -> None:
-    """Write the averaged weights to `folder`/best.safetensors, atomically."""
+    """Write the averaged weights to `folder`/best.safetensors atomically."""
     tensors = {f"average.{name}": value.detach().contiguous().cpu() for name, value in average.items()}
     partial = folder / f"{BEST}.partial"
     save_file(tensors, partial, {"progress": json.dumps(progress.__dict__)})
@@ -82,7 +82,7 @@ def save_best(folder: Path, progress: Progress, average: Mapping[str, Tensor]) -
 def load_checkpoint(
     path: Path, network: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Adam
 ) -> Progress:
-    """Load a checkpoint into network, average and optimiser, in place. Raises `BadModel` if its shape differs."""
+    """Load a checkpoint into network, average and optimiser, in place. Raises `BadModel` if it does not fit them."""
     try:
         with safe_open(path, framework="pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
@@ -90,10 +90,10 @@ def load_checkpoint(
         network.load_state_dict(under("network.", tensors))
         average.update(under("average.", tensors))
         for name, parameter in network.named_parameters():
-            if f"adam.step.{name}" not in tensors:  # an optimiser has no state of parameters without a gradient
+            if f"adam.step.{name}" not in tensors:  # a parameter that never had a gradient
                 continue
             state = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            is_fused = bool(optimizer.defaults.get("fused"))  # which counts steps on the device
+            is_fused = bool(optimizer.defaults.get("fused"))  # a fused Adam counts its steps on the device
             optimizer.state[parameter] = {
                 key: value.to(parameter.device) if key != "step" or is_fused else value for key, value in state.items()
             }
@@ -103,7 +103,7 @@ def load_checkpoint(
 
 
 def load_average(path: Path) -> dict[str, Tensor]:
-    """Averaged weights of a checkpoint, which are exported and which other recipes start from."""
+    """Averaged weights of a checkpoint. Raises `BadModel` if the file is not one."""
     try:
         with safe_open(path, framework="pt") as file:
             return under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""Post-processing of AVIF, WebP and JPEG 2000: crops coded by Pillow's encoders, and what their streams state."""
+"""Training samples of AVIF, WebP and JPEG 2000: crops coded by Pillow's encoders, and their condition vectors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import mean_psnr
 from virtual_codec.training.samples import Batch, collate, prefetched
 
-# Lowest and highest level of a codec's crops, about 0.1 and 3 bits a pixel, and the speeds of its encoder.
-_LEVELS: Final = {"avif": (5, 92), "webp": (0, 95), "jpeg2000": (5, 80)}
-_SPEEDS: Final = {"avif": (6, 8, 9), "webp": (4, 6), "jpeg2000": (0,)}
+# Lowest and highest level of each codec, about 0.1 and 3 bits per pixel, and the speeds of its encoder.
+_LEVEL_RANGES: Final = {"avif": (5, 92), "webp": (0, 95), "jpeg2000": (5, 80)}
+_ENCODER_SPEEDS: Final = {"avif": (6, 8, 9), "webp": (4, 6), "jpeg2000": (0,)}
 _VALIDATION_LEVELS: Final = {"avif": (20, 45, 70), "webp": (5, 40, 80), "jpeg2000": (20, 35, 50)}
-_FOREIGN_SHARE: Final = 0.2  # of AVIFs by the encoder's own tuning, as other programs make them
+_FOREIGN_SHARE: Final = 0.2  # share of AVIFs with libavif's default tuning, as other programs make them
 
 Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
@@ -40,7 +40,7 @@ def codecs_batches(pictures: Pictures, config: TrainConfig, seed: int, start: in
 
 
 def through_quality_codec(picture: NDArray[np.uint8], codec: QualityCodec, settings: QualitySettings) -> Sample:
-    """Decoded picture, the picture, and the condition vector of a [h, w, 3] or [h, w] picture coded by a codec."""
+    """Decoded picture, original and condition vector of a picture [h, w, 3] or [h, w] coded by a codec."""
     stream = codec.encode(picture, settings)
     decoded = codec.decode(stream)
     found = bitstream.quantisation(stream, codec.name)
@@ -51,10 +51,10 @@ def through_quality_codec(picture: NDArray[np.uint8], codec: QualityCodec, setti
 def _sample(random: np.random.Generator, pictures: Pictures, config: TrainConfig) -> Sample:
     names, shares = zip(*config.codecs, strict=True)
     codec = QUALITY_CODECS[names[random.choice(len(names), p=np.array(shares) / sum(shares))]]
-    low, high = _LEVELS[codec.name]
+    low, high = _LEVEL_RANGES[codec.name]
     settings = QualitySettings(
         level=int(random.integers(low, high + 1)),
-        speed=int(random.choice(_SPEEDS[codec.name])),
+        speed=int(random.choice(_ENCODER_SPEEDS[codec.name])),
         subsampling=codec.subsamplings[int(random.integers(len(codec.subsamplings)))],
         is_tuned=bool(random.random() >= _FOREIGN_SHARE),
     )
@@ -71,9 +71,9 @@ def _in_colour(sample: Sample) -> Sample:
 
 @final
 class CodecsValidation:
-    """PSNR of held-out crops as decoded, and the network's gain, for three levels of each codec of the recipe.
+    """PSNR of decoded held-out crops, and the network's gain, at three levels of each codec of the recipe.
 
-    `bfloat16` is the network's precision.
+    `bfloat16` runs the network under autocast in that precision.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class CodecsValidation:
         for codec in (QUALITY_CODECS[name] for name, _ in config.codecs):
             for level in _VALIDATION_LEVELS[codec.name]:
                 settings = QualitySettings(
-                    level=level, speed=_SPEEDS[codec.name][0], subsampling=codec.subsamplings[-1]
+                    level=level, speed=_ENCODER_SPEEDS[codec.name][0], subsampling=codec.subsamplings[-1]
                 )
                 samples = [through_quality_codec(crop, codec, settings) for crop in crops]
                 self._batches[f"{codec.name}_{level}"] = collate(samples)
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Means over the crops, in dB."""
+        """PSNR and gain in dB, means over the crops."""
         measured = {}
         for name, batch in self._batches.items():
             plain = mean_psnr(batch.decoded, batch.image)
@@ -101,7 +101,7 @@ class CodecsValidation:
         return measured
 
     def score_db(self, figures: Mapping[str, float]) -> float:
-        """Gain over the decoded picture, mean over codecs and levels: its fall ends a run."""
+        """Gain over the decoded picture in dB, mean over codecs and levels."""
         return sum(figures[f"gain_{name}"] for name in self._batches) / len(self._batches)
 
     def rows(self, network: nn.Module) -> list[Tensor]:

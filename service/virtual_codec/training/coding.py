@@ -17,15 +17,17 @@ from virtual_codec.training.samples import through_codec, to_tensor
 
 def code_descriptions(described: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
     """Decoded pictures and bits [B] of descriptions [B, 3, h, w] in [0, 1], by the real codec. No gradient."""
-    results = [through_codec(picture, each) for picture, each in zip(_samples(described), settings, strict=True)]
+    results = [
+        through_codec(picture, each) for picture, each in zip(_picture_samples(described), settings, strict=True)
+    ]
     return to_tensor([decoded for decoded, _, _ in results]), torch.tensor([8.0 * size for _, _, size in results])
 
 
 def levels_of_descriptions(described: Tensor, settings: tuple[JpegSettings, ...]) -> list[Levels]:
-    """Levels that the real encoder chooses for descriptions [B, 3, h, w], h and w multiples of 16. No gradient."""
+    """Quantised levels by the real encoder of descriptions [B, 3, h, w], h and w multiples of 16. No gradient."""
     height, width = described.shape[2:]
     found = []
-    for picture, each in zip(_samples(described), settings, strict=True):
+    for picture, each in zip(_picture_samples(described), settings, strict=True):
         luma, *chroma = quantised(analyse(picture, each.subsampling), each)[0]
         shrunk = 2 if each.subsampling == "420" else 1
         found.append(
@@ -40,7 +42,7 @@ def tables_of(settings: tuple[JpegSettings, ...]) -> Tensor:
 
 
 def subsampled_of(settings: tuple[JpegSettings, ...]) -> list[bool]:
-    """True for each of the settings that halves chroma."""
+    """Flag of each settings object: True if it halves the chroma."""
     return [each.subsampling == "420" for each in settings]
 
 
@@ -50,7 +52,7 @@ def condition_of_settings(settings: JpegSettings) -> NDArray[np.float32]:
     return condition([luma, chroma, chroma], subsampled=settings.subsampling == "420", own=True)
 
 
-def _samples(described: Tensor) -> list[NDArray[np.float32]]:
+def _picture_samples(described: Tensor) -> list[NDArray[np.float32]]:
     pictures = (described.detach().float() * 255).permute(0, 2, 3, 1).cpu().numpy()
     return [np.ascontiguousarray(picture) for picture in pictures]
 

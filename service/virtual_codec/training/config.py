@@ -1,4 +1,4 @@
-"""Configuration of a training run: networks, data, loss weights, schedule."""
+"""Configuration of a training run: networks, data, loss weights and schedule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virtual_codec.training.schedule import Schedule
 
 @dataclass(frozen=True, kw_only=True)
 class UShape:
-    """Shape of a U-shaped post-processing network, as `virtual_codec.networks.UShapedPostprocessNet` takes it."""
+    """Shape of a U-shaped post-processing network: arguments of `virtual_codec.networks.UShapedPostprocessNet`."""
 
     widths: str = "48-80-128"
     down: str = "2-1-1"
@@ -19,7 +19,7 @@ class UShape:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Configuration of one run. Sizes are in pixels of the image, codec steps are means of the luma table."""
+    """Configuration of one run. Sizes are in pixels of the image. Codec steps are means of the luma table."""
 
     name: str
     target: Literal["postprocess", "joint", "paper", "virtual", "codecs"]
@@ -71,10 +71,10 @@ class TrainConfig:
             raise ValueError(f"drawings_share must be between 0 and 1, got {self.drawings_share}")
         if (self.target == "codecs") != bool(self.codecs) or (self.codecs and self.u_shape is None):
             raise ValueError(
-                f"codecs goes with the target codecs and a u_shape, and that with codecs; got {self.target}"
+                f"target codecs needs codecs and a u_shape, and no other target takes codecs; got {self.target}"
             )
         if (self.schedule is None) != (self.target in ("postprocess", "joint", "codecs")):
-            raise ValueError(f"target {self.target} goes with {'no' if self.schedule else 'a'} schedule")
+            raise ValueError(f"target {self.target} {'takes no' if self.schedule else 'needs a'} schedule")
 
     @property
     def postprocess_network(self) -> tuple[str, dict[str, int | float | str | bool]]:

@@ -1,4 +1,4 @@
-"""Crops that samples are made of: squares of the training images, and drawings where the recipe has a share of them."""
+"""Training crops: squares of the training images, and drawings if the recipe has a share of them."""
 
 from __future__ import annotations
 

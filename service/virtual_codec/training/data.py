@@ -1,4 +1,4 @@
-"""Training pictures: a folder of images in memory, and crops of them that depend on seed and step alone."""
+"""Training pictures: a folder of images in memory, and random crops of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from virtual_codec.errors import BadInput, BadTrainingData
 from virtual_codec.training.dataset_manifest import DatasetEntry, read_manifests
 
 _SUFFIXES: Final = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".avif"}
-_HELD_OUT_EVERY: Final = 16
+_HELD_OUT_INTERVAL: Final = 16
 
 # Mean of the luma table -> reduction factor: libjpeg's qualities 95, 90, 82, 70 and below.
 _REDUCTIONS: Final = ((6.0, 1.5), (12.0, 2.0), (21.5, 2.5), (35.0, 3.0), (float("inf"), 4.0))
@@ -29,10 +29,11 @@ _REDUCTIONS: Final = ((6.0, 1.5), (12.0, 2.0), (21.5, 2.5), (35.0, 3.0), (float(
 class Pictures:
     """Images of a folder, decoded once, with a held-out part for validation and calibration.
 
-    A MANIFEST.tsv (`virtual_codec.training.dataset_manifest`) says which images are held out; without one it is every
-    sixteenth by name. Images that lossy compression damaged are reduced until its artefacts vanish, unless a manifest
-    says that they were. A warning counts them, unreadable files, and images with a side under `smallest` pixels. With
-    `only_held_out` the training images are not read. Raises `BadTrainingData` when either part would be empty.
+    A MANIFEST.tsv (`virtual_codec.training.dataset_manifest`) says which images are held out. Without one, every
+    sixteenth image by name is. Images that were compressed with losses are reduced until the artefacts vanish, unless
+    the manifest says that this was done. A warning counts the reduced images, the unreadable files, and the images with
+    a side under `smallest` pixels, which are left out. With `only_held_out` the training images are not read. Raises
+    `BadTrainingData` if either part would be empty.
     """
 
     def __init__(self, folder: Path, *, smallest: int, only_held_out: bool = False) -> None:
@@ -52,9 +53,9 @@ class Pictures:
                 self.train = reader.read([path for path in paths if path not in chosen], entries)
         else:
             usable = reader.read(paths, entries)
-            self.held_out = usable[::_HELD_OUT_EVERY]
+            self.held_out = usable[::_HELD_OUT_INTERVAL]
             if not only_held_out:
-                self.train = [pixels for index, pixels in enumerate(usable) if index % _HELD_OUT_EVERY]
+                self.train = [pixels for index, pixels in enumerate(usable) if index % _HELD_OUT_INTERVAL]
         if reader.has_complaints:
             warnings.warn(f"{folder}: {reader.complaints()}", stacklevel=2)
         found = len(self.train) + len(self.held_out)
@@ -69,8 +70,9 @@ class Pictures:
     ) -> NDArray[np.uint8]:
         """Random square of the training images, flipped and turned at random: [size, size, 3].
 
-        With `scale_jitter` above 1, half of the squares are larger by a factor up to it and reduced to `size`. With
-        `enlargement` above 1, half are smaller by a factor up to it and enlarged: softer, as many photographs are.
+        With `scale_jitter` above 1, half of the squares are larger by a factor of up to `scale_jitter` and reduced to
+        `size`. With `enlargement` above 1, half are smaller by a factor of up to `enlargement` and enlarged, which
+        makes them as soft as many photographs.
         """
         picture = self.train[random.integers(len(self.train))]
         if enlargement > 1 and random.random() < 0.5:
@@ -93,9 +95,10 @@ class Pictures:
 
 
 def reduction_of(source: bytes) -> float:
-    """Factor by which to reduce an image so that compression artefacts vanish; 1 if it was coded without losses.
+    """Factor by which an image is reduced to hide its compression artefacts; 1 if it was coded without losses.
 
-    The luma table of a JPEG tells its quality. Lossy WebP and AVIF, whose files tell too little, get 2.
+    The factor of a JPEG follows from its luma table. Lossy WebP and AVIF have a factor of 2, because their files do not
+    state enough.
     """
     if source[:2] == b"\xff\xd8":
         tables = bitstream.layout(source).tables
@@ -128,7 +131,7 @@ class _Reader:
         return bool(self._unreadable or self._small or self._reduced)
 
     def complaints(self) -> str:
-        """The counts, as a sentence."""
+        """Sentence with the counts of files left out or reduced."""
         return (
             f"left out {self._unreadable} unreadable files and {self._small} images under {self._smallest} pixels; "
             f"{self._reduced} images compressed with losses were reduced, to hide their artefacts"

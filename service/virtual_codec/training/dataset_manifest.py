@@ -1,12 +1,12 @@
-"""Dataset manifests: a MANIFEST.tsv that says which images of a folder are held out and which are reduced already.
+"""Dataset manifests: MANIFEST.tsv states which images of a folder are held out and which are already reduced.
 
     file               split        reduction     tab-separated, with these names in the first line; others are ignored
     v00001_lake.avif   validation   2.048
     t00002_street.avif train        1.5
 
 `file` is relative to the manifest's folder. `split` is `train` or `validation`; without that column, files whose
-names begin with `v` and a digit are held out. A number in `reduction` says that compression artefacts of the source
-were hidden by reducing the image that many times, so that it must not be reduced again.
+names begin with `v` and a digit are held out. A number in `reduction` says that the image was reduced by that factor to
+hide the compression artefacts of its source, and must not be reduced again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DatasetEntry:
 def read_manifests(folder: Path) -> dict[Path, DatasetEntry]:
     """Entries of all manifests in a folder and the folders below it, by path of the image.
 
-    Listed files need not exist. Raises `BadTrainingData` for a manifest that cannot be understood.
+    Listed files need not exist. Raises `BadTrainingData` for a manifest that cannot be parsed.
     """
     return {path: entry for manifest in sorted(folder.rglob(FILE_NAME)) for path, entry in _entries(manifest)}
 

@@ -1,4 +1,4 @@
-"""Crops that are cut on a device: training images as tiles in its memory, turned, mirrored, enlarged and reduced."""
+"""Random crops on a device: tiles of the training images in its memory, rotated, mirrored, enlarged and reduced."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from torch.nn import functional
 
 from virtual_codec.training.config import TrainConfig
 
-_LARGEST_TILE: Final = 384  # keeps a tile larger than the crops of `scale_jitter`, and one gather small
-_SHARE_REDUCED: Final = 0.2  # at one factor for all, so that they are reduced together
+_MAX_TILE_SIDE: Final = 384  # pixels; larger than the crops of `scale_jitter`, and small enough for a quick gather
+_REDUCED_SHARE: Final = 0.2  # share of a batch that is reduced, by one common factor
 
 
 @final
 class DeviceRandom:
-    """Random numbers of a batch: those of a device stay there, and those of the processor are known at once."""
+    """Random generators of a batch: one on the device, and one on the CPU for numbers that the host needs at once."""
 
     def __init__(self, device: torch.device) -> None:
         self.on_device = torch.Generator(device)
         self._on_processor = torch.Generator()
 
     def seed(self, seed: int) -> None:
-        """Begin both sequences anew."""
+        """Seed both generators."""
         self.on_device.manual_seed(seed)
         self._on_processor.manual_seed(seed)
 
     def draw(self) -> float:
-        """Number in [0, 1) of the processor."""
+        """Random number in [0, 1) from the CPU's generator."""
         return float(torch.rand((), generator=self._on_processor))
 
 
 @final
 class DeviceCrops:
-    """Random squares of images, as `virtual_codec.training.data.Pictures.crop` cuts them, [B, 3, crop, crop].
+    """Random squares of images [B, 3, crop, crop], like those of `virtual_codec.training.data.Pictures.crop`.
 
-    Values are those of 8-bit samples, in [0, 1]. A fifth of the squares are reduced where the recipe has a
-    `scale_jitter`; half of the others are enlarged where it has an `enlargement`.
+    Values are multiples of 1/255 in [0, 1]. If the recipe has a `scale_jitter`, a fifth of the squares are reduced. If
+    it has an `enlargement`, half of the others are enlarged.
     """
 
     def __init__(self, images: Sequence[NDArray[np.uint8]], config: TrainConfig, device: torch.device) -> None:
         largest = round(config.crop * config.scale_jitter)
-        side = min(max(_LARGEST_TILE, largest), max(config.crop, min(min(image.shape[:2]) for image in images)))
+        side = min(max(_MAX_TILE_SIDE, largest), max(config.crop, min(min(image.shape[:2]) for image in images)))
         self._tiles = torch.from_numpy(tiles_of(images, side)).permute(0, 3, 1, 2).contiguous().to(device)
         self._size = config.crop
         self._reduction = min(config.scale_jitter, side / config.crop)
@@ -55,11 +55,11 @@ class DeviceCrops:
         return len(self._tiles)
 
     def cut(self, count: int, random: DeviceRandom) -> Tensor:
-        """`count` squares."""
+        """Batch of `count` random squares."""
         device = self._tiles.device
         chosen = torch.randint(len(self._tiles), (count,), device=device, generator=random.on_device)
         tiles = self._tiles[chosen].float() / 255
-        reduced = round(_SHARE_REDUCED * count) if self._reduction > 1 else 0
+        reduced = round(_REDUCED_SHARE * count) if self._reduction > 1 else 0
         squares = []
         if reduced:
             factor = 1 + (self._reduction - 1) * random.draw()
@@ -67,40 +67,42 @@ class DeviceCrops:
             smaller = functional.interpolate(
                 tiles[:reduced], size=(side, side), mode="bicubic", antialias=True, align_corners=False
             )
-            squares.append(_squares(smaller, self._size, 1.0, random.on_device))
-        squares.append(_squares(tiles[reduced:], self._size, self._enlargement, random.on_device))
+            squares.append(_random_squares(smaller, self._size, 1.0, random.on_device))
+        squares.append(_random_squares(tiles[reduced:], self._size, self._enlargement, random.on_device))
         rounded = (torch.cat(squares) * 255).round().clamp(0, 255) / 255
         return rounded.contiguous(memory_format=torch.channels_last)
 
 
 def tiles_of(images: Sequence[NDArray[np.uint8]], side: int) -> NDArray[np.uint8]:
-    """Squares that cover images [H, W, 3], [N, side, side, 3]; the last of a row or column overlap the one before.
+    """Square tiles that cover images: [H, W, 3] each -> [N, side, side, 3].
 
-    Images with a side under `side` are continued by reflection.
+    Tiles of a row or column overlap where its length is no multiple of `side`. Images with a side under `side` are
+    extended by reflection.
     """
     tiles = []
     for image in images:
         missing = [(0, max(0, side - length)) for length in image.shape[:2]]
         padded = np.pad(image, (*missing, (0, 0)), mode="symmetric")
-        rows, columns = (_starts(length, side) for length in padded.shape[:2])
+        rows, columns = (_tile_starts(length, side) for length in padded.shape[:2])
         tiles += [padded[top : top + side, left : left + side] for top in rows for left in columns]
     return np.stack(tiles)
 
 
-def _starts(length: int, side: int) -> list[int]:
+def _tile_starts(length: int, side: int) -> list[int]:
     count = -(-length // side)
     return [round(index * (length - side) / max(1, count - 1)) for index in range(count)]
 
 
-def _squares(tiles: Tensor, size: int, enlargement: float, random: torch.Generator) -> Tensor:
-    """Squares at random places of tiles [B, 3, s, s], one each, turned and mirrored; half are enlarged."""
+def _random_squares(tiles: Tensor, size: int, enlargement: float, random: torch.Generator) -> Tensor:
+    """One square at a random place of each tile [B, 3, s, s], rotated and mirrored at random; half are enlarged."""
     device, count, side = tiles.device, len(tiles), tiles.shape[-1]
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, device=device, generator=random)
 
     factor = 1 + (enlargement - 1) * uniform(count)
-    pitch = torch.where(uniform(count) < 0.5, 1 / factor, torch.ones_like(factor))  # of samples, in the tile's pixels
+    # Distance of neighbouring samples, in pixels of the tile.
+    pitch = torch.where(uniform(count) < 0.5, 1 / factor, torch.ones_like(factor))
     top, left = torch.floor(uniform(2, count) * (side - size * pitch + 1)).clamp_(0, side - 1)
     place = torch.arange(size, device=device) + 0.5
     rows, columns = top[:, None] + place * pitch[:, None], left[:, None] + place * pitch[:, None]

@@ -1,4 +1,4 @@
-"""Export of finished runs as a model folder: weights, manifest with calibrated tables, card; written atomically."""
+"""Export of finished runs as a model folder: weights, manifest with calibrated tables, model card."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _CALIBRATION_IMAGES: Final = 28
 class ExportRequest:
     """Arguments of `vcodec export`.
 
-    `runs` are folders of finished runs, one for each scale, or folders of weights that were trained elsewhere
-    (`virtual_codec.training.weights`). The tables are measured on `device`. `devices` are the kinds of devices that the
-    model is meant for, such as ("cuda",); none means any. `licence` is that of the weights, `data_licences` those of
-    the pictures that they were trained on, the most frequent first; empty means that nothing is stated.
+    `runs` are folders of finished runs, one for each scale, or weights folders (`virtual_codec.training.weights`). The
+    tables are measured on `device`. `devices` are the kinds of devices that the model is meant for, such as ("cuda",);
+    an empty tuple means any. `licence` is the licence of the weights. `data_licences` are the licences of the training
+    pictures, the most frequent first. If they are empty, nothing is stated.
     """
 
     runs: tuple[Path, ...]
@@ -61,15 +61,16 @@ class ExportRequest:
 
 
 def export(request: ExportRequest) -> Manifest:
-    """Write `store`/`name`. It becomes the store's default model if that is asked for, or if there is no default.
+    """Write the model folder `store`/`name` and return its manifest.
 
-    The tables are measured on the images of `data` that training held out. Raises `BadOption` if the folder is
-    there already, the runs lack a scale or a model without JPEG is to be the default; `BadModel` or `BadTrainingData`
-    as the parts do.
+    The folder appears only when it is complete. The model becomes the store's default with `make_default`, or if the
+    store has no default. The tables are measured on the images of `data` that training held out. Raises `BadOption` if
+    the folder exists, if the runs lack a scale, or if a model without JPEG would become the default. Raises `BadModel`
+    for unreadable weights and `BadTrainingData` for unusable images.
     """
     folder = request.store / request.name
     if folder.exists():
-        raise BadOption(f"{folder} is there already; choose another name, a released model never changes")
+        raise BadOption(f"{folder} exists already; choose another name, because a released model never changes")
     request.store.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".export-", dir=request.store))
     try:
@@ -82,19 +83,19 @@ def export(request: ExportRequest) -> Manifest:
                 encoders.append(described.encoder)
                 for key, source in described.networks.items():
                     weights = load_weights(run, source)
-                    entries[key] = _write(staging, key, source.architecture, dict(source.arguments), weights)
+                    entries[key] = _write_weights(staging, key, source.architecture, dict(source.arguments), weights)
             else:
                 configs.append(read_recipe(run))
                 encoders.append(EncoderParameters(chroma_dc=configs[-1].chroma_dc))
                 entries |= _write_networks(staging, load_average(run / CHECKPOINT), configs[-1])
-        codecs = _codecs(configs)
+        codecs = _codecs_of_runs(configs)
         if codecs == ["jpeg"]:
             _check_scales(entries)
         elif request.make_default:
-            raise BadOption(f"only a model for JPEG can be the store's default, this is one for {', '.join(codecs)}")
-        manifest = _measured_manifest(request, staging, entries, _common(encoders), codecs)
+            raise BadOption(f"only a model for JPEG can be the store's default; this one is for {', '.join(codecs)}")
+        manifest = _measured_manifest(request, staging, entries, _common_encoder(encoders), codecs)
         (staging / "manifest.json").write_text(manifest.to_json())
-        (staging / "MODEL_CARD.md").write_text(_card(request, manifest, configs))
+        (staging / "MODEL_CARD.md").write_text(_model_card_text(request, manifest, configs))
         staging.chmod(0o755)
         os.replace(staging, folder)
     finally:
@@ -107,57 +108,57 @@ def export(request: ExportRequest) -> Manifest:
 
 
 def read_recipe(run: Path) -> TrainConfig:
-    """Recipe of a run, read from its checkpoint, with the steps that were made. Raises `BadOption` or `BadModel`."""
+    """Recipe of a run, by its checkpoint, with the number of steps made. Raises `BadOption` or `BadModel`."""
     progress = read_progress(run / CHECKPOINT)
     if progress.recipe not in RECIPES:
-        raise BadOption(
-            f"{run} was made with recipe {progress.recipe!r}, which is not known; have {', '.join(RECIPES)}"
-        )
+        raise BadOption(f"{run} was trained with the unknown recipe {progress.recipe!r}; have {', '.join(RECIPES)}")
     config = RECIPES[progress.recipe]()
     if config.target == "paper":
         raise BadOption(
-            f"{run} holds the published networks of one quality, in grey, which no request could be answered with; "
+            f"{run} holds published networks, which work in grey at one quality and cannot be exported; "
             "`python -m benchmarks.published` measures them"
         )
     return replace(config, steps=max(1, progress.step))
 
 
-def _codecs(configs: list[TrainConfig]) -> list[str]:
-    """Codecs of a model made of runs. Raises `BadOption` where some are for JPEG and others are not."""
+def _codecs_of_runs(configs: list[TrainConfig]) -> list[str]:
+    """Codecs of a model that consists of the runs. Raises `BadOption` if the runs cannot be combined."""
     of_runs = [[name for name, _ in config.codecs] or ["jpeg"] for config in configs] or [["jpeg"]]
     if any(codecs != of_runs[0] for codecs in of_runs) or (len(of_runs) > 1 and of_runs[0] != ["jpeg"]):
-        raise BadOption("runs with the target codecs make a model of their own, of one run; export them by themselves")
+        raise BadOption("a run with the target codecs is a model of its own; export it without other runs")
     return of_runs[0]
 
 
 def _check_scales(entries: Mapping[str, NetworkEntry]) -> None:
-    """Raise `BadOption` if a scale has no post-processing network: calibration measures both."""
+    """Raise `BadOption` if a scale has no post-processing network, because calibration measures both scales."""
     missing = [scale for scale in (1, 2) if f"postprocess-{scale}" not in entries]
     if missing:
         raise BadOption(
-            f"a model needs post-processing at scales 1 and 2, these runs hold {', '.join(sorted(entries))}; "
+            f"a model needs post-processing at scales 1 and 2; these runs hold {', '.join(sorted(entries))}; "
             f"add a run of scale {missing[0]} (postprocess-{missing[0]}, joint-{missing[0]} ...)"
         )
 
 
-def _common(encoders: list[EncoderParameters]) -> EncoderParameters:
+def _common_encoder(encoders: list[EncoderParameters]) -> EncoderParameters:
     """Encoder parameters that all runs share. Raises `BadOption` if they differ."""
     if any(encoder != encoders[0] for encoder in encoders):
         found = ", ".join(f"{encoder.chroma_dc:g}" for encoder in encoders)
-        raise BadOption(f"a model has one chroma_dc, these runs were trained with {found}; train them with the same")
+        raise BadOption(
+            f"a model has one chroma_dc, but these runs were trained with {found}; train them with the same one"
+        )
     return encoders[0] if encoders else EncoderParameters()
 
 
 def _write_networks(folder: Path, weights: Mapping[str, Tensor], config: TrainConfig) -> dict[str, NetworkEntry]:
-    """Manifest entries of a run's networks, whose weights are written into `folder`."""
+    """Write the weights of a run's networks into `folder` and return their manifest entries."""
     precision = torch.float16 if config.codecs else torch.float32
     return {
-        key: _write(folder, key, network.architecture, network.arguments, network.weights, precision)
+        key: _write_weights(folder, key, network.architecture, network.arguments, network.weights, precision)
         for key, network in networks_of_run(config, weights).items()
     }
 
 
-def _write(
+def _write_weights(
     folder: Path,
     key: str,
     architecture: str,
@@ -179,7 +180,7 @@ def _measured_manifest(
     encoder: EncoderParameters,
     codecs: list[str],
 ) -> Manifest:
-    """Manifest with its tables, measured by running the model as it will be served."""
+    """Manifest with the tables that are measured with the model from a scratch store."""
     draft = Manifest(
         name=request.name,
         id=model_id(entries),
@@ -197,15 +198,15 @@ def _measured_manifest(
         (Path(scratch) / "CURRENT").write_text(request.name)
         model = ModelNetworks(ModelStore(Path(scratch)), draft, DirectRunner(open_device(request.device)))
         measured = calibrate if "jpeg" in codecs else calibrate_levels
-        tables = measured(model, _held_out(request.data), show_progress=request.show_progress)
+        tables = measured(model, _calibration_images(request.data), show_progress=request.show_progress)
         tables[self_check.TABLE] = self_check.expected_psnr_db(model)
     return replace(draft, tables=tables)
 
 
-def _held_out(data: Path) -> list[NDArray[np.uint8]]:
-    """Held-out crops, and the middle of each enlarged by two, which is softer.
+def _calibration_images(data: Path) -> list[NDArray[np.uint8]]:
+    """Held-out crops, and the middle of each enlarged by two.
 
-    Training folders hold sharp pictures, or pictures reduced until they are; photographs of users are softer.
+    The enlarged middles are soft, as many photographs of users are. The pictures of training folders are sharp.
     """
     pictures = Pictures(data, smallest=_CALIBRATION_CROP, only_held_out=True)
     crops = pictures.held_out_crops(_CALIBRATION_CROP, most=_CALIBRATION_IMAGES)
@@ -215,7 +216,7 @@ def _held_out(data: Path) -> list[NDArray[np.uint8]]:
     return crops + soft
 
 
-def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]) -> str:
+def _model_card_text(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]) -> str:
     rows = "\n".join(
         f"| {key} | {entry.architecture} | {dict(entry.arguments)} | `{entry.sha256[:12]}` |"
         for key, entry in manifest.networks.items()
@@ -227,11 +228,11 @@ def _card(request: ExportRequest, manifest: Manifest, configs: list[TrainConfig]
     return (
         f"# {manifest.name} ({manifest.id})\n\nMade on {manifest.created}{meant}.\n\n{request.notes}\n\n## Networks\n\n"
         f"| network | architecture | arguments | sha256 |\n| --- | --- | --- | --- |\n{rows}\n"
-        f"\n## Licences\n\n{_licences(request)}\n" + (f"\n## Recipes\n\n{runs}\n" if configs else "")
+        f"\n## Licences\n\n{_licence_text(request)}\n" + (f"\n## Recipes\n\n{runs}\n" if configs else "")
     )
 
 
-def _licences(request: ExportRequest) -> str:
+def _licence_text(request: ExportRequest) -> str:
     weights = f"The weights are under {request.licence}." if request.licence else "No licence of the weights is stated."
     pictures = ", ".join(request.data_licences) or "not stated"
     return f"{weights} Licences of the pictures that the networks were trained on: {pictures}."

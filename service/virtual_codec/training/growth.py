@@ -1,7 +1,7 @@
-"""Growth of a network from a smaller one: the larger one begins as the same function.
+"""Growth of a network from a smaller one, so that both compute the same function at first.
 
-After Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer" (arXiv 1511.05641), for
-residual bodies: new channels and blocks at first write nothing that the old ones read.
+The method is that of Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer" (arXiv
+1511.05641), for residual bodies. New channels and blocks begin with weights of zero towards the old ones.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_HEAD = "head.weight"
-_EMBED = "embed.0.weight"  # of the condition
+_HEAD_WEIGHT = "head.weight"
+_CONDITION_WEIGHT = "embed.0.weight"  # of the condition
 
 
 def grown(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State of a network, `own`, in which the tensors that `weights` can provide are replaced.
+    """State of a network, `own`, with the tensors replaced for which `weights` has a counterpart.
 
-    A tensor of the same name and shape is copied. A conditioned body of more channels or blocks, with its head and
-    tail, holds the smaller one in its first channels and blocks; so does a U-shaped trunk. A longer condition begins
-    without a say in its new entries. Other tensors stay as they are.
+    A tensor of the same name and shape is copied. A conditioned body with more channels or blocks, with its head and
+    tail, gets the smaller one in its first channels and blocks; so does a U-shaped trunk. New entries of a longer
+    condition begin with weights of zero. Other tensors stay as they are.
     """
     result = dict(own)
     result |= {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    for name in (name for name in own if name.endswith(_EMBED) and name in weights):
+    for name in (name for name in own if name.endswith(_CONDITION_WEIGHT) and name in weights):
         more = own[name].shape[1] - weights[name].shape[1]
         if more > 0 and len(own[name]) == len(weights[name]):
             result[name] = functional.pad(weights[name], (0, more))
-    for head in (name for name in own if name == _HEAD or name.endswith(f".{_HEAD}")):
-        prefix = head.removesuffix(_HEAD)
+    for head in (name for name in own if name == _HEAD_WEIGHT or name.endswith(f".{_HEAD_WEIGHT}")):
+        prefix = head.removesuffix(_HEAD_WEIGHT)
         if f"{prefix}shrink.0.weight" in own and f"{prefix}shrink.0.weight" in weights:
             _grow_u_shape(result, own, weights, prefix)
         if f"{prefix}body.embed.2.weight" in weights and head in weights:
@@ -40,12 +40,12 @@ def grown(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str,
 
 def _grow(result: dict[str, Tensor], own: Mapping[str, Tensor], weights: Mapping[str, Tensor], prefix: str) -> None:
     """Grow a network with one body, if it has at least the channels and blocks of the smaller one."""
-    channels, old_channels = len(own[f"{prefix}{_HEAD}"]), len(weights[f"{prefix}{_HEAD}"])
-    blocks, old_blocks = _blocks(own, f"{prefix}body."), _blocks(weights, f"{prefix}body.")
+    channels, old_channels = len(own[f"{prefix}{_HEAD_WEIGHT}"]), len(weights[f"{prefix}{_HEAD_WEIGHT}"])
+    blocks, old_blocks = _block_count(own, f"{prefix}body."), _block_count(weights, f"{prefix}body.")
     if (channels, blocks) == (old_channels, old_blocks) or channels < old_channels or blocks < old_blocks:
         return
     for name in (name for name in own if name.startswith(prefix) and ".body." not in f".{name}" and name in weights):
-        result[name] = _padded(own[name], weights[name])
+        result[name] = _zero_padded(own[name], weights[name])
     _grow_body(result, own, weights, f"{prefix}body.")
 
 
@@ -57,11 +57,15 @@ def _grow_u_shape(
     bodies = [body for body in bodies if body.startswith(prefix)]
     for body in bodies:
         old = weights.get(f"{body}embed.2.weight")
-        if old is None or _blocks(own, body) < _blocks(weights, body) or len(own[f"{body}embed.2.weight"]) < len(old):
+        if (
+            old is None
+            or _block_count(own, body) < _block_count(weights, body)
+            or len(own[f"{body}embed.2.weight"]) < len(old)
+        ):
             return
     for name in (name for name in own if name.startswith(prefix) and not name.startswith(tuple(bodies))):
         if name in weights:
-            result[name] = _padded(own[name], weights[name])
+            result[name] = _zero_padded(own[name], weights[name])
     for body in bodies:
         _grow_body(result, own, weights, body)
 
@@ -70,10 +74,10 @@ def _grow_body(result: dict[str, Tensor], own: Mapping[str, Tensor], weights: Ma
     """Grow a `ConditionedBody`: its old channels and blocks come first, new blocks begin as the identity."""
     for name in (name for name in own if name.startswith(body) and ".embed." not in f".{name}"):
         if name in weights:
-            result[name] = _padded(own[name], weights[name])
+            result[name] = _zero_padded(own[name], weights[name])
         elif "reduce." in name:
             result[name] = torch.zeros_like(own[name])
-    blocks, old_blocks = _blocks(own, body), _blocks(weights, body)
+    blocks, old_blocks = _block_count(own, body), _block_count(weights, body)
     for kind in ("weight", "bias"):
         name = f"{body}embed.2.{kind}"
         film = torch.zeros_like(own[name]).unflatten(0, (blocks, 2, -1))  # new channels begin unconditioned
@@ -82,7 +86,7 @@ def _grow_body(result: dict[str, Tensor], own: Mapping[str, Tensor], weights: Ma
         result[name] = film.flatten(0, 2)
 
 
-def _padded(fresh: Tensor, old: Tensor) -> Tensor:
+def _zero_padded(fresh: Tensor, old: Tensor) -> Tensor:
     """Copy of `fresh` with `old` in its first rows and columns; old rows have zeros in the new columns."""
     if fresh.shape[2:] != old.shape[2:] or any(new < given for new, given in zip(fresh.shape, old.shape, strict=True)):
         return fresh
@@ -95,5 +99,5 @@ def _padded(fresh: Tensor, old: Tensor) -> Tensor:
     return result
 
 
-def _blocks(weights: Mapping[str, Tensor], body: str) -> int:
+def _block_count(weights: Mapping[str, Tensor], body: str) -> int:
     return sum(name.startswith(f"{body}reduce.") and name.endswith(".weight") for name in weights)

@@ -1,4 +1,4 @@
-"""Interrupts of a training run: SIGINT and SIGTERM end it between two steps, with its checkpoint written."""
+"""Interruption of a training run: SIGINT and SIGTERM end it between two steps, after its checkpoint is written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import final
 
 @final
 class Interrupt:
-    """Flag that a signal handler sets: `requested` is True once SIGINT or SIGTERM arrived."""
+    """Interruption flag: `requested` is True after SIGINT or SIGTERM."""
 
     def __init__(self) -> None:
         self.requested = False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Context in which this object handles SIGINT and SIGTERM; the handlers before it are restored."""
+        """Handle SIGINT and SIGTERM in the block, and restore the previous handlers after it."""
         before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

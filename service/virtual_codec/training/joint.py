@@ -32,8 +32,8 @@ from virtual_codec.training.samples import Batch, default_settings, draw_setting
 class JointNetworks(nn.Module):
     """Description and post-processing networks of one scale.
 
-    `reference` is the post-processing network as the run began: the error that costs are relative to comes from it,
-    since a reference that learns along would reward a network for doing badly behind plain descriptions.
+    `reference` is a copy of the initial post-processing network. It gives the error that costs are relative to. A
+    reference that learns would reward a network for bad results on plain descriptions.
     """
 
     def __init__(self, config: TrainConfig) -> None:
@@ -48,15 +48,15 @@ class JointNetworks(nn.Module):
         self.begin()
 
     def begin(self) -> None:
-        """Copy the post-processing network into the reference, once the run's initial weights are loaded."""
+        """Copy the post-processing network into the reference, after the run's initial weights are loaded."""
         self.reference.load_state_dict(self.postprocess.state_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointBatch(Batch):
-    """Batch of originals with encoder settings and bits [B] of the plain descriptions; `decoded` belongs to those."""
+    """Batch with encoder settings. `decoded` and `plain_bits` [B] are those of the plain descriptions."""
 
-    settings: Any  # a tuple of JpegSettings, or what another DescriptionCodec takes
+    settings: Any  # a tuple of JpegSettings, or the settings of another DescriptionCodec
     plain_bits: Tensor
 
 
@@ -64,14 +64,15 @@ class JointBatch(Batch):
 class JointLoss:
     """Rate-distortion cost of both networks, relative to a plain description coded with the same settings.
 
-    D / D0 + rate_weight * R / R0 + pull_weight * P / D0, where D is a picture's squared error (with the colour drift,
-    `drift_weight`), R its bits, and D0, R0 those of its plain description after the reference network, so that all
-    qualities weigh alike. The pull P, the squared distance to the plain description, keeps the description a picture
-    of the image. At scale 2 the derivative of the quantiser is that of the trellis, at scale 1 that of rounding, which
-    measured better there (`virtual_codec.networks.differentiable`).
+    The cost is D / D0 + rate_weight * R / R0 + pull_weight * P / D0. D is the squared error of the restored picture,
+    plus its colour drift times `drift_weight`. R is the number of bits. D0 and R0 are those of the plain description,
+    restored by the reference network, so that all qualities have equal weight. P is the squared distance between the
+    description and the plain one; it keeps the description a picture of the image. The derivative of the quantiser is
+    that of the trellis at scale 2, and that of rounding at scale 1, where rounding measured better
+    (`virtual_codec.networks.differentiable`).
 
     On an ordinary `Batch`, and with a frozen description, only post-processing learns, by the recipe's loss. `codec`
-    codes the descriptions; its settings are those of the batches.
+    codes the descriptions. Its settings are those of the batches.
     """
 
     def __init__(self, config: TrainConfig, codec: DescriptionCodec | None = None) -> None:
@@ -81,16 +82,16 @@ class JointLoss:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Bits of the last batch's descriptions over those of plain ones."""
+        """Bits of the last batch's descriptions, relative to those of plain ones."""
         return {} if self._relative_bits is None else {"bits": float(self._relative_bits)}
 
     def __call__(self, network: nn.Module, batch: Batch) -> Tensor:
         """Loss of `JointNetworks` on a batch."""
         assert isinstance(network, JointNetworks)
         if not isinstance(batch, JointBatch):
-            return self._restoring(network, batch.decoded, batch)
+            return self._restoration_loss(network, batch.decoded, batch)
         if self._config.frozen_description:
-            return self._postprocess_alone(network, batch)
+            return self._postprocess_only_loss(network, batch)
         with torch.no_grad():
             plain: Tensor = network.reference(batch.decoded, batch.condition)
             plain_error = squared_error(plain.float(), batch.image, self._config.drift_weight) + 1e-5
@@ -106,19 +107,19 @@ class JointLoss:
         cost = (error + self._config.pull_weight * pull) / plain_error
         return (cost + self._config.rate_weight * rate / batch.plain_bits.to(rate.device)).mean()
 
-    def _postprocess_alone(self, network: JointNetworks, batch: JointBatch) -> Tensor:
+    def _postprocess_only_loss(self, network: JointNetworks, batch: JointBatch) -> Tensor:
         with torch.no_grad():
             described: Tensor = network.description(batch.image, batch.condition).float().clamp(0, 1)
             decoded, _ = self._codec.code(described, batch.settings)
-        return self._restoring(network, decoded.to(batch.image.device), batch)
+        return self._restoration_loss(network, decoded.to(batch.image.device), batch)
 
-    def _restoring(self, network: JointNetworks, decoded: Tensor, batch: Batch) -> Tensor:
+    def _restoration_loss(self, network: JointNetworks, decoded: Tensor, batch: Batch) -> Tensor:
         restored: Tensor = network.postprocess(decoded, batch.condition)
         return LOSSES[self._config.loss](restored.float(), batch.image, self._config.drift_weight)
 
 
 class DescriptionCodec(Protocol):
-    """Codec of descriptions [B, 3, h, w] in [0, 1]; its settings are of a type of its own."""
+    """Codec of descriptions [B, 3, h, w] in [0, 1], with its own type of settings."""
 
     def code(self, pictures: Tensor, settings: Any) -> tuple[Tensor, Tensor]:
         """Decoded pictures and bits [B]. No gradient."""
@@ -126,21 +127,21 @@ class DescriptionCodec(Protocol):
     def code_differentiably(
         self, pictures: Tensor, settings: Any, *, follows_trellis: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoded pictures, bits [B], and rate [B], which equals the bits; the first and last have derivatives."""
+        """Decoded pictures, bits [B] and rate [B]. The rate equals the bits; it and the pictures have derivatives."""
 
 
 @final
 class RealCodec:
-    """Real encoder and decoder, one picture after another on the processor."""
+    """Real encoder and decoder on the CPU, one picture after another."""
 
     def code(self, pictures: Tensor, settings: tuple[JpegSettings, ...]) -> tuple[Tensor, Tensor]:
-        """Code as `code_descriptions` does."""
+        """Decoded pictures and bits of `code_descriptions`."""
         return code_descriptions(pictures, settings)
 
     def code_differentiably(
         self, pictures: Tensor, settings: tuple[JpegSettings, ...], *, follows_trellis: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Code as `code_descriptions` does, with the derivative of `smooth_codec`."""
+        """Decoded pictures and bits of `code_descriptions`, with the derivative of `smooth_codec`."""
         real, bits = code_descriptions(pictures, settings)
         smooth, rate = smooth_codec(pictures, settings, follows_trellis=follows_trellis)
         return with_forward(smooth, real.to(pictures.device)), bits, rate * (bits.to(rate.device) / rate).detach()
@@ -157,7 +158,7 @@ def smooth_codec(
 
 
 def joint_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
-    """Batches from step `start` on, every `plain_every`th an ordinary one; each depends on seed and step alone."""
+    """Batches from step `start` on; every `plain_every`th is an ordinary one. Each depends on seed and step alone."""
 
     def make(step: int) -> Batch:
         random = np.random.default_rng((seed, step))
@@ -185,7 +186,7 @@ def joint_batch(images: Tensor, settings: list[JpegSettings], *, scale: int = 2)
 class JointValidation:
     """PSNR and relative size of held-out crops at three codec steps, with the learned and the plain description.
 
-    `bfloat16` is the networks' precision.
+    `bfloat16` runs the networks under autocast in that precision.
     """
 
     def __init__(
@@ -201,7 +202,7 @@ class JointValidation:
         }
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """PSNR in dB with either description, and bits of the learned one over those of the plain one."""
+        """PSNR in dB with either description, and the ratio of the learned one's bits to the plain one's."""
         measured = {}
         for step, batch in self.batches.items():
             described, _, restored, bits = self.chain(network, batch)
@@ -216,7 +217,7 @@ class JointValidation:
         return measured
 
     def score_db(self, figures: Mapping[str, float]) -> float:
-        """PSNR with the learned description, mean over the codec steps: its fall ends a run."""
+        """PSNR in dB with the learned description, mean over the codec steps."""
         return sum(figures[f"learned_{step:g}"] for step in self.batches) / len(self.batches)
 
     def rows(self, network: nn.Module) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Recipes around JPEG with larger networks: as large as the time to restore allows, and for accelerators."""
+"""Recipes for JPEG with larger networks: the largest with an acceptable restoring time, and ones for accelerators."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 from virtual_codec.training.config import TrainConfig, UShape
 from virtual_codec.training.jpeg_recipes import joint_1, joint_2, postprocess_1
 
-_LARGE: Final = UShape(widths="96-160-256", down="2-1-1", up="2-1")  # 3.9 times the operations of standard-3's
+_LARGE_U_SHAPE: Final = UShape(widths="96-160-256", down="2-1-1", up="2-1")  # 3.9 times the operations of standard-3's
 
 
 def best_1() -> TrainConfig:
-    """Post-processing at full size, as large as the time to restore allows; start it from `postprocess-1`."""
+    """Post-processing at full size, the largest with an acceptable restoring time; start it from `postprocess-1`."""
     return replace(
         postprocess_1(),
         name="best-1",
@@ -27,7 +27,7 @@ def best_1() -> TrainConfig:
 
 
 def best_2() -> TrainConfig:
-    """Post-processing at scale 2 behind a learned description, which stays; start it from `joint-2`."""
+    """Post-processing at scale 2 behind a learned description, which is frozen; start it from `joint-2`."""
     return replace(
         joint_2(),
         name="best-2",
@@ -44,7 +44,7 @@ def best_2() -> TrainConfig:
 
 
 def best_joint_2() -> TrainConfig:
-    """Description and post-processing at scale 2, each for the other; start it from `best-2`."""
+    """Description and post-processing at scale 2, trained jointly; start it from `best-2`."""
     return replace(
         joint_2(),
         name="best-joint-2",
@@ -63,7 +63,7 @@ def large_1() -> TrainConfig:
         joint_1(),
         name="large-1",
         starts_from="standard-3",
-        u_shape=_LARGE,
+        u_shape=_LARGE_U_SHAPE,
         steps=20_000,
         crop=192,
         batch=96,

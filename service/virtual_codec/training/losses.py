@@ -13,16 +13,16 @@ from torch.nn import functional
 def charbonnier(restored: Tensor, image: Tensor, drift_weight: float = 0.0) -> Tensor:
     """Charbonnier loss, a smooth absolute error (Charbonnier et al. 1994), mean over all samples.
 
-    Large errors of coarse qualities outweigh small errors of fine ones less than in a squared error.
+    The large errors of coarse qualities have less weight than in a squared error.
     """
     error = torch.sqrt((restored - image).square() + 1e-6).mean()
     return error + drift_weight * colour_drift(restored, image).mean() if drift_weight else error
 
 
 def log_error(restored: Tensor, image: Tensor, drift_weight: float = 0.0) -> Tensor:
-    """Logarithm of each picture's squared error, mean over the batch: the mean PSNR up to a factor.
+    """Logarithm of each picture's squared error, mean over the batch. It is the mean PSNR up to a factor.
 
-    A constant of 1e-5 bounds it at 50 dB, so that nearly exact pictures do not dominate the gradient.
+    A constant of 1e-5 limits the PSNR to 50 dB, so that nearly exact pictures do not dominate the gradient.
     """
     return (squared_error(restored, image, drift_weight) + 1e-5).log().mean()
 
@@ -34,9 +34,9 @@ def squared_error(restored: Tensor, image: Tensor, drift_weight: float = 0.0) ->
 
 
 def colour_drift(restored: Tensor, image: Tensor) -> Tensor:
-    """Squared error [B] of the 16x16 means of colour differences: patches of wrong hue, on a squared error's scale.
+    """Squared error [B] of the 16x16 means of colour differences, which measures patches of wrong hue.
 
-    The measure of `virtual_codec.metrics.colour_drift` in a form that is cheap to train with.
+    It is a cheaper form of `virtual_codec.metrics.colour_drift`, for training.
     """
     means = functional.avg_pool2d(restored - image, 16)
     return (means - means.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Options of a training run: values that the command line fills in, without torch."""
+"""Options of a training run, in a module that does not load torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ CHECKPOINT: Final = "checkpoint.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Device, limits and output of a training run, whatever it trains.
+    """Device, limits and output of a training run, the same for all recipes.
 
-    `time_limit_s` bounds this session, not the whole run, unless `paced_by_time`: then the learning rate falls with the
-    time trained, over all sessions, and the run ends with it at that limit, whatever number of steps it made. `codec`
-    says what codes the crops: the real codec on the processor ("host"), `device_codec` ("device"), or by the device
-    ("auto"). `bfloat16` is the networks' precision under autocast;
-    weights and losses are float32. `compiled` wraps the networks in torch.compile. `tensorboard` writes events beside
-    log.csv.
+    `time_limit_s` limits this session. With `paced_by_time` it limits the whole run: the learning rate follows the time
+    trained over all sessions instead of the steps, and the run ends at the limit. `codec` selects the codec of the
+    crops: "host" is the real codec on the CPU, "device" is `device_codec`, and "auto" chooses by the device. With
+    `bfloat16` the networks run in that precision under autocast; weights and losses are float32. `compiled` wraps the
+    networks in torch.compile. `tensorboard` writes events beside log.csv.
     """
 
     out: Path
@@ -38,10 +37,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """Arguments of `vcodec train`: a recipe, its images, and how to run it.
-
-    `steps`, `batch` and `crop` replace the recipe's numbers.
-    """
+    """Arguments of `vcodec train`. `steps`, `batch` and `crop` (pixels) replace the recipe's numbers."""
 
     recipe: str
     data: Path
@@ -54,9 +50,10 @@ class TrainRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """Progress of a run after a session; `interrupted` if a signal ended the session before the last step.
+    """Progress of a run after a session.
 
-    `has_diverged` is True if validation fell too far below its best; the weights of `best_step` are kept then.
+    `interrupted` is True if a signal ended the session before the last step. `has_diverged` is True if the validation
+    score fell too far below its best; the weights are then those of `best_step`.
     """
 
     recipe: str

@@ -1,4 +1,4 @@
-"""Standard codecs for the published algorithm, by Pillow, for grey pictures.
+"""Standard codecs of the published algorithm: grey pictures coded by Pillow.
 
 To add one: a function and a row in `PLAIN_CODECS`.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# Size of a grey JPEG 2000 code stream without packets. It is added to the share of small crops, so that training sees
-# the rates of whole pictures.
+# Size of a grey JPEG 2000 code stream without packets. It is added to the size of a small crop, so that the packets
+# have the rate of whole pictures.
 _JPEG2000_HEADER_BYTES: Final = 110
 
 Grey = NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Post-processing trained alone: its loss on batches of decoded pictures, and its validation."""
+"""Training of post-processing alone: loss on batches of decoded pictures, and validation."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def postprocess_loss(
 
 @final
 class PostprocessValidation:
-    """PSNR of held-out crops at three codec steps: with the plain filter, and the network's gain over it.
+    """PSNR of held-out crops with the plain filter, and the network's gain over it, at three codec steps.
 
-    `bfloat16` is the network's precision.
+    `bfloat16` runs the network under autocast in that precision.
     """
 
     def __init__(self, pictures: Pictures, config: TrainConfig, device: str, *, bfloat16: bool = True) -> None:
@@ -46,7 +46,7 @@ class PostprocessValidation:
             self._batches[step] = collate(samples)
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Means over the crops, in dB."""
+        """PSNR and gain in dB, means over the crops."""
         measured = {}
         for step, batch in self._batches.items():
             plain = mean_psnr(enlarge(batch.decoded, self._scale), batch.image)
@@ -55,7 +55,7 @@ class PostprocessValidation:
         return measured
 
     def score_db(self, figures: Mapping[str, float]) -> float:
-        """Gain over the plain filter, mean over the codec steps: its fall ends a run."""
+        """Gain over the plain filter in dB, mean over the codec steps."""
         return sum(figures[f"gain_{step:g}"] for step in VALIDATION_STEPS) / len(VALIDATION_STEPS)
 
     def rows(self, network: nn.Module) -> list[Tensor]:

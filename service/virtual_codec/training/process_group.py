@@ -1,8 +1,8 @@
-"""Data-parallel training of one network: `torchrun --nproc-per-node N`, one process a device.
+"""Data-parallel training of one network by `torchrun --nproc-per-node N`, with one process for each device.
 
-Each process makes its share of every batch. Gradients are averaged after each step, so that all processes hold the
-same weights and the batch is the recipe's whatever their number. DistributedDataParallel is not used: it does not
-accept that networks which a step freezes have no gradients.
+Each process makes its share of every batch, so the whole batch is the recipe's for any number of processes. Gradients
+are averaged after each step, so all processes hold the same weights. DistributedDataParallel is not used, because it
+does not accept parameters without gradients, which a step with frozen networks has.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from virtual_codec.errors import BadOption
 @final
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
-    """Processes of a run: this process's rank, and their number."""
+    """Processes of a run: rank of this process, and number of processes."""
 
     rank: int = 0
     size: int = 1
@@ -33,7 +33,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def share(self, batch: int) -> int:
-        """Number of samples of a batch that this process makes. Raises `BadOption` if it cannot be shared evenly."""
+        """This process's number of samples in a batch. Raises `BadOption` if the batch cannot be shared evenly."""
         if batch % self.size:
             raise BadOption(f"a batch of {batch} cannot be shared by {self.size} processes; use a divisor of {batch}")
         return batch // self.size
@@ -43,7 +43,7 @@ class ProcessGroup:
         return seed + self.rank * 1_000_003
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace the gradients of parameters that have one by their means over the processes."""
+        """Replace gradients by their means over the processes; parameters without a gradient are skipped."""
         if self.size == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -55,7 +55,7 @@ class ProcessGroup:
             start += gradient.numel()
 
     def any_of(self, flag: bool, device: torch.device) -> bool:
-        """True if the flag is set in any process; all processes get the same answer."""
+        """True in all processes if the flag is set in any of them."""
         if self.size == 1:
             return flag
         votes = torch.tensor(float(flag), device=device)
@@ -71,7 +71,7 @@ class ProcessGroup:
 
 @contextmanager
 def process_group(device: str) -> Iterator[tuple[ProcessGroup, str]]:
-    """Process group that torchrun's environment names, and this process's device: `cuda` becomes one of its own."""
+    """Process group from torchrun's environment variables, and this process's device; `cuda` becomes `cuda:N`."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ProcessGroup(), device

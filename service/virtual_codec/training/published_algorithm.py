@@ -1,4 +1,4 @@
-"""Published learning algorithm: three grey networks around a standard codec at one setting, trained alternately.
+"""Published learning algorithm: alternating training of three grey networks around a standard codec at one setting.
 
     (a) image ──► description ──► real codec ──► decoded                    `describe`, `through_real_codec`
     (b) decoded ──► post-processing ──► towards the image                   `postprocess_step`
@@ -6,9 +6,9 @@
     (d) image ──► description ──► frozen virtual codec ──► towards the image, and the description a picture
                                                                             `description_step`
 
-and again from (a). Quantisation has no derivative: the virtual codec of (c) imitates codec and post-processing
-together, and (d) takes its gradient through it. (a) is repeated for each batch. As the description network is frozen
-during (b) and (c), that equals describing all images once a round, with more crops.
+and again from (a). Quantisation has no useful derivative: the virtual codec of (c) imitates codec and post-processing
+together, and (d) takes its gradient through it. Step (a) is repeated for each batch. This is equivalent to describing
+all images once a round, because the description network is frozen during (b) and (c).
 
 Zhao, Bai, Wang, Zhao, "Learning a Virtual Codec Based on Deep Convolutional Neural Network to Compress Image"
 (arXiv 1712.05969).
@@ -72,7 +72,7 @@ class AlternatingLoss:
         """Loss of `PublishedNetworks` on a batch."""
         assert isinstance(network, PublishedNetworks)
         freeze_other_networks(network, batch.step_kind)
-        return _STEPS[batch.step_kind](network, batch.image, self._schedule)
+        return _STEP_LOSSES[batch.step_kind](network, batch.image, self._schedule)
 
 
 def freeze_other_networks(network: nn.Module, kind: StepKind) -> None:
@@ -82,7 +82,7 @@ def freeze_other_networks(network: nn.Module, kind: StepKind) -> None:
 
 
 def describe(network: PublishedNetworks, image: Tensor) -> Tensor:
-    """Step (a): description clipped to [0, 1]; gradients pass the clipping, so that samples outside can return."""
+    """Step (a): description clipped to [0, 1]. Gradients pass the clipping, so that samples can return to the range."""
     described: Tensor = network.description(image).float()
     return with_forward(described, described.clamp(0, 1))
 
@@ -165,7 +165,7 @@ class AlternatingValidation:
         self._plain_psnr, self._plain_bits = mean_psnr(enlarged, self._image), bits
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """PSNR in dB, bits over those of the plain downscale, SSIM of the description against that."""
+        """PSNR in dB, ratio of the bits to those of the plain downscale, SSIM of the description with it."""
         assert isinstance(network, PublishedNetworks)
         described, _, bits, restored = self._chain(network)
         imitated = network.virtual_codec(described.to(self._device)).float().cpu()
@@ -191,9 +191,9 @@ class AlternatingValidation:
         return described, decoded, bits, restored
 
 
-_Step = Callable[[PublishedNetworks, Tensor, Schedule], Tensor]
+_StepLoss = Callable[[PublishedNetworks, Tensor, Schedule], Tensor]
 
-_STEPS: Final[Mapping[StepKind, _Step]] = {
+_STEP_LOSSES: Final[Mapping[StepKind, _StepLoss]] = {
     "start": start_step,
     "postprocess": postprocess_step,
     "virtual_codec": virtual_codec_step,

@@ -9,7 +9,7 @@ from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.schedule import Phase, Schedule
 
 _ROUNDS: Final = 4
-_IMAGE_WEIGHT: Final = 0.01  # of the SSIM term that keeps the published description an image
+_IMAGE_WEIGHT: Final = 0.01  # weight of the SSIM term, which keeps the published description an image
 
 
 def paper_jpeg_q5() -> TrainConfig:
@@ -39,16 +39,16 @@ def paper_jpeg2000_r40() -> TrainConfig:
 
 def paper_jpeg_q10_small() -> TrainConfig:
     """`paper-jpeg-q10` a quarter as wide on smaller crops: for two processor cores."""
-    return _reduced(paper_jpeg_q10())
+    return _with_reduced_width(paper_jpeg_q10())
 
 
 def paper_jpeg2000_r20_small() -> TrainConfig:
     """`paper-jpeg2000-r20` a quarter as wide on smaller crops: for two processor cores."""
-    return _reduced(paper_jpeg2000_r20())
+    return _with_reduced_width(paper_jpeg2000_r20())
 
 
 def _published(name: str, codec: str, setting: int) -> TrainConfig:
-    """Recipe with the width, crops and learning rate of that line of work; rounds and lengths are our choice."""
+    """Recipe with the published width, crops and learning rate. The numbers of rounds and steps are our choice."""
     plain = TrainConfig(
         name=name,
         target="paper",
@@ -64,16 +64,18 @@ def _published(name: str, codec: str, setting: int) -> TrainConfig:
         ema_decay=0.0,
         schedule=Schedule(cycle=(Phase(kind="start", steps=1),), codec=codec, setting=setting),
     )
-    return _rounds(plain, start=1000, postprocess=2000, virtual_codec=1000, description=1000)
+    return _with_rounds(plain, start=1000, postprocess=2000, virtual_codec=1000, description=1000)
 
 
-def _reduced(published: TrainConfig) -> TrainConfig:
+def _with_reduced_width(published: TrainConfig) -> TrainConfig:
     small = replace(published, name=f"{published.name}-small", channels=32, crop=96, batch=8, learning_rate=5e-4)
-    return _rounds(small, start=200, postprocess=400, virtual_codec=200, description=200)
+    return _with_rounds(small, start=200, postprocess=400, virtual_codec=200, description=200)
 
 
-def _rounds(config: TrainConfig, *, start: int, postprocess: int, virtual_codec: int, description: int) -> TrainConfig:
-    """Recipe of `_ROUNDS` rounds of steps (b), (c) and (d), and (b) once more, for the last description."""
+def _with_rounds(
+    config: TrainConfig, *, start: int, postprocess: int, virtual_codec: int, description: int
+) -> TrainConfig:
+    """Recipe of `_ROUNDS` rounds of steps (b), (c) and (d), and a final (b) for the last description."""
     assert config.schedule is not None
     cycle = (
         Phase(kind="postprocess", steps=postprocess),

@@ -1,4 +1,4 @@
-"""Recipes of training runs: networks, samples, schedule. A recipe is a function; `RECIPES` is the table of them."""
+"""Recipes of training runs. A recipe is a function that returns a `TrainConfig`; `RECIPES` lists them by name."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Log of a training run: log.csv, sample sheets, and TensorBoard events on request.
+"""Log of a training run: log.csv, sample sheets, and optionally TensorBoard events.
 
-OUT/log.csv                    a row a validation: step, seconds, loss, measured figures
-OUT/events/                    the same for TensorBoard
+OUT/log.csv                    a row for each validation: step, seconds, loss, measured figures
+OUT/events/                    the same figures for TensorBoard
 OUT/samples/step-000500.png    columns of held-out crops: the original, then the result of each stage
 """
 
@@ -20,12 +20,12 @@ from torch.nn import functional
 from virtual_codec.errors import BadOption
 
 LOG: Final = "log.csv"
-_COLUMNS: Final = 6
+_SHEET_COLUMNS: Final = 6
 
 
 @runtime_checkable
 class ReportsFigures(Protocol):
-    """Loss with figures of its last batch, such as its rate, for the progress bar."""
+    """Loss that reports figures of its last batch, such as the rate, to the progress bar."""
 
     figures: Mapping[str, float]
 
@@ -35,7 +35,7 @@ class ProvidesSamples(Protocol):
     """Validation with sample pictures: rows [B, 1 or 3, h, w] of one set of crops, in any sizes."""
 
     def rows(self, network: nn.Module) -> Sequence[Tensor]:
-        """Rows of the sheet, one a stage."""
+        """Rows of the sheet, one for each stage."""
 
 
 def reported_figures(loss: object) -> Mapping[str, float]:
@@ -45,13 +45,16 @@ def reported_figures(loss: object) -> Mapping[str, float]:
 
 @final
 class RunLog:
-    """Writer of a run's log. Rows after `step`, at which the run resumes, are dropped: a killed session left them."""
+    """Writer of a run's log.
+
+    The run resumes at `step`. Later rows are dropped: they belong to a session that was killed before its checkpoint.
+    """
 
     def __init__(self, out: Path, *, step: int = 0, tensorboard: bool = False) -> None:
         self._out = out
         self._log = out / LOG
         self._events: Any = _event_writer(out / "events", step) if tensorboard else None
-        _cut(self._log, step)
+        _drop_rows_after(self._log, step)
 
     def add_validation(self, step: int, seconds: float, loss: float, figures: Mapping[str, float]) -> None:
         """Append the figures of a validation."""
@@ -67,7 +70,7 @@ class RunLog:
             self._events.flush()
 
     def add_samples(self, step: int, validate: object, network: nn.Module) -> None:
-        """Write a sheet of sample pictures, if the validation has some."""
+        """Write a sheet of sample pictures if the validation provides them."""
         if not isinstance(validate, ProvidesSamples):
             return
         sheet = sample_sheet(validate.rows(network))
@@ -88,7 +91,7 @@ def sample_sheet(rows: Sequence[Tensor]) -> Tensor:
     size = rows[0].shape[-2:]
     bands = []
     for row in rows:
-        shown = functional.interpolate(row[:_COLUMNS].float().clamp(0, 1), size=size, mode="nearest")
+        shown = functional.interpolate(row[:_SHEET_COLUMNS].float().clamp(0, 1), size=size, mode="nearest")
         bands.append(torch.cat(list(shown.expand(-1, 3, -1, -1)), dim=2))
     return (torch.cat(bands, dim=1) * 255).round().byte().permute(1, 2, 0).contiguous()
 
@@ -98,12 +101,12 @@ def _event_writer(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise BadOption(
-            "TensorBoard is not installed; `pip install 'virtual-codec[train]'`, or read log.csv"
+            "TensorBoard is not installed; run `pip install 'virtual-codec[train]'`, or read log.csv"
         ) from error
     return SummaryWriter(str(folder), purge_step=step + 1)
 
 
-def _cut(log: Path, step: int) -> None:
+def _drop_rows_after(log: Path, step: int) -> None:
     """Drop the rows of a log after a step."""
     if not log.exists():
         return

@@ -1,4 +1,4 @@
-"""Averaged weights of runs as weights folders: small files that travel, which `export` and `--start-from` take."""
+"""Averaged weights of runs as weights folders: small files, from which `export` and `--start-from` read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from virtual_codec.training.checkpoint import under
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.weights import INDEX, read_weights_folder
 
-WEIGHTS: Final = "weights"  # folder of a run that holds them
+WEIGHTS: Final = "weights"  # name of the weights folder in a run's folder
 
 
 @final
@@ -68,7 +68,7 @@ def collect_weights(folders: Sequence[Path], target: Path) -> None:
     """Copy the networks of several weights folders into one. Raises `BadOption` if their encoders differ."""
     sources = [read_weights_folder(folder) for folder in folders]
     if any(source.encoder != sources[0].encoder for source in sources):
-        raise BadOption("these runs were trained with different parameters of the encoder, which no model can have")
+        raise BadOption("these runs were trained with different encoder parameters, but a model has only one set")
     target.mkdir(exist_ok=True)
     described = {}
     for folder, source in zip(folders, sources, strict=True):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final, final
 
-_RECENT: Final = 100
+_RECENT_STEPS: Final = 100
 
 
 @final
 class RunningMean:
-    """Mean loss since the last validation, which survives in checkpoints, and mean of the last hundred steps."""
+    """Mean loss since the last validation, which checkpoints store, and mean loss of the last hundred steps."""
 
     def __init__(self, *, total: float = 0.0, count: int = 0) -> None:
         self.total = total
         self.count = count
-        self._recent: list[float] = []
+        self._recent_losses: list[float] = []
 
     @property
     def mean(self) -> float:
@@ -24,14 +24,14 @@ class RunningMean:
     @property
     def recent(self) -> float:
         """Mean loss of the last hundred steps."""
-        return sum(self._recent) / max(1, len(self._recent))
+        return sum(self._recent_losses) / max(1, len(self._recent_losses))
 
     def add(self, loss: float) -> None:
         """Add the loss of a step."""
         self.total += loss
         self.count += 1
-        self._recent = [*self._recent[1 - _RECENT :], loss]
+        self._recent_losses = [*self._recent_losses[1 - _RECENT_STEPS :], loss]
 
     def clear(self) -> None:
-        """Forget all but the last hundred steps."""
+        """Begin a new mean after a validation. The last hundred steps are kept."""
         self.total, self.count = 0.0, 0

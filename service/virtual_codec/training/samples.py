@@ -22,10 +22,10 @@ from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.crops import training_crop
 from virtual_codec.training.data import Pictures
 
-_AHEAD: Final = 3  # batches made while the device works
+_PREFETCHED_BATCHES: Final = 3  # batches that are made while the device works
 _JPEG: Final = CODECS["jpeg"]
 
-Made = TypeVar("Made")
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Batch:
 
 
 def batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
-    """Batches from step `start` to the recipe's end, prefetched; each depends on seed and step alone."""
+    """Batches from step `start` to the recipe's end, prefetched. Each depends on seed and step alone."""
 
     def make(step: int) -> Batch:
         return plain_batch(np.random.default_rng((seed, step)), pictures, config)
@@ -58,24 +58,24 @@ def batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> I
 
 
 def plain_batch(random: np.random.Generator, pictures: Pictures, config: TrainConfig) -> Batch:
-    """Batch of crops whose plain descriptions were coded by our encoder or another one."""
+    """Batch of crops with plain descriptions coded by this project's encoder or a foreign one."""
     return collate([_sample(random, pictures, config) for _ in range(config.batch)])
 
 
-def prefetched(make: Callable[[int], Made], start: int, stop: int, *, threads: int = 1) -> Iterator[Made]:
+def prefetched(make: Callable[[int], ResultT], start: int, stop: int, *, threads: int = 1) -> Iterator[ResultT]:
     """Results of `make(step)` for the steps from `start` to before `stop`, in order, computed ahead by threads."""
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        waiting = deque(pool.submit(make, step) for step in range(start, min(stop, start + _AHEAD)))
+        waiting = deque(pool.submit(make, step) for step in range(start, min(stop, start + _PREFETCHED_BATCHES)))
         for step in range(start, stop):
-            if step + _AHEAD < stop:
-                waiting.append(pool.submit(make, step + _AHEAD))
+            if step + _PREFETCHED_BATCHES < stop:
+                waiting.append(pool.submit(make, step + _PREFETCHED_BATCHES))
             yield waiting.popleft().result()
 
 
 def through_codec(
     description: NDArray[np.uint8] | NDArray[np.float32], settings: JpegSettings
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
-    """Decoded pixels, condition vector and size in bytes of a picture coded by our encoder."""
+    """Decoded pixels, condition vector and size in bytes of a picture coded by this project's encoder."""
     stream = _JPEG.encode(description, settings)
     return _JPEG.decode(stream), _stream_condition(stream, own=True), len(stream)
 
@@ -103,12 +103,12 @@ def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
 
 
 def default_settings(step: float, config: TrainConfig) -> JpegSettings:
-    """Settings of our encoder at a codec step, as a model with the recipe's networks codes by default."""
+    """Default encoder settings of a model with the recipe's networks, at a codec step."""
     return description_settings(config.scale, step, chroma_dc=config.chroma_dc)
 
 
 def draw_settings(random: np.random.Generator, config: TrainConfig) -> JpegSettings:
-    """Random settings of our encoder around its defaults; coarse steps are more frequent than fine ones."""
+    """Random encoder settings around the defaults; coarse steps are more frequent than fine ones."""
     low, high = np.log(config.step_range)
     defaults = JpegSettings(step=1.0)
     return JpegSettings(
@@ -145,13 +145,13 @@ def _through_foreign(
     random: np.random.Generator, description: NDArray[np.uint8]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Decoded pixels and condition of a foreign JPEG: libjpeg-turbo at qualities 5 to 100, a fifth coded twice."""
-    stream = _foreign(random, description)
+    stream = _foreign_stream(random, description)
     if random.random() < 0.2:
-        stream = _foreign(random, _JPEG.decode(stream))
+        stream = _foreign_stream(random, _JPEG.decode(stream))
     return _JPEG.decode(stream), _stream_condition(stream, own=False)
 
 
-def _foreign(random: np.random.Generator, picture: NDArray[np.uint8]) -> bytes:
+def _foreign_stream(random: np.random.Generator, picture: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(
         file, "JPEG", quality=int(random.integers(5, 101)), subsampling=int(random.choice([2, 2, 0, 1]))

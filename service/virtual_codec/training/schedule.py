@@ -1,4 +1,4 @@
-"""Schedule of an alternating recipe: the kind of each optimiser step, and the standard codec that it runs around.
+"""Schedule of an alternating recipe: the kind of each optimiser step, and the standard codec.
 
 opening, once ──► cycle ──► cycle ──► ... until the recipe's steps are made
 """
@@ -22,7 +22,7 @@ TRAINED_NETWORKS: Final[dict[StepKind, frozenset[str]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A number of consecutive optimiser steps of one kind."""
+    """Run of `steps` consecutive optimiser steps of one kind."""
 
     kind: StepKind
     steps: int
@@ -34,12 +34,12 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Phases of an alternating recipe, and what its loss needs beside the networks.
+    """Phases of an alternating recipe, and parameters of its loss.
 
-    `codec` and `setting` are a row of `virtual_codec.training.plain_codecs` and its quality, or compression ratio; the
-    colour version, which is told of its codec's tables, uses neither. `image_weight` is the weight of the SSIM term
-    that keeps the published description an image. `virtual_share` is the share of the colour description's gradient
-    that comes through the virtual codec, 0 to 1; the rest comes through the smooth model of JPEG.
+    `codec` is a row of `virtual_codec.training.plain_codecs`, and `setting` its quality or compression ratio. The
+    colour recipe uses neither, because its codec's tables are part of a batch. `image_weight` is the weight of the
+    SSIM term, which keeps the published description an image. `virtual_share`, 0 to 1, is the share of the colour
+    description's gradient that comes through the virtual codec; the rest comes through the smooth model of JPEG.
     """
 
     opening: tuple[Phase, ...] = ()
@@ -51,7 +51,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if not self.cycle:
-            raise ValueError("a schedule needs a cycle of at least one phase")
+            raise ValueError("a schedule needs at least one phase in its cycle")
         if not 0 <= self.virtual_share <= 1:
             raise ValueError(f"virtual_share must be 0 to 1, got {self.virtual_share}")
 

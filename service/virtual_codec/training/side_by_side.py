@@ -1,4 +1,4 @@
-"""Several recipes at the same time on one device, a process each: one process alone cannot launch work fast enough."""
+"""Several recipes at the same time on one device, one process each, because one process cannot keep it busy."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from virtual_codec.training.interrupt import Interrupt
 from virtual_codec.training.run_weights import WEIGHTS, collect_weights
 from virtual_codec.training.weights import is_weights_folder
 
-_LOOK_EVERY_S: Final = 0.5
+_POLL_S: Final = 0.5
 
 Outcome = TrainReport | str
 
 
 def train_side_by_side(recipes: Sequence[str], request: TrainRequest) -> list[TrainReport]:
-    """Run recipes as `train` does, each into OUT/RECIPE, and collect their averaged weights in OUT/weights.
+    """Train recipes in parallel, each into OUT/RECIPE, and collect their averaged weights in OUT/weights.
 
-    SIGINT and SIGTERM end all of them between two steps. Raises `BadOption` for a recipe given twice, and
-    `VirtualCodecError` with the messages of runs that failed, after the others are through.
+    SIGINT and SIGTERM end all runs between two steps. Raises `BadOption` for a recipe given twice. If runs fail, the
+    others go on to their ends; then `VirtualCodecError` with the messages of the failed runs is raised.
     """
     if len(set(recipes)) < len(recipes):
         raise BadOption(f"each recipe runs once, got {', '.join(recipes)}")
@@ -38,7 +38,7 @@ def train_side_by_side(recipes: Sequence[str], request: TrainRequest) -> list[Tr
             name: _start(replace(request, recipe=name, run=replace(request.run, out=out / name))) for name in recipes
         }
         _wait_for_all([process for process, _ in runs.values()], interrupt)
-    outcomes = {name: _received(results) for name, (_, results) in runs.items()}
+    outcomes = {name: _receive_outcome(results) for name, (_, results) in runs.items()}
     collect = [out / name / WEIGHTS for name in recipes if is_weights_folder(out / name / WEIGHTS)]
     if collect:
         collect_weights(collect, out / WEIGHTS)
@@ -58,7 +58,7 @@ def _start(request: TrainRequest) -> tuple[BaseProcess, Connection]:
 
 
 def _run(request: TrainRequest, results: Connection) -> None:
-    """Train in this process, with what it prints in OUT/output.txt, and send the report or an error's message."""
+    """Train in this process, print to OUT/output.txt, and send the report or an error message."""
     request.run.out.mkdir(parents=True, exist_ok=True)
     with Path(request.run.out / "output.txt").open("a", buffering=1) as output:
         sys.stdout = sys.stderr = output
@@ -69,18 +69,18 @@ def _run(request: TrainRequest, results: Connection) -> None:
 
 
 def _wait_for_all(processes: Sequence[BaseProcess], interrupt: Interrupt) -> None:
-    told = False
+    is_stopping = False
     while running := [process for process in processes if process.is_alive()]:
-        wait([process.sentinel for process in running], timeout=_LOOK_EVERY_S)
-        if interrupt.requested and not told:
-            told = True
+        wait([process.sentinel for process in running], timeout=_POLL_S)
+        if interrupt.requested and not is_stopping:
+            is_stopping = True
             for process in running:
-                process.terminate()  # SIGTERM, at which a run writes its checkpoint
+                process.terminate()  # SIGTERM: the run writes its checkpoint and ends
 
 
-def _received(results: Connection) -> Outcome:
+def _receive_outcome(results: Connection) -> Outcome:
     try:
         outcome: Outcome = results.recv()
     except EOFError:
-        return "its process died; its output.txt says more"
+        return "its process died; see its output.txt"
     return outcome

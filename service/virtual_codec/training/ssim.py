@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SIDE: Final = 11
+_WINDOW_SIDE: Final = 11
 _SIGMA: Final = 1.5
 _C1: Final = 0.01**2
 _C2: Final = 0.03**2
@@ -21,9 +21,9 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     """
     first, second = first.float(), second.float()
     channels = first.shape[1]
-    offsets = torch.arange(_SIDE, device=first.device) - _SIDE // 2
+    offsets = torch.arange(_WINDOW_SIDE, device=first.device) - _WINDOW_SIDE // 2
     taps = torch.exp(-offsets.square() / (2 * _SIGMA**2))
-    window = torch.outer(taps, taps).div(taps.sum() ** 2).expand(channels, 1, _SIDE, _SIDE)
+    window = torch.outer(taps, taps).div(taps.sum() ** 2).expand(channels, 1, _WINDOW_SIDE, _WINDOW_SIDE)
 
     def blurred(picture: Tensor) -> Tensor:
         return functional.conv2d(picture, window, groups=channels)

@@ -39,7 +39,7 @@ from virtual_codec.training.samples import batches
 from virtual_codec.training.virtual import VirtualCodecNetworks, VirtualLoss, VirtualValidation, virtual_batches
 from virtual_codec.training.weights import is_model, is_weights_folder, load_network
 
-_UNLIMITED: Final = 1_000_000_000
+_UNLIMITED_STEPS: Final = 1_000_000_000
 
 
 def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
@@ -47,13 +47,13 @@ def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
     options = request.run
     if options.paced_by_time:
         if options.time_limit_s is None:
-            raise BadOption("a run that is paced by time needs --time-limit")
-        config = replace(config, steps=_UNLIMITED)
+            raise BadOption("--pace time needs --time-limit")
+        config = replace(config, steps=_UNLIMITED_STEPS)
     pictures = Pictures(request.data, smallest=config.crop)
     with process_group(options.device) as (processes, device):
         torch.manual_seed(options.seed)
         options = replace(options, device=device)
-        _prepare(options)
+        _prepare_folder(options)
         task = TARGETS[config.target](config, pictures, options, processes)
         interrupt = Interrupt()
         initial = _initial_weights(config, request)
@@ -63,7 +63,7 @@ def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
     return TrainReport(
         recipe=config.name,
         step=progress.step,
-        steps=progress.step if config.steps == _UNLIMITED else config.steps,
+        steps=progress.step if config.steps == _UNLIMITED_STEPS else config.steps,
         seconds=progress.seconds,
         interrupted=interrupt.requested and progress.step < config.steps,
         has_diverged=progress.has_diverged,
@@ -71,19 +71,19 @@ def train_recipe(config: TrainConfig, request: TrainRequest) -> TrainReport:
     )
 
 
-def _prepare(options: RunOptions) -> None:
+def _prepare_folder(options: RunOptions) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if has_checkpoint(options) and not options.resume:
-        raise BadOption(f"{options.out} holds a checkpoint; go on with --resume, or choose another folder")
+        raise BadOption(f"{options.out} holds a checkpoint; resume it with --resume, or choose another folder")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
 
 
-# Batches are of the type that the task's loss takes: the table of targets cannot say so.
+# The type of a task's batches is the one that its loss takes. A table of several targets cannot express that.
 Target = Callable[[TrainConfig, Pictures, RunOptions, ProcessGroup], TrainingTask[Any]]
 
 
-def _postprocess(
+def _postprocess_task(
     config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
 ) -> TrainingTask[Any]:
     return TrainingTask(
@@ -91,19 +91,21 @@ def _postprocess(
         batches=(
             _device_batches(pictures, config, options, processes).plain_from
             if codes_on_device(config, options)
-            else partial(batches, pictures, *_share(config, options, processes))
+            else partial(batches, pictures, *_process_share(config, options, processes))
         ),
         loss=partial(postprocess_loss, loss=config.loss, drift_weight=config.drift_weight),
         validate=PostprocessValidation(pictures, config, options.device, bfloat16=options.bfloat16),
     )
 
 
-def _joint(config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup) -> TrainingTask[Any]:
+def _joint_task(
+    config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
+) -> TrainingTask[Any]:
     if codes_on_device(config, options):
         device = _device_batches(pictures, config, options, processes)
         made, loss = device.joint_from, JointLoss(config, device.codec)
     else:
-        made, loss = partial(joint_batches, pictures, *_share(config, options, processes)), JointLoss(config)
+        made, loss = partial(joint_batches, pictures, *_process_share(config, options, processes)), JointLoss(config)
     return TrainingTask(
         network=JointNetworks(config),
         batches=made,
@@ -112,70 +114,73 @@ def _joint(config: TrainConfig, pictures: Pictures, options: RunOptions, process
     )
 
 
-def _paper(config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup) -> TrainingTask[Any]:
+def _published_task(
+    config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
+) -> TrainingTask[Any]:
     assert config.schedule is not None
     return TrainingTask(
         network=PublishedNetworks(width=config.channels),
-        batches=partial(grey_batches, pictures, *_share(config, options, processes)),
+        batches=partial(grey_batches, pictures, *_process_share(config, options, processes)),
         loss=AlternatingLoss(config.schedule),
         validate=AlternatingValidation(pictures, config, options.device),
     )
 
 
-def _virtual(
+def _virtual_task(
     config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
 ) -> TrainingTask[Any]:
     return TrainingTask(
         network=VirtualCodecNetworks(config),
-        batches=partial(virtual_batches, pictures, *_share(config, options, processes)),
+        batches=partial(virtual_batches, pictures, *_process_share(config, options, processes)),
         loss=VirtualLoss(config),
         validate=VirtualValidation(pictures, config, options.device, bfloat16=options.bfloat16),
     )
 
 
-def _codecs(config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup) -> TrainingTask[Any]:
+def _codecs_task(
+    config: TrainConfig, pictures: Pictures, options: RunOptions, processes: ProcessGroup
+) -> TrainingTask[Any]:
     return TrainingTask(
         network=build(*config.postprocess_network),
-        batches=partial(codecs_batches, pictures, *_share(config, options, processes)),
+        batches=partial(codecs_batches, pictures, *_process_share(config, options, processes)),
         loss=partial(postprocess_loss, loss=config.loss, drift_weight=config.drift_weight),
         validate=CodecsValidation(pictures, config, options.device, bfloat16=options.bfloat16),
     )
 
 
 TARGETS: Final[Mapping[str, Target]] = {
-    "postprocess": _postprocess,
-    "joint": _joint,
-    "paper": _paper,
-    "virtual": _virtual,
-    "codecs": _codecs,
+    "postprocess": _postprocess_task,
+    "joint": _joint_task,
+    "paper": _published_task,
+    "virtual": _virtual_task,
+    "codecs": _codecs_task,
 }
 
 
 def codes_on_device(config: TrainConfig, options: RunOptions) -> bool:
-    """True if a run's crops are cut and coded on its device. Raises `BadOption` for a recipe that cannot do that."""
+    """True if a run's crops are cut and coded on its device. Raises `BadOption` if the recipe does not allow it."""
     is_able = config.target in ("postprocess", "joint") and not config.drawings_share
     if options.codec == "device" and not is_able:
-        raise BadOption(f"--codec device is for recipes of photographs behind JPEG; {config.name} needs --codec host")
+        raise BadOption(f"--codec device needs a JPEG recipe without drawings; use --codec host for {config.name}")
     return is_able and (options.codec == "device" or (options.codec == "auto" and options.device.startswith("cuda")))
 
 
 def _device_batches(
     pictures: Pictures, config: TrainConfig, options: RunOptions, processes: ProcessGroup
 ) -> DeviceBatches:
-    shared, seed = _share(config, options, processes)
+    shared, seed = _process_share(config, options, processes)
     return DeviceBatches(pictures, shared, DeviceCodec(options.device), seed)
 
 
-def _share(config: TrainConfig, options: RunOptions, processes: ProcessGroup) -> tuple[TrainConfig, int]:
+def _process_share(config: TrainConfig, options: RunOptions, processes: ProcessGroup) -> tuple[TrainConfig, int]:
     """Recipe with this process's share of the batch, and this process's seed."""
     return replace(config, batch=processes.share(config.batch)), processes.seed(options.seed)
 
 
 def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Tensor] | None:
-    """Weights of the run or model to start from, renamed for this target; None without `start_from`.
+    """Initial weights from a run, a model or a weights folder, renamed for this target; None without `start_from`.
 
-    Of a model's folder, they are those of its post-processing network.
-    Post-processing weights become those of every network of that shape.
+    Post-processing weights are used for every network of that shape.
     """
     if request.start_from is None:
         return None

@@ -1,8 +1,8 @@
-"""Virtual codec for colour and all qualities: values from the real codec, derivatives from the virtual one.
+"""Training with a virtual codec for colour and all qualities: real codec's values, virtual codec's derivatives.
 
-    description ─┬─► real codec ─► decoded ─► post-processing ─► restored       values
-                 ├─► virtual codec, told of the tables ─► restored              derivative, or a share of it
-                 └─► smooth model of JPEG ─► bits, scaled to the real size      derivative of the rate
+    description ─┬─► real codec ─► decoded ─► post-processing ─► restored           values
+                 ├─► virtual codec, with the tables as its condition ─► restored    derivative, or a share of it
+                 └─► smooth model of JPEG ─► bits, scaled to the real size          derivative of the rate
 
 The loss is that of `virtual_codec.training.joint`. The virtual codec is trained in steps of its own, several to each
 joint step, so that it stays close to the chain that it imitates.
@@ -33,9 +33,9 @@ from virtual_codec.training.schedule import StepKind
 
 @final
 class VirtualCodecNetworks(nn.Module):
-    """Networks of scale 2; the virtual codec has the shape of the post-processing network and its own weights.
+    """Networks of scale 2. The virtual codec has the shape of the post-processing network and its own weights.
 
-    `described` may be another module that halves the size, such as a fixed filter to compare with.
+    `described` may be another module that halves the size, such as a fixed filter for comparison.
     """
 
     def __init__(self, config: TrainConfig, described: nn.Module | None = None) -> None:
@@ -50,7 +50,7 @@ class VirtualCodecNetworks(nn.Module):
         self.begin()
 
     def begin(self) -> None:
-        """Copy the post-processing network into the reference, once the run's initial weights are loaded."""
+        """Copy the post-processing network into the reference, after the run's initial weights are loaded."""
         self.reference.load_state_dict(self.postprocess.state_dict())
 
 
@@ -79,17 +79,17 @@ class VirtualLoss:
         assert isinstance(batch, VirtualBatch)
         freeze_other_networks(network, batch.step_kind)
         if batch.step_kind == "virtual_codec":
-            return self._imitation(network, batch)
+            return self._imitation_loss(network, batch)
         with torch.no_grad():
             plain: Tensor = network.reference(batch.decoded, batch.condition)
             plain_error = squared_error(plain.float(), batch.image, self._drift_weight) + 1e-5
         if batch.step_kind == "postprocess":
-            return self._restoration(network, batch, plain_error)
-        return self._description(network, batch, plain_error)
+            return self._restoration_loss(network, batch, plain_error)
+        return self._description_loss(network, batch, plain_error)
 
-    def _imitation(self, network: VirtualCodecNetworks, batch: VirtualBatch) -> Tensor:
+    def _imitation_loss(self, network: VirtualCodecNetworks, batch: VirtualBatch) -> Tensor:
         with torch.no_grad():
-            described = _described(network, batch)
+            described = _describe(network, batch)
             decoded, _ = code_descriptions(described, batch.settings)
             restored: Tensor = network.postprocess(decoded.to(described.device), batch.condition)
             error = (restored.float() - batch.image).square().mean(dim=(1, 2, 3)) + 1e-5
@@ -97,15 +97,15 @@ class VirtualLoss:
         missed = (imitated.float() - restored.float()).square().mean(dim=(1, 2, 3))
         return (missed / error).mean()
 
-    def _restoration(self, network: VirtualCodecNetworks, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
+    def _restoration_loss(self, network: VirtualCodecNetworks, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
         with torch.no_grad():
-            described = _described(network, batch)
+            described = _describe(network, batch)
             decoded, _ = code_descriptions(described, batch.settings)
         restored: Tensor = network.postprocess(decoded.to(described.device), batch.condition)
         return (squared_error(restored.float(), batch.image, self._drift_weight) / plain_error).mean()
 
-    def _description(self, network: VirtualCodecNetworks, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
-        described = _described(network, batch)
+    def _description_loss(self, network: VirtualCodecNetworks, batch: VirtualBatch, plain_error: Tensor) -> Tensor:
+        described = _describe(network, batch)
         real, bits = code_descriptions(described, batch.settings)
         smooth, rate = smooth_codec(described, batch.settings, follows_trellis=True)
         rate = rate * (bits.to(rate.device) / rate).detach()
@@ -125,7 +125,7 @@ class VirtualLoss:
 
 
 def virtual_batches(pictures: Pictures, config: TrainConfig, seed: int, start: int) -> Iterator[Batch]:
-    """Batches from step `start` on; each depends on seed and step alone."""
+    """Batches from step `start` on. Each depends on seed and step alone."""
     schedule = config.schedule
     assert schedule is not None
 
@@ -167,6 +167,6 @@ class VirtualValidation:
         return self._joint.rows(network)
 
 
-def _described(network: VirtualCodecNetworks, batch: VirtualBatch) -> Tensor:
+def _describe(network: VirtualCodecNetworks, batch: VirtualBatch) -> Tensor:
     described: Tensor = network.description(batch.image, batch.condition).float()
     return with_forward(described, described.clamp(0, 1))

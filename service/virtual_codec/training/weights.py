@@ -1,4 +1,4 @@
-"""Weights folders: networks that were trained outside of `vcodec train`, as an input of `vcodec export`.
+"""Weights folders: networks with their weights, as an input of `vcodec export` and `vcodec train --start-from`.
 
 FOLDER/
 ├── networks.json        `WeightsFolder`: architecture, arguments and file of each network, encoder parameters
@@ -27,7 +27,7 @@ INDEX: Final = "networks.json"
 @final
 @dataclass(frozen=True, kw_only=True)
 class WeightsSource:
-    """Network in a weights folder: a row of `networks.NETWORKS`, its arguments, and the file that holds its weights."""
+    """Network in a weights folder: its row of `networks.NETWORKS`, its arguments, and its weights file."""
 
     architecture: str
     arguments: dict[str, int | float | str | bool]
@@ -50,7 +50,7 @@ class WeightsSource:
 @final
 @dataclass(frozen=True, kw_only=True)
 class WeightsFolder:
-    """Contents of `networks.json`; `networks` has the keys of a manifest, such as `postprocess-1`."""
+    """Contents of `networks.json`. `networks` has the keys of a manifest, such as `postprocess-1`."""
 
     encoder: EncoderParameters
     networks: dict[str, WeightsSource]
@@ -63,7 +63,7 @@ class WeightsFolder:
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        """Read a `networks.json`. Raises `ValueError` with the place of what is wrong."""
+        """Parse a `networks.json`. Raises `ValueError` with the place of the error."""
         fields = JsonObject.parse(text)
         networks = fields.child("networks")
         return fields.build(
@@ -84,14 +84,14 @@ def is_model(folder: Path) -> bool:
 
 
 def load_model_network(folder: Path, key: str) -> dict[str, Tensor]:
-    """Weights of a network of a model in a store. Raises `BadModel` where it has none of that key, or a damaged one."""
+    """Weights of a network of a model in a store. Raises `BadModel` if the network is missing or damaged."""
     store = ModelStore(folder.parent, default=folder.name, tolerant=True)
     weights = load(store.weights(store.get(folder.name), key))
     return {name: value.float() for name, value in weights.items()}
 
 
 def read_weights_folder(folder: Path) -> WeightsFolder:
-    """Read a folder's `networks.json`. Raises `BadModel` where it is not what `WeightsFolder` says."""
+    """Read a folder's `networks.json`. Raises `BadModel` if it cannot be read or is not a valid `WeightsFolder`."""
     try:
         return WeightsFolder.from_json((folder / INDEX).read_bytes())
     except OSError as error:
@@ -101,7 +101,7 @@ def read_weights_folder(folder: Path) -> WeightsFolder:
 
 
 def load_weights(folder: Path, source: WeightsSource) -> dict[str, Tensor]:
-    """Load a network's weights. Raises `BadModel` where they are missing, damaged, or do not fit the architecture."""
+    """Load a network's weights. Raises `BadModel` if they are missing or damaged, or do not fit the architecture."""
     try:
         weights = load_file(folder / source.file)
         build(source.architecture, source.arguments).load_state_dict(weights)
@@ -113,7 +113,7 @@ def load_weights(folder: Path, source: WeightsSource) -> dict[str, Tensor]:
 
 
 def load_network(folder: Path, key: str) -> dict[str, Tensor]:
-    """Weights of a network of a model or of a weights folder. Raises `BadModel` where there is none of that key."""
+    """Weights of a network of a model or of a weights folder. Raises `BadModel` if it has no network of that key."""
     if not is_weights_folder(folder):
         return load_model_network(folder, key)
     networks = read_weights_folder(folder).networks

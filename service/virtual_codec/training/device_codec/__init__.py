@@ -1,11 +1,12 @@
-"""JPEG codec for whole batches on one device: what training codes descriptions with where a device has to be kept busy.
+"""JPEG codec for whole batches on one device, with which training codes descriptions without leaving the device.
 
     pictures ─► colour, DCT ─► levels (trellis) ─► decoded as libjpeg decodes          values
                     │              └─► entropy of the symbols                          bits
                     └─► smooth model of the quantiser ─► decoded                       derivative
 
-It follows `virtual_codec.codecs` step by step. Streams are not written: bits are the entropy of the Huffman symbols and
-the bits of the magnitudes, 1 to 4 % below those of a stream's scan. `CodingSettings` holds the settings of a batch.
+The steps are those of `virtual_codec.codecs`. No stream is written. The number of bits is the entropy of the Huffman
+symbols plus the magnitude bits, 1 to 4 % below the bits of a stream's scan. `CodingSettings` holds the settings of a
+batch.
 """
 
 from __future__ import annotations

@@ -14,15 +14,15 @@ from virtual_codec.training.device_codec._planes import Component, components_of
 from virtual_codec.training.device_codec._settings import CodingSettings
 
 _CHROMA_TRELLIS: Final = JpegSettings(step=1.0).chroma_trellis
-_PASSES: Final = JpegSettings(step=1.0).passes
+_TRELLIS_PASSES: Final = JpegSettings(step=1.0).passes
 _LONGEST_CODE: Final = 16
 
 
 @final
 class DeviceCodec:
-    """JPEG codec of batches on a device. Raises `BadOption` where its quantiser cannot be compiled.
+    """JPEG codec of batches on a device. Raises `BadOption` if its quantiser cannot be compiled.
 
-    Pictures are [B, 3, h, w] in [0, 1], h and w multiples of 16. Autocast does not apply.
+    Pictures are [B, 3, h, w] in [0, 1], h and w multiples of 16. Autocast has no effect.
     """
 
     def __init__(self, device: torch.device | str) -> None:
@@ -43,14 +43,14 @@ class DeviceCodec:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Decoded pictures, bits [B] and rate [B].
 
-        The decoded pictures have the derivative of the smooth model, that of the trellis or of rounding
-        (`virtual_codec.networks.differentiable`); so has the rate, which is scaled to the bits.
+        The decoded pictures have the derivative of the smooth model (`virtual_codec.networks.differentiable`), which
+        follows the trellis or plain rounding. The rate has that derivative too, and the value of the bits.
         """
         with torch.autocast(self.device.type, enabled=False):
             components = components_of(pictures.float(), settings.subsampling)
             levels, bits = self._quantised(components, settings)
             smooth, rate = [], torch.zeros_like(bits)
-            for component, table, each in zip(components, _tables(settings), levels, strict=True):
+            for component, table, each in zip(components, _tables_of(settings), levels, strict=True):
                 values = component.coefficients / table[:, None, None]
                 rate = rate + torch.log2(1 + 4 * values.square()).sum(dim=(1, 2, 3))
                 rounded = kept_levels(values, each) if follows_trellis else soft_round(values)
@@ -62,7 +62,7 @@ class DeviceCodec:
             return with_forward(linear, decoded), bits, rate * (bits / rate).detach()
 
     def _decoded(self, levels: list[Tensor], settings: CodingSettings, pictures: Tensor) -> Tensor:
-        coded = [each * table[:, None, None] for each, table in zip(levels, _tables(settings), strict=True)]
+        coded = [each * table[:, None, None] for each, table in zip(levels, _tables_of(settings), strict=True)]
         return pictures_of(coded, settings.subsampling, (pictures.shape[2], pictures.shape[3]), exact=True)
 
     @torch.no_grad()
@@ -70,7 +70,7 @@ class DeviceCodec:
         """Levels [B, C, blocks, 64] of each component, as floats, and bits [B]."""
         weights = _block_weights(components[0], settings.masking) if settings.own else (None, None)
         levels, bits = [], torch.zeros(len(settings), device=self.device)
-        for index, (component, table) in enumerate(zip(components, _tables(settings), strict=True)):
+        for index, (component, table) in enumerate(zip(components, _tables_of(settings), strict=True)):
             multiplier = settings.multiplier * (_CHROMA_TRELLIS if index else 1)
             coefficients = component.coefficients.detach().contiguous()
             found, spent = self._levels(coefficients, table.contiguous(), weights[index], multiplier)
@@ -83,7 +83,7 @@ class DeviceCodec:
     ) -> tuple[Tensor, Tensor]:
         """Levels of coefficients [B, C, blocks, 64] by tables [B, 64], and bits [B].
 
-        `weight` [B, blocks] is that of squared errors in the trellis; None rounds.
+        `weight` [B, blocks] is the weight of squared errors in the trellis. Without it the levels are rounded.
         """
         batch, channels, length, _ = coefficients.shape
         count, per_picture = batch * channels * length, channels * length
@@ -94,8 +94,10 @@ class DeviceCodec:
         if weight is not None:
             weights = weight[:, None].expand(batch, channels, length).contiguous()
             came_from = torch.empty((batch, channels, length, 3), dtype=torch.uint8, device=self.device)
-            for _ in range(_PASSES):
-                ac, dc = ((self._price(each) * multiplier[:, None]).contiguous() for each in self._counts(levels, last))
+            for _ in range(_TRELLIS_PASSES):
+                ac, dc = (
+                    (self._symbol_costs(each) * multiplier[:, None]).contiguous() for each in self._counts(levels, last)
+                )
                 run("quantise_ac", count, per_picture, coefficients, table, weights, ac, levels, last)
                 run(
                     "quantise_dc",
@@ -110,7 +112,7 @@ class DeviceCodec:
                     levels,
                 )
         ac, dc = self._counts(levels, last)
-        return levels, self._bits(ac) + self._bits(dc)
+        return levels, self._entropy_bits(ac) + self._entropy_bits(dc)
 
     def _counts(self, levels: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """Counts of AC and DC symbols, [B, 256] each."""
@@ -121,27 +123,27 @@ class DeviceCodec:
         ac, dc = counts.float()
         return ac, dc
 
-    def _price(self, counts: Tensor) -> Tensor:
+    def _symbol_costs(self, counts: Tensor) -> Tensor:
         """Estimated bits of each symbol with its magnitude bits: [B, 256] -> [B, 256].
 
-        The entropy stands for the lengths of the best code, which `codecs` takes; the rest is as there.
+        `virtual_codec.codecs` uses the code lengths of an optimal Huffman code; here the entropy stands for them.
         """
         share = (counts + 0.25) / (counts.sum(dim=1, keepdim=True) + 1)
         return (-share.log2()).clamp(1, _LONGEST_CODE) + self._magnitude_bits + 8 / (counts + 1)
 
-    def _bits(self, counts: Tensor) -> Tensor:
+    def _entropy_bits(self, counts: Tensor) -> Tensor:
         """Entropy of the symbols and bits of their magnitudes: [B, 256] -> [B]."""
         share = counts.clamp_min(1e-9) / counts.sum(dim=1, keepdim=True).clamp_min(1)
         return (counts * ((-share.log2()).clamp(0.05, _LONGEST_CODE) + self._magnitude_bits)).sum(dim=1)
 
 
-def _tables(settings: CodingSettings) -> list[Tensor]:
+def _tables_of(settings: CodingSettings) -> list[Tensor]:
     """Tables of the components, [B, 64] each."""
     return [settings.luma] if settings.subsampling == "grey" else [settings.luma, settings.chroma]
 
 
 def _block_weights(luma: Component, masking: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights of squared errors in luma blocks and in chroma blocks, [B, blocks] each, as the encoder weights them."""
+    """Weights of squared errors in luma and in chroma blocks, [B, blocks] each, as in `virtual_codec.codecs`."""
     energy = luma.coefficients[:, 0, :, 1:].detach().square().sum(dim=2) + SSIM_ENERGY
     logarithm = -masking[:, None] * energy.log()
     weight = (logarithm - logarithm.mean(dim=1, keepdim=True)).exp()

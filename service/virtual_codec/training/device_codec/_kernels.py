@@ -20,26 +20,26 @@ from virtual_codec.errors import BadOption
 
 _SOURCE: Final = Path(__file__).with_name("quantiser.c")
 _FUNCTIONS: Final = ("round_blocks", "quantise_ac", "quantise_dc", "count_symbols")
-_THREADS: Final = {"quantise_dc": 32}  # a thread walks a whole sequence there, and there are few
-_MOST_THREADS: Final = 128
+_BLOCK_THREADS: Final = {"quantise_dc": 32}  # a thread works on a whole sequence of blocks, so there are few threads
+_DEFAULT_BLOCK_THREADS: Final = 128
 
 Launch = Callable[..., None]
 
 
 class Quantiser(Protocol):
-    """Functions of quantiser.c: `run(name, count, ...)` with whole numbers and contiguous tensors in their order."""
+    """Compiled functions of quantiser.c, called by name."""
 
     def run(self, name: str, count: int, *arguments: int | Tensor) -> None:
-        """Call a function for `count` blocks or sequences."""
+        """Call a function for `count` blocks or sequences, with integers and contiguous tensors in its own order."""
 
 
 def load_quantiser(device: torch.device) -> Quantiser:
-    """Compile the source for a device. Raises `BadOption` where its compiler is missing."""
+    """Compile the source for a device. Raises `BadOption` if a compiler is missing."""
     return CudaQuantiser() if device.type == "cuda" else ProcessorQuantiser()
 
 
 class ProcessorQuantiser:
-    """Library that the C compiler of this machine makes."""
+    """Library compiled by the C compiler of this machine."""
 
     def __init__(self) -> None:
         self._library = _compiled_library()
@@ -50,7 +50,7 @@ class ProcessorQuantiser:
 
 
 class CudaQuantiser:
-    """Kernels that NVRTC compiles, by way of CuPy; they run in PyTorch's current stream."""
+    """Kernels compiled by NVRTC through CuPy. They run in PyTorch's current stream."""
 
     def __init__(self) -> None:
         try:
@@ -62,8 +62,8 @@ class CudaQuantiser:
         self._kernels: dict[str, Launch] = {name: module.get_function(name) for name in _FUNCTIONS}
 
     def run(self, name: str, count: int, *arguments: int | Tensor) -> None:
-        """Launch a kernel, without waiting for it."""
-        threads = _THREADS.get(name, _MOST_THREADS)
+        """Launch a kernel without waiting for its end."""
+        threads = _BLOCK_THREADS.get(name, _DEFAULT_BLOCK_THREADS)
         values = (np.int64(count), *map(_cuda_argument, arguments))
         with self._cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
             self._kernels[name]((-(-count // threads),), (threads,), values)
@@ -73,10 +73,11 @@ class CudaQuantiser:
 def _compiled_library() -> ctypes.CDLL:
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise BadOption("--codec device on a processor needs a C compiler; install gcc, or use --codec host")
+        raise BadOption("--codec device on a CPU needs a C compiler; install gcc, or use --codec host")
     with tempfile.TemporaryDirectory(prefix="vcodec-quantiser-") as folder:
         library = Path(folder) / "quantiser.so"
-        options = ["-O3", "-ffp-contract=off", "-shared", "-fPIC"]  # fused operations would round otherwise than NumPy
+        # Fused multiply-adds are off, because they round differently from NumPy.
+        options = ["-O3", "-ffp-contract=off", "-shared", "-fPIC"]
         made = subprocess.run(
             [*compiler.split(), *options, "-o", str(library), str(_SOURCE), "-lm"],
             capture_output=True,
@@ -84,7 +85,7 @@ def _compiled_library() -> ctypes.CDLL:
             check=False,
         )
         if made.returncode:
-            raise BadOption(f"{compiler} does not compile {_SOURCE.name}: {made.stderr.strip()[:200]}")
+            raise BadOption(f"{compiler} cannot compile {_SOURCE.name}: {made.stderr.strip()[:200]}")
         return ctypes.CDLL(str(library))
 
 

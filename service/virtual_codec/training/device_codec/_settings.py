@@ -23,8 +23,8 @@ _DEFAULTS: Final = JpegSettings(step=1.0)
 class CodingSettings:
     """Settings of B pictures that share their subsampling.
 
-    `luma` and `chroma` are tables [B, 64] in zig-zag order; `multiplier` [B] is the squared error for one bit of luma;
-    `masking` [B] is as in `JpegSettings`. `own` says that our encoder is meant, with its trellis.
+    `luma` and `chroma` are tables [B, 64] in zig-zag order. `multiplier` [B] is the squared error for one bit of luma.
+    `masking` [B] is as in `JpegSettings`. `own` is True for this project's encoder, which has a trellis.
     """
 
     luma: Tensor
@@ -38,7 +38,7 @@ class CodingSettings:
         return len(self.luma)
 
     def condition(self) -> Tensor:
-        """Condition vectors [B, CONDITION_SIZE], as `virtual_codec.networks.condition` makes them of streams."""
+        """Condition vectors [B, CONDITION_SIZE], equal to those of `virtual_codec.networks.condition`."""
         is_grey = self.subsampling == "grey"
         is_subsampled = self.subsampling in ("420", "422")
         by_luma, by_chroma, flags = _condition_map(is_subsampled, self.own, is_grey, self.luma.device)
@@ -57,7 +57,10 @@ def own_settings(
     luma_dc: float = _DEFAULTS.luma_dc,
     chroma_dc: float = _DEFAULTS.chroma_dc,
 ) -> CodingSettings:
-    """Settings of our encoder at codec steps [B]; the others are those of `JpegSettings`, one for all or [B]."""
+    """Settings of this project's encoder at codec steps [B].
+
+    The other arguments are fields of `JpegSettings`: one value for the batch, or a tensor [B].
+    """
     steps = step.double()
     luma = _scaled_tables(ANNEX_K_LUMA, _as_column(luma_exponent, steps), steps, luma_dc)
     exponent = _as_column(_DEFAULTS.chroma_exponent, steps)
@@ -74,7 +77,7 @@ def own_settings(
 
 
 def foreign_settings(quality: Tensor, subsampling: Subsampling) -> CodingSettings:
-    """Settings of libjpeg at qualities [B] from 1 to 100: its scaled tables and plain rounding."""
+    """Settings of libjpeg at qualities [B] from 1 to 100: scaled tables and plain rounding."""
     percent = torch.where(quality < 50, torch.floor(5000 / quality.double()), 200 - 2 * quality.double())[:, None]
     luma, chroma = (
         torch.floor((_zigzag(table, quality.device) * percent + 50) / 100).clamp(1, 255).float()
@@ -94,7 +97,7 @@ def _scaled_tables(base: np.ndarray, exponent: Tensor, mean: Tensor, dc: float) 
 
 
 def _as_column(value: Tensor | float, like: Tensor) -> Tensor:
-    """Values [B, 1] of one for all or of [B]."""
+    """Values [B, 1] from a tensor [B], or from one number for the batch."""
     return (value.to(like) if isinstance(value, Tensor) else torch.full_like(like, value))[:, None]
 
 
@@ -109,9 +112,9 @@ def _cached_zigzag(table: bytes, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _condition_map(subsampled: bool, own: bool, is_grey: bool, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Parts of the condition, which is affine in the tables' logarithms: matrices of luma and chroma, and the rest.
+    """Affine map from the logarithms of the tables to the condition: a matrix for luma, one for chroma, and the offset.
 
-    Each column is what a table that is 2 at one place and 1 elsewhere adds.
+    A row of a matrix is measured with a table that is 2 at one coefficient and 1 elsewhere.
     """
     ones = np.ones((8, 8), np.uint16)
 

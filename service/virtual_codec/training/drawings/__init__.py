@@ -1,7 +1,7 @@
-"""Drawings to train on: text, interfaces, charts, maps, line art and pixel art, rendered by code.
+"""Synthetic drawings for training: text, interfaces, charts, maps, line art and pixel art, rendered by code.
 
-A kind of drawing is a function of a random generator and a side in pixels; it returns a picture [side, side, 3],
-uint8. The same generator state gives the same picture on a machine; other machines may have other fonts.
+A kind of drawing is a function of a random generator and a side in pixels. It returns a picture [side, side, 3] of
+uint8. On one machine, equal generator states give equal pictures. Other machines may have other fonts.
 
 To add a kind: a function in one of the private modules, and a row in `DRAWINGS`.
 """
@@ -37,6 +37,6 @@ DRAWINGS: Final[dict[str, Callable[[np.random.Generator, int], NDArray[np.uint8]
 
 
 def drawing(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """A drawing of a random kind: [side, side, 3]."""
+    """Drawing of a random kind: [side, side, 3], uint8."""
     kinds = list(DRAWINGS.values())
     return kinds[int(random.integers(len(kinds)))](random, side)

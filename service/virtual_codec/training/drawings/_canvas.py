@@ -1,4 +1,4 @@
-"""Colours, words and grounds that several kinds of drawings share."""
+"""Colours, words and backgrounds that several kinds of drawings share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 Colour = tuple[int, int, int]
 
 _LETTERS: Final = "etaoinshrdlucmwfgypbvk"
-_SHARES: Final = np.array([12, 9, 8, 8, 7, 7, 6, 6, 6, 4, 4, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1], np.float64)
-_CHANCES: Final = _SHARES / _SHARES.sum()
+_LETTER_FREQUENCIES: Final = np.array([12, 9, 8, 8, 7, 7, 6, 6, 6, 4, 4, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1], np.float64)
+_LETTER_PROBABILITIES: Final = _LETTER_FREQUENCIES / _LETTER_FREQUENCIES.sum()
 
 
 def colour(random: np.random.Generator, low: int = 0, high: int = 255) -> Colour:
-    """A colour whose samples lie in [low, high]; two of five are muted: three quarters of the way to grey."""
+    """Random colour with samples in [low, high]; two of five are muted, three quarters of the way to grey."""
     samples = random.integers(low, high + 1, 3)
     if random.random() < 0.4:
         samples = (samples + 3 * samples.mean()).astype(np.int64) // 4
@@ -25,7 +25,7 @@ def colour(random: np.random.Generator, low: int = 0, high: int = 255) -> Colour
 
 
 def ground_and_ink(random: np.random.Generator) -> tuple[Colour, Colour]:
-    """Colours of a ground and of what is written on it: black on white, light on dark, colours, or low contrast."""
+    """Colours of a background and its foreground: black on white, light on dark, two colours, or low contrast."""
     kind = random.random()
     if kind < 0.3:
         white, black = int(random.integers(235, 256)), int(random.integers(0, 50))
@@ -41,23 +41,23 @@ def ground_and_ink(random: np.random.Generator) -> tuple[Colour, Colour]:
 
 
 def near(random: np.random.Generator, of: Colour, least: int, most: int) -> Colour:
-    """A colour that differs from another by `least` to `most` in each sample, in a random direction."""
+    """Random colour that differs from `of` by `least` to `most` in each sample, either lighter or darker."""
     shift = random.integers(least, most + 1, 3) * random.choice([-1, 1])
     red, green, blue = (int(sample) for sample in np.clip(np.array(of) + shift, 0, 255))
     return red, green, blue
 
 
 def word(random: np.random.Generator) -> str:
-    """A made-up word, now and then a number or capitalised."""
+    """Random word of 1 to 9 letters, sometimes capitalised, or a number."""
     kind = random.random()
     if kind < 0.1:
         return str(int(random.integers(0, 10 ** int(random.integers(1, 6)))))
-    letters = "".join(random.choice(list(_LETTERS), int(random.integers(1, 10)), p=_CHANCES))
+    letters = "".join(random.choice(list(_LETTERS), int(random.integers(1, 10)), p=_LETTER_PROBABILITIES))
     return letters.capitalize() if kind < 0.25 else letters
 
 
 def gradient(random: np.random.Generator, side: int) -> Image.Image:
-    """A soft ground: two colours blended along a random direction."""
+    """Background of two colours blended along a random direction."""
     first, second = np.array(colour(random), np.float64), np.array(colour(random), np.float64)
     angle = random.uniform(0, 2 * np.pi)
     across = np.add.outer(np.sin(angle) * np.arange(side), np.cos(angle) * np.arange(side))
@@ -66,7 +66,7 @@ def gradient(random: np.random.Generator, side: int) -> Image.Image:
 
 
 def field(random: np.random.Generator, side: int, coarseness: float) -> NDArray[np.float64]:
-    """Smooth noise in [0, 1], [side, side]: random values every `coarseness` pixels, interpolated."""
+    """Smooth noise [side, side] in [0, 1]: random values every `coarseness` pixels, interpolated."""
     cells = max(2, round(side / coarseness))
     coarse = Image.fromarray(random.random((cells, cells)).astype(np.float32))
     smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), np.float64)

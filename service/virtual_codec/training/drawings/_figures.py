@@ -1,4 +1,4 @@
-"""Drawings by hand and by rule: line art, flat shapes, and maps."""
+"""Line art, flat shapes and maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from virtual_codec.training.drawings._fonts import random_font
 
 
 def line_art(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Curved strokes, outlines and hatching of one ink."""
+    """Curved strokes, outlines and hatching in one colour."""
     ground, ink = ground_and_ink(random)
     large = 2 * side
     picture = Image.new("RGB", (large, large), ground)
@@ -72,10 +72,10 @@ def street_map(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
 
 def _curve(random: np.random.Generator, side: int) -> list[tuple[float, float]]:
-    """Points of a cubic Bezier curve whose control points lie in the picture or a little outside."""
+    """Points of a cubic Bezier curve with control points in the picture or a little outside."""
     controls = random.uniform(-0.2 * side, 1.2 * side, (4, 2))
     if random.random() < 0.5:  # a short stroke
         controls = controls[0] + (controls - controls[0]) * random.uniform(0.05, 0.4)
-    at = np.linspace(0, 1, 24)[:, None]
-    weights = np.hstack([(1 - at) ** 3, 3 * at * (1 - at) ** 2, 3 * at**2 * (1 - at), at**3])
+    t = np.linspace(0, 1, 24)[:, None]
+    weights = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
     return [(float(x), float(y)) for x, y in weights @ controls]

@@ -1,4 +1,4 @@
-"""Screens of programs: windows with their controls, and charts."""
+"""User interfaces: windows with controls, and charts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _control(
 def chart(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
     """Bars, lines or points over a grid, with axes, ticks, numbers and a legend."""
     ground, ink = ground_and_ink(random)
-    picture = Image.new("RGB", (2 * side, 2 * side), ground)  # drawn twice as large: lines get soft edges
+    picture = Image.new("RGB", (2 * side, 2 * side), ground)  # twice as large, so that lines get soft edges
     draw = ImageDraw.Draw(picture)
     font = random_font(random, int(random.integers(18, 30)))
     left, bottom = int(random.integers(0, 120)), 2 * side - int(random.integers(0, 100))
@@ -81,13 +81,14 @@ def chart(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
         heights = bottom - np.abs(np.cumsum(random.normal(0, step / 2, 2 * side // step + 2)))
         points = [(left + index * step, float(height)) for index, height in enumerate(heights)]
         if random.random() < 0.4:
-            for at, height in points:
-                bar = (at + 8 * series, height, at + 8 * series + step // 3, max(height, bottom))
+            for x_position, height in points:
+                start = x_position + 8 * series
+                bar = (start, height, start + step // 3, max(height, bottom))
                 draw.rectangle(bar, fill=paint)
         else:
             draw.line(points, fill=paint, width=int(random.integers(2, 7)))
-            for at, height in points if random.random() < 0.5 else ():
-                draw.ellipse((at - 6, height - 6, at + 6, height + 6), fill=paint)
+            for x_position, height in points if random.random() < 0.5 else ():
+                draw.ellipse((x_position - 6, height - 6, x_position + 6, height + 6), fill=paint)
         draw.text((2 * side - 160, 10 + 34 * series), word(random), fill=paint, font=font)
     draw.line((left, 0, left, bottom, 2 * side, bottom), fill=ink, width=3)
     return np.asarray(picture.resize((side, side), Image.Resampling.BOX))

@@ -1,4 +1,4 @@
-"""Pictures of few colours, pixel by pixel: pixel art, maps of tiles, and dithering."""
+"""Pictures of few colours: pixel art, tile maps and dithering."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from virtual_codec.training.drawings._canvas import colour, field
 
 
 def pixel_art(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Mirrored sprites on a plain ground, enlarged by a whole factor without smoothing."""
+    """Mirrored sprites on a plain background, enlarged by an integer factor without smoothing."""
     factor = int(random.integers(1, 7))
     small = -(-side // factor)
     palette = _palette(random)
@@ -23,7 +23,7 @@ def pixel_art(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
 
 def tile_map(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Square tiles of a small set laid in patches, as in games seen from above."""
+    """Square tiles from a small set, in patches, as in games with a view from above."""
     size = int(random.choice([8, 16, 16, 32]))
     factor = int(random.integers(1, 4))
     small = -(-side // factor)
@@ -36,7 +36,7 @@ def tile_map(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
 
 def dithered(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Soft colours reduced to few, by error diffusion or by an ordered pattern."""
+    """Colour gradients reduced to few colours, by error diffusion or by ordered dithering."""
     first, second, third = (np.array(colour(random), np.float64) for _ in range(3))
     coarseness = float(random.uniform(20, 120))
     soft = first + (second - first) * field(random, side, coarseness)[..., None]
@@ -57,7 +57,7 @@ def _palette(random: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def _sprite(random: np.random.Generator, size: int, colours: int) -> NDArray[np.int64]:
-    """A mirrored figure of palette indices [size, size]; -1 is transparent."""
+    """Mirrored figure of palette indices [size, size]; -1 is transparent."""
     half = field(random, size, 3.0)[:, : size // 2]
     inside = half > random.uniform(0.3, 0.55)
     indices = np.where(inside, (half * 7.99).astype(np.int64) % colours, -1)
@@ -85,7 +85,7 @@ def _enlarged(picture: NDArray[np.uint8], factor: int, side: int) -> NDArray[np.
 
 
 def _bayer(order: int) -> NDArray[np.float64]:
-    """The threshold matrix of ordered dithering, [2^order, 2^order], in [0, 1). (Bayer 1973.)"""
+    """Threshold matrix of ordered dithering (Bayer 1973): [2^order, 2^order] in [0, 1)."""
     matrix = np.zeros((1, 1))
     for _ in range(order):
         matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])

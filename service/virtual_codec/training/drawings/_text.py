@@ -25,14 +25,14 @@ _TERMINAL_COLOURS: Final[tuple[Colour, ...]] = (
 
 
 def page(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Printed text in one to three sizes, on a plain ground or a soft one."""
+    """Printed text in several sizes, on a plain background or a gradient."""
     ground, ink = ground_and_ink(random)
     picture = gradient(random, side) if random.random() < 0.15 else Image.new("RGB", (side, side), ground)
     draw = ImageDraw.Draw(picture)
     top = int(random.integers(-12, 6))
     left, right = int(random.integers(-20, 12)), side + int(random.integers(-12, 40))
     while top < side:
-        size = int(random.choice([9, 10, 11, 12, 13, 14, 16, 18, 22, 28, 40], p=_SIZE_CHANCES))
+        size = int(random.choice([9, 10, 11, 12, 13, 14, 16, 18, 22, 28, 40], p=_SIZE_PROBABILITIES))
         paint = ink if random.random() < 0.85 else colour(random)
         for _ in range(1 if size > 20 else int(random.integers(2, 9))):
             write_line(draw, random, (left, top, right), size, paint)
@@ -41,13 +41,13 @@ def page(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-_SIZE_CHANCES: Final = np.array([6, 8, 12, 15, 13, 12, 10, 8, 7, 5, 4]) / 100
+_SIZE_PROBABILITIES: Final = np.array([6, 8, 12, 15, 13, 12, 10, 8, 7, 5, 4]) / 100
 
 
 def write_line(
     draw: ImageDraw.ImageDraw, random: np.random.Generator, place: tuple[int, int, int], size: int, ink: Colour
 ) -> None:
-    """Write made-up words from (left, top) until `right`; `place` is (left, top, right)."""
+    """Write random words from (left, top) until `right`; `place` is (left, top, right)."""
     left, top, right = place
     font = random_font(random, size)
     text = " ".join(word(random) for _ in range(max(1, (right - left) // (3 * size))))
@@ -55,7 +55,7 @@ def write_line(
 
 
 def terminal(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """Lines of coloured code in letters of equal width, on a dark ground or a light one."""
+    """Lines of coloured code in a monospaced font, on a dark or a light background."""
     is_dark = random.random() < 0.75
     ground = colour(random, 0, 45) if is_dark else colour(random, 235, 255)
     if random.random() < 0.4:
@@ -79,7 +79,7 @@ def terminal(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
 
 
 def scan(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
-    """A page as a scanner sees it: paper with tint, grain and shade, ink that has run a little, a slight turn."""
+    """Scanned page: tinted and shaded paper with grain, blurred ink, and a slight rotation."""
     larger = side + side // 4
     picture = Image.new("L", (larger, larger), 255)
     draw = ImageDraw.Draw(picture)
