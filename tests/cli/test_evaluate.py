@@ -93,8 +93,9 @@ def test_a_damaged_picture_is_named(pictures: Path, tmp_path: Path, capsys: pyte
     (pictures / "b.png").write_bytes((pictures / "a.png").read_bytes()[:-100])
     places = ["--data", str(pictures), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     assert main(["evaluate", *places, "--anchors", "jpeg", "--no-foreign"], open_codec=PlainJpeg().open) == 1
-    told = capsys.readouterr().err
-    assert told == f"vcodec: {pictures / 'b.png'}: the PNG is truncated; mend the file, or take it out of the folder\n"
+    assert capsys.readouterr().err == (
+        f"vcodec: {pictures / 'b.png'}: the PNG is truncated; repair the file, or remove it from the folder\n"
+    )
 
 
 def test_a_plot_that_cannot_be_drawn_is_said(
@@ -104,7 +105,7 @@ def test_a_plot_that_cannot_be_drawn_is_said(
     places = ["--data", str(pictures), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
     flags = ["--qualities", "20,40,60,80", "--anchors", "jpeg", "--no-foreign"]
     assert main(["evaluate", *places, *flags], open_codec=PlainJpeg().open) == 0
-    said = "The plot is missing: matplotlib is not installed; `pip install 'virtual-codec[evaluate]'` brings it."
+    said = "There is no plot: matplotlib is missing. `pip install 'virtual-codec[evaluate]'` installs it."
     assert capsys.readouterr().err == f"vcodec: {said}\n"
     assert said in (tmp_path / "out" / "results.md").read_text()
 

@@ -213,7 +213,9 @@ def test_a_standard_codec_stands_beside_its_restored_form(config: EvaluateConfig
     codec = PlainJpeg(blur=1.5)
     evaluate(codec, replace(few, resume=True))
     assert codec.restored == 1  # to see which model it has
-    with pytest.raises(BadOption, match=r"restored\.csv was measured with model 0badcafe, this is 11111111"):
+    with pytest.raises(
+        BadOption, match=r"restored\.csv was measured with model 0badcafe; the present model is 11111111"
+    ):
         evaluate(PlainJpeg(model="11111111"), replace(few, variants=(Variant(name="other"),), resume=True))
 
 
@@ -245,7 +247,7 @@ def test_a_run_of_another_model_is_refused_before_anything_is_measured(
         (config.out_dir / other).unlink()
     newer = PlainJpeg(model="11111111")
     cache = tmp_path / "cache"
-    with pytest.raises(BadOption, match=rf"{file} was measured with model 0badcafe, this is 11111111: remove .*{file}"):
+    with pytest.raises(BadOption, match=rf"{file} was measured with model 0badcafe; .* 11111111\. Remove .*{file}"):
         evaluate(newer, replace(config, qualities=(10, 20), cache_dir=cache, resume=True))
     assert not cache.exists()  # of the standard codecs
     assert newer.compressed + newer.restored == 1
@@ -259,7 +261,7 @@ def test_a_file_that_does_not_say_its_model_is_refused(config: EvaluateConfig, t
         rows = [row[:-1] for row in csv.reader(file)]
     with (tmp_path / "foreign.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)  # as earlier versions wrote it
-    with pytest.raises(BadOption, match=r"foreign\.csv does not say with which model it was measured"):
+    with pytest.raises(BadOption, match=r"foreign\.csv does not state its model"):
         evaluate_foreign(PlainJpeg(), replace(config, resume=True))
     kept = evaluate_foreign(PlainJpeg(), replace(config, foreign_kinds=("luma",), resume=True))  # none of those rows
     assert {row.kind for row in kept} == {"luma"}

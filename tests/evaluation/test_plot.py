@@ -10,14 +10,14 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from tests.evaluation.test_curves import point
-from virtual_codec.evaluation._plot import _spread, plot_rate_distortion
+from virtual_codec.evaluation._plot import _spread_apart, plot_rate_distortion
 
 
 def test_labels_that_would_touch_are_moved_apart_about_their_middle() -> None:
-    assert _spread([0, 10, 10, 20], 4) == [0, 8, 12, 20]
-    assert _spread([1, 1, 1], 2) == [-1, 1, 3]
-    assert _spread([0, 5], 2) == [0, 5]
-    assert _spread([], 2) == []
+    assert _spread_apart([0, 10, 10, 20], 4) == [0, 8, 12, 20]
+    assert _spread_apart([1, 1, 1], 2) == [-1, 1, 3]
+    assert _spread_apart([0, 5], 2) == [0, 5]
+    assert _spread_apart([], 2) == []
 
 
 def test_the_same_figures_give_the_same_files(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Rate and distortion of the codec against standard codecs, over folders of test images.
+"""Rate-distortion evaluation of the codec against standard codecs, over folders of test images.
 
     summary = evaluate(codec, EvaluateConfig(data_dir=..., out_dir=...))
 
-writes points.csv, restored.csv, foreign.csv, summary.json, results.md and rate_distortion.png. A further standard codec
-is a row of `ANCHORS` in _anchors.py, a further metric a field of `Point` and a row of `METRICS`.
+writes points.csv, restored.csv, foreign.csv, summary.json, results.md and rate_distortion.png.
+
+To add a standard codec: a row of `ANCHORS` in _anchors.py. To add a metric: a field of `Point` and a row of `METRICS`.
 """
 
 from virtual_codec.evaluation._anchors import ANCHORS, Anchor

@@ -1,9 +1,9 @@
-"""Anchors: standard codecs to compare with, as Pillow has them, and a cache of their measurements.
+"""Anchors: Pillow's standard codecs for comparison, and a cache of their measurements.
 
     ANCHORS  name -> format, fixed parameters, the parameter that sweeps the rate and its values
 
-Measuring them takes long (AVIF above all) and is deterministic. The cache holds one small file for each picture and
-codec, named by hashes of the samples and of the parameters.
+Their measurement is slow, above all that of AVIF, and deterministic. The cache holds one small file for each picture
+and codec, named by hashes of the samples and of the parameters.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from virtual_codec.metrics import Pixels
 
 Measured = dict[str, dict[str, Any]]
 
-_MEASUREMENT: Final = 1  # to be raised when what is measured of an anchor changes: older caches no longer count
+_CACHE_VERSION: Final = 1  # a change of the measurements raises it, so that older caches are not used
 
 
 @dataclass(frozen=True, kw_only=True)
 class Anchor:
-    """A standard codec and the settings that sweep its rate. `grey` replaces parameters for grey pictures."""
+    """Standard codec and the settings that sweep its rate. `grey` replaces parameters for grey pictures."""
 
     name: str
     label: str
@@ -60,9 +60,11 @@ class Anchor:
         return stream.getvalue()
 
     def key(self) -> str:
-        """Name of the anchor's files in the cache, which changes with all that its measurements depend on."""
+        """Name of the anchor's files in the cache: a hash of the parameters and versions behind its measurements."""
         version = features.version(self.feature)
-        text = json.dumps([_MEASUREMENT, PIL.__version__, version, self.format, self.fixed, self.grey], sort_keys=True)
+        text = json.dumps(
+            [_CACHE_VERSION, PIL.__version__, version, self.format, self.fixed, self.grey], sort_keys=True
+        )
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -84,9 +86,9 @@ def measure_anchors(
     with_ssimulacra2: bool = False,
     progress: Callable[[str], None],
 ) -> list[Point]:
-    """Measure `sweeps` (names of anchors -> settings) on every picture, or read the points from the cache.
+    """Points of `sweeps` (names of anchors -> settings) for every picture, from the cache or measured.
 
-    An interrupted run can be repeated and continues from the cache. `progress` is called for each picture and codec.
+    A repeated run continues from the cache. `progress` is called for each picture and codec.
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     points: list[Point] = []
@@ -95,12 +97,12 @@ def measure_anchors(
         pixels = picture.pixels()
         found: list[Point] = []
         for name, settings in sweeps.items():
-            measured = _measure_or_recall(ANCHORS[name], pixels, settings, cache_dir, with_ssimulacra2)
+            measured = _cached_measurements(ANCHORS[name], pixels, settings, cache_dir, with_ssimulacra2)
             found += [_point(picture, name, pixels, setting, measured[f"{setting:g}"]) for setting in settings]
             progress(f"{name} {picture.set}/{picture.name}")
         return found
 
-    with cancellable_threads(workers) as threads:  # which are enough: encoders and the metrics leave Python's lock
+    with cancellable_threads(workers) as threads:  # enough, because encoders and metrics release the interpreter's lock
         for measuring in [threads.submit(measure, picture) for picture in pictures]:
             points += measuring.result()
     return points
@@ -113,7 +115,7 @@ def check_anchors(names: Iterable[str]) -> None:
         raise BadOption(f"no anchor {unknown[0]!r}; have {', '.join(ANCHORS)}")
 
 
-def _measure_or_recall(
+def _cached_measurements(
     anchor: Anchor, pixels: Pixels, settings: Sequence[float], cache_dir: Path, with_ssimulacra2: bool
 ) -> Measured:
     path = cache_dir / digest(pixels)[:24] / f"{anchor.key()}.json"
@@ -135,7 +137,7 @@ def _measure_or_recall(
 
 
 def _is_complete(measured: Mapping[str, Any] | None, with_ssimulacra2: bool) -> bool:
-    """True if a cached measurement holds every metric that is wanted; older caches lack the colour drift."""
+    """True if a cached measurement holds every requested metric. Older caches lack the colour drift."""
     if measured is None or "colour_drift" not in measured:
         return False
     return not with_ssimulacra2 or measured.get("ssimulacra2") is not None

@@ -24,13 +24,12 @@ _QUICK_PICTURES: Final = 4
 class EvaluateConfig:
     """Configuration of an evaluation. Raises `BadOption` for values that cannot be measured.
 
-    `data_dir` holds images, or folders of images, each a set. `quick` takes a few pictures of each set, a
-    few qualities and the fast standard codecs. `variants` are options of the codec under test, `anchors`
-    standard codecs; JPEG is always among them. The files of those in `restored` are restored, too, with the model that
-    has their codec. `foreign_kinds` are kinds of foreign JPEGs to restore (none:
-    skip that). `cache_dir` keeps the standard codecs' measurements, by default in the user's cache. With
-    `resume` the rows that `out_dir` already has are not measured again: for an interrupted run of the same
-    models. `ssimulacra2` adds that metric if its package is installed.
+    `data_dir` holds images, or folders of images, one for each set. `quick` takes a few pictures of each set, a few
+    qualities and the fast standard codecs. `variants` are options of the codec under test. `anchors` are standard
+    codecs; JPEG is always measured. The files of the anchors in `restored` are also restored, with the model for their
+    codec. `foreign_kinds` are the kinds of foreign JPEGs to restore; an empty tuple skips them. `cache_dir` keeps the
+    anchors' measurements, by default in the user's cache. `resume` continues an interrupted run of the same models:
+    rows in `out_dir` are not measured again. `ssimulacra2` adds that metric if its package is installed.
     """
 
     data_dir: Path
@@ -52,7 +51,9 @@ class EvaluateConfig:
         check_anchors((*self.anchors, *self.restored))
         names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names) or not ANCHORS.keys().isdisjoint(names):
-            raise BadOption(f"variants need names of their own, not {', '.join(ANCHORS)}; got {', '.join(names)}")
+            raise BadOption(
+                f"names of variants must differ from each other and from {', '.join(ANCHORS)}; got {', '.join(names)}"
+            )
         if not all(1 <= quality <= 100 for quality in (*self.qualities, *self.foreign_qualities)):
             raise BadOption("qualities must be from 1 to 100")
         if not set(self.foreign_kinds) <= KINDS.keys():
@@ -62,7 +63,7 @@ class EvaluateConfig:
 
 
 def quickened(config: EvaluateConfig) -> EvaluateConfig:
-    """Configuration of a quick evaluation in place of the given one."""
+    """Quick form of a configuration: fewer pictures, qualities and anchors."""
     return replace(
         config,
         qualities=_QUICK_QUALITIES if config.qualities == DEFAULT_QUALITIES else config.qualities,

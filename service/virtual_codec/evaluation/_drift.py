@@ -19,7 +19,7 @@ _METRIC: Final = "colour_drift"
 class DriftRow:
     """Colour drift of one quality and of AVIF at the same bytes, root mean square over `images` pictures of a set.
 
-    Pictures in grey, and those whose size AVIF does not reach, do not take part.
+    Grey pictures are not counted, nor pictures whose size AVIF does not reach.
     """
 
     set: str
@@ -31,12 +31,12 @@ class DriftRow:
 
     @property
     def ratio(self) -> float:
-        """Drift of the codec over that of AVIF; below 1 the codec is better."""
+        """Ratio of the codec's drift to AVIF's; below 1 the codec is better."""
         return self.colour_drift / self.avif_colour_drift if self.avif_colour_drift else math.inf
 
 
 def drift_rows(set_name: str, codec: str, tested: Sequence[Point], reference: Sequence[Point]) -> list[DriftRow]:
-    """Compare each quality with the reference's curves; no row where no picture can be compared."""
+    """Rows of the qualities for which at least one picture can be compared with the reference's curves."""
     reference_curves = curves(reference, _METRIC)
     pairs: dict[int, list[tuple[float, float]]] = defaultdict(list)
     for point in tested:

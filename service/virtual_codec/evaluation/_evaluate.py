@@ -1,4 +1,4 @@
-"""Evaluation of a codec: measure, compare, report.
+"""Evaluation of a codec: measurements, comparison and report.
 
 pictures ──► codec under test ──► points.csv  ──┐
     ├──────► standard codecs (cached) ──────────┼──► summary.json, results.md, rate_distortion.png
@@ -39,14 +39,14 @@ from virtual_codec.evaluation.pictures import find_pictures
 from virtual_codec.evaluation.points import Point
 from virtual_codec.ssimulacra2 import MISSING, is_available
 
-_NO_PLOT: Final = "The plot is missing: matplotlib is not installed; `pip install 'virtual-codec[evaluate]'` brings it."
+_NO_PLOT: Final = "There is no plot: matplotlib is missing. `pip install 'virtual-codec[evaluate]'` installs it."
 
 
 def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress | None = None) -> Summary:
-    """Measure a codec, write the report into `config.out_dir` and return what it says.
+    """Measure a codec, write the report into `config.out_dir` and return its summary.
 
-    Raises `BadTrainingData` where there is no picture, or a damaged one, and `BadOption` before anything is measured if
-    the rows to resume from are of another model. Whatever the codec raises ends the evaluation.
+    Raises `BadTrainingData` if there is no picture or a damaged one. Raises `BadOption` before any measurement if the
+    rows to resume from belong to another model. An exception of the codec ends the evaluation.
     """
     config = quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
@@ -95,7 +95,7 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
 def evaluate_foreign(
     codec: TestedCodec, config: EvaluateConfig, *, progress: Progress | None = None
 ) -> list[ForeignRow]:
-    """Restore foreign JPEGs only, into foreign.csv of `config.out_dir`; return its means. Raises as `evaluate` does."""
+    """Restore foreign JPEGs only: write foreign.csv and return its means. Raises the errors of `evaluate`."""
     config = quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     config.out_dir.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def evaluate_foreign(
 
 
 def precompute_anchors(config: EvaluateConfig, *, progress: Progress | None = None) -> None:
-    """Fill the cache of the anchors' measurements only, which needs no codec under test."""
+    """Fill the cache of the anchors' measurements only. No codec under test is needed."""
     config = quickened(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     sweeps = {name: ANCHORS[name].settings for name in config.anchors if ANCHORS[name].is_available()}

@@ -1,4 +1,4 @@
-"""Foreign JPEGs: gain of restoring them at each quality, in colour and in grey."""
+"""Restoring of foreign JPEGs: gain at each quality, in colour and in grey."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from virtual_codec.metrics import Pixels
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignPoint:
-    """Measurements of an ordinary JPEG and its restored picture against the original: a row of foreign.csv.
+    """Row of foreign.csv: similarity of an ordinary JPEG and of its restored picture to the original.
 
-    `kind` is a key of `KINDS`. The psnr_rgb of grey pictures is that of their one channel. `model` is empty in rows of
-    earlier versions, which did not write it.
+    `kind` is a key of `KINDS`. For grey pictures `psnr_rgb` is the PSNR of their one channel. `model` is empty in files
+    of earlier versions.
     """
 
     set: str
@@ -47,7 +47,7 @@ class ForeignPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignRow:
-    """Means of a set at one quality, PSNR in dB; `worse` is the share of images made worse, 0 to 1."""
+    """Means of a set at one quality, PSNR in dB. `worse` is the share of images with a lower PSNR, 0 to 1."""
 
     set: str
     kind: str
@@ -66,11 +66,11 @@ FOREIGN_COLUMNS: Final = tuple(ForeignPoint.__annotations__)
 KINDS: Final = {
     "colour": "colour, 4:2:0",
     "colour444": "colour, 4:4:4",
-    "grey": "grey",  # of colour pictures the luma from 16 to 235, as in published tables of grey LIVE1
-    "luma": "luma, full range",  # what a grey JPEG of a colour picture commonly is
+    "grey": "grey",  # luma of colour pictures from 16 to 235, as in published tables of grey LIVE1
+    "luma": "luma, full range",  # the usual grey JPEG of a colour picture
 }
 
-_VIDEO_LUMA: Final = np.array([65.481, 128.553, 24.966]) / 255  # BT.601
+_VIDEO_LUMA_WEIGHTS: Final = np.array([65.481, 128.553, 24.966]) / 255  # BT.601
 
 ForeignKey = tuple[str, str, str, int]
 
@@ -90,7 +90,7 @@ def restore_foreign(
     done: Collection[ForeignKey] = (),
     found: Callable[[ForeignPoint], None],
 ) -> None:
-    """Make, decode and restore an ordinary JPEG of every picture, kind and quality but those in `done`."""
+    """Encode and restore an ordinary JPEG of every picture, kind and quality, except those in `done`."""
     with cancellable_threads(workers) as threads:
         for picture in pictures:
             wanted = [(k, q) for k in kinds for q in qualities]
@@ -103,21 +103,21 @@ def restore_foreign(
 
 
 def foreign_jpeg(pixels: Pixels, kind: str, quality: int) -> bytes:
-    """Ordinary JPEG of samples that are [H, W, 3] for a kind in colour and [H, W] for the others."""
+    """Ordinary JPEG of samples: [H, W, 3] for a kind in colour, [H, W] for the others."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling="4:4:4" if kind == "colour444" else "4:2:0")
     return file.getvalue()
 
 
 def foreign_rows(points: Iterable[ForeignPoint]) -> list[ForeignRow]:
-    """Means over each set, kind and quality."""
+    """Mean rows of each set, kind and quality."""
     groups: dict[tuple[str, str, int], list[ForeignPoint]] = defaultdict(list)
     for point in points:
         groups[point.set, point.kind, point.quality].append(point)
-    return [_row(*key, group) for key, group in groups.items()]
+    return [_mean_row(*key, group) for key, group in groups.items()]
 
 
-def _row(set_name: str, kind: str, quality: int, points: Sequence[ForeignPoint]) -> ForeignRow:
+def _mean_row(set_name: str, kind: str, quality: int, points: Sequence[ForeignPoint]) -> ForeignRow:
     gains = [point.psnr_rgb - point.jpeg_psnr_rgb for point in points]
     return ForeignRow(
         set=set_name,
@@ -134,7 +134,7 @@ def _row(set_name: str, kind: str, quality: int, points: Sequence[ForeignPoint])
 
 
 def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, quality: int) -> ForeignPoint:
-    original = _of_kind(pixels, kind)
+    original = _original_of_kind(pixels, kind)
     stream = foreign_jpeg(original, kind, quality)
     with Image.open(io.BytesIO(stream)) as opened:
         before = similarity(original, np.asarray(opened))
@@ -148,20 +148,20 @@ def _measure(codec: TestedCodec, picture: Picture, pixels: Pixels, kind: str, qu
         kind=kind,
         quality=quality,
         bytes=len(stream),
-        **{f"jpeg_{name}": value for name, value in _measured(before).items()},
-        **_measured(after),
+        **{f"jpeg_{name}": value for name, value in _similarity_fields(before).items()},
+        **_similarity_fields(after),
         restore_s=restore_s,
         model=restored.model,
     )
 
 
-def _measured(found: Similarity) -> dict[str, Any]:
+def _similarity_fields(found: Similarity) -> dict[str, Any]:
     return {name: value for name, value in vars(found).items() if name not in ("ssimulacra2", "colour_drift")}
 
 
-def _of_kind(pixels: Pixels, kind: str) -> Pixels:
+def _original_of_kind(pixels: Pixels, kind: str) -> Pixels:
     if kind.startswith("colour") or pixels.ndim == 2:
         return pixels
     if kind == "luma":
         return np.asarray(Image.fromarray(pixels).convert("L"))
-    return np.asarray(np.rint(16 + pixels @ _VIDEO_LUMA), dtype=np.uint8)
+    return np.asarray(np.rint(16 + pixels @ _VIDEO_LUMA_WEIGHTS), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Journal of measurements: a CSV file from which an interrupted run can resume."""
+"""Journal of measurements: a CSV file from which an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ Row = TypeVar("Row")
 
 @final
 class Journal(Generic[Row]):
-    """Journal of rows of one frozen dataclass (of str, int, float, float | None), written as they are added.
+    """Rows of one frozen dataclass, each appended to a file as it is added.
 
-    `columns` are names of its fields and properties. `rows` are those of an interrupted run, which the file keeps.
+    The fields are of type str, int, float or float | None. `columns` are names of fields and properties. `rows` are
+    those of an interrupted run; the file keeps them.
     """
 
     def __init__(self, path: Path, columns: Iterable[str], rows: Iterable[Row] = ()) -> None:
@@ -49,13 +50,13 @@ class Journal(Generic[Row]):
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    """Rows of a journal's file, none if there is no file. A last row that an interruption cut short is left out."""
+    """Rows of a journal's file, empty if there is no file. An incomplete last row is left out."""
     if not path.exists():
         return []
     parsers = {field.name: _PARSERS[str(field.type)] for field in fields(kind)}  # type: ignore[arg-type]
     with path.open(newline="", encoding="utf-8") as file:
         cells = [row for row in csv.DictReader(file) if None not in row.values()]
-    # A file of an earlier version lacks what is measured since.
+    # A file of an earlier version lacks the columns added since.
     return [kind(**{name: parse(row.get(name, "")) for name, parse in parsers.items()}) for row in cells]
 
 

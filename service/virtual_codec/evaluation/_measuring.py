@@ -1,4 +1,4 @@
-"""Measurements of the codec under test, each kind in a journal of its own."""
+"""Measurements of the codec under test, with one journal for each kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from virtual_codec.evaluation._sweep import PointKey, TestedCodec, key_of, sweep
 from virtual_codec.evaluation.pictures import Picture
 from virtual_codec.evaluation.points import COLUMNS, Point
 
-Progress = Callable[[int, int, str], None]  # steps done, steps in all, what was done last
+Progress = Callable[[int, int, str], None]  # steps done, total steps, note on the last step
 
 POINTS_FILE: Final = "points.csv"
 RESTORED_FILE: Final = "restored.csv"
@@ -45,7 +45,7 @@ class Counter:
                 self._progress(self._done, self._steps, note)
 
     def finish(self, note: str) -> None:
-        self.step(note, self._steps - self._done)  # grey pictures have no colour JPEGs, and so fewer steps
+        self.step(note, self._steps - self._done)  # grey pictures have fewer steps, because they have no colour JPEGs
 
 
 def measure_codec(
@@ -116,7 +116,10 @@ def _journalled(
     counter: Counter,
     measure: Callable[[Collection[PointKey], Callable[[Point], None]], None],
 ) -> list[Point]:
-    """Points of `wanted`: those of an earlier run, and those that `measure(done, found)` finds; all in a file."""
+    """Points of `wanted`: rows of an earlier run, and points that `measure(done, found)` passes to `found`.
+
+    All of them are written into a journal named `file`.
+    """
     kept = [
         point for point in earlier if key_of(point) in wanted and not (config.ssimulacra2 and point.ssimulacra2 is None)
     ]

@@ -1,4 +1,4 @@
-"""Plot of a summary: mean rate-distortion curves of one set, for the top of a README."""
+"""Plot of mean rate-distortion curves of one set."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _PANELS: Final = {"psnr_rgb": "PSNR RGB, dB", "psnr_y": "PSNR Y, dB", "ms_ssim":
 _RATES_BPP: Final = tuple(float(rate) for rate in np.geomspace(0.05, 1.0, 61))
 _RATE_TICKS_BPP: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 _SIMILARITY_TICKS: Final = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995)
-_LABEL_HEIGHT: Final = 0.055  # of the panel
+_LABEL_HEIGHT: Final = 0.055  # share of the panel's height
 _INK, _MUTED, _FAINT = "#1f2328", "#59636e", "#e3e7eb"
 _TESTED_COLOURS: Final = ("#d1242f", "#bf3989", "#bc4c00")
 _ANCHOR_COLOURS: Final = {"jpeg": "#59636e", "webp": "#1a7f37", "jpeg2000": "#8250df", "avif": "#0969da"}
-_LEFT_OUT: Final = (restored_name("webp"), restored_name("jpeg2000"))  # five lines can be told apart, seven cannot
+# Codecs that are not drawn: five lines can be told apart, seven cannot.
+_OMITTED_CODECS: Final = (restored_name("webp"), restored_name("jpeg2000"))
 _STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
@@ -39,8 +40,8 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _End:
-    """Right end of a curve and its label."""
+class _CurveEnd:
+    """Right end of a curve, with its label."""
 
     value: float
     rate_bpp: float
@@ -50,19 +51,21 @@ class _End:
 
 
 def plot_rate_distortion(points: Sequence[Point], tested: Sequence[str], path: Path) -> None:
-    """Draw the mean curves of the set named kodak, or else the largest, as PNG, and as SVG beside it."""
+    """Draw the mean curves of the set named kodak, or of the largest set, to `path` as PNG, and as SVG beside it."""
     groups = by_set_and_codec(points)
     sizes = {name: len({point.image for point in points if point.set == name}) for name, _ in groups}
     chosen = "kodak" if "kodak" in sizes else max(sizes, key=lambda name: sizes[name])
-    of_codec = {codec: group for (name, codec), group in groups.items() if name == chosen and codec not in _LEFT_OUT}
+    of_codec = {
+        codec: group for (name, codec), group in groups.items() if name == chosen and codec not in _OMITTED_CODECS
+    }
     on_top_last = dict(sorted(of_codec.items(), key=lambda item: item[0] in tested))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(11.6, 4.3), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1), facecolor="white")
         FigureCanvasAgg(figure)
         for axes, (metric, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
             _draw_panel(axes, metric, title, on_top_last, tested)
-        what = f"bits per pixel  ·  mean of the {sizes[chosen]} images of {chosen}"
-        figure.supxlabel(what, fontsize=10.5, color=_MUTED)
+        axis_label = f"bits per pixel  ·  mean of the {sizes[chosen]} images of {chosen}"
+        figure.supxlabel(axis_label, fontsize=10.5, color=_MUTED)
         figure.savefig(path, dpi=160, metadata={"Software": None})
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
@@ -84,7 +87,7 @@ def _draw_panel(
         width, dashes = 3 if is_tested or anchor else 1.7, "--" if anchor else "-"
         axes.plot(rates, values, color=colour, linewidth=width, linestyle=dashes, solid_capstyle="round")
         ends.append(
-            _End(
+            _CurveEnd(
                 value=values[-1],
                 rate_bpp=rates[-1],
                 label=label_of(codec),
@@ -116,18 +119,18 @@ def _draw_axes(axes: Any, metric: str, title: str) -> None:
     axes.tick_params(length=0, labelcolor=_MUTED)
 
 
-def _label_ends(axes: Any, ends: Sequence[_End]) -> None:
+def _label_ends(axes: Any, ends: Sequence[_CurveEnd]) -> None:
     low, high = axes.get_ylim()
     at_edge = sorted((end for end in ends if end.rate_bpp == _RATES_BPP[-1]), key=lambda end: end.value)
-    places = _spread([end.value for end in at_edge], _LABEL_HEIGHT * (high - low))
+    places = _spread_apart([end.value for end in at_edge], _LABEL_HEIGHT * (high - low))
     for end, place in zip(at_edge, places, strict=True):
         _label(axes, end, place, xytext=(6, 0), va="center")
     for end in ends:
-        if end not in at_edge:  # above the curve, where it stops short of the others
+        if end not in at_edge:  # a curve that ends before the others has its label above
             _label(axes, end, end.value, xytext=(2, 4), va="bottom", ha="right")
 
 
-def _label(axes: Any, end: _End, place: float, **where: object) -> None:
+def _label(axes: Any, end: _CurveEnd, place: float, **where: object) -> None:
     weight = "bold" if end.is_tested else "normal"
     axes.annotate(
         end.label,
@@ -140,10 +143,10 @@ def _label(axes: Any, end: _End, place: float, **where: object) -> None:
     )
 
 
-def _spread(rising: Sequence[float], apart: float) -> list[float]:
-    """Rising positions moved to be at least `apart`, at the least sum of squared shifts.
+def _spread_apart(rising: Sequence[float], apart: float) -> list[float]:
+    """Rising positions moved to a distance of at least `apart`, with the least sum of squared shifts.
 
-    Pool adjacent violators: neighbours that would touch are moved together.
+    The method is pool-adjacent-violators: neighbours that are too close are moved together.
     """
     pools: list[tuple[float, int]] = []  # mean offset from an even row, and number of positions
     for index, place in enumerate(rising):

@@ -1,4 +1,4 @@
-"""Record of an evaluation's figures in the manifest and the card of the measured model."""
+"""Recording of an evaluation's figures in the manifest and the model card of the measured model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _HEADING: Final = "\n## Results\n"
 
 
 def record(summary: Summary, store: ModelStore, root: Path, *, codec: str) -> None:
-    """Write the BD-rates of `codec`, a measured variant, into the model that made its streams.
+    """Write the BD-rates of `codec`, a measured variant, into the folder of the model that made its streams.
 
     `root` is the store's folder. The model's id does not change. Raises `BadOption` if several models were measured.
     """
     if len(summary.models) != 1:
-        raise BadOption(f"figures of one model can be recorded, these are of {len(summary.models)}")
+        raise BadOption(f"only figures of one model can be recorded, but {len(summary.models)} were measured")
     manifest = store.get(summary.models[0])
     rates = {
         (row.set, row.metric, row.low_bpp, row.high_bpp): row.percent

@@ -13,7 +13,7 @@ from virtual_codec.evaluation.curves import METRICS, BdRate
 
 
 def results_markdown(summary: Summary, *, plot: str | None = None) -> str:
-    """Text of results.md. `plot` is the file name of the picture on top."""
+    """Text of results.md. `plot` is the file name of the plot at its top."""
     sections = [_title(summary, plot), _bd_section(summary), _means_section(summary)]
     sections += [_quality_section(summary), _drift_section(summary)]
     sections += [_foreign_section(summary), _times_section(summary)]

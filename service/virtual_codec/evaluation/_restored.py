@@ -1,4 +1,4 @@
-"""Standard codecs, restored: the anchors' own files after post-processing, beside the files as they are."""
+"""Restored anchors: files of the standard codecs after post-processing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SUFFIX: Final = "-restored"
 
 
 def restored_name(anchor: str) -> str:
-    """Name of an anchor's restored form among the codecs of points and tables."""
+    """Codec name of an anchor's restored files, in points and tables."""
     return anchor + _SUFFIX
 
 
 def anchor_of(codec: str) -> str | None:
-    """Anchor whose restored form a codec of points and tables is; None if it is none."""
+    """Anchor of a codec name made by `restored_name`, or None for other names."""
     anchor = codec.removesuffix(_SUFFIX)
     return anchor if anchor != codec and anchor in ANCHORS else None
 
@@ -41,7 +41,7 @@ def restore_anchors(
     done: Collection[PointKey] = (),
     found: Callable[[Point], None],
 ) -> None:
-    """Make and restore the files of `sweeps` (anchor -> settings) of every picture, except those in `done`."""
+    """Encode and restore the files of `sweeps` (anchor -> settings) of every picture, except those in `done`."""
     with cancellable_threads(workers) as threads:
         for picture in pictures:
             wanted = [(name, setting) for name, settings in sweeps.items() for setting in settings]

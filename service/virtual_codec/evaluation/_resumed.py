@@ -1,4 +1,4 @@
-"""Rows that an interrupted evaluation left, if the models under test made them."""
+"""Rows of an interrupted evaluation, checked to belong to the models under test."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from virtual_codec.evaluation._restored import restored_name
 from virtual_codec.evaluation._sweep import TestedCodec, Variant, as_png
 from virtual_codec.evaluation.points import Point
 
-_PROBE: Final = np.full((32, 32, 3), 128, np.uint8)  # the codec names its model on any picture
+_PROBE_PICTURE: Final = np.full((32, 32, 3), 128, np.uint8)  # any picture does: only the name of the model is needed
 _PROBE_QUALITY: Final = 50
 
 
 def resumed_points(codec: TestedCodec, path: Path, variants: Iterable[Variant]) -> list[Point]:
-    """Rows of points.csv, none if there is no file. Raises `BadOption` if a variant's rows are of another model.
+    """Rows of points.csv, empty without a file. Raises `BadOption` if a variant's rows belong to another model.
 
     The codec compresses one small picture for each variant that has rows.
     """
@@ -30,13 +30,13 @@ def resumed_points(codec: TestedCodec, path: Path, variants: Iterable[Variant]) 
     for variant in variants:
         models = [row.model for row in rows if row.codec == variant.name]
         if models:
-            probed = codec.compress(as_png(_PROBE), replace(variant.options, quality=_PROBE_QUALITY))
-            _check(path, models, probed.model)
+            probed = codec.compress(as_png(_PROBE_PICTURE), replace(variant.options, quality=_PROBE_QUALITY))
+            _check_model(path, models, probed.model)
     return rows
 
 
 def resumed_restored(codec: TestedCodec, path: Path, anchors: Iterable[str]) -> list[Point]:
-    """Rows of restored.csv, none if there is no file. Raises `BadOption` if an anchor's rows are of another model.
+    """Rows of restored.csv, empty without a file. Raises `BadOption` if an anchor's rows belong to another model.
 
     The codec restores one small file of each anchor that has rows.
     """
@@ -45,23 +45,25 @@ def resumed_restored(codec: TestedCodec, path: Path, anchors: Iterable[str]) -> 
         models = [row.model for row in rows if row.codec == restored_name(anchor)]
         if models:
             setting = ANCHORS[anchor].settings[0]
-            _check(path, models, codec.restore(ANCHORS[anchor].encode(_PROBE, setting)).model)
+            _check_model(path, models, codec.restore(ANCHORS[anchor].encode(_PROBE_PICTURE, setting)).model)
     return rows
 
 
 def resumed_foreign(codec: TestedCodec, path: Path, kinds: Sequence[str]) -> list[ForeignPoint]:
-    """Rows of foreign.csv, none if there is no file. Raises `BadOption` if rows of `kinds` are of another model.
+    """Rows of foreign.csv, empty without a file. Raises `BadOption` if rows of `kinds` belong to another model.
 
-    Files of earlier versions do not say their model, which is refused too. The codec restores one small JPEG.
+    Files of earlier versions do not name the model and are refused too. The codec restores one small JPEG.
     """
     rows = read_rows(path, ForeignPoint)
     models = [row.model for row in rows if row.kind in kinds]
     if models:
-        _check(path, models, codec.restore(foreign_jpeg(_PROBE, "colour", _PROBE_QUALITY)).model)
+        _check_model(path, models, codec.restore(foreign_jpeg(_PROBE_PICTURE, "colour", _PROBE_QUALITY)).model)
     return rows
 
 
-def _check(path: Path, models: Iterable[str], model: str) -> None:
+def _check_model(path: Path, models: Iterable[str], model: str) -> None:
     for other in sorted({*models} - {model}):
-        measured = f"was measured with model {other}" if other else "does not say with which model it was measured"
-        raise BadOption(f"{path.name} {measured}, this is {model}: remove {path}, or start anew without resume")
+        measured = f"was measured with model {other}" if other else "does not state its model"
+        raise BadOption(
+            f"{path.name} {measured}; the present model is {model}. Remove {path}, or evaluate without resume"
+        )

@@ -1,4 +1,4 @@
-"""Summary of the measurements: summary.json.
+"""Summary of the measurements, written as summary.json.
 
 points ──► BD-rates against JPEG · means at equal rates · each quality against JPEG's · times
 """
@@ -20,8 +20,8 @@ from virtual_codec.evaluation.points import Point
 
 BD_RANGES_BPP: Final = ((0.1, 0.4), (0.05, 1.0), (0.1, 1.0))
 MEAN_RATES_BPP: Final = (0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
-CONTRACT_QUALITIES: Final = range(5, 96)  # for which the contract of the option `quality` holds
-CONTRACT_BYTES_UP_TO: Final = ((50, 0.7), (100, 1.0))  # quality -> most of JPEG's bytes
+CONTRACT_QUALITIES: Final = range(5, 96)  # range of the promise of the option `quality`
+CONTRACT_BYTES_UP_TO: Final = ((50, 0.7), (100, 1.0))  # highest quality -> largest share of JPEG's bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class SetRow:
 
 @dataclass(frozen=True, kw_only=True)
 class MeanRow:
-    """Mean metric of a set at some rates; None where fewer than nine tenths of the images reach the rate."""
+    """Mean metric of a set at some rates, or None if fewer than nine tenths of the images reach the rate."""
 
     set: str
     codec: str
@@ -48,9 +48,9 @@ class MeanRow:
 class QualityRow:
     """Quality of the codec under test against JPEG of the same quality, means over a set.
 
-    `byte_ratio` is all its bytes over all of JPEG's. `gain_at_equal_bytes` is in dB of RGB PSNR, over the
-    `gain_images` whose size JPEG reaches at all. `scales` are shares of images, 0 to 1. `promise` is True if the
-    contract of `quality` was kept, None where it does not apply.
+    `byte_ratio` is the ratio of its total bytes to JPEG's. `gain_at_equal_bytes` is in dB of RGB PSNR, the mean over
+    the `gain_images` images whose size JPEG can reach. `scales` are shares of images, 0 to 1. `promise` is True if the
+    promise of the quality was kept, and None if there is none for the quality.
     """
 
     set: str
@@ -70,7 +70,7 @@ class QualityRow:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeRow:
-    """Mean seconds of wall-clock time per image and per megapixel, on a machine that may do other work."""
+    """Mean wall-clock seconds per image and per megapixel, on a machine that may do other work."""
 
     set: str
     codec: str
@@ -121,8 +121,8 @@ def summarise(
         versions=versions,
         notes=tuple(notes),
         sets=tuple(_set_row(name, points) for name in dict.fromkeys(point.set for point in points)),
-        bd_rates=tuple(row for key in groups for row in _bd_rates(*key, groups, _measured(points))),
-        means=tuple(_mean_row(*key, metric, groups[key]) for key in groups for metric in _measured(points)),
+        bd_rates=tuple(row for key in groups for row in _bd_rates(*key, groups, _measured_metrics(points))),
+        means=tuple(_mean_row(*key, metric, groups[key]) for key in groups for metric in _measured_metrics(points)),
         qualities=tuple(row for key in groups if key[1] in variants for row in _quality_rows(*key, groups)),
         times=tuple(_time_row(*key, group) for key, group in groups.items()),
         foreign=tuple(foreign),
@@ -146,8 +146,8 @@ def by_set_and_codec(points: Iterable[Point]) -> Groups:
     return dict(sorted(groups.items(), key=lambda group: group[0][0]))
 
 
-def _measured(points: Iterable[Point]) -> list[str]:
-    """Metrics except optional ones that no point has."""
+def _measured_metrics(points: Iterable[Point]) -> list[str]:
+    """Names of the metrics, without optional ones that no point has."""
     points = list(points)
     return [
         name
@@ -200,7 +200,7 @@ def _quality_rows(set_name: str, codec: str, groups: Groups) -> list[QualityRow]
     for quality, points in sorted(of_quality.items()):
         twins = [jpeg[point.image, quality] for point in points]
         gains = [float(point.psnr_rgb - at_rates(jpeg_curves[point.image], [point.bpp])[0]) for point in points]
-        gains = [gain for gain in gains if not math.isnan(gain)]  # JPEG cannot make every file so small
+        gains = [gain for gain in gains if not math.isnan(gain)]  # NaN if JPEG cannot make a file of that size
         ratio = sum(point.bytes for point in points) / sum(twin.bytes for twin in twins)
         psnr, jpeg_psnr = (float(np.mean([point.psnr_rgb for point in side])) for side in (points, twins))
         scales = [point.scale for point in points]

@@ -19,7 +19,7 @@ from virtual_codec.metrics import Pixels
 
 
 class TestedCodec(Protocol):
-    """Codec under test: the two calls of `VirtualCodec` with default restoring options."""
+    """Codec under test: compression and restoring, as by `VirtualCodec`."""
 
     def compress(self, data: bytes, options: CompressOptions) -> CompressResult:
         """Compress an image file."""
@@ -56,9 +56,7 @@ def sweep(
     found: Callable[[Point], None],
 ) -> None:
     """Measure every variant and quality on every picture except those in `done`; pass each point to `found`."""
-    with cancellable_threads(
-        workers
-    ) as threads:  # the codec is one object, used from several threads as in the service
+    with cancellable_threads(workers) as threads:  # that share the codec, as in the service
         for picture in pictures:
             wanted = [(v, q) for v in variants for q in qualities]
             wanted = [(v, q) for v, q in wanted if (picture.set, picture.name, v.name, float(q)) not in done]
@@ -72,7 +70,7 @@ def sweep(
 
 
 def as_png(pixels: Pixels) -> bytes:
-    """PNG file of given samples, written fast."""
+    """PNG file of samples, with fast and weak compression."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -1,6 +1,6 @@
-"""Rate-distortion curves: one for each picture, their mean, and the rate difference between codecs.
+"""Rate-distortion curves of pictures, mean curves, and rate differences between codecs.
 
-METRICS  column of points.csv -> its label and the scale on which it is interpolated
+METRICS  column of points.csv -> label and scale for interpolation
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from virtual_codec import metrics
 from virtual_codec.evaluation.points import Point
 from virtual_codec.metrics import Curve
 
-_LEAST_ERROR: Final = 1e-3  # stands for errors of 0, which have no logarithm
-MIN_SHARE: Final = 0.9  # of the pictures must reach a rate for their mean to be given there
+_MIN_ERROR: Final = 1e-3  # replaces errors of 0, which have no logarithm
+MIN_SHARE: Final = 0.9  # share of the pictures that must reach a rate for a mean at that rate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """Metric of points.csv: its label, its scale on curves, and its mean.
 
-    Similarities are interpolated as -10 log10(1 - x), and averaged unscaled. Errors, of which less is better, are
-    interpolated as -20 log10(x), and their mean is the root mean square. An optional metric is left out of reports on
-    points that lack it.
+    Similarities are interpolated as -10 log10(1 - x) and averaged unscaled. Errors are better if lower. They are
+    interpolated as -20 log10(x), and their mean is the root mean square. Reports omit an optional metric if no point
+    has it.
     """
 
     label: str
@@ -39,11 +39,11 @@ class Metric:
     def scaled(self, value: float) -> float:
         """Convert a column's value to the scale of curves."""
         if self.is_error:
-            return -20 * math.log10(max(value, _LEAST_ERROR))
+            return -20 * math.log10(max(value, _MIN_ERROR))
         return metrics.similarity_db(value) if self.is_similarity else value
 
     def unscaled(self, scaled: Curve) -> Curve:
-        """Convert values on the scale of curves back to those of the column."""
+        """Convert values on the scale of curves to the column's values."""
         if self.is_error:
             return np.asarray(10 ** (-scaled / 20))
         return np.asarray(1 - 10 ** (-scaled / 10) if self.is_similarity else scaled)
@@ -65,10 +65,10 @@ METRICS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class BdRate:
-    """Rate difference against JPEG in percent, mean over a set's pictures.
+    """Rate difference to JPEG in percent (Bjontegaard), mean over a set's pictures.
 
-    `images` is the number of pictures in the mean; `without_overlap` that of pictures without a common quality with
-    JPEG in that range, or without a curve.
+    `images` is the number of pictures in the mean. `without_overlap` is the number of pictures that have no curve, or
+    whose curve has no quality in common with JPEG's in the range.
     """
 
     set: str
@@ -82,7 +82,7 @@ class BdRate:
 
 
 def curves(points: Iterable[Point], metric: str) -> dict[str, Curve]:
-    """Curve of each image of one set and codec, [N, 2]: bits per pixel and scaled metric."""
+    """Curves of the images of one set and codec: bits per pixel and scaled metric, [N, 2] each."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for point in points:
         value: float | None = getattr(point, metric)
@@ -94,16 +94,16 @@ def curves(points: Iterable[Point], metric: str) -> dict[str, Curve]:
 def mean_curve(
     points: Iterable[Point], metric: str, at_bpp: Sequence[float], *, continues: bool = False
 ) -> list[float | None]:
-    """Mean metric over the images at each rate, or None where fewer than `MIN_SHARE` of them reach it.
+    """Mean metric over the images at each rate, or None if fewer than `MIN_SHARE` of the images reach the rate.
 
-    The mean is over the images that reach the rate. With `continues`, the other curves are extrapolated in parallel
-    to those, so that a drawn curve has no step where an image's curve ends.
+    The mean is over the images that reach the rate. With `continues` the other curves are extrapolated in parallel,
+    so that a drawn curve has no step at the end of an image's curve.
     """
     of_images = curves(points, metric)
-    at = np.log(np.asarray(at_bpp, dtype=np.float64))
+    log_rates = np.log(np.asarray(at_bpp, dtype=np.float64))
     if not of_images:
-        return [None] * len(at)
-    reached = np.stack([_interpolated(curve, at) for curve in of_images.values()])
+        return [None] * len(log_rates)
+    reached = np.stack([_interpolated(curve, log_rates) for curve in of_images.values()])
     enough = np.isfinite(reached).mean(axis=0) >= MIN_SHARE
     values = METRICS[metric].unscaled(_continued(reached, enough) if continues else reached)
     columns = zip(values.T, enough, strict=True)
@@ -116,7 +116,7 @@ def compare_rates(
     low_bpp: float,
     high_bpp: float,
 ) -> tuple[list[float], int]:
-    """BD-rates in percent of the images that have one, and the number of those that have none."""
+    """BD-rates in percent of the images that have one, and the number of images without one."""
     found = []
     for image, curve in test.items():
         try:
@@ -141,7 +141,7 @@ def _interpolated(curve: Curve, at_log_rate: Curve) -> Curve:
 
 
 def _continued(reached: Curve, enough: NDArray[np.bool_]) -> Curve:
-    """Fill the gaps of [images, rates] at the columns that are `enough`, outward from the fullest column."""
+    """Fill the NaNs of [images, rates] in the columns marked by `enough`, outward from the fullest column."""
     filled = reached.copy()
     columns = np.flatnonzero(enough)
     if not len(columns):

@@ -27,36 +27,38 @@ class Picture:
     def pixels(self) -> Pixels:
         """Decode the file: [H, W, 3], or [H, W] if red, green and blue are equal everywhere.
 
-        Raises `BadTrainingData` that names a file which cannot be decoded.
+        Raises `BadTrainingData` with the path if the file cannot be decoded.
         """
         try:
             pixels = images.decode(self.path.read_bytes())
         except VirtualCodecError as error:
-            raise BadTrainingData(f"{self.path}: {error}; mend the file, or take it out of the folder") from error
+            raise BadTrainingData(f"{self.path}: {error}; repair the file, or remove it from the folder") from error
         is_colour = pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
         return pixels if is_colour or pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 0])
 
 
 def find_pictures(data_dir: Path, *, per_set: int | None = None) -> list[Picture]:
-    """List the pictures of every folder in `data_dir`, each a set, and those directly in it, a set of its name.
+    """Pictures of `data_dir` and of the folders in it. Each folder is a set with the folder's name.
 
-    `per_set` limits the pictures of each set, evenly spread. Raises `BadTrainingData` if there is none at all.
+    `per_set` limits the pictures of each set, evenly spread. Raises `BadTrainingData` if there is no picture.
     """
     if not data_dir.is_dir():
         raise BadTrainingData(f"{data_dir} is not a folder of pictures")
     folders = [data_dir, *sorted(path for path in data_dir.iterdir() if path.is_dir())]
-    pictures = [picture for folder in folders for picture in _of_folder(folder, per_set)]
+    pictures = [picture for folder in folders for picture in _pictures_of_folder(folder, per_set)]
     if not pictures:
-        raise BadTrainingData(f"no picture in {data_dir} or the folders in it; one of {', '.join(sorted(_SUFFIXES))}")
+        raise BadTrainingData(
+            f"no picture in {data_dir} or the folders in it; suffixes are {', '.join(sorted(_SUFFIXES))}"
+        )
     return pictures
 
 
 def digest(pixels: Pixels) -> str:
-    """Hash of a picture's shape and samples, by which its measurements are cached."""
+    """Hash of a picture's shape and samples, the key of its cached measurements."""
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def _of_folder(folder: Path, count: int | None) -> list[Picture]:
+def _pictures_of_folder(folder: Path, count: int | None) -> list[Picture]:
     paths = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in _SUFFIXES)
     if count is not None and len(paths) > count:
         paths = [paths[index * len(paths) // count] for index in range(count)]

@@ -1,4 +1,4 @@
-"""Points: the measurements of one picture at one setting, a row of points.csv."""
+"""Points: measurements of one picture at one setting, each a row of points.csv."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Final
 from virtual_codec import metrics
 from virtual_codec.ssimulacra2 import ssimulacra2
 
-EQUAL_DB: Final = 100.0  # stands for the infinite PSNR of equal pictures, so that means stay numbers
+EQUAL_DB: Final = 100.0  # replaces the infinite PSNR of equal pictures, so that means are finite
 
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity:
-    """Similarity of a restored picture to its original, PSNR in dB. None: too small a picture, or not requested."""
+    """Similarity of a restored picture to its original, PSNR in dB.
+
+    A metric is None if the picture is too small for it, or if it was not requested.
+    """
 
     psnr_rgb: float
     psnr_y: float
     ssim: float | None
     ms_ssim: float | None
     ssimulacra2: float | None = None
-    colour_drift: float | None = None  # none for grey pictures, either
+    colour_drift: float | None = None  # None for grey pictures
 
 
 @dataclass(frozen=True, kw_only=True)
