@@ -102,7 +102,7 @@ def test_a_file_among_the_logs_that_is_none_is_named(source: Path, target: Path,
     make_images(source, 2)
     run(source, target)
     (target / RESERVED / "manifest" / name).write_text("shopping list\n")
-    with pytest.raises(BadOption, match=f"{name} is no manifest of a bulk run; move it away"):
+    with pytest.raises(BadOption, match=f"{name} is not a manifest of a bulk run; move it away"):
         run(source, target)
 
 
@@ -120,7 +120,7 @@ def test_a_line_of_another_kind_is_no_manifest(source: Path, target: Path, line:
     make_images(source, 2)
     run(source, target)
     (target / RESERVED / "manifest" / "00000002-ab.jsonl").write_text(line + "\n")
-    with pytest.raises(BadOption, match="is no manifest of a bulk run; move it away"):
+    with pytest.raises(BadOption, match="is not a manifest of a bulk run; move it away"):
         run(source, target)
 
 
@@ -196,7 +196,7 @@ def test_a_destination_inside_the_source_is_no_source(source: Path) -> None:
     taken = frozenset({".png", ".jpg"})
     assert run(source, source / "out", taken=taken).done == 3
     assert run(source, source / "out", taken=taken).kept == 3
-    with pytest.raises(BadOption, match="holds the source"):
+    with pytest.raises(BadOption, match="contains the source"):
         run(source, source.parent)
 
 

@@ -99,7 +99,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(capsys: pytest.Cap
         ("in out --shard 3/3", "INDEX from 0 to COUNT - 1"),
         ("in out --shard third", "--shard is INDEX/COUNT"),
         ("in nosuch://bucket", "virtual-codec[bulk]"),
-        ("in in", "holds the source"),
+        ("in in", "contains the source"),
         ("model out", "there is no folder"),
     ],
 )

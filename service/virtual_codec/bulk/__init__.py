@@ -1,12 +1,12 @@
-"""Bulk conversion of folders and object stores: on all workers of a pool, and continued where it was interrupted.
+"""Bulk conversion of folders and object stores, on all workers of a pool. An interrupted run can be continued.
 
     listing + manifest ──► index ──► read ──► pool ──► write ──► manifest
                                                                     │
                            a later run continues from it ◄──────────┘
 
-A source and a destination are local folders or URLs that fsspec opens. What a destination holds besides outputs lies
-in its folder `.vcodec-bulk`: the manifest, a lock and the report of the last run's failures. Memory depends on the
-number of workers and the largest images, not on the number of files.
+Source and destination are local folders or URLs that fsspec opens. The destination's folder `.vcodec-bulk` holds the
+manifest, a lock and the report of the last run's failures. Memory depends on the number of workers and on the largest
+images, not on the number of files.
 """
 
 from __future__ import annotations

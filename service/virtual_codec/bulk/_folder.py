@@ -13,19 +13,19 @@ from virtual_codec.bulk.storage import RESERVED, Entry
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs into one folder at a time are the user's to avoid
+except ImportError:  # Windows has no fcntl, so users must avoid two runs into one folder at a time
     fcntl = None  # type: ignore[assignment]
 
-_PARTS: Final = f"{RESERVED}/parts"
+_PARTS_FOLDER: Final = f"{RESERVED}/parts"
 
 
 @final
 class Folder:
-    """Local folder. Unfinished files lie in one folder of its own, so that those of a killed run can be found."""
+    """Local folder. Unfinished files are in a folder of their own, where a later run finds those of a killed run."""
 
     def __init__(self, path: str, *, scratch: str) -> None:
         self._root = Path(path).absolute()
-        self._parts = self._root / _PARTS / scratch
+        self._parts = self._root / _PARTS_FOLDER / scratch
 
     @property
     def url(self) -> str:
@@ -38,7 +38,7 @@ class Folder:
         return True
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
-        """Files at any depth. Links to folders are not followed, devices and pipes are passed over."""
+        """Files at any depth. Links to folders are not followed; devices and pipes are skipped."""
         top = self._root / prefix
         if not prefix and not top.is_dir():
             raise FileNotFoundError(f"there is no folder {self._root}")
@@ -61,12 +61,12 @@ class Folder:
         return (self._root / name).read_bytes()
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """Whole lines of a log file."""
+        """Complete lines of a log file."""
         with (self._root / name).open("rb") as file:
             yield from (line for line in file if line.endswith(b"\n"))
 
     def write(self, name: str, content: bytes, *, replace: bool, media_type: str = "") -> None:  # noqa: ARG002
-        """File that appears by renaming, after its bytes are on the disk."""
+        """Write a file atomically: its bytes are on the disk before it is renamed into place."""
         target = self._root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         self._parts.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class Folder:
             with part.open("xb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())  # else a power cut may leave an empty file under the final name
+                os.fsync(file.fileno())  # without it, a power failure may leave an empty file under the final name
             if replace:
                 part.replace(target)
             else:
@@ -91,7 +91,7 @@ class Folder:
             return None
 
     def append(self, log: str, part: int, content: bytes) -> None:  # noqa: ARG002
-        """Addition to the log's one file."""
+        """Append to the log's one file."""
         path = self._root / f"{log}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
@@ -100,7 +100,7 @@ class Folder:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Advisory lock of the system, in which unfinished files of killed runs are removed."""
+        """Hold an advisory lock of the system, after which unfinished files of killed runs are removed."""
         path = self._root / RESERVED / name
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -112,7 +112,7 @@ class Folder:
                     part.unlink(missing_ok=True)
             yield
         finally:
-            os.close(descriptor)  # and with it the lock; so does the system with that of a killed process
+            os.close(descriptor)  # which releases the lock, as the end of a killed process does
 
 
 def _rename_to_new(part: Path, target: Path) -> None:
@@ -120,7 +120,7 @@ def _rename_to_new(part: Path, target: Path) -> None:
         os.link(part, target)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links
+    except OSError:  # the file system has no hard links
         if target.exists():
             raise FileExistsError(f"{target} exists") from None
         part.replace(target)

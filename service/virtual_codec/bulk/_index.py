@@ -1,6 +1,6 @@
 """Index of a bulk run: the listing joined with the manifest of earlier runs, in a temporary SQLite database.
 
-Millions of names do not fit into memory with ease; on disk they do, and SQLite finds two inputs of one output.
+The index is on disk, because millions of names need much memory. SQLite also finds two sources of one output.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ CREATE TABLE task (
 ) WITHOUT ROWID;
 CREATE TABLE failure (source BLOB PRIMARY KEY, code TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
 """
-_JOINED: Final = """
+_JOINED_QUERY: Final = """
 SELECT task.source, task.output, task.version, task.source_bytes,
        record.source IS NOT NULL AND record.output = task.output,
        record.source_sha256, record.output_bytes, record.output_sha256
 FROM task LEFT JOIN record ON record.source = task.source
 """
-_IS_DONE: Final = """
+_IS_DONE_EXPRESSION: Final = """
 coalesce(record.source_sha256 != '' AND record.output = task.output
          AND record.version = task.version AND record.source_bytes = task.source_bytes, 0)
 """
@@ -39,10 +39,10 @@ coalesce(record.source_sha256 != '' AND record.output = task.output
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One source and the output it becomes.
+    """Source and its output.
 
-    `is_owned` is true if a bulk run wrote the output or was about to; only such an output is replaced. The digests
-    and the size are those of the source and output that the manifest knows, empty and 0 if there was none.
+    `is_owned` is True if a bulk run wrote the output or began to. Only such an output is replaced. The digests and
+    `output_bytes` are those of the manifest, empty and 0 if it has none.
     """
 
     source: str
@@ -64,24 +64,24 @@ class Index:
         self._database.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Close the database; its file is the caller's to remove."""
+        """Close the database. The caller removes its file."""
         self._database.close()
 
     def add_records(self, records: Iterable[Task]) -> None:
-        """Records of a manifest, later ones in place of earlier ones. One without digests was not finished."""
+        """Add records of a manifest. Later ones replace earlier ones. A record without digests was not finished."""
         self._database.execute("BEGIN")
-        for it in records:
-            values = (_key(it.source), _key(it.output), it.version, it.source_bytes)
-            digests = (it.source_sha256, it.output_bytes, it.output_sha256)
-            # What was begun and not finished does not undo an earlier finish.
-            clause = "OR REPLACE" if it.source_sha256 else "OR IGNORE"
+        for record in records:
+            values = (_key(record.source), _key(record.output), record.version, record.source_bytes)
+            digests = (record.source_sha256, record.output_bytes, record.output_sha256)
+            # An unfinished record does not replace a finished one.
+            clause = "OR REPLACE" if record.source_sha256 else "OR IGNORE"
             self._database.execute(f"INSERT {clause} INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, *digests))
         self._database.execute("COMMIT")
 
     def add_tasks(self, entries: Iterable[tuple[Entry, str]]) -> tuple[str, str, str] | None:
-        """Entries with the name of their output each.
+        """Add tasks: pairs of an entry and the name of its output.
 
-        Returns the first two sources of one output, and that output, or None where all are apart.
+        Returns the first two sources that have the same output, and that output, or None if all outputs differ.
         """
         self._database.execute("BEGIN")
         try:
@@ -98,16 +98,18 @@ class Index:
         return None
 
     def count(self, *, done: bool) -> tuple[int, int]:
-        """Number and source bytes of the tasks that are done, or of those that are not."""
-        query = f"SELECT count(*), coalesce(sum(source_bytes), 0) FROM ({_JOINED} WHERE {_IS_DONE} = ?)"
+        """Number of tasks and of their source bytes, of those that are done or of those that are not."""
+        query = (
+            f"SELECT count(*), coalesce(sum(source_bytes), 0) FROM ({_JOINED_QUERY} WHERE {_IS_DONE_EXPRESSION} = ?)"
+        )
         number, size_bytes = self._database.execute(query, (done,)).fetchone()
         return number, size_bytes
 
     def tasks(self, *, done: bool, size: int) -> Iterator[list[Task]]:
-        """Tasks that were done, or were not, when this is called: in order of their names, `size` at a time."""
+        """Tasks that are done, or that are not, in order of their sources' names, `size` at a time."""
         after = b""
         while True:
-            query = f"{_JOINED} WHERE task.source > ? AND {_IS_DONE} = ? ORDER BY task.source LIMIT ?"
+            query = f"{_JOINED_QUERY} WHERE task.source > ? AND {_IS_DONE_EXPRESSION} = ? ORDER BY task.source LIMIT ?"
             rows = self._database.execute(query, (after, done, size)).fetchall()
             if not rows:
                 return
@@ -115,11 +117,11 @@ class Index:
             yield [_task(row) for row in rows]
 
     def forget(self, source: str) -> None:
-        """Make a task that was done one that is not; its output stays owned."""
+        """Mark a finished task as not done. Its output stays owned."""
         self._database.execute("UPDATE record SET source_sha256 = '' WHERE source = ?", (_key(source),))
 
     def add_failure(self, source: str, code: str, detail: str) -> None:
-        """Failure of this run."""
+        """Add a failure of this run."""
         self._database.execute("INSERT OR REPLACE INTO failure VALUES (?, ?, ?)", (_key(source), code, detail))
 
     def failures(self) -> Iterator[tuple[str, str, str]]:
@@ -143,7 +145,7 @@ def _task(row: tuple[bytes, bytes, str, int, int, str | None, int | None, str | 
 
 
 def _key(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")  # names of files need not be text
+    return name.encode("utf-8", "surrogateescape")  # file names need not be valid UTF-8
 
 
 def _name(key: bytes) -> str:

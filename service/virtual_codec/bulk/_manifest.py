@@ -1,11 +1,11 @@
-"""Manifest of a destination: JSON lines that say what runs were asked for, began, finished and could not do.
+"""Manifest of a destination: logs of JSON lines on what the runs did.
 
-    {"event": "run", ...}      options, once a run
-    {"event": "begun", ...}    written before an output is, so that a later run knows whose it is
-    {"event": "done", ...}     written after, with the digests of source and output
+    {"event": "run", ...}      options, once for each run
+    {"event": "begun", ...}    written before an output, so that a later run knows that a bulk run owns the output
+    {"event": "done", ...}     written after an output, with the digests of source and output
     {"event": "failed", ...}   code and detail; a later run tries again
 
-Every run adds a log of its own; nothing is ever rewritten. A line that was cut short is as good as none.
+Every run writes a new log. Nothing is rewritten. An incomplete last line is ignored.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from virtual_codec.bulk.storage import RESERVED, Storage
 from virtual_codec.errors import BadOption
 
 LOGS: Final = f"{RESERVED}/manifest"
-_UNFINISHED: Final = {"source_sha256": "", "output_bytes": 0, "output_sha256": ""}  # until a task is done
-_FLUSH_S: Final = 5.0  # a killed run does that much again, at most, where each flush is an object
+_UNFINISHED: Final = {"source_sha256": "", "output_bytes": 0, "output_sha256": ""}  # values of a task that is not done
+_FLUSH_S: Final = 5.0  # time between flushes to an object store; a killed run repeats the work of one such period
 _FLUSH_LINES: Final = 256
 
 
@@ -40,24 +40,24 @@ class Manifest:
 
     @property
     def is_due(self) -> bool:
-        """True if `flush` should be called now: at once for a folder, now and then for an object store."""
+        """True if `flush` should be called: after each line for a folder, periodically for an object store."""
         if not self._lines:
             return False
         is_old = time.monotonic() - self._flushed_at > _FLUSH_S
         return self._target.is_local or is_old or len(self._lines) >= _FLUSH_LINES
 
     def add(self, event: str, facts: Mapping[str, object]) -> None:
-        """One more line, not written before `flush`."""
+        """Add a line. It is written by the next `flush`."""
         self._lines.append(json.dumps({"event": event, **facts}).encode() + b"\n")
 
     def flush(self) -> None:
-        """Write the lines that wait. They are durable on return; after an `OSError` they still wait.
+        """Write the added lines, durably. After an `OSError` they are kept for the next call.
 
-        May run in another thread than `add`, but not twice at a time.
+        It may run in another thread than `add`, but only once at a time.
         """
         if count := len(self._lines):
             self._target.append(self._log, self._part, b"".join(self._lines[:count]))
-            del self._lines[:count]  # and not those that were added meanwhile
+            del self._lines[:count]  # without the lines that were added in the meantime
             self._part += 1
         self._flushed_at = time.monotonic()
 
@@ -65,8 +65,8 @@ class Manifest:
 def read_manifest(target: Storage, index: Index, run: Mapping[str, object]) -> tuple[int, Mapping[str, str]]:
     """Fill the index with the records of earlier runs, in their order.
 
-    Returns the number of the next run, and the models that the first run recorded, if any. Raises `BadOption` if they
-    had other options than `run`, and for a file there that is no manifest.
+    Returns the number of the next run, and the models that the first run recorded, if any. Raises `BadOption` if the
+    options of earlier runs differ from `run`, and for a file that is not a manifest.
     """
     names = sorted(entry.name for entry in target.entries(LOGS) if entry.name.endswith(".jsonl"))
     last = max((_run_number(target, name) for name in names), default=0)
@@ -76,7 +76,7 @@ def read_manifest(target: Storage, index: Index, run: Mapping[str, object]) -> t
 
 
 def log_name(number: int) -> str:
-    """Name of a new run's log. Numbers order them, whatever clocks say; those of shards may be equal."""
+    """Name of a new run's log. The number gives the order of runs; logs of shards may have the same number."""
     return f"{number:08}-{secrets.token_hex(4)}"
 
 
@@ -106,7 +106,7 @@ def _records(target: Storage, names: list[str], run: Mapping[str, object], model
 
 
 def _task_of(facts: Mapping[str, Any]) -> Task:
-    """Task of a line. Raises `KeyError` or `TypeError` where the line lacks something or has another type."""
+    """Task of a line. Raises `KeyError` for a missing value and `TypeError` for one of a wrong type."""
     known = {**_UNFINISHED, **facts}
     values = {each.name: known[each.name] for each in fields(Task) if each.name != "is_owned"}
     for name, value in values.items():
@@ -116,13 +116,13 @@ def _task_of(facts: Mapping[str, Any]) -> Task:
 
 
 def _no_manifest(target: Storage, name: str) -> BadOption:
-    return BadOption(f"{target.url}/{name} is no manifest of a bulk run; move it away")
+    return BadOption(f"{target.url}/{name} is not a manifest of a bulk run; move it away")
 
 
 def _check_same(target: Storage, earlier: Mapping[str, object], run: Mapping[str, object]) -> None:
     for name, value in run.items():
         if earlier.get(name) != value:
             raise BadOption(
-                f"{target.url} holds the outputs of a run with {name} {json.dumps(earlier.get(name))}, not "
+                f"{target.url} holds outputs of a run with {name} {json.dumps(earlier.get(name))}, not "
                 f"{json.dumps(value)}; give the same options, or another destination"
             )

@@ -1,4 +1,4 @@
-"""Prefix of an object store as a `Storage`, by fsspec: s3, and whatever else fsspec has a package for."""
+"""Prefix of an object store as a `Storage`, through fsspec: S3, and other stores that fsspec has a package for."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, final
 from virtual_codec.bulk.storage import Entry
 from virtual_codec.errors import BadOption
 
-_EXTRA = "pip install 'virtual-codec[bulk]' brings s3, `pip install gcsfs` Google's gcs"
+_INSTALL_ADVICE = "for s3:// run `pip install 'virtual-codec[bulk]'`, for gcs:// `pip install gcsfs`"
 
 
 @final
 class ObjectPrefix:
-    """Objects below a URL such as s3://bucket/folder. A PUT makes an object appear whole or not at all."""
+    """Objects below a URL such as s3://bucket/folder. Objects are written atomically."""
 
     def __init__(self, url: str) -> None:
         try:
             from fsspec.core import url_to_fs
         except ImportError as error:
-            raise BadOption(f"{url} needs fsspec: {_EXTRA}") from error
+            raise BadOption(f"{url} needs fsspec; {_INSTALL_ADVICE}") from error
         try:
-            # Listings are not cached: a cache holds every name, and would not see what another process wrote.
+            # Listings are not cached: a cache would hold every name, and would miss objects of other processes.
             self._files, self._root = url_to_fs(url.rstrip("/"), use_listings_cache=False)
         except (ImportError, ValueError) as error:
-            raise BadOption(f"{url} cannot be opened: {error}; {_EXTRA}") from error
+            raise BadOption(f"{url} cannot be opened: {error}; {_INSTALL_ADVICE}") from error
         self._root = self._root.rstrip("/")
         protocol = self._files.protocol
         self._protocol: str = protocol if isinstance(protocol, str) else protocol[0]
@@ -37,17 +37,17 @@ class ObjectPrefix:
 
     @property
     def is_local(self) -> bool:
-        """False: every question is a request."""
+        """False, because every existence check is a request."""
         return False
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
-        """Objects below the prefix, a page at a time from S3, a folder at a time from other stores."""
+        """Objects below the prefix, listed by pages from S3 and by folders from other stores."""
         top = f"{self._root}/{prefix}".rstrip("/")
         with _as_os_errors(self.url):
             found = self._s3_objects(top) if self._protocol == "s3" else self._objects(top)
             for path, info in found:
                 name = path.removeprefix(f"{self._root}/")
-                if name and not name.endswith("/"):  # which is what consoles make for an empty folder
+                if name and not name.endswith("/"):  # an empty folder, as storage consoles make it
                     yield Entry(name=name, size_bytes=int(info.get("size") or 0), version=_version(info))
 
     def read(self, name: str) -> bytes:
@@ -57,11 +57,11 @@ class ObjectPrefix:
             return content
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """Lines of one part of a log, which is small."""
+        """Complete lines of one part of a log, which is small enough to be read at once."""
         yield from (line for line in self.read(name).splitlines(keepends=True) if line.endswith(b"\n"))
 
     def write(self, name: str, content: bytes, *, replace: bool, media_type: str = "") -> None:
-        """Object that appears by one PUT, or by the last step of an upload in parts."""
+        """Write an object by one PUT, or by an upload in parts, atomically."""
         extra = {"ContentType": media_type} if media_type and self._protocol == "s3" else {}
         with _as_os_errors(self._path(name)):
             if not replace and self.size_bytes(name) is not None:
@@ -78,12 +78,12 @@ class ObjectPrefix:
             return size
 
     def append(self, log: str, part: int, content: bytes) -> None:
-        """New object: objects cannot be appended to."""
+        """Write the lines as a new object, because objects cannot be appended to."""
         self.write(f"{log}-{part:08}.jsonl", content, replace=True)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:  # noqa: ARG002
-        """No lock: a second run at the same time is the caller's to avoid, as `vcodec bulk --help` says."""
+        """Lock nothing. Users must avoid two runs at the same time (see `vcodec bulk --help`)."""
         yield
 
     def _path(self, name: str) -> str:
@@ -94,7 +94,7 @@ class ObjectPrefix:
             yield from ((info["name"].lstrip("/"), info) for info in files.values())
 
     def _s3_objects(self, top: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        # fsspec's own listings hold a whole folder in memory, and a folder of millions is common in S3.
+        # fsspec's own listing holds a whole folder in memory, and S3 folders of millions of objects are common.
         bucket, _, key = top.partition("/")
         asked = {"Bucket": bucket, "Prefix": f"{key}/" if key else ""}
         while True:
@@ -115,7 +115,7 @@ def _version(info: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _as_os_errors(path: str) -> Iterator[None]:
-    """Translation of what a store's package raises to `OSError`, under the address that was asked for."""
+    """Convert exceptions of a store's package to `OSError` with the object's address."""
     try:
         yield
     except OSError:

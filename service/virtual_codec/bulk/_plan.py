@@ -1,4 +1,4 @@
-"""Plan of a bulk run: which sources there are, what each becomes, and what of it was done before."""
+"""Plan of a bulk run: sources, their outputs, and the tasks that earlier runs finished."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from virtual_codec.jobs import CompressOptions, RestoreOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One of several runs that share a source: number `index` of `count`, from 0. Names decide who has a file."""
+    """Part of a source for one of several runs: number `index` of `count`, from 0.
+
+    A file belongs to the shard that a hash of its name selects.
+    """
 
     index: int = 0
     count: int = 1
@@ -32,14 +35,14 @@ class Shard:
         return f"{self.index}-of-{self.count}"
 
     def holds(self, name: str) -> bool:
-        """True if the file of that name is this shard's."""
+        """True if the file of that name belongs to this shard."""
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything a run needs but workers. `options` name their model; `manifest` is None on a dry run.
+    """Input of a run. `options` name the model of the workers. `manifest` is None for a dry run.
 
     `models` are the ids of the models for files of other encoders, by the name of the format.
     """
@@ -54,7 +57,7 @@ class Plan:
 
     @property
     def report(self) -> str:
-        """Name in the destination of the report of failures."""
+        """Name of the report of failures, in the destination."""
         return f"{RESERVED}/failures.jsonl" if self.shard.count == 1 else f"{RESERVED}/failures-{self.shard}.jsonl"
 
 
@@ -71,33 +74,33 @@ def opened_plan(
     is_dry: bool = False,
     models: Mapping[str, str] | None = None,
 ) -> Iterator[Plan]:
-    """A plan for the time of a block, after the source was listed and the manifest read.
+    """Plan for the time of a block, made from the listing of the source and the manifest of the destination.
 
-    Files whose lower-case suffix is in `taken` are sources. Outputs have `suffix` in place of it or, with
-    `keep_suffix`, behind it. An earlier run's `models` take the place of the given ones. Raises `BadOption` before
-    anything is done: if nothing is found, two sources have one output, source and destination overlap, another run
-    holds the destination, or it had other options.
+    Files whose lower-case suffix is in `taken` are sources. In the output's name, `suffix` replaces the source's suffix
+    or, with `keep_suffix`, follows it. The `models` of an earlier run replace the given ones. Raises `BadOption` before
+    any work if there is no source, if two sources have one output, if source and destination overlap, if another run
+    holds the destination, or if earlier runs there had other options.
     """
     shard = shard or Shard()
     run: dict[str, object] = {
         "verb": "compress" if isinstance(options, CompressOptions) else "decompress",
         "source": source.url,
-        "options": _plain(options),
+        "options": _json_options(options),
         "suffix": suffix,
         "keep_suffix": keep_suffix,
     }
-    excluded = _excluded(source, target)
+    excluded = _excluded_prefixes(source, target)
     entries = (entry for entry in source.entries() if not entry.name.startswith(excluded))
-    chosen = _chosen(entries, taken, shard)
+    chosen = _sources_of_shard(entries, taken, shard)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vcodec-bulk-"))
         index = stack.enter_context(closing(Index(Path(folder, "index"))))
-        _fill(index, chosen, suffix, keep_suffix, shard, taken, source)
+        _fill_index(index, chosen, suffix, keep_suffix, shard, taken, source)
         if not is_dry:
             try:
                 stack.enter_context(target.lock(f"lock-{shard}"))
             except BlockingIOError:
-                message = f"another run writes to {target.url}; wait for its end, or give runs a --shard each"
+                message = f"another run writes to {target.url}; wait for its end, or give each run its own --shard"
                 raise BadOption(message) from None
         number, earlier = read_manifest(target, index, run)
         models = {**(models or {}), **earlier}
@@ -116,28 +119,28 @@ def opened_plan(
         )
 
 
-def _plain(options: CompressOptions | RestoreOptions) -> Mapping[str, object]:
-    """The options as JSON has them."""
+def _json_options(options: CompressOptions | RestoreOptions) -> Mapping[str, object]:
+    """Options as JSON values."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
 
 
-def _excluded(source: Storage, target: Storage) -> tuple[str, ...]:
-    """Beginnings of names below the source that are no sources: what runs wrote."""
+def _excluded_prefixes(source: Storage, target: Storage) -> tuple[str, ...]:
+    """Prefixes of names below the source that are not sources, because bulk runs wrote them."""
     if source.url == target.url or source.url.startswith(f"{target.url}/"):
-        raise BadOption(f"the destination {target.url} holds the source; name one apart from it")
+        raise BadOption(f"the destination {target.url} contains the source; choose a destination outside of it")
     reserved = f"{RESERVED}/"
     if target.url.startswith(f"{source.url}/"):
         return (reserved, target.url.removeprefix(f"{source.url}/") + "/")
     return (reserved,)
 
 
-def _chosen(entries: Iterator[Entry], taken: frozenset[str], shard: Shard) -> Iterator[Entry]:
+def _sources_of_shard(entries: Iterator[Entry], taken: frozenset[str], shard: Shard) -> Iterator[Entry]:
     for entry in entries:
         if PurePosixPath(entry.name).suffix.lower() in taken and shard.holds(entry.name):
             yield entry
 
 
-def _fill(
+def _fill_index(
     index: Index,
     entries: Iterator[Entry],
     suffix: str,
@@ -147,16 +150,16 @@ def _fill(
     source: Storage,
 ) -> None:
     try:
-        conflict = index.add_tasks((entry, _output(entry.name, suffix, keep_suffix)) for entry in entries)
+        conflict = index.add_tasks((entry, _output_name(entry.name, suffix, keep_suffix)) for entry in entries)
     except FileNotFoundError as error:
         raise BadOption(str(error)) from error
     if conflict is not None:
         one, other, output = conflict
         raise BadOption(f"{one} and {other} would both become {output}; --keep-suffix keeps them apart")
     if index.count(done=False)[0] == 0 and shard.count == 1:
-        raise BadOption(f"no image in {source.url}; these suffixes are taken: {' '.join(sorted(taken))}")
+        raise BadOption(f"no image in {source.url}; sources have the suffixes {' '.join(sorted(taken))}")
 
 
-def _output(name: str, suffix: str, keep_suffix: bool) -> str:
+def _output_name(name: str, suffix: str, keep_suffix: bool) -> str:
     path = PurePosixPath(name)
     return str(path.with_name(path.name + suffix) if keep_suffix else path.with_suffix(suffix))

@@ -1,4 +1,4 @@
-"""Progress of a bulk run on stderr, and the lines of its files."""
+"""Progress of a bulk run on stderr, and its JSON lines on stdout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE_EVERY_S: Final = 30.0
 
 @dataclass(kw_only=True)
 class Totals:
-    """Sums of a run so far. `kept` were done by earlier runs."""
+    """Totals of a run so far. `kept` is the number of files that earlier runs converted."""
 
     kept: int = 0
     done: int = 0
@@ -29,9 +29,9 @@ class Totals:
 
 @final
 class Progress:
-    """Lines of one run: JSON for each file on stdout if asked for; problems, rate and time left on stderr.
+    """Printed lines of a run: errors, rate and time left on stderr; with `is_json`, a line for each file on stdout.
 
-    A terminal gets a bar, anything else a line every 30 seconds; `is_quiet` leaves problems only.
+    A terminal shows a progress bar, other outputs a line every 30 seconds. With `is_quiet` only errors are printed.
     """
 
     def __init__(self, *, total: int, kept: int, is_json: bool, is_quiet: bool, shows_bar: bool) -> None:
@@ -39,8 +39,10 @@ class Progress:
         self._total = total
         self._is_json = is_json
         self._is_quiet = is_quiet
-        self._start = self._said = time.monotonic()
-        self._first: float | None = None  # end of the first file: before it workers start, which tells no rate
+        self._start = self._last_print = time.monotonic()
+        self._first_end: float | None = (
+            None  # end of the first file; the start of workers before it does not count in the rate
+        )
         self._bar: tqdm[None] | None = None
         if shows_bar or (sys.stderr.isatty() and not is_quiet):
             from tqdm import tqdm
@@ -49,7 +51,7 @@ class Progress:
             self._bar = tqdm(nothing, total=total, initial=kept, unit="image", file=sys.stderr, dynamic_ncols=True)
 
     def add_done(self, facts: Mapping[str, object], *, source_bytes: int, output_bytes: int, pixels: int) -> None:
-        """One file more that is done."""
+        """Count a converted file."""
         self.totals.done += 1
         self.totals.source_bytes += source_bytes
         self.totals.output_bytes += output_bytes
@@ -59,7 +61,7 @@ class Progress:
         self._step()
 
     def add_failed(self, source: str, output: str, code: str, detail: str) -> None:
-        """One file more that could not be done."""
+        """Count a failed file and print its error."""
         self.totals.failed += 1
         if self._is_json:
             error = {"code": code, "detail": detail}
@@ -68,7 +70,7 @@ class Progress:
         self._step()
 
     def close(self, workers: int) -> None:
-        """The sums, as the last line."""
+        """Print the totals as the last line."""
         if self._bar is not None:
             self._bar.close()
         totals, seconds = self.totals, time.monotonic() - self._start
@@ -93,16 +95,16 @@ class Progress:
 
     def _step(self) -> None:
         now = time.monotonic()
-        self._first = self._first or now
+        self._first_end = self._first_end or now
         rate = self.totals.pixels / 1e6 / max(now - self._start, 1e-9)
         if self._bar is not None:
             self._bar.set_postfix_str(f"{rate:.1f} MP/s", refresh=False)
             self._bar.update()
-        elif now - self._said >= _LINE_EVERY_S and now > self._first and not self._is_quiet:
-            self._said = now
+        elif now - self._last_print >= _LINE_EVERY_S and now > self._first_end and not self._is_quiet:
+            self._last_print = now
             ended = self.totals.done + self.totals.failed
             left = self._total - self.totals.kept - ended
-            files_per_s = (ended - 1) / (now - self._first)
+            files_per_s = (ended - 1) / (now - self._first_end)
             text = f"vcodec: {self.totals.kept + ended} of {self._total} images, {files_per_s:.2f}/s, "
             print(text + f"{rate:.1f} MP/s, {_duration(left / files_per_s)} left", file=sys.stderr, flush=True)
 
@@ -114,7 +116,7 @@ class Progress:
 
 
 def printable(name: str) -> str:
-    """A name that every terminal can be sent."""
+    """Name with undecodable bytes escaped, so that every terminal can print it."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

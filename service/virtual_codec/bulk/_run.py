@@ -1,4 +1,4 @@
-"""Run of a plan: many files on their way at once, each written before it is recorded."""
+"""Run of a plan: many files in parallel, each recorded after its output is written."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from virtual_codec.images import ImageLimits
 from virtual_codec.jobs import CompressOptions, CompressResult, Job, RestoreOptions
 from virtual_codec.serving import Pool, Result
 
-_CHUNK: Final = 64  # tasks recorded as begun together
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_CHUNK: Final = 64  # tasks that are recorded as begun together
+_FULL_STORAGE_ERRORS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
-_Made = TypeVar("_Made")
+_ResultT = TypeVar("_ResultT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BulkPolicy:
-    """Bounds of a run: files on their way at once, and bytes of their sources, of one and of all together."""
+    """Limits of a run: files in progress at once, bytes of one source, and bytes of all sources in progress."""
 
     parallel: int = 8
     max_source_bytes: int = 512 * 2**20
@@ -39,10 +39,10 @@ class BulkPolicy:
 def convert_all(
     plan: Plan, pool: Pool, progress: Progress, *, limits: ImageLimits, policy: BulkPolicy | None = None
 ) -> None:
-    """Convert everything that is left of a plan, whatever becomes of single files, and write the report.
+    """Convert the remaining tasks of a plan and write the report. Failures of single files do not end the run.
 
-    The pool is started and stopped here. Raises `Unavailable` if no worker comes up, and `OSError` if the
-    destination is full: then what was done is recorded, and a later run continues.
+    The pool is started and stopped here. Raises `Unavailable` if no worker starts, and `OSError` if the destination is
+    full. Finished tasks are recorded in either case, so a later run continues.
     """
     assert plan.manifest is not None
     asyncio.run(_Run(plan, plan.manifest, pool, progress, limits, policy or BulkPolicy()).run())
@@ -50,7 +50,7 @@ def convert_all(
 
 @final
 class _Run:
-    """State of one run, on one event loop; what blocks runs in threads."""
+    """State of one run on one event loop. Blocking calls run in threads."""
 
     def __init__(
         self,
@@ -101,16 +101,16 @@ class _Run:
             raise self._fatal
 
     async def _begin(self, chunk: list[Task]) -> list[Task]:
-        """The tasks whose output may be written, after the manifest says that it is this run's to write."""
+        """Record tasks as begun and return them, without those whose output exists and is not of a bulk run."""
         fresh = [task for task in chunk if not task.is_owned]
-        sizes = await asyncio.gather(*(self._in_thread(self._plan.target.size_bytes, it.output) for it in fresh))
+        sizes = await asyncio.gather(*(self._in_thread(self._plan.target.size_bytes, task.output) for task in fresh))
         foreign = {task.source for task, size in zip(fresh, sizes, strict=True) if size is not None}
         for task in fresh:
             if task.source in foreign:
                 where = f"{self._plan.target.url}/{task.output}"
                 self._fail(task, "exists", f"{where} exists and is not of a bulk run; move it away")
             else:
-                self._manifest.add("begun", _facts(task))
+                self._manifest.add("begun", _task_facts(task))
         if fresh:
             await self._flush()
         return [task for task in chunk if task.source not in foreign]
@@ -131,7 +131,7 @@ class _Run:
                 await self._attempt(task)
             if self._manifest.is_due:
                 await self._flush()
-        except Exception as error:  # of the manifest, without which nothing more can be done, or a fault of ours
+        except Exception as error:  # the manifest cannot be written, or a programming error: the run ends
             self._fatal = self._fatal or error
         finally:
             async with self._room:
@@ -159,7 +159,7 @@ class _Run:
         except FileExistsError:
             self._fail(task, "exists", f"{target.url}/{task.output} exists and is not of a bulk run; move it away")
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in _FULL_STORAGE_ERRORS:
                 self._fatal = self._fatal or error
             else:
                 self._fail(task, "os", str(error))
@@ -190,7 +190,7 @@ class _Run:
         self, task: Task, digest: str, facts: Mapping[str, object], *, output_bytes: int, output_sha256: str
     ) -> None:
         digests = {"source_sha256": digest, "output_bytes": output_bytes, "output_sha256": output_sha256}
-        self._manifest.add("done", {**_facts(task), **digests, **facts})
+        self._manifest.add("done", {**_task_facts(task), **digests, **facts})
         width, height = facts.get("width", 0), facts.get("height", 0)
         assert isinstance(width, int)
         assert isinstance(height, int)
@@ -217,7 +217,7 @@ class _Run:
             await self._in_thread(self._manifest.flush)
 
     def _write_report(self) -> None:
-        """One JSON line for each file that failed, sorted; empty if none did."""
+        """Write one JSON line for each failed file, sorted by name. The report is empty if there is none."""
         lines = [
             json.dumps({"source": source, "code": code, "detail": detail}) + "\n"
             for source, code, detail in self._plan.index.failures()
@@ -226,11 +226,11 @@ class _Run:
             self._plan.report, "".join(lines).encode(), replace=True, media_type="application/jsonl"
         )
 
-    async def _in_thread(self, call: Callable[..., _Made], *given: Any, **named: Any) -> _Made:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: call(*given, **named))
+    async def _in_thread(self, call: Callable[..., _ResultT], *arguments: Any, **named: Any) -> _ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: call(*arguments, **named))
 
 
-def _facts(task: Task) -> dict[str, object]:
+def _task_facts(task: Task) -> dict[str, object]:
     names = ("source", "output", "version", "source_bytes")
     return {name: getattr(task, name) for name in names}
 

@@ -1,4 +1,4 @@
-"""Verification of outputs that earlier runs made, against the digests in the manifest."""
+"""Verification of the outputs of earlier runs against the digests in the manifest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _THREADS = 8
 
 
 def verify(plan: Plan) -> int:
-    """Read every output that is done. Those missing or altered are to be made again; returns their number."""
+    """Read every finished output. Mark missing or altered ones as not done, and return their number."""
 
     def is_intact(task: Task) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Storage of a bulk run: a local folder, or a prefix of an object store by fsspec."""
+"""Storage of a bulk run: a local folder, or a prefix of an object store through fsspec."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final, Protocol
 
 from virtual_codec.errors import BadOption
 
-RESERVED: Final = ".vcodec-bulk"  # the folder of a destination that holds manifest, lock and report
+RESERVED: Final = ".vcodec-bulk"  # folder of a destination with manifest, lock and report
 _SCHEME: Final = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One file or object: its name below the root, with "/" between folders, and what tells that it changed.
+    """File or object: its name below the root with "/" between folders, its size and its version.
 
-    `version` is the modification time of a file and the ETag of an object.
+    `version` changes with the content. It is the modification time of a file, and the ETag of an object.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Entry:
 
 
 class Storage(Protocol):
-    """A flat map of names to contents. All methods may be called from several threads; all raise `OSError`."""
+    """Flat map of names to contents. All methods may be called from several threads, and all may raise `OSError`."""
 
     @property
     def url(self) -> str:
@@ -35,40 +35,41 @@ class Storage(Protocol):
 
     @property
     def is_local(self) -> bool:
-        """True if an existence check costs next to nothing."""
+        """True if an existence check takes almost no time."""
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
-        """Entries whose names begin with the folder `prefix`, in no order, without holding them all in memory."""
+        """Entries in the folder `prefix`, in no particular order, without holding all of them in memory."""
 
     def read(self, name: str) -> bytes:
         """Content of an entry. Raises `FileNotFoundError`."""
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """Lines of a log, each with its line end, but for a last line that was cut short."""
+        """Lines of a log, each with its line end. An incomplete last line is left out."""
 
     def write(self, name: str, content: bytes, *, replace: bool, media_type: str = "") -> None:
-        """Entry that appears whole or not at all. Raises `FileExistsError` if there is one and not `replace`."""
+        """Write an entry atomically. Raises `FileExistsError` if it exists, unless `replace` is True."""
 
     def size_bytes(self, name: str) -> int | None:
         """Size of an entry, or None if there is none."""
 
     def append(self, log: str, part: int, content: bytes) -> None:
-        """Addition of whole lines to a log, durable on return.
+        """Append complete lines to a log, durably.
 
-        A local folder holds a log as one file, an object store as an object for each `part`.
+        A local folder holds a log as one file, an object store as one object for each `part`.
         """
 
     def lock(self, name: str) -> AbstractContextManager[None]:
-        """Lock for the time of a block, or until this process ends. Raises `BlockingIOError` if another holds it.
+        """Hold a lock in a block, or until this process ends. Raises `BlockingIOError` if another process holds it.
 
         An object store has no locks.
         """
 
 
 def open_storage(url: str, *, scratch: str = "0") -> Storage:
-    """The storage at a path or URL. Raises `BadOption` for a scheme that nothing here reads.
+    """Open the storage at a path or URL. Raises `BadOption` for an unknown scheme.
 
-    Runs that write to one destination at a time need a different `scratch` each, a name for unfinished files.
+    `scratch` names the folder of unfinished files. Runs that write to one destination at the same time need different
+    ones.
     """
     found = _SCHEME.match(url)
     if found is None:

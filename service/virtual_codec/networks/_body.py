@@ -51,7 +51,7 @@ class ConditionedBody(nn.Module):
             assert isinstance(expand, nn.Conv2d)
             scale, shift = 1 + steps[:, index, 0], steps[:, index, 1]
             hidden = (
-                _folded(expand, features, scale, shift)
+                _folded_convolution(expand, features, scale, shift)
                 if self.folds and len(features) == 1
                 else expand(features) * scale + shift
             )
@@ -64,7 +64,7 @@ class ConditionedBody(nn.Module):
         return features
 
 
-def _folded(convolution: nn.Conv2d, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def _folded_convolution(convolution: nn.Conv2d, features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """`convolution(features) * scale + shift` for a batch of one, with scale and shift put into the weights.
 
     This saves two passes over the features: 30 % of a network's time on a CPU.

@@ -19,7 +19,7 @@ def _lanczos_half() -> list[float]:
     return [tap / sum(taps) for tap in taps]
 
 
-_LANCZOS: Final = _lanczos_half()
+_LANCZOS_TAPS: Final = _lanczos_half()
 
 
 @final
@@ -57,14 +57,14 @@ class DescriptionNet(nn.Module):
 
 
 def plain_description(image: Tensor, scale: int) -> Tensor:
-    """Output of a fresh description network: the image, or at scale 2 the plain half size. [B, C, H, W]."""
+    """Plain description: the image, or at scale 2 its Lanczos half size. [B, C, H, W] -> [B, C, H/scale, W/scale]."""
     return image if scale == 1 else shrink(image)
 
 
 def shrink(image: Tensor) -> Tensor:
     """Plain filter inside the network: Lanczos at half size. [B, C, 2h, 2w] -> [B, C, h, w].
 
-    Autocast does not apply to it: in bfloat16 its samples would be off by a level.
+    Autocast has no effect, because in bfloat16 samples would be wrong by a level.
     """
     with torch.autocast(image.device.type, enabled=False):
         return _shrunk(image)
@@ -72,7 +72,7 @@ def shrink(image: Tensor) -> Tensor:
 
 def _shrunk(image: Tensor) -> Tensor:
     channels = image.shape[1]
-    taps = image.new_tensor(_LANCZOS)
+    taps = image.new_tensor(_LANCZOS_TAPS)
     across = taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
     padded = functional.pad(image, (5, 5, 5, 5), mode="replicate")
     rows = functional.conv2d(padded, across, stride=(1, 2), groups=channels)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SHARPNESS: Final = -0.75  # PyTorch's constant of the cubic (R. Keys, 1981, has it as a)
-_REACH: Final = 2  # samples on each side of the nearest one on which an output depends
+_CUBIC_A: Final = -0.75  # constant of PyTorch's cubic; R. Keys, 1981, calls it a
+_RADIUS: Final = 2  # an output depends on this many samples on each side of the nearest one
 
 
 def enlarge(picture: Tensor, scale: int) -> Tensor:
@@ -51,11 +51,11 @@ def _adjoint(gradient: Tensor, scale: int) -> Tensor:
 
 
 def _without_edge(wide: Tensor, axis: int) -> Tensor:
-    """Adjoint of repeating the first and the last sample of an axis `_REACH` times."""
-    length = wide.shape[axis] - 2 * _REACH
-    first = wide.narrow(axis, 0, _REACH).sum(dim=axis, keepdim=True)
-    last = wide.narrow(axis, length + _REACH, _REACH).sum(dim=axis, keepdim=True)
-    inner = wide.narrow(axis, _REACH, length).clone()
+    """Adjoint of repeating the first and the last sample of an axis `_RADIUS` times."""
+    length = wide.shape[axis] - 2 * _RADIUS
+    first = wide.narrow(axis, 0, _RADIUS).sum(dim=axis, keepdim=True)
+    last = wide.narrow(axis, length + _RADIUS, _RADIUS).sum(dim=axis, keepdim=True)
+    inner = wide.narrow(axis, _RADIUS, length).clone()
     inner.narrow(axis, 0, 1).add_(first)
     inner.narrow(axis, length - 1, 1).add_(last)
     return inner
@@ -64,17 +64,17 @@ def _without_edge(wide: Tensor, axis: int) -> Tensor:
 @lru_cache(maxsize=4)
 def _kernel(scale: int) -> Tensor:
     """Weights of the samples around the nearest one for each output of its cell: [s*s, 1, 5, 5]."""
-    rows = torch.zeros(scale, 2 * _REACH + 1, dtype=torch.float64)
+    rows = torch.zeros(scale, 2 * _RADIUS + 1, dtype=torch.float64)
     for phase in range(scale):
         offset = (phase + 0.5) / scale - 0.5
-        for tap in range(-_REACH, _REACH + 1):
-            rows[phase, tap + _REACH] = _cubic(abs(tap - offset))
-    return torch.einsum("ia,jb->ijab", rows, rows).reshape(scale * scale, 1, 2 * _REACH + 1, -1)
+        for tap in range(-_RADIUS, _RADIUS + 1):
+            rows[phase, tap + _RADIUS] = _cubic(abs(tap - offset))
+    return torch.einsum("ia,jb->ijab", rows, rows).reshape(scale * scale, 1, 2 * _RADIUS + 1, -1)
 
 
 def _cubic(distance: float) -> float:
     """Cubic convolution kernel (R. Keys, IEEE Transactions on Acoustics, Speech, and Signal Processing 29(6), 1981)."""
-    a = _SHARPNESS
+    a = _CUBIC_A
     if distance <= 1:
         return ((a + 2) * distance - (a + 3)) * distance**2 + 1
     if distance < 2:

@@ -31,7 +31,7 @@ class PaperDescriptionNet(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, width, 3, stride=2, padding=1),
             nn.ReLU(),
-            *_plain(width, layers=4),
+            *_convolutions(width, layers=4),
         )
         self.tail = nn.Conv2d(width, 1, 9, padding=4)
 
@@ -53,7 +53,7 @@ class PaperRestorationNet(nn.Module):
         self.ratio = 2
         self.multiple = self.stride = 1
         self.radius = 13
-        self.body = nn.Sequential(nn.Conv2d(1, width, 9, padding=4), nn.ReLU(), *_plain(width, layers=6))
+        self.body = nn.Sequential(nn.Conv2d(1, width, 9, padding=4), nn.ReLU(), *_convolutions(width, layers=6))
         self.tail = nn.ConvTranspose2d(width, 1, 9, stride=2, padding=4, output_padding=1)
 
     def forward(self, picture: Tensor, _condition: Tensor | None = None) -> Tensor:
@@ -62,6 +62,6 @@ class PaperRestorationNet(nn.Module):
         return restored
 
 
-def _plain(width: int, *, layers: int) -> list[nn.Module]:
+def _convolutions(width: int, *, layers: int) -> list[nn.Module]:
     pairs = [(nn.Conv2d(width, width, 3, padding=1), nn.ReLU()) for _ in range(layers)]
     return [module for pair in pairs for module in pair]

@@ -39,7 +39,11 @@ class UShapedPostprocessNet(nn.Module):
         super().__init__()
         if scale not in (1, 2):
             raise ValueError(f"scale must be 1 or 2, got {scale}")
-        channels, down_blocks, up_blocks = _numbers("widths", widths), _numbers("down", down), _numbers("up", up)
+        channels, down_blocks, up_blocks = (
+            _parse_numbers("widths", widths),
+            _parse_numbers("down", down),
+            _parse_numbers("up", up),
+        )
         if len(channels) < 2 or len(down_blocks) != len(channels) or len(up_blocks) != len(channels) - 1:
             raise ValueError(
                 "widths must have at least two numbers, down as many and up one less; "
@@ -84,7 +88,7 @@ def _bodies(channels: list[int], blocks: list[int], condition: int) -> list[Cond
     ]
 
 
-def _numbers(name: str, text: str) -> list[int]:
+def _parse_numbers(name: str, text: str) -> list[int]:
     """Whole numbers of a text such as "48-80-128"."""
     numbers = [int(part) for part in text.split("-")] if text.replace("-", "").isdecimal() else []
     if not numbers or min(numbers) < 1:

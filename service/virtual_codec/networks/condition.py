@@ -1,7 +1,7 @@
 """Condition of a network: a short vector that describes the quantisation of the picture's stream.
 
-The vector has means of log2 of the quantisation tables' entries over bands of rising frequency. A table that no
-training run saw (of another encoder or quality) is therefore still between known ones.
+The vector has means of log2 of the quantisation tables' entries over bands of rising frequency. Tables of other
+encoders and qualities, which were not in the training data, therefore still lie between known ones.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-# Diagonals u + v of an 8x8 block, grouped so that each band holds about as much energy of a photograph as the next.
+# Diagonals u + v of an 8x8 block, grouped into bands with about equal energy in photographs.
 _BANDS: Final = ((0, 0), (1, 1), (2, 2), (3, 3), (4, 5), (6, 8), (9, 14))
-_DIAGONAL: Final = np.add.outer(np.arange(8), np.arange(8))
+_DIAGONALS: Final = np.add.outer(np.arange(8), np.arange(8))
 
 CONDITION_SIZE: Final = 2 * len(_BANDS) + 3
 CODECS: Final = ("avif", "webp", "jpeg2000")  # the order of their flags
@@ -59,5 +59,5 @@ def codec_condition(
 
 def _band_means(table: NDArray[np.uint16]) -> NDArray[np.float32]:
     levels = np.log2(np.maximum(table, 1).astype(np.float32))
-    means = [levels[(low <= _DIAGONAL) & (_DIAGONAL <= high)].mean() for low, high in _BANDS]
+    means = [levels[(low <= _DIAGONALS) & (_DIAGONALS <= high)].mean() for low, high in _BANDS]
     return (np.array(means, np.float32) - 4.0) / 2.0  # a step of 16 is 0, of 1 is -2, of 255 about 2

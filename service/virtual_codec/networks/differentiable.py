@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 # Full-range BT.601, as JFIF has it.
-_TO_YCC: Final = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-_TO_RGB: Final = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
+_RGB_TO_YCC: Final = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_YCC_TO_RGB: Final = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,12 @@ class Levels:
 def smooth_jpeg(
     description: Tensor, tables: Tensor, *, subsampled: bool | Sequence[bool], levels: Sequence[Levels] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Code and decode differentiably, with 4:2:0 if `subsampled` is true, else 4:4:4; for all pictures or each.
+    """Decoded picture and rate of a description by the smooth model of JPEG.
 
-    [B, 3, h, w] in [0, 1], h and w multiples of 16, and tables [B, 2, 8, 8] (luma's, chroma's) -> the decoded picture
-    of the same shape, and the rate [B] in units that are proportional to bits. Without `levels`, coefficients are
-    rounded and the derivative is that of `soft_round`. With the levels of a trellis it is that of `kept_levels`.
+    Description [B, 3, h, w] in [0, 1], with h and w multiples of 16, and tables [B, 2, 8, 8] of luma and chroma ->
+    picture of the same shape, and rate [B] in a unit proportional to bits. Pictures have 4:2:0 if `subsampled` is True,
+    else 4:4:4; it is one flag, or one for each picture. Without `levels`, coefficients are rounded with the derivative
+    of `soft_round`. With the levels of a trellis, the derivative is that of `kept_levels`.
     """
     flags = [subsampled] * len(description) if isinstance(subsampled, bool) else list(subsampled)
     if len(flags) != len(description):
@@ -84,21 +85,21 @@ def _smooth_group(
     """Decoded pictures and rates of pictures that share their subsampling."""
     luma_levels = torch.stack([each.luma for each in levels]).to(description.device) if levels else None
     chroma_levels = torch.stack([each.chroma for each in levels]).to(description.device) if levels else None
-    ycc = torch.einsum("oc,bchw->bohw", description.new_tensor(_TO_YCC), description) * 255
+    ycc = torch.einsum("oc,bchw->bohw", description.new_tensor(_RGB_TO_YCC), description) * 255
     luma, chroma = ycc[:, :1] - 128, functional.avg_pool2d(ycc[:, 1:], 2) if subsampled else ycc[:, 1:]
-    coded_luma, luma_rate = _through_blocks(luma, tables[:, :1], luma_levels)
-    coded_chroma, chroma_rate = _through_blocks(chroma, tables[:, 1:].expand(-1, 2, -1, -1), chroma_levels)
+    coded_luma, luma_rate = _code_blocks(luma, tables[:, :1], luma_levels)
+    coded_chroma, chroma_rate = _code_blocks(chroma, tables[:, 1:].expand(-1, 2, -1, -1), chroma_levels)
     if subsampled:
         coded_chroma = functional.interpolate(coded_chroma, scale_factor=2, mode="bilinear", align_corners=False)
     coded = torch.cat([coded_luma + 128, coded_chroma], dim=1)
-    decoded = torch.einsum("oc,bchw->bohw", description.new_tensor(_TO_RGB), coded)
+    decoded = torch.einsum("oc,bchw->bohw", description.new_tensor(_YCC_TO_RGB), coded)
     return decoded / 255, luma_rate + chroma_rate
 
 
-def _through_blocks(plane: Tensor, tables: Tensor, levels: Tensor | None) -> tuple[Tensor, Tensor]:
+def _code_blocks(plane: Tensor, tables: Tensor, levels: Tensor | None) -> tuple[Tensor, Tensor]:
     """Decoded plane and rate [B] of a plane [B, C, h, w], by tables [B, C, 8, 8]."""
     batch, channels, height, width = plane.shape
-    basis = _basis(plane)
+    basis = _dct_basis(plane)
     blocks = plane.view(batch, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
     values = basis @ blocks @ basis.T / tables[:, :, None, None]
     rate = torch.log2(1 + 4 * values.square()).sum(dim=(1, 2, 3, 4, 5))
@@ -107,7 +108,7 @@ def _through_blocks(plane: Tensor, tables: Tensor, levels: Tensor | None) -> tup
     return decoded.transpose(3, 4).reshape(batch, channels, height, width), rate
 
 
-def _basis(like: Tensor) -> Tensor:
+def _dct_basis(like: Tensor) -> Tensor:
     """Orthonormal 8-point DCT matrix; each row is a frequency."""
     frequency = torch.arange(8, device=like.device)[:, None]
     place = torch.arange(8, device=like.device)[None]

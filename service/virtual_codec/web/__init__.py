@@ -1,10 +1,10 @@
-"""Restoring in the visitor's browser: the script, its kernels, and the weights of a store's models.
+"""Restoring in the visitor's browser: script, WebAssembly kernels, and weights of a store's models.
 
-`WebSite` makes the files that a web server hands out, and `vcodec export --web` a folder of them for any static host:
+`WebSite` makes the files for a web server. `vcodec export --web` writes them to a folder for a static host:
 
-    restore.js                          the ES module that pages import; fetched anew when it changes
-    <version>/worker.js, kernels.wasm   what it runs; these never change, nor do the weights
-    <version>/codecs.js                 what WebPs and AVIFs need besides
+    restore.js                          ES module that pages import; revalidated by browsers
+    <version>/worker.js, kernels.wasm   worker and kernels; these and the weights never change
+    <version>/codecs.js                 parsers of WebP and AVIF, fetched with the first such file
     <version>/<model id>-<scale>.bin    post-processing networks, in half precision or 8 bits
     manifest.json                       all of them, with sizes and hashes
 

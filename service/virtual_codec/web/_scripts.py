@@ -1,4 +1,4 @@
-"""Scripts that pages fetch, each joined of modules, so that a page fetches one file."""
+"""Scripts of the web site, each joined from several modules, so that a page fetches one file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 SCRIPT: Final = "restore.js"
-CODECS_SCRIPT: Final = "codecs.js"  # what other files than JPEGs need besides
+CODECS_SCRIPT: Final = "codecs.js"  # parsers of WebP and AVIF
 
-# Modules of each script, each behind those that it imports.
+# Modules of each script, in an order in which each follows the modules that it imports.
 _PARTS: Final = {
     SCRIPT: ("bytes.js", "header.js", "files.js", "workers.js", "tiles.js", "jpeg.js", "picture.js", "page.js"),
     CODECS_SCRIPT: ("bytes.js", "header.js", "quantisation.js", "webp.js", "av1.js", "avif.js"),
@@ -21,9 +21,9 @@ _EXPORT: Final = re.compile(r"^export ", re.MULTILINE)
 
 
 def joined_scripts(sources: Mapping[str, str]) -> dict[str, str]:
-    """Scripts by name: the head of each, its modules, the rest of it. `sources` holds `SCRIPT_SOURCES`.
+    """Scripts by name: the head of each, then its modules, then the rest. `sources` holds `SCRIPT_SOURCES`.
 
-    The modules' names stand side by side in a script, so that no two modules of one may have the same.
+    All modules of a script share one namespace, so their top-level names must differ.
     """
     return {script: _joined([sources[part] for part in parts], sources[script]) for script, parts in _PARTS.items()}
 

@@ -1,4 +1,4 @@
-"""Files that a browser needs, as bytes: those of the package, and the weights of a store's models."""
+"""Files of the web site as bytes: scripts and kernels of the package, and weights of a store's models."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from virtual_codec.store import Manifest, ModelStore
 from virtual_codec.web._scripts import CODECS_SCRIPT, SCRIPT, SCRIPT_SOURCES, joined_scripts
 from virtual_codec.web._weights import pack_weights
 
-_FIXED: Final = ("worker.js", "kernels.wasm")
-_SOURCES: Final = (*SCRIPT_SOURCES, *_FIXED, "_weights.py")
-_CODECS: Final = frozenset({"jpeg", "webp", "avif"})  # that browsers decode
-_KEPT: Final = 16  # weights files of 0.5 to 0.9 MB
+_FIXED_FILES: Final = ("worker.js", "kernels.wasm")
+_VERSIONED_SOURCES: Final = (*SCRIPT_SOURCES, *_FIXED_FILES, "_weights.py")
+_BROWSER_CODECS: Final = frozenset({"jpeg", "webp", "avif"})
+_MAX_CACHED_WEIGHTS: Final = 16  # files of 0.5 to 0.9 MB each
 
 MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
@@ -29,14 +29,14 @@ MEDIA_TYPES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class WebFile:
-    """One file of the site: its path, and its content."""
+    """File of the site: its path and its content."""
 
     path: str
     content: bytes = field(repr=False)
 
     @property
     def media_type(self) -> str:
-        """Content type, by the path's ending."""
+        """Media type, by the path's suffix."""
         return MEDIA_TYPES[Path(self.path).suffix]
 
     @property
@@ -47,59 +47,59 @@ class WebFile:
 
 @final
 class WebSite:
-    """Site of this version of the package. Safe to use from several threads."""
+    """Web site of this version of the package. Safe to use from several threads."""
 
     def __init__(self) -> None:
         folder = resources.files("virtual_codec.web")
-        sources = {name: folder.joinpath(name).read_bytes() for name in _SOURCES}
+        sources = {name: folder.joinpath(name).read_bytes() for name in _VERSIONED_SOURCES}
         scripts = joined_scripts({name: sources[name].decode() for name in SCRIPT_SOURCES})
         self._script = scripts[SCRIPT]
-        self._fixed = {name: sources[name] for name in _FIXED} | {CODECS_SCRIPT: scripts[CODECS_SCRIPT].encode()}
+        self._fixed = {name: sources[name] for name in _FIXED_FILES} | {CODECS_SCRIPT: scripts[CODECS_SCRIPT].encode()}
         self._weights: dict[tuple[str, int], bytes] = {}
         digest = hashlib.sha256()
-        for name in _SOURCES:
+        for name in _VERSIONED_SOURCES:
             digest.update(hashlib.sha256(sources[name]).digest())
         self.version = digest.hexdigest()[:12]
 
     def script(self, default_model: str, codec_model: str = "") -> WebFile:
-        """The ES module that pages import.
+        """ES module that pages import.
 
-        `default_model` is the id of the model for other encoders' JPEGs, `codec_model` for their WebPs and AVIFs.
+        `default_model` is the id of the model for foreign JPEGs, `codec_model` that for foreign WebPs and AVIFs.
         """
         text = self._script.replace("@VERSION@", self.version)
         text = text.replace("@MODEL@", default_model).replace("@CODEC_MODEL@", codec_model)
         return WebFile(path=SCRIPT, content=text.encode())
 
     def fixed_files(self, model: Manifest | None = None) -> list[WebFile]:
-        """Files of the version's folder that are no model's own; with `model`, those that its streams need."""
+        """Files of the version's folder except weights. With `model`, only those that its streams need."""
         names = list(self._fixed)
         if model is not None and {"webp", "avif"}.isdisjoint(model.codecs):
             names.remove(CODECS_SCRIPT)
         return [WebFile(path=f"{self.version}/{name}", content=self._fixed[name]) for name in names]
 
     def weights(self, store: ModelStore, model: Manifest, scale: int) -> WebFile:
-        """Weights file of a model's post-processing network. Raises `BadModel` where browsers cannot run it.
+        """Weights file of a model's post-processing network. Raises `BadModel` if browsers cannot run it.
 
-        It is made of the store's weights when it is first asked for, which takes about 0.1 s.
+        The first call converts the store's weights in about 0.1 s. Later calls use a cache.
         """
         key = (model.id, scale)
         content = self._weights.get(key)
         if content is None:
             content = _weights_of(store, model, scale)
-            if len(self._weights) < _KEPT:
+            if len(self._weights) < _MAX_CACHED_WEIGHTS:
                 self._weights[key] = content
         return WebFile(path=f"{self.version}/{model.id}-{scale}.bin", content=content)
 
     def model_files(self, store: ModelStore, model: Manifest) -> list[WebFile]:
-        """All that restores a model's streams, the script first. Raises `BadModel` as `weights` does."""
+        """All files that restore a model's streams, the script first. Raises `BadModel` as `weights` does."""
         weights = [self.weights(store, model, scale) for scale in model.scales]
         ids = [model.id if codec in model.codecs else _default_id(store, codec) for codec in ("jpeg", "avif")]
         return [self.script(*ids), *self.fixed_files(model), *weights]
 
     def export(self, store: ModelStore) -> list[WebFile]:
-        """Files for a static host: every model of the store that browsers can run, and `manifest.json`.
+        """Files for a static host: scripts, weights of every model that browsers can run, and `manifest.json`.
 
-        Raises `BadModel` when the default model is none of them, `ModelNotFound` for a store without any.
+        Raises `BadModel` if browsers cannot run the default model, and `ModelNotFound` for an empty store.
         """
         script, *others = self.model_files(store, store.default)
         files = [script, *self.fixed_files(), *(file for file in others if file.path.endswith(".bin"))]
@@ -115,7 +115,7 @@ class WebSite:
 
 
 def describe(files: list[WebFile]) -> list[dict[str, str | int]]:
-    """Path, size and hash of files, for a manifest."""
+    """Path, size in bytes and SHA-256 of files, for a manifest."""
     return [{"path": file.path, "bytes": len(file.content), "sha256": file.sha256} for file in files]
 
 
@@ -126,7 +126,7 @@ def _default_id(store: ModelStore, codec: str) -> str:
 
 
 def _weights_of(store: ModelStore, model: Manifest, scale: int) -> bytes:
-    if not _CODECS.intersection(model.codecs):
+    if not _BROWSER_CODECS.intersection(model.codecs):
         raise BadModel(f"model {model.name} restores {', '.join(model.codecs)} files, which no browser decodes")
     key = f"postprocess-{scale}"
     content = store.weights(model, key)

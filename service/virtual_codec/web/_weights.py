@@ -1,20 +1,21 @@
-"""Weights files for browsers: a post-processing network as the steps that take it, in half precision or 8 bits.
+"""Weights files for browsers: a post-processing network as a list of steps, with weights of 16 or 8 bits.
 
     "VCW1" | raw deflate of: header length, 4 bytes, little-endian | header, JSON | weights
 
 The header holds
 
-    unit, scale     pixels of the input, a side, that one sample of the first level stands for; enlargement
-    multiple        multiple of pixels that a tile's origin lies at and that its sides are padded to
-    radius          pixels of the input, on each side, that an output pixel depends on
-    floats          floats of feature maps, for each sample of the first level
+    unit, scale     side in input pixels of one sample of the first level; enlargement factor
+    multiple        a tile's origin is a multiple of it in pixels, and its sides are padded to one
+    radius          number of input pixels, on each side, on which an output pixel depends
+    floats          number of floats of all feature maps, for each sample of the first level
     maps            feature map -> [level, channels]; a level has half the rows and columns of the one before
-    shared          groups of maps that are never in use at the same time, and have the same memory
+    shared          groups of maps that are never in use at the same time and share their memory
     steps           [operation, from, to, name of its weights, further argument]
     weights         [name, "half" or "byte", shape], in the order of the weights that follow
 
-Weights of "half" are the low bytes of all, then the high bytes, which deflate better by themselves; those of "byte"
-are a 4-byte float for each output channel, then a signed byte for each weight. Kernels are [taps][in][out].
+Weights of kind "half" are the low bytes of all, then the high bytes: separate bytes compress better. Weights of kind
+"byte" are a 4-byte float for each output channel, its scale, then a signed byte for each weight. Kernels are
+[taps][in][out].
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from safetensors.numpy import load
 from virtual_codec.errors import BadModel
 
 MAGIC: Final = b"VCW1"
-_IN_HALVES: Final = ("head", "tail")  # 1 % of the weights, and three quarters of the error that 8 bits would cost
+# Layers that keep half precision: they have 1 % of the weights, but 8 bits there cause three quarters of the error.
+_HALF_PRECISION_LAYERS: Final = ("head", "tail")
 
 Tensors = Mapping[str, NDArray[np.float32]]
 Kernels = dict[str, NDArray[np.float32]]
@@ -44,9 +46,8 @@ Step = list[str | int]
 def pack_weights(safetensors: bytes, scale: int) -> bytes:
     """Weights file of a post-processing network, from its safetensors file.
 
-    Flat trunks take half precision. U-shaped ones, of three times as many weights, take 8 bits for the kernels between
-    the first layer and the last.
-    Raises `BadModel` for a network that browsers cannot run.
+    Flat trunks have half precision. U-shaped trunks have three times as many weights, and 8 bits in the kernels between
+    the first and the last layer. Raises `BadModel` for a network that browsers cannot run.
     """
     try:
         tensors = {name: values.astype(np.float32) for name, values in load(safetensors).items()}
@@ -58,22 +59,22 @@ def pack_weights(safetensors: bytes, scale: int) -> bytes:
         header = _header(tensors, scale, levels)
     except (KeyError, ValueError, IndexError) as error:
         raise BadModel(f"no browser can run this network: {error}") from error
-    return _file(header, kernels, in_bytes=len(levels) > 1)
+    return _weights_file(header, kernels, in_bytes=len(levels) > 1)
 
 
 def _levels(tensors: Tensors) -> list[tuple[int, int, int]]:
-    """Channels, blocks going down and blocks coming up of each level; the flat trunk has one level."""
+    """Channels, downward blocks and upward blocks of each level. A flat trunk has one level."""
     if "body.expand.0.weight" in tensors:
-        return [(tensors["head.weight"].shape[0], _count(tensors, "body.expand"), 0)]
+        return [(tensors["head.weight"].shape[0], _layer_count(tensors, "body.expand"), 0)]
     channels = [tensors["head.weight"].shape[0]]
-    channels += [tensors[f"shrink.{level}.weight"].shape[0] for level in range(_count(tensors, "shrink"))]
+    channels += [tensors[f"shrink.{level}.weight"].shape[0] for level in range(_layer_count(tensors, "shrink"))]
     return [
-        (width, _count(tensors, f"down.{level}.expand"), _count(tensors, f"up.{level}.expand"))
+        (width, _layer_count(tensors, f"down.{level}.expand"), _layer_count(tensors, f"up.{level}.expand"))
         for level, width in enumerate(channels)
     ]
 
 
-def _count(tensors: Tensors, prefix: str) -> int:
+def _layer_count(tensors: Tensors, prefix: str) -> int:
     return len({name for name in tensors if re.fullmatch(rf"{re.escape(prefix)}\.\d+\.weight", name)})
 
 
@@ -93,19 +94,20 @@ def _header(tensors: Tensors, scale: int, levels: list[tuple[int, int, int]]) ->
         "scale": scale,
         "multiple": unit * 2 ** (len(levels) - 1),
         "radius": unit * reach,
-        "floats": sum(_floats(maps, [name]) for name in ("x0", "out")) + max(_floats(maps, group) for group in shared),
+        "floats": sum(_float_count(maps, [name]) for name in ("x0", "out"))
+        + max(_float_count(maps, group) for group in shared),
         "maps": maps,
         "shared": shared,
         "steps": _steps(levels),
     }
 
 
-def _floats(maps: Mapping[str, list[int]], names: list[str]) -> float:
+def _float_count(maps: Mapping[str, list[int]], names: list[str]) -> float:
     return sum(maps[name][1] / 4.0 ** maps[name][0] for name in names)
 
 
 def _steps(levels: list[tuple[int, int, int]]) -> list[Step]:
-    """The tail runs on what the head made, too: it adds up to the same, and no copy of the head's output is kept."""
+    """Steps of a network. The tail, a linear layer, runs on the head's output first, so that no copy of it is kept."""
     steps: list[Step] = [["conv", "in", "x0", "head", 0], ["conv", "x0", "out", "tail", 0]]
     if len(levels) == 1:
         steps += [["block", "x0", "h0", "body.", index] for index in range(levels[0][1])]
@@ -121,7 +123,7 @@ def _steps(levels: list[tuple[int, int, int]]) -> list[Step]:
 
 
 def _kernels(tensors: Tensors) -> Kernels:
-    """Weights in the order that the kernels take them. Raises `ValueError` for a layer that there is none for."""
+    """Weights in the layout of the WebAssembly kernels. Raises `ValueError` for a layer without a kernel."""
     kernels: Kernels = {}
     for name, values in sorted(tensors.items()):
         layer = name.partition(".")[0]
@@ -129,23 +131,23 @@ def _kernels(tensors: Tensors) -> Kernels:
             values = values.reshape(-1, 4, *values.shape[1:2]) if values.ndim == 4 else values.reshape(-1, 4)
             kernels[name] = values.transpose(1, 2, 0) if values.ndim == 3 else values.T
         elif values.ndim == 4 and values.shape[2:] in ((3, 3), (2, 2)):
-            if values.shape[1] == 3:  # kernels take channels by four
+            if values.shape[1] == 3:  # kernels work on groups of four channels
                 values = np.pad(values, [(0, 0), (0, 1), (0, 0), (0, 0)])
             kernels[name] = values.transpose(2, 3, 1, 0).reshape(-1, values.shape[1], values.shape[0])
         elif values.ndim <= 2 and layer in ("head", "tail", "body", "down", "up", "shrink"):
             kernels[name] = values
         else:
-            raise ValueError(f"{name} is of no known kind")
+            raise ValueError(f"{name} is of an unknown kind")
         least = 8 if layer in ("grow", "shrink") else 4
         if kernels[name].ndim == 3 and (kernels[name].shape[1] % 4 or kernels[name].shape[2] % least):
-            raise ValueError(f"the channels of {name} are no multiples of {least}")
+            raise ValueError(f"the channels of {name} must be multiples of {least}")
     return kernels
 
 
-def _file(header: dict[str, object], kernels: Kernels, *, in_bytes: bool) -> bytes:
+def _weights_file(header: dict[str, object], kernels: Kernels, *, in_bytes: bool) -> bytes:
     weights, content = [], bytearray()
     for name, values in kernels.items():
-        as_bytes = in_bytes and values.ndim == 3 and name.partition(".")[0] not in _IN_HALVES
+        as_bytes = in_bytes and values.ndim == 3 and name.partition(".")[0] not in _HALF_PRECISION_LAYERS
         weights.append([name, "byte" if as_bytes else "half", list(values.shape)])
         content += _bytes_of(values) if as_bytes else _halves_of(values)
     text = json.dumps({**header, "weights": weights}, separators=(",", ":")).encode()
@@ -159,7 +161,7 @@ def _halves_of(values: NDArray[np.float32]) -> bytes:
 
 
 def _bytes_of(kernel: NDArray[np.float32]) -> bytes:
-    """The scale of an output channel takes its largest weight to 127."""
+    """Weights as signed bytes after the scales of the output channels; a channel's largest weight becomes 127."""
     scales: NDArray[np.float32] = np.maximum(np.abs(kernel).max(axis=(0, 1)), np.finfo(np.float32).tiny) / 127
     levels: NDArray[np.int8] = np.rint(kernel / scales).astype(np.int8)
     return scales.astype("<f4").tobytes() + levels.tobytes()

@@ -1,4 +1,4 @@
-// Quantiser of an AV1 key frame (AV1 Bitstream & Decoding Process Specification, 5.5 and 5.9), read without decoding.
+// Parser of the quantiser of an AV1 key frame (AV1 Bitstream & Decoding Process Specification, 5.5 and 5.9).
 
 import { interpolate } from "./quantisation.js";
 
@@ -138,7 +138,7 @@ function readFrame(bits, sequence) {
   };
 }
 
-// Size of a shown key frame, with all that stands before its tiles; null for another frame.
+// Reads the header of a shown key frame up to its size; null for another frame.
 function readStart({ read, flag }, sequence) {
   const { isReduced, hasSuperres } = sequence;
   if (!isReduced && (flag() || read(2) !== 0 || !flag())) return null;

@@ -1,4 +1,4 @@
-// An AVIF: its boxes, and the AV1 data of its picture (ISO/IEC 14496-12, 23008-12).
+// Parser of AVIF: boxes, and the AV1 data of the picture (ISO/IEC 14496-12, 23008-12).
 
 import { av1Quantisation } from "./av1.js";
 import { hex, joined, number } from "./bytes.js";
@@ -32,7 +32,7 @@ function* boxesOf(bytes, start, end) {
   }
 }
 
-// Whether a picture states the transfer function of PQ or HLG.
+// True if a picture states the transfer function PQ or HLG.
 function isHighRange(bytes, meta) {
   let [within] = meta ? [[...boxesOf(bytes, meta.start + 4, meta.end)]] : [[]];
   for (const name of ["iprp", "ipco"]) {
@@ -43,7 +43,7 @@ function isHighRange(bytes, meta) {
     && [16, 18].includes(number(bytes, start + 6, 2)));
 }
 
-// Data of the primary item, of its first tile where it is a grid.
+// Data of the primary item, or of its first tile if it is a grid.
 function primaryPicture(bytes, meta) {
   if (!meta) return null;
   const parts = Object.fromEntries([...boxesOf(bytes, meta.start + 4, meta.end)].map(box => [box.kind, box]));
@@ -67,14 +67,14 @@ function itemData(bytes, locations, data, wanted) {
   const [offsetBytes, lengthBytes, baseBytes, index] = [12, 8, 4, 0].map(shift => sizes >> shift & 15);
   for (let left = Math.min(take(idBytes), MOST_BOXES); left > 0 && at < locations.end; left--) {
     const item = take(idBytes), origin = isIndexed && (take(2) & 15) === 1 && data ? data.start : 0;
-    at += 2;  // data reference: this file
+    at += 2;  // skips the data reference, which is this file
     const base = take(baseBytes), extents = [];
     for (let count = Math.min(take(2), MOST_EXTENTS); count > 0; count--) {
       if (isIndexed) at += index;
       const start = origin + base + take(offsetBytes);
       extents.push(bytes.subarray(start, start + take(lengthBytes)));
     }
-    if (item === wanted) return joined(extents.map(part => part.subarray(0, MOST_START)));  // the headers are in the first
+    if (item === wanted) return joined(extents.map(part => part.subarray(0, MOST_START)));  // long enough for the headers
   }
   return null;
 }

@@ -1,4 +1,4 @@
-// Bytes as text, as numbers, and in one piece.
+// Conversion of bytes: to hexadecimal text, to numbers, and several arrays to one.
 
 export const hex = bytes => Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join("");
 
@@ -8,7 +8,8 @@ export function number(bytes, at, size) {
   return value;
 }
 
-export function joined(parts) {               // by hand: Firefox cannot decode a Blob of several parts
+// Joins arrays in a loop, because Firefox cannot decode a picture from a Blob of several parts.
+export function joined(parts) {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) { whole.set(part, at); at += part.length; }

@@ -1,4 +1,4 @@
-// Readers of WebP and AVIF: fetched with the first such file.
+// Parsers of WebP and AVIF, fetched with the first such file.
 
 import { parseAvif } from "./avif.js";
 import { parseWebp } from "./webp.js";

@@ -1,6 +1,6 @@
-// Files that never change: fetched once, and once more after a failure.
+// Fetching of files that never change: once each, and again after a failure.
 
-export const MODEL = "@MODEL@", CODEC_MODEL = "@CODEC_MODEL@";  // for other encoders' JPEGs; WebPs and AVIFs
+export const MODEL = "@MODEL@", CODEC_MODEL = "@CODEC_MODEL@";  // of foreign JPEGs, and of foreign WebPs and AVIFs
 export const HERE = new URL("@VERSION@/", import.meta.url);
 
 export async function get(address, signal) {

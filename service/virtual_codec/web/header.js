@@ -1,4 +1,4 @@
-// The header of this project's streams: eleven bytes, the same in every format.
+// Header of this project's streams: eleven bytes, the same in all formats.
 
 import { hex } from "./bytes.js";
 
@@ -11,9 +11,9 @@ export function unpack(body) {
   const flags = body[4] & 15, scale = (body[5] >> 4) + 1, right = (body[5] >> 2 & 3) + 1, below = (body[5] & 3) + 1;
   const isSound = body.length === 11 && crc === body[10] && body[4] >> 4 === 1 && flags < 8 && scale <= 2
     && right <= scale && below <= scale;
-  if (!isSound) throw misfit();
+  if (!isSound) throw badHeader();
   const model = hex(body.subarray(6, 10));
   return { model, scale, right, below, flags, isPlain: Boolean(flags & 1) };
 }
 
-export const misfit = () => new Error("the stream's VCDC segment is damaged, or of a version from the future");
+export const badHeader = () => new Error("the stream's VCDC segment is damaged, or of a version from the future");

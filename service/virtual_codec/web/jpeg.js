@@ -1,8 +1,8 @@
-// A JPEG: its tables, what its network is told of them, and which bytes the decoder gets.
+// Parser of JPEG: quantisation tables, the network's condition, and the byte ranges for the decoder.
 
-import { misfit, unpack } from "./header.js";
+import { badHeader, unpack } from "./header.js";
 
-const FINE_TABLE = 3.5;  // mean below which other encoders' luma stays as decoded
+const FINE_TABLE = 3.5;  // mean of the luma table below which the luma of foreign JPEGs stays as decoded
 
 export function parseJpeg(bytes) {
   const word = at => bytes[at] << 8 | bytes[at + 1];
@@ -32,7 +32,8 @@ export function parseJpeg(bytes) {
     } else if (marker === 0xeb && !scans && String.fromCharCode(...bytes.subarray(start, start + 4)) === "VCDC" && end >= start + 4) {
       headers.push(bytes.subarray(start, end));
     }
-    // Orientation and colour profiles are applied by browsers, whatever they are asked: the network sees neither.
+    // Metadata is removed, because browsers always apply orientation and colour profiles, and the network must not see
+    // their effect.
     const isMetadata = marker >= 0xe1 && marker <= 0xef && marker !== 0xee || marker === 0xfe;
     if (!scans && !isMetadata) kept.push([at, end]);
     at = end;
@@ -42,7 +43,7 @@ export function parseJpeg(bytes) {
   const tables = [...frame.tables.keys()].map(id => used.get(id));
   const isSubsampled = new Set(frame.sampling).size > 1, isGrey = tables.length === 1;
   const own = headers.length ? unpack(headers[0]) : null;
-  if (own && !(frame.precision === 8 && own.flags < 4 && (isGrey || tables.length === 3 && !(own.flags & 2)))) throw misfit();
+  if (own && !(frame.precision === 8 && own.flags < 4 && (isGrey || tables.length === 3 && !(own.flags & 2)))) throw badHeader();
   const isFine = tables[0]?.reduce((sum, step) => sum + step, 0) / 64 < FINE_TABLE;
   const isKnown = [1, 3].includes(tables.length) && frame.precision === 8 && tables.every(Boolean);
   return {
@@ -53,7 +54,7 @@ export function parseJpeg(bytes) {
 
 const isStandalone = marker => marker < 2 || marker >= 0xd0 && marker <= 0xd8 || marker === 0xff;
 
-// Condition of the networks: log2 of the table entries, as means over bands of rising frequency.
+// Condition of the networks: means of log2 of the table entries over bands of rising frequency.
 function condition(tables, isSubsampled, own) {
   const last = [0, 1, 2, 3, 5, 8, 14], diagonals = zigzagDiagonals();
   const means = table => last.map((high, band) => {

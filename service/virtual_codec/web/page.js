@@ -1,9 +1,9 @@
-// Every <img data-restore> of the page, restored in place while it is in view.
+// Restoring in place of every <img data-restore> that is in view.
 
 import { render } from "./picture.js";
 import { warm } from "./workers.js";
 
-const seen = new Map();  // pictures in view, each with what cancels its restoring, if it has begun
+const seen = new Map();  // picture in view -> AbortController of its restoring, or null
 
 export function watch() {
   const canRestoreHere = ["WebAssembly", "Worker", "OffscreenCanvas", "DecompressionStream", "IntersectionObserver"]
@@ -33,7 +33,7 @@ export function watch() {
 const area = image => image.clientWidth * image.clientHeight;
 const isWaiting = image => image.dataset.restore === "" && image.complete && image.naturalWidth > 0 && !image.closest("picture");
 
-// One picture at a time, the largest in view first.
+// Restores the pictures in view one after another, the largest first.
 async function advance() {
   if ([...seen.values()].some(Boolean)) return;
   const [image] = [...seen.keys()].filter(isWaiting).sort((one, other) => area(other) - area(one));
@@ -57,7 +57,7 @@ async function replace(image, signal) {
   const shown = new Image();
   shown.src = address;
   try {
-    await shown.decode();  // refused where the page's policy has no `img-src blob:`: the plain picture stays
+    await shown.decode();  // fails if the page's policy lacks `img-src blob:`; the plain picture stays
     if (image.currentSrc !== plain) throw new Error("the page shows another picture by now");
     image.removeAttribute("srcset");
     const loaded = new Promise(resolve => image.addEventListener("load", resolve, { once: true }));
@@ -68,7 +68,7 @@ async function replace(image, signal) {
   }
 }
 
-// Header of an uncompressed picture of 32 bits a pixel, first row first, in the order red, green, blue.
+// Header of an uncompressed BMP of 32 bits per pixel, rows from top to bottom, channels red, green, blue.
 function bitmapHeader(width, height) {
   const header = new DataView(new ArrayBuffer(66));
   header.setUint16(0, 0x424d);

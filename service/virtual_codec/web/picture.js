@@ -1,4 +1,4 @@
-// One file: read, parsed, decoded by the browser, restored.
+// Restoring of one file: read, parse, decode by the browser, restore.
 
 import { joined } from "./bytes.js";
 import { CODEC_MODEL, HERE, MODEL, get, load } from "./files.js";
@@ -16,7 +16,7 @@ export async function render(source, signal) {
   const scale = own ? own.scale : 1;
   const isPlain = own ? own.isPlain : !file.canImprove;
   const loading = isPlain ? null : load(`${own ? own.model : file.type === "image/jpeg" ? MODEL : CODEC_MODEL}-${scale}`, signal);
-  loading?.catch(() => {});  // told below
+  loading?.catch(() => {});  // `await loading` below reports the error
   const decoded = await decode(bytes, file, signal);
   try {
     const network = await loading;

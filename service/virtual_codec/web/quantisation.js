@@ -1,8 +1,8 @@
-// What the network of WebP and AVIF is told of a file: the steps of its quantiser.
+// Condition of the network for WebP and AVIF, from the steps of a file's quantiser.
 
-const FINE_STEP = 2.5;  // below which other encoders' pictures are shown as decoded
+const FINE_STEP = 2.5;  // step below which foreign pictures are shown as decoded
 
-/** What `parse` of a format returns. `luma` and `chroma` are steps of the lowest frequency and of the others. */
+/** Result of a parser. `luma` and `chroma` are the steps of the lowest frequency and of the others. */
 export function described(type, { luma, chroma, isSubsampled, isGrey = false, filterLevel = 0, isLossless = false }, own) {
   if (own && (own.scale !== 1 || own.flags & 4 && isGrey)) throw new Error("the stream carries a header that does not belong to its picture");
   const steps = [luma, chroma].flatMap(([lowest, others]) => [lowest, ...Array(6).fill(others)]);
@@ -14,7 +14,7 @@ export function described(type, { luma, chroma, isSubsampled, isGrey = false, fi
   };
 }
 
-/** Value at an index of a line through points of rising `places`; the ends go on level. */
+/** Linear interpolation at `index` between values at rising `places`; constant outside of them. */
 export function interpolate(index, places, values) {
   if (index <= places[0]) return values[0];
   const right = places.findIndex(place => place >= index);

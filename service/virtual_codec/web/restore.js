@@ -3,7 +3,7 @@
 //     import { restore } from "https://images.example/web/restore.js";
 //     const picture = await restore("/photo.vc.jpg");  // ImageData
 //
-// Importing it also restores every <img data-restore> in place. Where that cannot be done the plain picture stays.
+// The import also restores every <img data-restore> in place. If that fails, the plain picture stays.
 
 import { watch } from "./page.js";
 import { render } from "./picture.js";
@@ -13,7 +13,7 @@ import { render } from "./picture.js";
  *
  * @param {string | URL | Blob | ArrayBuffer | ArrayBufferView} source address or content of the file
  * @param {{signal?: AbortSignal}} [options]
- * @returns {Promise<ImageData>} rejected where the file is damaged or this browser cannot restore it
+ * @returns {Promise<ImageData>} rejected if the file is damaged or this browser cannot restore it
  */
 export async function restore(source, { signal } = {}) {
   const { pixels, width, height } = await render(source, signal);

@@ -1,8 +1,9 @@
-// The picture, tile by tile.
+// Restoring of a picture by tiles.
 
 import { countWorkers, submit } from "./workers.js";
 
-const MEMORY = 80e6, TILE_COST = 2 ** 14, MAX_COLUMNS = 64;  // the second: pixels that take as long as what each tile takes besides
+// Bytes of all workers' feature maps, fixed cost of a tile in pixels, and the largest number of columns.
+const MEMORY = 80e6, TILE_COST = 2 ** 14, MAX_COLUMNS = 64;
 
 export async function assemble(decoded, network, common, width, height, signal) {
   let pixels = new Uint8Array(4 * width * height), isNeutral = true;
@@ -24,13 +25,13 @@ export async function assemble(decoded, network, common, width, height, signal) 
   return { pixels, width, height };
 }
 
-// All of them ended, before an error of one is told: no tile outlives its picture.
+// Waits for all promises before it throws an error of one, so that no tile outlives its picture.
 async function all(promises) {
   for (const { status, reason } of await Promise.allSettled(promises)) if (status === "rejected") throw reason;
 }
 
-// Windows of the decoded picture with the network's reach around them, small enough for the memory of a worker: the
-// grid that takes the least time.
+// Grid of windows of the decoded picture, with the network's radius around them, of least estimated time. The windows
+// fit into the memory of a worker.
 function tiles(width, height, header) {
   const { multiple, radius, unit, floats } = header ?? { multiple: 1, radius: 2, unit: 1, floats: 8 };
   const halo = Math.ceil(radius / multiple) * multiple, workers = countWorkers();

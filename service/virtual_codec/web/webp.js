@@ -1,9 +1,9 @@
-// A WebP: its chunks, and the quantiser of a lossy one (VP8 key frame, RFC 6386).
+// Parser of WebP: chunks, and the quantiser of a lossy file (VP8 key frame, RFC 6386).
 
 import { unpack } from "./header.js";
 import { described, interpolate } from "./quantisation.js";
 
-// Every sixteenth entry of dc_qlookup and ac_qlookup, and the last.
+// Every sixteenth entry of RFC 6386's dc_qlookup and ac_qlookup, and the last.
 const VP8_INDICES = [0, 16, 32, 48, 64, 80, 96, 112, 127];
 const VP8_DC = [4, 18, 29, 44, 59, 75, 91, 122, 157], VP8_AC = [4, 20, 36, 52, 78, 110, 155, 213, 284];
 const VP8_GAIN = 2;
@@ -61,7 +61,7 @@ function readSegments(bits) {
   return { quantisers, isAbsolute };
 }
 
-// Arithmetic decoder of RFC 6386 (7.3), for fields of even probability.
+// Boolean decoder of RFC 6386 (7.3), for fields whose bits have a probability of one half.
 function evenBits(bytes) {
   let at = 2, value = bytes[0] << 8 | bytes[1], range = 255, shifts = 0;
   const bit = () => {

@@ -1,11 +1,12 @@
-// Worker of restore.js: one tile at a time, pixels in and restored pixels out. Started from a blob.
+// Worker of restore.js: restores one tile at a time, from pixels to pixels. It is started from a blob URL.
 "use strict";
 
 const CANVAS = new OffscreenCanvas(16, 16);
 const CONTEXT = CANVAS.getContext("2d", { willReadFrequently: true, alpha: false });
 let network = null;
 
-// Some browsers add noise to what is read from a canvas, against fingerprinting: then nothing can be restored.
+// Checks that a canvas returns the pixels drawn on it. Some browsers add noise against fingerprinting, and then nothing
+// can be restored.
 async function checkCanvas() {
   const known = new ImageData(16, 16);
   known.data.forEach((_, i, all) => { all[i] = i % 4 === 3 ? 255 : (i * 89 + (i >> 3) * 31) & 255; });
@@ -23,7 +24,7 @@ function read(bitmap) {
   return CONTEXT.getImageData(0, 0, width, height).data;
 }
 
-// Memory of the kernels: a bump allocator. `floats` and `bytes` are views; they end when the memory grows.
+// Kernels with their memory, a bump allocator. Views by `floats` and `bytes` become invalid when the memory grows.
 class Kernels {
   constructor(module) {
     this.call = new WebAssembly.Instance(module).exports;
@@ -42,7 +43,7 @@ class Kernels {
   floats(start, count) { return new Float32Array(this.call.memory.buffer, start, count); }
 }
 
-// Post-processing network: the weights file says which steps it takes; see _weights.py.
+// Post-processing network, run by the list of steps in its weights file (see _weights.py).
 class Network {
   constructor(module, file) {
     this.kernels = new Kernels(module);
@@ -78,7 +79,7 @@ class Network {
       kernels.bytes(source, size).set(payload.subarray(position, position + size));
       if (kind === "half") kernels.call.halves(source, source + count, start, count);
       else kernels.call.bytes(source + 4 * width, source, start, count, width);
-      kernels.top = source;  // only the floats stay
+      kernels.top = source;  // frees the packed weights; the floats stay
       result[name] = { start, shape, count };
       position += size;
     }
@@ -90,7 +91,7 @@ class Network {
     return this.kernels.floats(start, count);
   }
 
-  // Scale and shift of the conditioned blocks, put into their weights.
+  // Multiplies the scale and shift that follow from a condition into the weights of the conditioned blocks.
   setCondition(condition) {
     if (this.condition === String(condition)) return;
     for (const body of new Set(this.blocks().map(([owner]) => owner))) {
@@ -115,7 +116,7 @@ class Network {
     kernels.call.pack(start, scales, this.packed[`${name}.weight`], cin, cout);
   }
 
-  // Feature maps of h x w samples at the first level, and room for the pixels.
+  // Allocates feature maps of h x w samples at the first level, and room for the pixels.
   setSize(h, w, pixels, result) {
     const size = [h, w, pixels, result].join();
     if (this.size === size) return;
@@ -140,7 +141,7 @@ class Network {
     this.size = size;
   }
 
-  // Clears what is around a map that has not been in use since another one had its memory.
+  // Clears the border of a map whose memory another map has used.
   use(name, h, w) {
     if (this.inUse.has(name)) return;
     const [level, channels] = this.maps[name], own = this.shared.find(group => group.includes(name));
@@ -196,7 +197,7 @@ function layer(weight, bias, input) {
   return Array.from(bias, (sum, row) => input.reduce((total, value, i) => total + value * weight[row * input.length + i], sum));
 }
 
-// Frozen plain filter of the stream: what is shown as decoded, enlarged or cropped.
+// Decoded picture without post-processing: cropped, and at scale 2 enlarged by the plain filter.
 function plain(module, pixels, tile) {
   const size = 4 * tile.height * tile.width;
   if (tile.scale === 1) {
@@ -215,7 +216,7 @@ function plain(module, pixels, tile) {
   return kernels.bytes(result, size).slice();
 }
 
-// Luma of `restored` put back to that of `decoded`: other encoders' finest luma is better than what a network makes.
+// Gives `restored` the luma of `decoded`, because a network makes the finest luma of foreign files worse.
 function keepLuma(restored, decoded) {
   for (let i = 0; i < restored.length; i += 4) {
     const change = 0.299 * (decoded[i] - restored[i]) + 0.587 * (decoded[i + 1] - restored[i + 1])
@@ -235,7 +236,7 @@ function isNeutral(pixels) {
   return true;
 }
 
-let prepared = null;  // the compiled kernels; rejected where nothing can be restored
+let prepared = null;  // promise of the compiled kernels; rejected if this browser cannot restore
 
 async function prepare(wasm) {
   const module = await WebAssembly.compile(wasm);
@@ -259,9 +260,9 @@ async function answer({ weights, bitmap, tile, grey }) {
 }
 
 onmessage = async ({ data }) => {
-  if (data.wasm) {  // the first message, before there is anything to restore
+  if (data.wasm) {  // the first message; tiles follow
     prepared = prepare(data.wasm);
-    prepared.catch(() => {});  // told with the first tile
+    prepared.catch(() => {});  // the first tile reports the error
     return;
   }
   try {

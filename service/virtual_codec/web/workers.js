@@ -1,4 +1,4 @@
-// Workers: as many as there are cores, at most MAX_WORKERS; they end when nothing is left to do.
+// Pool of web workers: one for each core, at most MAX_WORKERS. Idle workers end.
 
 import { fetched } from "./files.js";
 
@@ -41,7 +41,7 @@ function rest(worker) {
   }, IDLE_MS);
 }
 
-// Ends a worker, and with an error what waits for it.
+// Ends a worker. Its job fails with the error, and if no worker is left, so do all waiting jobs.
 function fail(worker, error) {
   if (worker) workers.delete(worker);
   worker?.thread?.terminate();
@@ -71,17 +71,17 @@ async function start() {
   return worker;
 }
 
-// Starts the first worker before it is needed: the kernels are compiled while pictures and weights are under way.
+// Starts the first worker early, so that the kernels are compiled while pictures and weights are fetched.
 export function warm() {
   if (workers.size) return;
   start().then(worker => {
     rest(worker);
     assign();
-  }, () => {});  // told with the first picture
+  }, () => {});  // the first picture reports the error
 }
 
 let policy;
-function trusted(address) {  // pages that require Trusted Types
+function trusted(address) {  // for pages that require Trusted Types
   policy ??= globalThis.trustedTypes?.createPolicy("virtual-codec", { createScriptURL: text => text });
   return policy ? policy.createScriptURL(address) : address;
 }
