@@ -125,14 +125,14 @@ def test_a_load_that_was_never_answered_says_what_came_instead(
 ) -> None:
     (tmp_path / "a.png").write_bytes(b"no")
     assert bench(server, str(tmp_path / "a.png")) == 1
-    assert "no request was answered 200; the first ended in 503" in capsys.readouterr().out
+    assert "no request was answered with 200; the first ended with 503" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["--url", "ftp://there"], "not an http address"),
-        (["--url", "127.0.0.1:8000"], "not an http address"),
+        (["--url", "ftp://there"], "is not an http or https URL"),
+        (["--url", "127.0.0.1:8000"], "is not an http or https URL"),
         (["--find-rate"], "--limit MS"),
         (["--sizes", "big"], "WIDTHxHEIGHT"),
         (["--header", "secret"], "NAME:VALUE"),

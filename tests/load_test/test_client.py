@@ -64,7 +64,7 @@ def test_a_server_that_says_nothing_is_given_up(server: EchoServer) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://there", "127.0.0.1:8000"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="not an http address"):
+    with pytest.raises(ValueError, match="is not an http or https URL"):
         HttpSender(url)
 
 

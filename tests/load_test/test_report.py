@@ -31,13 +31,13 @@ def test_steady_figures_raise_no_doubt() -> None:
 
 
 def test_few_answers_are_doubted() -> None:
-    assert report([sample(0, 1)]).doubts() == ["1 answers are few; measure longer"]
+    assert report([sample(0, 1)]).doubts() == ["only 1 answers; measure longer"]
 
 
 def test_what_came_in_place_of_answers_is_told() -> None:
     failed = Sample(label="", due_s=0, sent_s=0, finished_s=1, status="TimeoutError", failure="timed out")
     (doubt,) = report([failed, sample(1, 1, status="503")]).doubts()
-    assert doubt == "no request was answered 200; the first ended in TimeoutError: timed out"
+    assert doubt == "no request was answered with 200; the first ended with TimeoutError: timed out"
 
 
 def test_throughput_that_moves_is_doubted() -> None:
@@ -49,7 +49,7 @@ def test_throughput_that_moves_is_doubted() -> None:
 def test_a_rate_that_is_too_high_is_named() -> None:
     samples = [sample(number / 20, 0.05 + number / 400) for number in range(190)]
     doubts = report(samples, rate_per_s=20).doubts()
-    assert any("more than the server can do" in doubt for doubt in doubts)
+    assert any("above the server.s capacity" in doubt for doubt in doubts)
     assert not any("latency grew" in doubt for doubt in report(samples).doubts())  # a closed loop never asks too much
 
 

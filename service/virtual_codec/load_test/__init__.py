@@ -1,12 +1,12 @@
 """Load generator for HTTP servers: closed and open loops, percentiles, and a search for the highest rate.
 
     pace ──► clients ──► server ──► samples ──► report
-    closed: each client sends its next request when it has its answer
-    open:   requests arrive by a schedule, whether or not there are answers
+    closed loop: each client sends its next request after its last answer
+    open loop:   requests arrive by a schedule, independent of answers
 
-A server that is slow makes a closed loop ask less often, and the requests that were never sent are missing from
-its percentiles. Arrivals of an open loop do not wait, and their latencies count from the moment at which they were
-due, so what a request waited because others were slow is in them (no coordinated omission).
+In a closed loop a slow server receives fewer requests, and the requests that were not sent are missing from the
+percentiles. In an open loop arrivals do not wait, and a latency counts from the time at which its request was due. It
+therefore includes the wait for slow requests before it (no coordinated omission).
 """
 
 from __future__ import annotations

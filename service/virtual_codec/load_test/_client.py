@@ -1,8 +1,7 @@
 """HTTP client of the load generator: Python's `http.client`, called from threads.
 
-It takes 0.1 to 0.35 ms of processor time a request where aiohttp takes 0.3 to 0.5 and httpx 1.0 to 1.3 (20 kB sent,
-450 kB received, 1 to 64 requests at once). On a machine that serves and measures at the same time, the server lacks
-that time.
+It takes 0.1 to 0.35 ms of processor time for a request; aiohttp takes 0.3 to 0.5 and httpx 1.0 to 1.3 (20 kB sent, 450
+kB received, 1 to 64 requests at once). If client and server share a machine, the server lacks that time.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Final, final
 
 from virtual_codec.load_test._samples import Answer
 
-_KEEP_S: Final = 1.0  # servers close connections that are idle for longer (uvicorn: 5 s), and a request may meet that
+_MAX_IDLE_S: Final = 1.0  # below the limit of servers (uvicorn: 5 s), which may close a connection during a request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +33,13 @@ class Request:
 class HttpSender:
     """HTTP sender for one server, for any number of threads; connections are kept alive and shared.
 
-    `timeout_s` bounds every wait for the server. Raises `ValueError` for a URL that is not http or https.
+    `timeout_s` limits each wait for the server. Raises `ValueError` for a URL that is not http or https.
     """
 
     def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float = 130.0) -> None:
         address = urllib.parse.urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
-            raise ValueError(f"not an http address: {url}")
+            raise ValueError(f"{url} is not an http or https URL")
         self._host = address.hostname
         self._port = address.port
         self._kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
@@ -60,7 +59,7 @@ class HttpSender:
             connection.close()
             return Answer(status=type(error).__name__, failure=str(error))
         if response.status >= 500:
-            connection.close()  # some servers hang up after a fault without saying so
+            connection.close()  # some servers close the connection after an error without announcing it
         received = {name.lower(): value for name, value in response.getheaders()}
         self._idle.append((time.monotonic(), connection))
         return Answer(status=str(response.status), headers=received, content=content)
@@ -75,6 +74,6 @@ class HttpSender:
             last_used, connection = self._idle.pop()
         except IndexError:
             return self._kind(self._host, self._port, timeout=self._timeout_s)
-        if time.monotonic() - last_used > _KEEP_S:
+        if time.monotonic() - last_used > _MAX_IDLE_S:
             connection.close()  # `request` opens it again
         return connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# Sizes that people send: thumbnails, screens, photographs upright and lying, one large one among them.
+# Typical sizes: thumbnails, screens, portrait and landscape photographs, and one large photograph.
 MIXED: Final = ("256x256", "512x512", "512x768", "768x512", "1024x768", "1600x1200")
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 
@@ -15,15 +15,15 @@ def parse_sizes(text: str) -> list[tuple[int, int]]:
     names = MIXED if text == "mixed" else text.split(",")
     matches = [_SIZE.fullmatch(name.strip()) for name in names]
     if not all(matches):
-        raise ValueError(f"sizes are WIDTHxHEIGHT with commas between, or mixed; got {text!r}")
+        raise ValueError(f"sizes must be WIDTHxHEIGHT, separated by commas, or mixed; got {text!r}")
     return [(int(match[1]), int(match[2])) for match in matches if match]
 
 
 def synthetic_png(width: int, height: int, *, seed: int = 0) -> bytes:
     """Synthetic PNG of overlapping shaded discs of all sizes, with statistics like a photograph's.
 
-    The "dead leaves" model of Lee, Mumford and Huang, "Occlusion Models for Natural Images" (2001). Post-processing
-    has as much to do for it as for a photograph, which it has not for noise.
+    It follows the "dead leaves" model of Lee, Mumford and Huang, "Occlusion Models for Natural Images" (2001). Unlike
+    for noise, the work of post-processing is that for a photograph.
     """
     import numpy as np
 
@@ -33,7 +33,7 @@ def synthetic_png(width: int, height: int, *, seed: int = 0) -> bytes:
     picture = np.full((height, width, 3), 128.0)
     smallest, largest = 3.0, max(6.0, 0.35 * min(width, height))
     count = 60 + width * height // 1000
-    for place in np.sort(generator.random(count))[::-1]:  # from large to small: nothing is covered whole
+    for place in np.sort(generator.random(count))[::-1]:  # from large to small, so that no disc is covered completely
         radius = smallest / (1 - place * (1 - smallest / largest))
         x, y = generator.uniform(0, width), generator.uniform(0, height)
         top, bottom = max(0, int(y - radius)), min(height, int(y + radius) + 2)

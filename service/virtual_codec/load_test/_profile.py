@@ -1,4 +1,4 @@
-"""Load profile: what a load test sends, for how long, and at what pace."""
+"""Load profile: requests, duration and pace of a load test."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from virtual_codec.load_test._client import Request
 class LoadProfile:
     """Load profile: the requests to send in turn, the duration in seconds and the pace.
 
-    Without `rate_per_s` the load is a closed loop of `clients`. With it, requests arrive at that rate (an open loop):
-    `clients` is then the largest number of requests in flight, and a request that finds no client free is sent late.
-    `arrivals` is a key of `ARRIVALS`, `seed` that of random arrivals. `limit_s` is the latency above which an answer
-    does not count as goodput. Raises `ValueError` for values out of range.
+    Without `rate_per_s` the load is a closed loop of `clients`. With it, the load is an open loop: requests arrive at
+    that rate per second, `clients` is the largest number of requests in flight, and a request is sent late if no client
+    is free. `arrivals` is a key of `ARRIVALS`, and `seed` the seed of random arrivals. Answers with a latency above
+    `limit_s` do not count as goodput. Raises `ValueError` for values out of range.
     """
 
     requests: Sequence[Request] = field(repr=False)

@@ -14,12 +14,12 @@ from virtual_codec.load_test._samples import Sample
 SCHEMA: Final = 1
 WINDOWS: Final = 5
 _PERCENTS: Final = (50.0, 90.0, 95.0, 99.0, 99.9, 100.0)
-_TOLERANCE: Final = 0.1  # of a window's throughput against the mean of all
-_LATE_S: Final = 0.010  # a dispatch that is later than this is the generator's fault, not the network's
+_THROUGHPUT_TOLERANCE: Final = 0.1  # relative deviation of a window from the mean of all
+_MAX_LATENESS_S: Final = 0.010  # a larger delay of a dispatch shows that the load generator is overloaded
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
-    """Percentile by nearest rank: the value that `percent` of `values` do not exceed. NaN without values."""
+    """Percentile by nearest rank: smallest value that `percent` % of `values` do not exceed. NaN without values."""
     ordered = sorted(values)
     if not ordered:
         return math.nan
@@ -28,7 +28,7 @@ def percentile(values: Iterable[float], percent: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Throughput and median latency of one span of a load test; `p50_ms` is None if nothing was answered in it."""
+    """Throughput and median latency of one span of a load test. `p50_ms` is None for a span without answers."""
 
     images_per_s: float
     p50_ms: float | None
@@ -38,9 +38,9 @@ class Window:
 class Report:
     """Samples of a load test, with the figures computed from them.
 
-    Latencies are those of answers with status 200, and count from the moment at which each request was due. Throughput
-    counts the answers within `seconds`: for a closed loop the time until the last answer, for an open loop the time
-    in which requests arrived.
+    Latencies are those of answers with status 200. They count from the time at which each request was due. Throughput
+    counts the answers within `seconds`: the time until the last answer of a closed loop, or the time in which requests
+    of an open loop arrived.
     """
 
     samples: Sequence[Sample] = field(repr=False)
@@ -75,18 +75,18 @@ class Report:
     @property
     def images_per_s(self) -> float:
         """Throughput in answers per second."""
-        return len(self._in_time) / self.seconds
+        return len(self._answers_in_time) / self.seconds
 
     @property
     def megapixels_per_s(self) -> float:
-        """Throughput in megapixels per second; pictures of unknown size count nothing."""
-        return sum(sample.pixels for sample in self._in_time) / 1e6 / self.seconds
+        """Throughput in megapixels per second; pictures of unknown size are not counted."""
+        return sum(sample.pixels for sample in self._answers_in_time) / 1e6 / self.seconds
 
     @property
     def goodput_per_s(self) -> float:
-        """Goodput: answers per second that came within `limit_s`."""
+        """Goodput: answers per second with a latency of at most `limit_s`."""
         limit_s = math.inf if self.limit_s is None else self.limit_s
-        return sum(sample.latency_s <= limit_s for sample in self._in_time) / self.seconds
+        return sum(sample.latency_s <= limit_s for sample in self._answers_in_time) / self.seconds
 
     def latency_ms(self, percent: float) -> float:
         """Latency percentile of the answers, in milliseconds."""
@@ -98,14 +98,14 @@ class Report:
         return 1000 * percentile((sample.finished_s - sample.sent_s for sample in refusals), percent)
 
     def lateness_ms(self, percent: float) -> float:
-        """Percentile of the delay from due to sent, in milliseconds."""
+        """Percentile of the delay from the due time to the dispatch, in milliseconds."""
         return 1000 * percentile((sample.lateness_s for sample in self.samples), percent)
 
     def windows(self) -> list[Window]:
         """Throughput and median latency in `WINDOWS` equal spans of the time, by arrival of the answers."""
         span = self.seconds / WINDOWS
         by_window: list[list[float]] = [[] for _ in range(WINDOWS)]
-        for sample in self._in_time:
+        for sample in self._answers_in_time:
             by_window[min(WINDOWS - 1, int(sample.finished_s / span))].append(sample.latency_s)
         return [
             Window(images_per_s=len(found) / span, p50_ms=1000 * percentile(found, 50) if found else None)
@@ -118,20 +118,22 @@ class Report:
         answers = len(self.answers)
         if self.samples and not answers:
             first = self.samples[0]
-            found.append(f"no request was answered 200; the first ended in {first.status}{_after_colon(first.failure)}")
-        elif answers < 10 * WINDOWS:
-            found.append(f"{answers} answers are few; measure longer")
-        else:
-            found += self._unsteady(answers)
-        if self.rate_per_s is not None and self.lateness_ms(99) > 1000 * _LATE_S:
             found.append(
-                f"1 % of the requests were sent more than {self.lateness_ms(99):.0f} ms late, which is in the "
-                "latencies; allow more clients, or load from another machine"
+                f"no request was answered with 200; the first ended with {first.status}{_after_colon(first.failure)}"
+            )
+        elif answers < 10 * WINDOWS:
+            found.append(f"only {answers} answers; measure longer")
+        else:
+            found += self._steadiness_doubts(answers)
+        if self.rate_per_s is not None and self.lateness_ms(99) > 1000 * _MAX_LATENESS_S:
+            found.append(
+                f"1 % of the requests were sent more than {self.lateness_ms(99):.0f} ms late, and latencies include "
+                "this delay; allow more clients, or load from another machine"
             )
         return found
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values of the report, for JSON; percentiles without samples are left out."""
+        """Report as JSON values; percentiles without samples are left out."""
         labels = list(dict.fromkeys(sample.label for sample in self.samples))
         return {
             "schema": SCHEMA,
@@ -150,7 +152,7 @@ class Report:
             "refusal_ms": _percentiles(self.refusal_ms),
             "lateness_ms": _percentiles(self.lateness_ms),
             "stages_ms": self._stages_ms(),
-            "kinds": [self._kind(label) for label in labels] if len(labels) > 1 else [],
+            "kinds": [self._figures_of_label(label) for label in labels] if len(labels) > 1 else [],
             "windows": [
                 {"images_per_s": round(w.images_per_s, 3), "p50_ms": _rounded(w.p50_ms)} for w in self.windows()
             ],
@@ -158,20 +160,20 @@ class Report:
         }
 
     @property
-    def _in_time(self) -> Sequence[Sample]:
+    def _answers_in_time(self) -> Sequence[Sample]:
         return [sample for sample in self.answers if sample.finished_s <= self.seconds]
 
-    def _unsteady(self, answers: int) -> list[str]:
+    def _steadiness_doubts(self, answers: int) -> list[str]:
         windows = self.windows()
         rates = [window.images_per_s for window in windows]
-        # Two standard deviations of a Poisson count, since that much chance alone makes.
-        tolerance = max(_TOLERANCE, 2 / math.sqrt(answers / WINDOWS))
+        # Chance alone makes deviations of up to about two standard deviations of a Poisson count.
+        tolerance = max(_THROUGHPUT_TOLERANCE, 2 / math.sqrt(answers / WINDOWS))
         found = []
         if max(abs(rate - self.images_per_s) for rate in rates) > tolerance * self.images_per_s:
-            found.append(f"throughput moved between {min(rates):.3g} and {max(rates):.3g} images/s; measure longer")
+            found.append(f"throughput varied from {min(rates):.3g} to {max(rates):.3g} images/s; measure longer")
         first, last = windows[0].p50_ms, windows[-1].p50_ms
         if self.rate_per_s is not None and first is not None and last is not None and last > 2 * first:
-            found.append(f"latency grew from {first:.0f} to {last:.0f} ms: the rate is more than the server can do")
+            found.append(f"latency grew from {first:.0f} to {last:.0f} ms: the rate is above the server's capacity")
         return found
 
     def _stages_ms(self) -> dict[str, float]:
@@ -181,7 +183,7 @@ class Report:
                 totals[stage] += milliseconds
         return {stage: round(total / len(self.answers), 1) for stage, total in totals.items()}
 
-    def _kind(self, label: str) -> dict[str, object]:
+    def _figures_of_label(self, label: str) -> dict[str, object]:
         samples = [sample for sample in self.samples if sample.label == label]
         latencies = [sample.latency_s for sample in samples if sample.is_answer]
         return {

@@ -14,9 +14,9 @@ from virtual_codec.load_test._profile import LoadProfile
 from virtual_codec.load_test._report import Report
 from virtual_codec.load_test._samples import Answer, Sample, sample_of
 
-_PAUSE_AFTER_REFUSAL_S: Final = 0.1  # a client that is refused must not turn into a busy loop
+_PAUSE_AFTER_REFUSAL_S: Final = 0.1  # keeps a refused client from a busy loop
 _WARM_UP_CLIENTS: Final = 8
-_STACK_BYTES: Final = 256 * 1024  # of each client thread; there may be a thousand
+_STACK_BYTES: Final = 256 * 1024  # stack of a client thread; there may be a thousand
 
 
 class Sender(Protocol):
@@ -27,7 +27,7 @@ class Sender(Protocol):
 
 
 class Clock(Protocol):
-    """Clock that a load test reads and sleeps by, in seconds."""
+    """Clock of a load test, in seconds."""
 
     def now(self) -> float:
         """Return the seconds since some fixed moment."""
@@ -50,7 +50,7 @@ class WallClock:
 
 
 def run_load_test(profile: LoadProfile, sender: Sender, *, clock: Clock | None = None) -> Report:
-    """Load test of a profile: a few requests of warm-up, then the measured ones. Requests in flight are finished."""
+    """Run a load test: a few warm-up requests, then the measured ones. Waits for requests in flight at the end."""
     clock = clock or WallClock()
     first = min(profile.clients, _WARM_UP_CLIENTS)
     _in_threads(first, lambda number: sender.send(profile.requests[number % len(profile.requests)]))

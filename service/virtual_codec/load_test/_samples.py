@@ -1,4 +1,4 @@
-"""Samples of a load test: one request each, with its times and its answer."""
+"""Samples of a load test: times and answer of one request each."""
 
 from __future__ import annotations
 

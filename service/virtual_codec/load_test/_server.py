@@ -1,4 +1,4 @@
-"""Server process started for one load test and ended after it."""
+"""Temporary server process for one load test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from virtual_codec.errors import NoWorker
 
-_START_LIMIT_S: Final = 180.0  # compiling on first use included
+_START_LIMIT_S: Final = 180.0  # includes compilation at the first use
 _STOP_LIMIT_S: Final = 60.0
 QUIET: Final = {"VCODEC_LOG_LEVEL": "warning", "VCODEC_DRAIN_DELAY_S": "0"}
 SERVE: Final = (sys.executable, "-m", "virtual_codec", "serve", "--host", "127.0.0.1", "--port")
@@ -55,7 +55,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, path: str) -> 
     end = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < end:
         if server.poll() is not None:
-            raise NoWorker(f"the server ended with status {server.returncode}; what it said stands above")
+            raise NoWorker(f"the server ended with status {server.returncode}; its output is above")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", path)

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from virtual_codec.load_test._report import Report
 
-_INDENT: Final = 16
+_NAME_WIDTH: Final = 16
 
 
 def format_report(report: Report) -> str:
@@ -28,7 +28,7 @@ def format_report(report: Report) -> str:
     if measured:
         lines += ["", *_percentiles(measured), ""]
     if stages := cast(Mapping[str, float], figures["stages_ms"]):
-        lines.append(_row("stages", "  ".join(f"{stage} {ms:g}" for stage, ms in stages.items()) + "  ms a request"))
+        lines.append(_row("stages", "  ".join(f"{stage} {ms:g}" for stage, ms in stages.items()) + "  ms per request"))
     lines.append(
         _row("in fifths", "  ".join(f"{window.images_per_s:.3g}" for window in report.windows()) + "  images/s")
     )
@@ -44,15 +44,15 @@ def _pace(report: Report) -> str:
 def _goodput(report: Report) -> str:
     if report.limit_s is None:
         return ""
-    return f"  of them within {1000 * report.limit_s:g} ms: {report.goodput_per_s:.3g} images/s"
+    return f"  within {1000 * report.limit_s:g} ms: {report.goodput_per_s:.3g} images/s"
 
 
 def _percentiles(rows: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:
-    width = max(_INDENT, *(len(name) + 2 for name, _ in rows))
+    width = max(_NAME_WIDTH, *(len(name) + 2 for name, _ in rows))
     heads = ["max" if name == "p100" else name for name in rows[0][1]]
     head = f"{'ms':<{width}}" + "".join(f"{name:>9}" for name in heads)
     return [head, *(f"{name:<{width}}" + "".join(f"{value:9.1f}" for value in of.values()) for name, of in rows)]
 
 
 def _row(name: str, text: str) -> str:
-    return f"{name:<{_INDENT}}{text}"
+    return f"{name:<{_NAME_WIDTH}}{text}"

@@ -1,4 +1,4 @@
-"""Runners: run networks on a device, tile by tile, from whole pictures to whole pictures.
+"""Runners: execution of networks on a device by tiles, from whole pictures to whole pictures.
 
     picture ──► tiles ──► Runner (direct, batching, or remote) ──► Device ──► tiles ──► picture
 
@@ -46,8 +46,8 @@ __all__ = [
     "tiles_of",
 ]
 
-_CORE: Final = 512  # pixels of a network's half-resolution input; larger tiles gain no speed
-_GRADIENT_CORE: Final = 192  # a gradient keeps the output of every layer: some 200 MB for a tile of this size
+_CORE: Final = 512  # side of a tile's core, in features of the finest level; larger tiles are not faster
+_GRADIENT_CORE: Final = 192  # smaller, because a gradient keeps the output of every layer: some 200 MB for this size
 
 
 class Runner(Protocol):
@@ -55,7 +55,7 @@ class Runner(Protocol):
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """Device and precision, as text for people."""
+        """Device and precision, as text."""
 
     @property
     def counts(self) -> RunnerCounts:
@@ -75,9 +75,9 @@ class Runner(Protocol):
 
 
 def open_device(name: str, *, threads: int | None = None, shares: CoreShares | None = None) -> Device:
-    """Open the device of that name: "cpu", "cuda:0".
+    """Open the device of a name such as "cpu" or "cuda:0".
 
-    `threads` is the number of cores of "cpu", None for all; `shares` is its share of the cores beside other processes.
+    `threads` is the number of cores of "cpu", None for all. `shares` divides the cores between processes.
     """
     kind = name.partition(":")[0]
     return DEVICES.get(kind, _accelerator)(name, threads, shares)
@@ -108,11 +108,11 @@ def run_network(
 ) -> NDArray[np.float32]:
     """Run a whole picture by tiles: [h, w, 3] bytes -> [ratio*h, ratio*w, 3] in 0 to 255, not clipped.
 
-    h and w must be multiples of `network.multiple`; tiles keep about `core` features of the finest level a
-    side, whatever the multiple.
+    h and w must be multiples of `network.multiple`. The core of a tile has about `core` features of the finest level on
+    a side.
     """
-    output = np.empty((*_scaled(pixels.shape[:2], network.ratio), 3), np.float32)
-    _run(runner, network, pixels, condition, core, output)
+    output = np.empty((*_scaled_size(pixels.shape[:2], network.ratio), 3), np.float32)
+    _run_tiles(runner, network, pixels, condition, core, output)
     return output
 
 
@@ -124,9 +124,9 @@ def run_network_to_bytes(
     *,
     core: int = _CORE,
 ) -> NDArray[np.uint8]:
-    """Run a whole picture as `run_network` does, rounded to bytes tile by tile: a quarter of the memory."""
-    output = np.empty((*_scaled(pixels.shape[:2], network.ratio), 3), np.uint8)
-    _run(runner, network, pixels, condition, core, output)
+    """Run a whole picture like `run_network`, with each tile rounded to bytes, in a quarter of the memory."""
+    output = np.empty((*_scaled_size(pixels.shape[:2], network.ratio), 3), np.uint8)
+    _run_tiles(runner, network, pixels, condition, core, output)
     return output
 
 
@@ -139,8 +139,8 @@ def run_error_gradient(
 ) -> NDArray[np.float32]:
     """Gradient of the squared error between a network's output and `target`, with respect to the input: [h, w, 3].
 
-    Both in 0 to 255, `pixels` [h, w, 3], `target` [ratio*h, ratio*w, 3]; the error is summed over samples. It is
-    computed by tiles, whose shares add up to the whole picture's.
+    `pixels` is [h, w, 3] and `target` [ratio*h, ratio*w, 3], both in 0 to 255. The error is summed over samples. The
+    gradients of tiles add up to that of the whole picture.
     """
     total = np.zeros(pixels.shape, np.float32)
     cut = tiles_of(network, (pixels.shape[0], pixels.shape[1]), _GRADIENT_CORE)
@@ -151,7 +151,7 @@ def run_error_gradient(
     return total
 
 
-def _run(
+def _run_tiles(
     runner: Runner,
     network: Network,
     pixels: NDArray[np.uint8],
@@ -163,7 +163,7 @@ def _run(
     to_bytes = output.dtype == np.uint8
     tasks = (_task(network, pixels, tile, condition, to_bytes=to_bytes) for tile in cut)
     for done, (tile, result) in enumerate(zip(cut, runner.run(tasks), strict=True), start=1):
-        output[_kept(tile, network.ratio)] = result[_kept_of_result(tile, network.ratio)]
+        output[_kept_output(tile, network.ratio)] = result[_kept_part_of_result(tile, network.ratio)]
         report_progress(done, len(cut))
 
 
@@ -176,37 +176,37 @@ def _task(
     to_bytes: bool = False,
     target: GradientTarget | None = None,
 ) -> Task:
-    window = pixels[tile.top : tile.bottom, tile.left : tile.right].copy()  # PyTorch wants it writable
+    window = pixels[tile.top : tile.bottom, tile.left : tile.right].copy()  # PyTorch needs a writable array
     return Task(network=network, pixels=window, condition=condition, to_bytes=to_bytes, target=target)
 
 
 def _target(tile: Tile, ratio: float, pixels: NDArray[np.uint8]) -> GradientTarget:
-    rows, columns = _kept_of_result(tile, ratio)
-    return GradientTarget(rows=rows, columns=columns, pixels=pixels[_kept(tile, ratio)].copy())
+    rows, columns = _kept_part_of_result(tile, ratio)
+    return GradientTarget(rows=rows, columns=columns, pixels=pixels[_kept_output(tile, ratio)].copy())
 
 
 def tiles_of(network: Network, size: tuple[int, int], core: int) -> list[Tile]:
-    """Tiles of a picture of `size` (height, width) whose cores have about `core` features of the finest level a side.
+    """Tiles of a picture of `size` (height, width), with cores of about `core` features of the finest level on a side.
 
-    Sides are in pixels of the network's input: `core * network.stride`, rounded up to the multiple.
+    In pixels of the network's input, that is `core * network.stride`, rounded up to the multiple.
     """
     height, width = size
     halo = -(-network.radius // network.multiple) * network.multiple
     return list(tiles(height, width, core=core * network.stride, halo=halo, multiple=network.multiple))
 
 
-def _kept(tile: Tile, ratio: float) -> tuple[slice, slice]:
+def _kept_output(tile: Tile, ratio: float) -> tuple[slice, slice]:
     rows = slice(round(tile.keep_top * ratio), round(tile.keep_bottom * ratio))
     return rows, slice(round(tile.keep_left * ratio), round(tile.keep_right * ratio))
 
 
-def _kept_of_result(tile: Tile, ratio: float) -> tuple[slice, slice]:
+def _kept_part_of_result(tile: Tile, ratio: float) -> tuple[slice, slice]:
     top, left = round((tile.keep_top - tile.top) * ratio), round((tile.keep_left - tile.left) * ratio)
-    rows, columns = _kept(tile, ratio)
+    rows, columns = _kept_output(tile, ratio)
     return slice(top, top + rows.stop - rows.start), slice(left, left + columns.stop - columns.start)
 
 
-def _scaled(shape: tuple[int, ...], ratio: float) -> tuple[int, int]:
+def _scaled_size(shape: tuple[int, ...], ratio: float) -> tuple[int, int]:
     return round(shape[0] * ratio), round(shape[1] * ratio)
 
 

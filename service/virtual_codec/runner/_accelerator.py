@@ -1,4 +1,4 @@
-"""GPUs: batches, with copies in parallel to the computation."""
+"""GPU devices: batches, with copies in parallel to the computation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Accelerator:
         self._sizes = BatchSizes(_LIMITS.max_items, try_after=try_after)
         if self._is_cuda:
             torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.benchmark = False  # it chooses by measuring, so the choice differs from run to run
+            torch.backends.cudnn.benchmark = False  # it chooses kernels by measurements, which differ from run to run
             torch.backends.cudnn.allow_tf32 = False
 
     @property

@@ -106,7 +106,7 @@ class Caller:
             self._blocks[number] = SharedBlock(descriptors[0])
         except (OSError, ValueError) as error:
             os.close(descriptors[0])
-            raise LinkError("a block that is none") from error
+            raise LinkError("an invalid block") from error
 
     def _run(self, message: Mapping[str, Any]) -> None:
         number, owner = whole_number(message, "tile"), whole_number(message, "owner")
@@ -129,7 +129,7 @@ class Caller:
             to_bytes=shape.to_bytes,
             target=block.target(shape),
         )
-        tile = QueuedTile.of(task, (id(self), owner), lambda it: self._finished(it, number, owner, block, shape))
+        tile = QueuedTile.of(task, (id(self), owner), lambda tile: self._finished(tile, number, owner, block, shape))
         if message.get("alone") is True:
             tile.exclusive = True
             tile.started = lambda: self._send({"did": "started", "tile": number})
@@ -179,8 +179,8 @@ def _facts_of(error: BaseException) -> dict[str, object]:
 def _shape(message: Mapping[str, Any], ratio: float) -> TileShape:
     target = message.get("target")
     if target is not None:
-        if not (isinstance(target, list) and len(target) == 4 and all(type(it) is int for it in target)):
-            raise LinkError("a target that is none")
+        if not (isinstance(target, list) and len(target) == 4 and all(type(bound) is int for bound in target)):
+            raise LinkError("an invalid target")
         target = (target[0], target[1], target[2], target[3])
     return TileShape(
         height=whole_number(message, "height"),

@@ -62,12 +62,12 @@ class Link:
                 raise LinkError("a message that is too long")
             message = json.loads(found)
             if not isinstance(message, dict):
-                raise LinkError("a message that is no object")
+                raise LinkError("a message that is not a JSON object")
         except (ValueError, RecursionError) as error:
-            _close(descriptors)
-            raise LinkError("a message that is no JSON") from error
+            _close_descriptors(descriptors)
+            raise LinkError("a message that is not valid JSON") from error
         except LinkError:
-            _close(descriptors)
+            _close_descriptors(descriptors)
             raise
         return message, descriptors
 
@@ -79,10 +79,10 @@ class Link:
 
 
 def whole_number(message: Mapping[str, object], name: str) -> int:
-    """Number of that name in a message, at least 0. Raises `LinkError`."""
+    """Integer of a name in a message, at least 0. Raises `LinkError`."""
     value = message.get(name)
     if type(value) is not int or value < 0:
-        raise LinkError(f"{name} is no number")
+        raise LinkError(f"{name} is not a whole number of at least 0")
     return value
 
 
@@ -94,6 +94,6 @@ def _descriptors(rights: Sequence[tuple[int, int, bytes]]) -> list[int]:
     return list(found)
 
 
-def _close(descriptors: Sequence[int]) -> None:
+def _close_descriptors(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)

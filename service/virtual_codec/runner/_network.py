@@ -1,4 +1,4 @@
-"""Networks on a device, and how they are loaded."""
+"""Networks on a device, and their loading."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from virtual_codec.runner._link import Link, LinkError
 from virtual_codec.runner._opened_network import OpenedNetwork, error_of
 from virtual_codec.runner._shared_block import SharedBlock, TileShape, size_class
 
-_CONNECT_AGAIN_S: Final = 0.05
+_RECONNECT_DELAY_S: Final = 0.05
 _MAX_BLAMED: Final = 2  # number of processes that may end while they run a tile alone
 _MAX_FREE_BYTES: Final = 64 * 2**20  # bytes of free blocks kept for later tiles
 
@@ -48,7 +48,7 @@ class RemoteTile:
 
 @final
 class RemoteTiles:
-    """Tiles in another process, by any number of threads.
+    """Tiles in the device process. All methods may be called from several threads.
 
     One thread reads the link. If the link ends, the thread connects to the next device process and sends the unfinished
     tiles again, in new blocks, because the old process may still write to the old ones. Each of these tiles runs alone,
@@ -91,12 +91,12 @@ class RemoteTiles:
 
     def add(self, task: Task, network: int, owner: int) -> RemoteTile:
         """Send a tile, for the job `owner`. Raises `Abandoned` when this is closed."""
-        shape = _shape(task)
+        shape = _shape_of(task)
         with self._lock:
             if self.is_closed:
                 raise Abandoned
-            block = self._block(shape.bytes)
-        _fill(block, shape, task)
+            block = self._take_block(shape.bytes)
+        _fill_block(block, shape, task)
         tile = RemoteTile(number=next(self._numbers), owner=owner, network=network, shape=shape, block=block)
         with self._lock:
             self._tiles[tile.number] = tile
@@ -104,12 +104,12 @@ class RemoteTiles:
         return tile
 
     def release(self, tile: RemoteTile) -> None:
-        """Reclaim the block of a finished tile whose result has been used."""
+        """Make the block of a finished tile available again, after its result was used."""
         with self._lock:
             self._release(tile.block)
 
     def forget(self, owner: int, tiles: Iterable[RemoteTile]) -> None:
-        """Abandon the tiles of a job. Their blocks are reclaimed when the device process no longer uses them."""
+        """Abandon the tiles of a job. Their blocks are reused when the device process no longer needs them."""
         with self._lock:
             for tile in tiles:
                 tile.is_wanted = False
@@ -128,7 +128,7 @@ class RemoteTiles:
 
     def _run(self) -> None:
         while not self.is_closed:
-            link = self._connected()
+            link = self._connect()
             if link is None:
                 return
             try:
@@ -141,12 +141,12 @@ class RemoteTiles:
                 self._link = None
                 self._free.clear()
 
-    def _connected(self) -> Link | None:
+    def _connect(self) -> Link | None:
         while not self.is_closed:
             try:
                 return Link.connect(self._path)
             except OSError:
-                time.sleep(_CONNECT_AGAIN_S)
+                time.sleep(_RECONNECT_DELAY_S)
         return None
 
     def _on_message(self, message: Mapping[str, Any], link: Link) -> None:
@@ -190,7 +190,7 @@ class RemoteTiles:
             self.bytes_in_use -= 0 if tile.is_wanted else tile.block.bytes
             tile.is_finished.set()
             return
-        old, tile.block = tile.block, self._block(tile.shape.bytes)
+        old, tile.block = tile.block, self._take_block(tile.shape.bytes)
         self.bytes_in_use -= old.bytes
         tile.block.copy_input(old, tile.shape)
         self._send_tile(tile)
@@ -205,7 +205,7 @@ class RemoteTiles:
                 self._release(tile.block)
         tile.is_finished.set()
 
-    def _block(self, size: int) -> SharedBlock:
+    def _take_block(self, size: int) -> SharedBlock:
         wanted = size_class(size)
         self.bytes_in_use += wanted
         for place in range(len(self._free) - 1, -1, -1):  # the most recently used block, which is in the CPU caches
@@ -216,9 +216,9 @@ class RemoteTiles:
     def _release(self, block: SharedBlock) -> None:
         self.bytes_in_use -= block.bytes
         if block not in self._announced:
-            return  # from a link that has ended
+            return  # the block belongs to a link that has ended
         self._free.append(block)
-        while sum(it.bytes for it in self._free) > _MAX_FREE_BYTES:
+        while sum(free.bytes for free in self._free) > _MAX_FREE_BYTES:
             oldest = self._free.pop(0)
             self._announced.discard(oldest)
             self._send({"do": "free", "block": oldest.number})
@@ -229,7 +229,7 @@ class RemoteTiles:
 
     def _send_tile(self, tile: RemoteTile) -> None:
         if self._link is None:
-            return  # sent once there is a link
+            return  # `_on_hello` sends it when there is a link
         if tile.block not in self._announced:
             self._announced.add(tile.block)
             self._send({"do": "block", "block": tile.block.number}, [tile.block.descriptor])
@@ -257,7 +257,7 @@ class RemoteTiles:
                 self._link.send(message, list(descriptors))
 
 
-def _shape(task: Task) -> TileShape:
+def _shape_of(task: Task) -> TileShape:
     target = None
     if task.target is not None:
         rows, columns = task.target.rows, task.target.columns
@@ -272,7 +272,7 @@ def _shape(task: Task) -> TileShape:
     )
 
 
-def _fill(block: SharedBlock, shape: TileShape, task: Task) -> None:
+def _fill_block(block: SharedBlock, shape: TileShape, task: Task) -> None:
     np.copyto(block.condition(shape), task.condition)
     np.copyto(block.pixels(shape), task.pixels)
     if task.target is not None:

@@ -1,4 +1,4 @@
-"""Blocks of shared memory that carry a tile to the device process and its result back.
+"""Shared-memory blocks, which carry a tile to the device process and its result back.
 
     ┌───────────┬────────┬───────────────────┬────────┐
     │ condition │ pixels │ wanted (gradient) │ result │
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 
 from virtual_codec.runner._device import GradientTarget, Pixels
 
-_ALIGNMENT: Final = 64  # alignment in bytes, for vector registers, as of NumPy's own arrays
-_SMALLEST: Final = 2**16
+_ALIGNMENT: Final = 64  # bytes, for vector registers, as in NumPy's own arrays
+_MIN_BLOCK_BYTES: Final = 2**16
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _FLOAT_BYTES: Final = 4
-_NUMBERS: Final = itertools.count()
+_BLOCK_NUMBERS: Final = itertools.count()
 
 
 @final
@@ -103,7 +103,7 @@ class SharedBlock:
     def __init__(self, descriptor: int) -> None:
         if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
             raise ValueError("a block whose size is not sealed")
-        self.number = next(_NUMBERS)
+        self.number = next(_BLOCK_NUMBERS)
         self.descriptor = descriptor
         self.bytes = os.fstat(descriptor).st_size
         self._memory = mmap.mmap(descriptor, self.bytes)
@@ -156,7 +156,7 @@ class SharedBlock:
 
 def size_class(size: int) -> int:
     """Size in bytes of a block for `size` bytes: the next power of two, at least 64 KiB."""
-    return max(_SMALLEST, 1 << (size - 1).bit_length())
+    return max(_MIN_BLOCK_BYTES, 1 << (size - 1).bit_length())
 
 
 def _aligned(size: int) -> int:

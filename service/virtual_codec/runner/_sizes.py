@@ -1,4 +1,4 @@
-"""Batch sizes that do not change any bit of a tile's result."""
+"""Allowed batch sizes: those that change no bit of a tile's result."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Attempt = Callable[[Sequence[int]], tuple[list[Pixels], float]]
 
 Value = TypeVar("Value")
 
-_REMEMBERED: Final = 1024
-_MAX_RELATIVE_TIME: Final = 0.95  # of a tile alone; smaller savings do not pay for waiting
+_MAX_CACHED_KINDS: Final = 1024
+_MAX_RELATIVE_TIME: Final = 0.95  # of the time of a tile alone; a smaller gain is not worth the waiting
 
 
 @final
@@ -65,10 +65,10 @@ class BatchSizes:
             seen = self._seen.get(kind, 0)
             _remember(self._seen, kind, seen + 1)
             if seen < self._try_after or self._is_trying:
-                return _ALONE
+                return _SINGLE_TILE
             self._is_trying = True
         try:
-            sizes = self._tried(count, attempt)
+            sizes = self._tested_sizes(count, attempt)
             with self._lock:
                 _remember(self._known, kind, sizes)
                 self._seen.pop(kind, None)
@@ -76,7 +76,7 @@ class BatchSizes:
         finally:
             self._is_trying = False
 
-    def _tried(self, count: int, attempt: Attempt) -> Sizes:
+    def _tested_sizes(self, count: int, attempt: Attempt) -> Sizes:
         alone = [attempt([index]) for index in range(count)]
         alone_s = min(seconds for _, seconds in alone)
         allowed = [1]
@@ -95,8 +95,8 @@ class BatchSizes:
 def _remember(latest: OrderedDict[Hashable, Value], kind: Hashable, value: Value) -> None:
     latest[kind] = value
     latest.move_to_end(kind)
-    if len(latest) > _REMEMBERED:
+    if len(latest) > _MAX_CACHED_KINDS:
         latest.popitem(last=False)
 
 
-_ALONE: Final = Sizes(allowed=(1,))
+_SINGLE_TILE: Final = Sizes(allowed=(1,))

@@ -1,4 +1,4 @@
-"""Device process: owns the device, and runs the tiles of the codec processes that connect to it.
+"""Device process, which owns the device and runs the tiles of the codec processes that connect to it.
 
 codec process ──► caller thread ─┐
 codec process ──► caller thread ─┼─► batch queue ──► device
@@ -31,9 +31,9 @@ from virtual_codec.runner._network import Network
 from virtual_codec.store import Manifest, ModelStore
 
 _LOG: Final = logging.getLogger(__name__)
-_LOST_STATUS: Final = 70
-_HUNG_S: Final = 120.0  # limit on a batch, which takes milliseconds, or seconds while kernels are first compiled
-_CHECK_S: Final = 5.0
+_DEVICE_LOST_STATUS: Final = 70
+_BATCH_LIMIT_S: Final = 120.0  # a batch takes milliseconds, or seconds when its kernels are compiled
+_CHECK_INTERVAL_S: Final = 5.0
 
 
 def open_device_process(
@@ -77,7 +77,7 @@ class DeviceProcess:
 
     def run(self, job: Job) -> NoReturn:
         """Raise `NotImplementedError`: codec processes run the jobs."""
-        raise NotImplementedError("the device's process takes no jobs")
+        raise NotImplementedError("the device process runs no jobs")
 
     def warm_model(self, model: str) -> None:
         """Reread the store and load all networks of a model. Raises `BadModel` or `ModelNotFound`."""
@@ -129,13 +129,13 @@ class DeviceProcess:
 
     def _on_error(self, error: BaseException) -> None:
         if is_device_lost(error):
-            _end("the device is lost", error)
+            _exit_device_lost("the device is lost", error)
 
     def _watch(self) -> None:
         while True:
-            time.sleep(_CHECK_S)
-            if self._queue.longest_s > _HUNG_S:
-                _end("a batch hangs", None)
+            time.sleep(_CHECK_INTERVAL_S)
+            if self._queue.longest_s > _BATCH_LIMIT_S:
+                _exit_device_lost("a batch hangs", None)
 
     def _start(self, name: str, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name=name, daemon=True).start()
@@ -145,6 +145,6 @@ def _is_used(manifest: Manifest, key: str) -> bool:
     return not (manifest.retired and key.startswith("description"))
 
 
-def _end(reason: str, error: BaseException | None) -> NoReturn:
+def _exit_device_lost(reason: str, error: BaseException | None) -> NoReturn:
     _LOG.error(Event("device_lost", reason=reason, exception="".join(traceback.format_exception(error))))
-    os._exit(_LOST_STATUS)
+    os._exit(_DEVICE_LOST_STATUS)

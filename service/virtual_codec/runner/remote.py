@@ -1,4 +1,4 @@
-"""Remote runner: sends tiles to the device process through shared memory.
+"""Remote runner: tiles run in the device process, through shared memory.
 
 job ──► tiles ─┐                                    ┌─► batch queue ──► device
 job ──► tiles ─┼─► link, blocks of shared memory ───┘
@@ -30,7 +30,7 @@ _MAX_AHEAD_BYTES: Final = 256 * 2**20  # bytes of shared memory in use above whi
 
 @final
 class RemoteModule(nn.Module):
-    """Stand-in for a module that the device process has under a number."""
+    """Placeholder for the module of a number in the device process."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class RemoteModule(nn.Module):
 
     def forward(self, *_: Tensor) -> Tensor:
         """Raise `NotImplementedError`: the module runs in the device process."""
-        raise NotImplementedError("this network is in the device's process")
+        raise NotImplementedError("this network runs in the device process")
 
 
 @final
