@@ -116,7 +116,7 @@ def test_a_server_that_is_not_there_is_said_at_once(capsys: pytest.CaptureFixtur
         assert main(["bench", "--url", url, "--sizes", "8x8", "--seconds", "100000"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"vcodec: nothing answers at {url}: ")
+    assert err.startswith(f"vcodec: no server answers at {url}: ")
     assert "refused" in err
 
 

@@ -55,4 +55,4 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 def test_without_shtab_the_extra_is_named() -> None:
     code = "import sys; sys.modules['shtab'] = None; from virtual_codec import cli; cli.main(['completion', 'zsh'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr == "vcodec: completion needs shtab: pip install 'virtual-codec[completion]' brings it\n"
+    assert done.stderr == "vcodec: completion needs shtab; run `pip install 'virtual-codec[completion]'`\n"

@@ -45,7 +45,7 @@ def test_the_suffix_of_the_output_names_the_codec(codec: PrefixCodec, output: st
 def test_a_suffix_of_another_codec_is_a_misuse(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(a_png="pixels")
     assert run(codec, "compress a.png -o b.jpg --codec avif") == 2
-    assert "b.jpg ends in .jpg, but what is written is .avif" in capsys.readouterr().err
+    assert "b.jpg ends in .jpg, but the output format is .avif" in capsys.readouterr().err
 
 
 def test_options_reach_the_codec(codec: PrefixCodec) -> None:
@@ -68,7 +68,7 @@ def test_options_reach_the_codec(codec: PrefixCodec) -> None:
         ("--scale 3", "scale must be"),
         ("--background red", "rrggbb"),
         ("--min-psnr nan", "min-psnr must be a number above 0"),
-        ("--qual 50", "unrecognized: --qual; `vcodec compress --help` lists what there is"),
+        ("--qual 50", "unrecognized: --qual; `vcodec compress --help` lists the options"),
         ("--quality 5 --max-bytes 9", "at most one of quality, max-bytes"),
         ("--requests 0", "at least 1"),
         ("--json -o -", "cannot both write to stdout"),
@@ -138,7 +138,7 @@ def test_an_input_is_never_overwritten_by_what_it_becomes(
     make(a_jpg="photo")
     assert run(codec, "compress a.jpg -o a.jpg") == 1
     assert run(codec, "compress a.jpg -o .") == 1
-    assert capsys.readouterr().err.count("a.jpg is the input itself; name another\n") == 2
+    assert capsys.readouterr().err.count("a.jpg is the input itself; choose another output\n") == 2
     assert run(codec, "compress a.jpg -o a.jpg --force") == 2
     assert Path("a.jpg").read_text() == "photo"
 

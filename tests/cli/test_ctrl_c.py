@@ -125,7 +125,7 @@ def test_a_training_keeps_its_checkpoint_and_says_how_to_go_on(tmp_path: Path) -
         status, said, err = interrupted(process)
     assert status == 130
     assert said.startswith("smoke: step ")
-    assert err == f"vcodec: interrupted; the checkpoint in {out} is kept, --resume goes on from it\n"
+    assert err == f"vcodec: interrupted; the checkpoint is in {out}; --resume continues from it\n"
     assert (out / "checkpoint.safetensors").exists()
 
 

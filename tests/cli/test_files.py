@@ -105,15 +105,15 @@ def test_several_inputs_do_not_fit_into_a_file() -> None:
 
 def test_an_output_never_replaces_another_input() -> None:
     make("sub/a.png", "out/a.jpg", "b.png")
-    with pytest.raises(Misuse, match=r"sub/a\.png would replace out/a\.jpg, which is an input itself"):
+    with pytest.raises(Misuse, match=r"sub/a\.png would replace out/a\.jpg, which is another input"):
         plan(["sub", "out/a.jpg"], "out", taken=frozenset({".png"}), suffixes=(".jpg",), force=True)
 
 
 def test_an_input_is_never_its_own_output() -> None:
     make("a.jpg")
-    with pytest.raises(Misuse, match=r"a\.jpg would replace a\.jpg, which is that very input; name another output"):
+    with pytest.raises(Misuse, match=r"a\.jpg would replace a\.jpg, which is the same file; choose another output"):
         planned("a.jpg", output="a.jpg", force=True)
-    with pytest.raises(Misuse, match="that very input"):
+    with pytest.raises(Misuse, match="which is the same file"):
         planned(".", output="./", force=True)
 
 
@@ -128,7 +128,7 @@ def test_the_name_of_an_output_may_say_what_is_written(output: str) -> None:
 def test_the_name_of_an_output_never_says_another_format(inputs: str, output: str) -> None:
     make("a.png")
     suffix = output.removeprefix("b")
-    with pytest.raises(Misuse, match=rf"{output} ends in \{suffix}, but what is written is \.jpg: name it b\.jpg"):
+    with pytest.raises(Misuse, match=rf"{output} ends in \{suffix}, but the output format is \.jpg; name it b\.jpg"):
         planned(inputs, output=output)
 
 
@@ -136,7 +136,7 @@ def test_the_name_of_an_output_never_says_another_format(inputs: str, output: st
 def test_the_name_of_an_image_is_none_for_a_folder(inputs: list[str]) -> None:
     make("a.png", "b.png", "in/a.png")
     for output in ("out.jpg", "out.gif"):
-        with pytest.raises(Misuse, match=rf"{output} names one image; .* need a folder"):
+        with pytest.raises(Misuse, match=rf"{output} names one image; .* need an output folder"):
             planned(*inputs, output=output)
     assert planned(*inputs, output="out-1.5")
     assert planned(*inputs, output="out.jpg/")
@@ -148,7 +148,7 @@ def test_a_name_that_says_no_format_is_the_callers_own() -> None:
 
 def test_inputs_that_differ_by_their_suffix_can_both_have_outputs() -> None:
     make("in/a.png", "in/a.jpg", "b.png")
-    with pytest.raises(Misuse, match=r"--keep-suffix makes a\.jpg\.jpg and a\.png\.jpg of them"):
+    with pytest.raises(Misuse, match=r"--keep-suffix names them a\.jpg\.jpg and a\.png\.jpg"):
         planned("in", output="out")
     assert planned("in", output="out", keep_suffix=True) == {
         "in/a.jpg": "out/a.jpg.jpg",
@@ -160,7 +160,7 @@ def test_inputs_that_differ_by_their_suffix_can_both_have_outputs() -> None:
 def test_inputs_of_one_name_need_folders_of_their_own() -> None:
     make("1/a.png", "2/a.png")
     for keep_suffix in (False, True):
-        with pytest.raises(Misuse, match="give them folders of their own"):
+        with pytest.raises(Misuse, match="convert them in separate runs"):
             planned("1/a.png", "2/a.png", output="out", keep_suffix=keep_suffix)
 
 

@@ -84,7 +84,7 @@ def test_a_check_opens_what_can_be_opened(
     monkeypatch.setenv("VCODEC_PROT", "9000")
     assert main(["serve", "--check"]) == 0
     told = capsys.readouterr().err
-    assert "nothing reads VCODEC_PROT; did you mean VCODEC_PORT?" in told
+    assert "VCODEC_PROT is not a setting; did you mean VCODEC_PORT?" in told
     default = ModelStore(default_model_store()).default
     assert f"ready to serve {default.name} ({default.id})" in told
     monkeypatch.setenv("VCODEC_MODEL_STORE", str(tmp_path))
@@ -124,7 +124,7 @@ def test_a_store_that_is_not_there_is_a_misuse(
     monkeypatch.setenv("VCODEC_MODEL_STORE", str(tmp_path / "nowhere"))
     assert main(argv) == 2
     told = capsys.readouterr().err
-    assert f"there is no model store at {tmp_path / 'nowhere'}; name its folder by VCODEC_MODEL_STORE" in told
+    assert f"there is no model store at {tmp_path / 'nowhere'}; set VCODEC_MODEL_STORE to its folder" in told
 
 
 def test_an_empty_store_has_no_models(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_closed_stdout_is_said_and_every_file_is_converted() -> None:
         _, error = process.communicate(timeout=60)
     assert process.returncode == 1
     lines = error.decode().splitlines()
-    assert lines[0] == "vcodec: stdout was closed by its reader; the rest is done without a line for each file"
+    assert lines[0] == "vcodec: stdout was closed by its reader; the other files are converted without output lines"
     assert len(list(Path("out").iterdir())) == 14
 
 

@@ -85,9 +85,9 @@ def test_a_server_that_cannot_be_used_is_told_once(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("--api-key k", "--api-key goes with --url"),
-        ("--requests 2", "--requests goes with --url"),
-        ("--url http://127.0.0.1:9 --device cpu", "--device is for work in this process, and --url for a server"),
+        ("--api-key k", "--api-key needs --url"),
+        ("--requests 2", "--requests needs --url"),
+        ("--url http://127.0.0.1:9 --device cpu", "--device has no effect on a server"),
         ("--url 127.0.0.1:9", "the url must begin with http:// or https://"),
     ],
 )

@@ -1,8 +1,8 @@
 """Command line `vcodec`: one verb for each task of this project.
 
-To add a verb, write one module here and add one row to `VERBS`. Verbs import what they need when they run, so that
-`--help` is instant. Results go to stdout, everything else to stderr. The exit status is 0, 1 (something failed, the
-rest is done), 2 (misuse, nothing is done) or 130 (interrupted: see `virtual_codec.interrupts`).
+To add a verb, write one module here and add one row to `VERBS`. Verbs import heavy modules only when they run, so
+`--help` is fast. Results go to stdout, everything else to stderr. The exit status is 0 for success, 1 if something
+failed (the rest is done), 2 for misuse (nothing is done) and 130 after an interrupt (`virtual_codec.interrupts`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ VERBS: Final[dict[str, Verb]] = {
 
 
 def main(argv: Sequence[str] | None = None, *, open_codec: OpenCodec = open_default_codec) -> int:
-    """Run one command and return its exit status. `open_codec` makes the codec that images go through."""
+    """Run one command and return its exit status. `open_codec` opens the codec for images."""
     try:
         return _run(argv, open_codec)
     except KeyboardInterrupt:
@@ -68,8 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
     """Make the parser of the whole command line; parsed arguments have a `verb`."""
     parser = argparse.ArgumentParser(
         prog="vcodec",
-        description="Compress images to plain JPEGs, and restore more from them by a neural network than they show.",
-        epilog="vcodec VERB --help explains a verb.",
+        description="Compress images to standard JPEG, WebP, AVIF and JPEG 2000 files, restored by a neural network.",
+        epilog="`vcodec VERB --help` explains a verb.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"vcodec {__version__}")
@@ -88,19 +88,19 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _run(argv: Sequence[str] | None, open_codec: OpenCodec) -> int:
-    if sys.__stdout__ is None:  # stdout is closed, as after `>&-` in a shell: results would be lost silently
+    if sys.__stdout__ is None:  # stdout is closed, as by `>&-` in a shell, so results would be lost
         print("vcodec: stdout is closed; send it to a file or to /dev/null", file=sys.stderr)
         return 2
     parser = make_parser()
     try:
         arguments = _with_late_inputs(*parser.parse_known_args(argv))
         status = VERBS[arguments.verb].run(arguments, open_codec)
-        if interrupts.was_interrupted():  # but a library caught the exception
+        if interrupts.was_interrupted():  # a library may have caught the exception
             raise KeyboardInterrupt
         return _after_flush(status)
     except SystemExit as ended:  # argparse: 0 after --help, 2 on misuse
         return ended.code if isinstance(ended.code, int) else 2
-    except (Misuse, BadOption, NotFound) as error:  # each raised before any work began
+    except (Misuse, BadOption, NotFound) as error:  # raised before any work begins
         print(f"vcodec: {error}", file=sys.stderr)
         return 2
     except (VirtualCodecError, OSError) as error:
@@ -126,10 +126,10 @@ def _after_flush(status: int) -> int:
 
 
 def _with_late_inputs(arguments: argparse.Namespace, unknown: list[str]) -> argparse.Namespace:
-    """Add inputs that follow an option to the other inputs: argparse does not know `b` in `compress a -o out b`."""
+    """Add inputs after an option to the other inputs. In `compress a -o out b`, argparse does not recognise `b`."""
     wrong = [text for text in unknown if text.startswith("-") or not hasattr(arguments, "inputs")]
     if wrong:
-        raise Misuse(f"unrecognized: {wrong[0]}; `vcodec {arguments.verb} --help` lists what there is")
+        raise Misuse(f"unrecognized: {wrong[0]}; `vcodec {arguments.verb} --help` lists the options")
     if unknown:
         arguments.inputs += unknown
     return arguments
@@ -144,7 +144,7 @@ def _without_number(error: Exception) -> str:
 
 @final
 class _VerbParser(argparse.ArgumentParser):
-    """Parser of one verb; makes its epilog only for `--help`, since that of `serve` needs slow imports."""
+    """Parser of one verb. It makes the epilog only for `--help`, because that of `serve` needs slow imports."""
 
     make_epilog: Callable[[], str] | None = None
 

@@ -31,10 +31,10 @@ _TASKS: Final = {"compress": ("/compress",), "decompress": ("/decompress",), "bo
 _CLOSED_CLIENTS: Final = 4
 _OPEN_CLIENTS: Final = 512
 _EPILOG: Final = """\
-Without --rate it is a closed loop: each of --clients sends its next request when it has its answer. With --rate
-requests arrive so often whatever the server does, and a latency counts from the moment the request was due.
---find-rate finds the highest rate at which 99 % of the answers come within --limit. docs/benchmarking.md says how to
-read the figures.
+Without --rate the load is a closed loop: each client sends its next request after its last answer. With --rate it is
+an open loop: requests arrive at that rate, and a latency counts from the time at which the request was due.
+--find-rate searches for the highest rate at which 99 % of the answers have a latency of at most --limit.
+docs/benchmarking.md explains the figures.
 
   vcodec bench --task decompress --clients 16
   vcodec bench --task both --sizes mixed --rate 5 --seconds 60 --limit 2000 --json
@@ -43,41 +43,50 @@ read the figures.
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "inputs", nargs="*", type=Path, metavar="IN", help="images to send in turn (default: generated pictures)"
+        "inputs",
+        nargs="*",
+        type=Path,
+        metavar="IN",
+        help="images to send in turn (default: generated pictures of --sizes)",
     )
-    parser.add_argument("--url", help="address of a running server (default: start one, and end it afterwards)")
-    parser.add_argument("--task", choices=tuple(_TASKS), default="compress", help="requests to send (default compress)")
+    parser.add_argument("--url", help="URL of a running server (default: start a server for the test)")
+    parser.add_argument("--task", choices=tuple(_TASKS), default="compress", help="kind of requests (default compress)")
     parser.add_argument(
         "--sizes",
         default="768x512",
         metavar="WxH,...",
-        help="sizes of the generated pictures, or `mixed` (default 768x512)",
+        help="sizes of the generated pictures in pixels, or `mixed` (default 768x512)",
     )
     parser.add_argument(
         "--seconds",
         type=positive_seconds,
         default=15.0,
         metavar="S",
-        help="length of the measurement in seconds (default 15)",
+        help="duration of the measurement in seconds (default 15)",
     )
     parser.add_argument(
         "--clients",
         type=positive,
         metavar="N",
-        help=f"requests at once (default {_CLOSED_CLIENTS}; with --rate the most at once, default {_OPEN_CLIENTS})",
+        help=f"requests in flight (default {_CLOSED_CLIENTS}), or at most with --rate (default {_OPEN_CLIENTS})",
     )
     pace = parser.add_mutually_exclusive_group()
-    pace.add_argument("--rate", type=positive_number, metavar="R", help="send R requests a second (open loop)")
-    pace.add_argument("--find-rate", action="store_true", help="find the highest rate that keeps --limit; takes 7 runs")
+    pace.add_argument("--rate", type=positive_number, metavar="R", help="send R requests per second (open loop)")
+    pace.add_argument(
+        "--find-rate", action="store_true", help="search for the highest rate that keeps --limit, in 7 runs"
+    )
     parser.add_argument(
         "--arrivals",
         choices=tuple(ARRIVALS),
         default="poisson",
-        help="times between the requests of --rate (default poisson)",
+        help="distribution of the arrivals of --rate (default poisson)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the Poisson arrivals (default 0)")
     parser.add_argument(
-        "--limit", type=positive_number, metavar="MS", help="latency up to which an answer counts as goodput"
+        "--limit",
+        type=positive_number,
+        metavar="MS",
+        help="largest latency in milliseconds of an answer that counts as goodput",
     )
     parser.add_argument(
         "--timeout",
@@ -87,14 +96,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="longest wait for an answer in seconds (default 130)",
     )
     parser.add_argument(
-        "--options", default="", metavar="QUERY", help="options of /compress, as in a URL: quality=30&effort=1"
+        "--options", default="", metavar="QUERY", help="options of /compress as a URL query: quality=30&effort=1"
     )
     parser.add_argument(
         "--header",
         action="append",
         default=[],
         metavar="NAME:VALUE",
-        help="header to send with each request; may be repeated",
+        help="header of each request; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON line")
 
@@ -102,7 +111,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     headers = dict(_header(text) for text in arguments.header)
     if arguments.find_rate and arguments.limit is None:
-        raise Misuse("--find-rate needs a latency to keep: --limit MS")
+        raise Misuse("--find-rate needs --limit MS, the latency to keep")
     pictures = _pictures(arguments)
     interrupts.raise_keyboard_interrupt()
     with contextlib.nullcontext((arguments.url, 0)) if arguments.url else temporary_server() as (url, _):
@@ -119,10 +128,10 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
 
 
 def _check_listener(sender: HttpSender, picture: Request, url: str) -> None:
-    """Check that a server answers at all. Raises `VirtualCodecError` if none does, before any load is sent."""
+    """Send one request to check that a server answers. Raises `VirtualCodecError` if none does."""
     answer = sender.send(picture)
     if not answer.status.isdigit():
-        raise VirtualCodecError(f"nothing answers at {url}: {answer.failure or answer.status}")
+        raise VirtualCodecError(f"no server answers at {url}: {answer.failure or answer.status}")
 
 
 def _pictures(arguments: argparse.Namespace) -> Sequence[Request]:
@@ -158,8 +167,8 @@ def _requests(arguments: argparse.Namespace, pictures: Sequence[Request], sender
 def _restore_of(picture: Request, sender: HttpSender) -> Request:
     answer = sender.send(picture)
     if answer.status != "200":
-        said = answer.content[:500].decode(errors="replace")
-        raise Misuse(f"{picture.label} could not be compressed ({answer.status}): {said}")
+        text = answer.content[:500].decode(errors="replace")
+        raise Misuse(f"{picture.label} could not be compressed ({answer.status}): {text}")
     return dataclasses.replace(picture, path="/decompress", content=answer.content)
 
 
@@ -198,10 +207,13 @@ def _search(profile: LoadProfile, sender: HttpSender) -> Report:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        raise Misuse(f"a header is NAME:VALUE, got {text!r}")
+        raise Misuse(f"a header must be NAME:VALUE, got {text!r}")
     return name.strip(), value.strip()
 
 
 VERB: Final = Verb(
-    summary="send load to a server and time its answers", add_arguments=_add_arguments, run=_run, epilog=lambda: _EPILOG
+    summary="measure throughput and latency of a server under load",
+    add_arguments=_add_arguments,
+    run=_run,
+    epilog=lambda: _EPILOG,
 )

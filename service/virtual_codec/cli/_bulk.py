@@ -1,4 +1,4 @@
-"""`vcodec bulk`: conversion of whole folders and object stores, continued where it was interrupted."""
+"""`vcodec bulk`: conversion of whole folders and object stores, with continuation of interrupted runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from virtual_codec.settings import Settings
 
 _EPILOG: Final = """\
-SRC and DST are folders, or URLs such as s3://bucket/prefix (extra `bulk`; other stores: their fsspec package).
-DST/.vcodec-bulk holds the manifest: the same command again continues a run that was interrupted or killed, tries
-again what failed, and converts what is new or changed. Nothing in DST that a bulk run did not write is replaced.
-One run at a time writes to a destination, or several with a --shard each: a job of one shard a node, say.
-Failures are listed in DST/.vcodec-bulk/failures.jsonl."""
+SRC and DST are folders, or URLs such as s3://bucket/prefix (extra `bulk`; other stores need their fsspec package).
+DST/.vcodec-bulk holds the manifest of earlier runs. The same command again continues an interrupted or killed run,
+retries failed files, and converts new and changed ones. Files in DST that no bulk run wrote are never replaced.
+Only one run at a time may write to DST, unless each run has its own --shard, as one for each node.
+The report of failures is DST/.vcodec-bulk/failures.jsonl."""
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +41,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        verb.add_argument("source", metavar="SRC", help="folder or URL that is read, at any depth")
-        verb.add_argument("target", metavar="DST", help="folder or URL that is written")
+        verb.add_argument("source", metavar="SRC", help="folder or URL to read, with all folders below it")
+        verb.add_argument("target", metavar="DST", help="folder or URL to write to")
         _add_run_arguments(verb)
         if action == "compress":
             add_option_arguments(verb)
@@ -53,16 +53,20 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_codec_arguments(parser)
     parser.add_argument(
-        "--jobs", type=positive, metavar="N", help="worker processes on each device (default: one a core)"
+        "--jobs", type=positive, metavar="N", help="worker processes on each device (default: one for each core)"
     )
-    parser.add_argument("--shard", metavar="I/N", default="0/1", help="convert only the I-th of N parts, from 0")
+    parser.add_argument(
+        "--shard", metavar="I/N", default="0/1", help="convert only part I of N, counted from 0 (default 0/1)"
+    )
     parser.add_argument("--keep-suffix", action="store_true", help="name outputs a.png.jpg instead of a.jpg")
-    parser.add_argument("--verify", action="store_true", help="read earlier outputs first, and make damaged ones again")
+    parser.add_argument(
+        "--verify", action="store_true", help="check earlier outputs first, and convert damaged ones again"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be converted, and write nothing")
-    parser.add_argument("--json", action="store_true", help="print one JSON line a file, and a summary")
+    parser.add_argument("--json", action="store_true", help="print one JSON line for each file, and a summary")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument(
-        "--progress", action="store_true", help="show the progress bar even where stderr is no terminal"
+        "--progress", action="store_true", help="show the progress bar even if stderr is not a terminal"
     )
 
 
@@ -126,7 +130,7 @@ def _shard(text: str) -> Shard:
 
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal()):
-        raise Misuse(f"--shard is INDEX/COUNT, such as 0/8; got {text}")
+        raise Misuse(f"--shard must be INDEX/COUNT, such as 0/8; got {text}")
     return Shard(index=int(index), count=int(count))
 
 
@@ -139,7 +143,7 @@ def _verify(plan: Plan, arguments: argparse.Namespace) -> None:
 
 
 def _show(plan: Plan, arguments: argparse.Namespace) -> int:
-    """Print what a run would do."""
+    """Print the tasks of a dry run."""
     from virtual_codec.bulk import printable
 
     for chunk in plan.index.tasks(done=False, size=1024):
@@ -178,7 +182,7 @@ def _convert(plan: Plan, arguments: argparse.Namespace, settings: Settings) -> i
 def _open_pool(
     model: str | None, arguments: argparse.Namespace, settings: Settings, left: int
 ) -> tuple[Pool, int, int]:
-    """The pool, its number of workers, and how many files keep them busy."""
+    """Pool, its number of workers, and the number of files in progress that keeps them busy."""
     from virtual_codec.cores import usable_cores
     from virtual_codec.serving import DEVICE_PROCESS, PoolPolicy, find_devices, open_pool
 
@@ -195,11 +199,11 @@ def _open_pool(
     policy = PoolPolicy(
         devices=",".join(devices),
         workers_per_device=each,
-        threads=1 if on_cpu else None,  # processes divide the cores; a GPU's workers need several jobs at the same time
+        threads=1 if on_cpu else None,  # CPU workers divide the cores; GPU workers need several jobs at the same time
         cores=cores,
         device_factory=DEVICE_PROCESS,
         standby="off",
-        queue_limit_s=1e9,  # files wait on the disk, not in the queue
+        queue_limit_s=1e9,  # no limit, because files wait in the storage and not in the queue
         stop_grace_s=1.0,
     )
     workers = each * len(devices)
@@ -207,7 +211,7 @@ def _open_pool(
 
 
 VERB: Final = Verb(
-    summary="convert folders and object stores, and continue what was interrupted",
+    summary="convert folders and object stores, and continue interrupted runs",
     add_arguments=_add_arguments,
     run=_run,
 )

@@ -1,4 +1,4 @@
-"""`vcodec compare`: quality measures of two pictures, and a picture of their differences."""
+"""`vcodec compare`: similarity of two pictures, and a picture of their differences."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from virtual_codec.cli._verb import Verb
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("original", metavar="A", type=Path, help="the original picture")
-    parser.add_argument("other", metavar="B", type=Path, help="a picture of the same size")
-    parser.add_argument("--diff", type=Path, metavar="OUT.png", help="write the differences, eight times amplified")
+    parser.add_argument("original", metavar="A", type=Path, help="original picture")
+    parser.add_argument("other", metavar="B", type=Path, help="picture to compare with it, of the same size")
+    parser.add_argument(
+        "--diff", type=Path, metavar="OUT.png", help="write the differences, amplified by a factor of 8, as a PNG"
+    )
     parser.add_argument("--force", action="store_true", help="replace OUT.png if it exists")
     parser.add_argument("--json", action="store_true", help="print the measures as one JSON line")
 
@@ -29,7 +31,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     measures = asdict(compare(first, second))
     if arguments.diff is not None:
         write(arguments.diff, difference(first, second), force=arguments.force)
-    if arguments.json:  # JSON has no infinity, which is the PSNR of equal pictures
+    if arguments.json:  # the PSNR of equal pictures is infinite, which JSON cannot express
         print(
             json.dumps(
                 {name: value if value is None or math.isfinite(value) else None for name, value in measures.items()}
@@ -41,4 +43,4 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     return 0
 
 
-VERB: Final = Verb(summary="measure how similar two pictures are", add_arguments=_add_arguments, run=_run)
+VERB: Final = Verb(summary="measure the similarity of two pictures", add_arguments=_add_arguments, run=_run)

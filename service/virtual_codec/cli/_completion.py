@@ -1,4 +1,4 @@
-"""`vcodec completion`: a script that completes the command line in a shell."""
+"""`vcodec completion`: script for the completion of the command line in a shell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from virtual_codec.cli._verb import Misuse, Verb
 
 SHELLS: Final = ("bash", "zsh", "fish")
 _EPILOG: Final = """\
-Print the script to where the shell looks for it, once, and again after an update:
+Write the script to the folder in which the shell looks for it, and again after each update:
 
   vcodec completion bash > ~/.local/share/bash-completion/completions/vcodec
   vcodec completion zsh > ~/.zfunc/_vcodec             with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc
@@ -19,14 +19,14 @@ Print the script to where the shell looks for it, once, and again after an updat
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=SHELLS, help="shell that the script is for")
+    parser.add_argument("shell", choices=SHELLS, help="shell of the script")
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     try:
         import shtab
     except ImportError as error:
-        raise Misuse("completion needs shtab: pip install 'virtual-codec[completion]' brings it") from error
+        raise Misuse("completion needs shtab; run `pip install 'virtual-codec[completion]'`") from error
     from virtual_codec.cli import make_parser
 
     parser = make_parser()
@@ -36,19 +36,19 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
 
 
 def _complete_files(parser: argparse.ArgumentParser, files: object) -> None:
-    """Have file names completed for operands, and for options whose value is a path."""
-    for action in parser._actions:  # argparse has no public list of them
+    """Mark operands, and options whose value is a path, for the completion of file names."""
+    for action in parser._actions:  # argparse has no public list of actions
         if isinstance(action, argparse._SubParsersAction):
             for verb in action.choices.values():
                 _complete_files(verb, files)
         elif action.choices is None and (
-            not action.option_strings or action.type is Path or action.dest == "output"  # which is parsed as text
+            not action.option_strings or action.type is Path or action.dest == "output"  # --output is parsed as text
         ):
-            action.complete = files  # type: ignore[attr-defined]  # what shtab looks for
+            action.complete = files  # type: ignore[attr-defined]  # the attribute that shtab reads
 
 
 VERB: Final = Verb(
-    summary="print a script that completes vcodec's words in bash, zsh or fish",
+    summary="print a completion script for bash, zsh or fish",
     epilog=lambda: _EPILOG,
     add_arguments=_add_arguments,
     run=_run,

@@ -24,17 +24,17 @@ SUFFIXES: Final = {
     "webp": (".webp",),
     "avif": (".avif",),
     "jpeg2000": (".jp2",),
-}  # an unknown codec's is its name, or any
+}
 OPTIONS: Final = {
-    "quality": ("Q", f"1-100, JPEG's own scale (default {DEFAULT_QUALITY})"),
-    "max-bytes": ("SIZE", "the best image in at most that many bytes: 20000, 20k, 1.5M, 64Ki"),
-    "max-bpp": ("X", "the best image in at most X bits per pixel"),
-    "min-psnr": ("DB", "the smallest stream that restores to at least this PSNR (RGB): 32.5"),
-    "min-ms-ssim": ("X", "the smallest stream that restores to at least this MS-SSIM (RGB mean, 0-1): 0.98"),
-    "effort": ("0-9", f"time spent on a smaller stream of equal quality (default {DEFAULT_EFFORT})"),
-    "scale": ("S", "how many times smaller the description is: auto (default), 1 or 2"),
-    "codec": ("NAME", "the standard codec: jpeg, webp, avif or jpeg2000 (default: by OUT's suffix, otherwise jpeg)"),
-    "model": ("NAME", "a model's name or id (default: the store's)"),
+    "quality": ("Q", f"quality on JPEG's scale, 1-100 (default {DEFAULT_QUALITY})"),
+    "max-bytes": ("SIZE", "best image in at most SIZE bytes: 20000, 20k, 1.5M, 64Ki"),
+    "max-bpp": ("X", "best image in at most X bits per pixel"),
+    "min-psnr": ("DB", "smallest stream whose restored image has at least this PSNR in dB (RGB): 32.5"),
+    "min-ms-ssim": ("X", "smallest stream whose restored image has at least this MS-SSIM (RGB mean, 0-1): 0.98"),
+    "effort": ("0-9", f"search effort; higher is slower and gives smaller streams (default {DEFAULT_EFFORT})"),
+    "scale": ("S", "reduction factor of the coded picture: auto (default), 1 or 2"),
+    "codec": ("NAME", "standard codec: jpeg, webp, avif or jpeg2000 (default: by OUT's suffix, otherwise jpeg)"),
+    "model": ("NAME", "name or id of a model (default: the store's default model)"),
     "metadata": ("WHAT", "EXIF and XMP to keep: none (default), exif, xmp or all; location only with all"),
     "background": ("RRGGBB", "colour behind transparent pixels (default ffffff)"),
 }
@@ -49,7 +49,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--if-larger",
         choices=("warn", "skip", "copy"),
         default="warn",
-        help="if an output is larger than its input: warn (default), write none, or copy the input",
+        help="action if an output is larger than its input: warn (default), skip it, or copy the input",
     )
 
 
@@ -106,7 +106,7 @@ def _compress(codec: ImageCodec, options: CompressOptions, image: bytes) -> Conv
 
 
 def _codec_of(output: str) -> str | None:
-    """Codec whose suffix an output file has, or None."""
+    """Codec of an output file's suffix, or None."""
     suffix = Path(output).suffix.lower()
     return next((codec for codec, suffixes in SUFFIXES.items() if suffix in suffixes), None)
 
@@ -136,15 +136,15 @@ _EPILOG: Final = """\
 Give at most one of --quality, --max-bytes, --max-bpp, --min-psnr and --min-ms-ssim.
 
   vcodec compress photo.png small.jpg -q 30
-  vcodec compress photo.png small.jpg --max-bytes 20k       the best image in 20,000 bytes
-  vcodec compress photo.png small.avif                      an AVIF, which is smaller still
-  vcodec compress photos/ -o small/ --min-psnr 32.5         the smallest streams of at least 32.5 dB
-  vcodec compress photos/ -o small/ --newer --keep-times    again, but only what has changed since
+  vcodec compress photo.png small.jpg --max-bytes 20k       best image in 20,000 bytes
+  vcodec compress photo.png small.avif                      AVIF, smaller than JPEG at equal quality
+  vcodec compress photos/ -o small/ --min-psnr 32.5         smallest streams of at least 32.5 dB
+  vcodec compress photos/ -o small/ --newer --keep-times    only images that have changed since
 
-One image at a time uses all cores. For many images on many cores or GPUs there is `vcodec bulk`."""
+Images are compressed one after another, each on all cores. `vcodec bulk` is for many images on many cores or GPUs."""
 
 VERB: Final = Verb(
-    summary="compress images to plain JPEGs, WebPs, AVIFs or JPEG 2000s",
+    summary="compress images to standard JPEG, WebP, AVIF or JPEG 2000 files",
     epilog=lambda: _EPILOG,
     add_arguments=_add_arguments,
     run=_run,

@@ -41,31 +41,31 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="IN",
-        help='files, folders (with all below), globs, or "-" for stdin; without -o the last one is OUT',
+        help='files, folders (with all folders below), globs, or "-" for stdin; without -o the last one is OUT',
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        help='a file for one input, with the suffix of its format or none; a folder for several; "-" for stdout',
+        help='output: a file for one input, a folder for several, or "-" for stdout',
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="replace files that exist")
     existing.add_argument("--skip-existing", action="store_true", help="skip inputs whose output exists")
     existing.add_argument(
-        "--newer", action="store_true", help="convert inputs that are newer than their output or have none"
+        "--newer", action="store_true", help="convert only inputs that are newer than their output, or that have none"
     )
-    parser.add_argument("--dry-run", action="store_true", help="print what would be converted, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be converted, and write nothing")
     parser.add_argument("--keep-times", action="store_true", help="give outputs the modification times of their inputs")
     parser.add_argument(
         "--keep-suffix",
         action="store_true",
-        help="name outputs a.png.jpg instead of a.jpg, for folders in which names differ only by their suffix",
+        help="name outputs a.png.jpg instead of a.jpg, so that a.png and a.bmp have different outputs",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON line a file")
+    parser.add_argument("--json", action="store_true", help="print one JSON line for each file")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument(
-        "--progress", action="store_true", help="show the progress bar even where stderr is no terminal"
+        "--progress", action="store_true", help="show the progress bar even if stderr is not a terminal"
     )
 
 
@@ -73,7 +73,7 @@ def check_operands(arguments: argparse.Namespace) -> None:
     """Take the last operand as the output if there is no -o. Raises `Misuse` for invalid operands."""
     if arguments.output is None:
         if len(arguments.inputs) < 2:
-            raise Misuse("the output is missing: give a second name, or -o OUT")
+            raise Misuse("the output is missing; give a second name, or -o OUT")
         *arguments.inputs, arguments.output = arguments.inputs
     if arguments.json and arguments.output == "-":
         raise Misuse("--json and -o - cannot both write to stdout")
@@ -104,7 +104,7 @@ def convert(
             report.show_on(bar)
             for outcome in _run(pending, converter, arguments):
                 report.add(outcome)
-                if interrupts.was_interrupted():  # and some library caught it
+                if interrupts.was_interrupted():  # a library may have caught the exception
                     raise KeyboardInterrupt
     report.close()
     return report.exit_status
@@ -148,16 +148,16 @@ def _run(tasks: Sequence[Task], converter: Converter, arguments: argparse.Namesp
         yield outcome
         return
     at_once = min(_images_at_once(arguments), len(tasks))
-    if at_once == 1:  # in this thread, where Ctrl-C ends the work at once
+    if at_once == 1:  # in this thread, so that Ctrl-C ends the work at once
         yield from (_attempt(task, converter, arguments) for task in tasks)
         return
-    with cancellable_threads(at_once) as threads:  # whose jobs end at their next stage or tile
+    with cancellable_threads(at_once) as threads:  # after Ctrl-C, their jobs end at the next stage or tile
         for future in as_completed([threads.submit(_attempt, task, converter, arguments) for task in tasks]):
             yield future.result()
 
 
 def _images_at_once(arguments: argparse.Namespace) -> int:
-    """Number of images converted at once: 1 in this process, whose networks use all cores, several by a server."""
+    """Number of images in progress: several with a server, 1 in this process, whose networks use all cores."""
     return arguments.requests or REQUESTS if arguments.url is not None else 1
 
 
@@ -220,5 +220,5 @@ def _write(task: Task, content: bytes, arguments: argparse.Namespace) -> Outcome
 
 
 def _exists(task: Task) -> Outcome:
-    advice = "is the input itself; name another" if is_itself(task) else "exists; --force replaces it"
+    advice = "is the input itself; choose another output" if is_itself(task) else "exists; --force replaces it"
     return Outcome(task=task, problem=f"{task.target} {advice}", code="exists")

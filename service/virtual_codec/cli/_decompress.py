@@ -1,4 +1,4 @@
-"""`vcodec decompress`: restoration of streams, and of other JPEGs, WebPs, AVIFs and JPEG 2000s, to images."""
+"""`vcodec decompress`: restoring of streams, and of other JPEG, WebP, AVIF and JPEG 2000 files, to images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        help="format of the images (default: by OUT's suffix, otherwise png); all are lossless",
+        help="lossless format of the images (default: by OUT's suffix, otherwise png)",
     )
 
 
@@ -77,7 +77,7 @@ def _format(arguments: argparse.Namespace) -> OutputFormat:
 
 
 VERB: Final = Verb(
-    summary="restore compressed images; any other JPEG, WebP, AVIF or JPEG 2000 loses its artefacts",
+    summary="restore compressed images, and remove artefacts of other JPEG, WebP, AVIF and JPEG 2000 files",
     add_arguments=_add_arguments,
     run=_run,
 )

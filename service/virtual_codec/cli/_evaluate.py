@@ -23,45 +23,50 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder of test images, or of folders of them, each a set",
+        help="folder of test images, or of folders of them, one for each set",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for figures and report")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the figures and the report")
     parser.add_argument("--quick", action="store_true", help="measure a few images of each set at a few qualities")
-    parser.add_argument("--pictures", type=positive, metavar="N", help="at most N images of each set")
     parser.add_argument(
-        "--qualities", type=_numbers, metavar="Q,Q,...", help="qualities to measure (default: 21 of 1-95)"
+        "--pictures", type=positive, metavar="N", help="measure at most N images of each set (default: all)"
+    )
+    parser.add_argument(
+        "--qualities", type=_numbers, metavar="Q,Q,...", help="qualities to measure, 1-100 (default: 21 from 1 to 95)"
     )
     parser.add_argument(
         "--variant",
         action="append",
         default=[],
         metavar="NAME:OPTION=VALUE,...",
-        help="options to measure, under a name: fast:effort=1,scale=2; may be repeated (default: the default options)",
+        help="named options to measure, such as fast:effort=1,scale=2; may be repeated (default: the default options)",
     )
     parser.add_argument(
         "--anchors",
         type=_names,
         metavar="NAME,...",
-        help="standard codecs to compare with (default: jpeg,webp,jpeg2000,avif)",
+        help="standard codecs for comparison (default: jpeg,webp,jpeg2000,avif)",
+    )
+    parser.add_argument("--no-restored", action="store_true", help="do not restore the files of the standard codecs")
+    parser.add_argument("--no-foreign", action="store_true", help="do not restore JPEGs of other encoders")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="folder of cached figures of the standard codecs (default: ~/.cache/virtual-codec/anchors)",
     )
     parser.add_argument(
-        "--no-restored", action="store_true", help="do not measure how the standard codecs' files are restored"
+        "--ssimulacra2", action="store_true", help="also measure SSIMULACRA2, which is slow (extra `ssimulacra2`)"
     )
     parser.add_argument(
-        "--no-foreign", action="store_true", help="do not measure how other encoders' JPEGs are restored"
+        "--jobs", type=positive, default=2, metavar="N", help="images measured at the same time (default 2)"
     )
     parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="folder that keeps the standard codecs' figures between runs"
+        "--resume", action="store_true", help="keep the figures in OUT of an interrupted run with the same model"
     )
     parser.add_argument(
-        "--ssimulacra2", action="store_true", help="measure SSIMULACRA2 too, which is slow (extra `ssimulacra2`)"
-    )
-    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="images at once (default 2)")
-    parser.add_argument(
-        "--resume", action="store_true", help="keep the figures that OUT has already, which must be of the same model"
-    )
-    parser.add_argument(
-        "--record", action="store_true", help="write the first variant's BD-rates into its model's manifest and card"
+        "--record",
+        action="store_true",
+        help="write the first variant's BD-rates into the manifest and the card of its model",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON line")
@@ -118,7 +123,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
 
 
 def _restorable(anchors: tuple[str, ...] | None, store: ModelStore) -> tuple[str, ...]:
-    """Anchors but JPEG, whose files are restored as foreign JPEGs, that a model of the store was made for."""
+    """Anchors for which the store has a model, without JPEG, whose files are restored as foreign JPEGs."""
     from virtual_codec.evaluation import EvaluateConfig
 
     names = EvaluateConfig.anchors if anchors is None else anchors
@@ -132,7 +137,7 @@ def _variant(text: str) -> Variant:
     name, _, options = text.partition(":")
     pairs = dict(option.partition("=")[::2] for option in options.split(",") if option)
     if not name:
-        raise Misuse(f"a variant is NAME:OPTION=VALUE,..., got {text!r}")
+        raise Misuse(f"a variant must be NAME:OPTION=VALUE,..., got {text!r}")
     return Variant(name=name, options=CompressOptions.parse(pairs))
 
 
@@ -145,5 +150,5 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 VERB: Final = Verb(
-    summary="measure rate and distortion against standard codecs", add_arguments=_add_arguments, run=_run
+    summary="measure rate and distortion in comparison with standard codecs", add_arguments=_add_arguments, run=_run
 )

@@ -1,4 +1,4 @@
-"""`vcodec export`: training runs as a model in a store, with its measured tables and card; a store as a website."""
+"""`vcodec export`: a model from training runs, or a store's models as files for browsers or as ONNX files."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="RUN",
-        help="folders that `vcodec train` made, or folders of weights with a networks.json",
+        help="folders of finished runs of `vcodec train`, or folders of weights with a networks.json",
     )
     parser.add_argument("--name", metavar="NAME", help="name of the new model")
     parser.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of the training images; the held-out ones measure the model's tables",
+        help="folder of the training images; the model's tables are measured on the held-out ones",
     )
     parser.add_argument(
         "--web",
         type=Path,
         metavar="FOLDER",
-        help="write the files that restore in browsers, of all models in the store, for a static host; takes no RUN",
+        help="write files that restore in browsers, for all models of the store, for a static host; without RUN",
     )
     parser.add_argument(
         "--onnx",
         type=Path,
         metavar="FOLDER",
-        help="write the post-processing networks of all models in the store as ONNX files (extra `onnx`); takes no RUN",
+        help="write the post-processing networks of all models of the store as ONNX files (extra `onnx`); without RUN",
     )
     parser.add_argument(
-        "--notes", type=Path, metavar="FILE", help="Markdown file for the model card: data, commands, time"
+        "--notes", type=Path, metavar="FILE", help="Markdown file for the model card, such as data, commands and times"
     )
     parser.add_argument(
         "--for-devices",
@@ -63,12 +63,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="licence of the images trained on; may be repeated, the most frequent first",
+        help="licence of the training images; may be repeated, the most frequent first",
     )
     parser.add_argument(
         "--make-default",
         action="store_true",
-        help="make it the store's default model, as the first model of a store is",
+        help="make the new model the store's default (the first model of a store always is)",
     )
     parser.add_argument("--force", action="store_true", help="replace files of --web or --onnx that exist and differ")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -79,14 +79,14 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     store = arguments.model_store or default_store_root()
     if arguments.web is not None:
         if arguments.runs or arguments.name or arguments.data:
-            raise Misuse("--web writes the store as it is; export the runs first, without it")
+            raise Misuse("--web writes models of the store; export the runs first, without --web")
         return _export_web(check_store(store), arguments.web, force=arguments.force)
     if arguments.onnx is not None:
         if arguments.runs or arguments.name or arguments.data:
-            raise Misuse("--onnx writes the store as it is; export the runs first, without it")
+            raise Misuse("--onnx writes models of the store; export the runs first, without --onnx")
         return _export_onnx(check_store(store), arguments.onnx, force=arguments.force)
     if not (arguments.runs and arguments.name and arguments.data):
-        raise Misuse("a RUN, --name and --data are needed; or --web FOLDER or --onnx FOLDER alone")
+        raise Misuse("give a RUN, --name and --data; or --web FOLDER or --onnx FOLDER alone")
     return _export_runs(arguments, store)
 
 
@@ -110,7 +110,7 @@ def _export_onnx(store: Path, folder: Path, *, force: bool) -> int:
 def _write_all(files: Mapping[Path, bytes], folder: Path, *, force: bool) -> int:
     """Write files in their order. Without `force` nothing is written if a file exists with other content.
 
-    The manifest of a site is its last file, so it names only files that are there.
+    The manifest of a site is its last file, so all files that it names exist.
     """
     differing = [path for path, content in files.items() if path.exists() and not _holds(path, content)]
     if differing and not force:
@@ -149,11 +149,11 @@ def _export_runs(arguments: argparse.Namespace, store: Path) -> int:
     default = ModelStore(store, tolerant=True).default.name
     print(f"{store / manifest.name}: model {manifest.name} ({manifest.id}), {', '.join(sorted(manifest.networks))}")
     if default == manifest.name:
-        print(f"it is the default model of {store}")
+        print(f"{manifest.name} is the default model of {store}")
     else:
-        print(f"the default model of {store} is still {default}; its file CURRENT names it")
+        print(f"the default model of {store} is still {default}, by its file CURRENT")
     if not (manifest.licence and manifest.data_licences):
-        print("vcodec: --licence and --data-licence state what the weights may be used for", file=sys.stderr)
+        print("vcodec: no licences stated; give --licence and --data-licence", file=sys.stderr)
     return 0
 
 
@@ -164,7 +164,7 @@ def _text(text: str) -> str:
 
 
 VERB: Final = Verb(
-    summary="make a model of finished trainings, files for browsers, or ONNX files",
+    summary="make a model from finished training runs, files for browsers, or ONNX files",
     add_arguments=_add_arguments,
     run=_run,
 )

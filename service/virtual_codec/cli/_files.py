@@ -15,7 +15,7 @@ from virtual_codec.cli._verb import Misuse
 IMAGES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp"}
     | {".tif", ".tiff", ".bmp", ".dib", ".gif", ".avif", ".avifs", ".jp2", ".j2k", ".jpf"}
-    | {".heic", ".heif"}  # refused, with a message that says what to do
+    | {".heic", ".heif"}  # refused with advice
 )
 
 
@@ -47,10 +47,10 @@ def plan(
     """Plan the tasks: every input file with its output file. Raises `Misuse` before anything is done.
 
     An input is a file, a glob, "-", or a folder (see `virtual_codec.cli._inputs`); `taken` are the suffixes of inputs
-    in folders, in lower case. The output is a file if there is a single input file and it is not a folder, else a
-    folder in which names keep their path below the input folder. They get the first of `suffixes`, instead of their own
-    or, with `keep_suffix`, after it. `suffixes` are those of the format that is written: an output file has no other
-    image's. `force` lets outputs replace files, but never an input.
+    in folders, in lower case. `output` is a file if there is one input file and `output` is not a folder. Otherwise it
+    is a folder, in which outputs keep their path below the input folder. The first of `suffixes` replaces the suffix of
+    the input or, with `keep_suffix`, follows it. `suffixes` are those of the format that is written; an output file
+    with the suffix of another image format is refused. With `force`, outputs replace files, but never an input.
     """
     if STANDARD_STREAM in map(Path, inputs) or Path(output) == STANDARD_STREAM:
         return Plan(tasks=_plan_streams(inputs, output, suffixes))
@@ -62,9 +62,9 @@ def plan(
         tasks = [Task(source=found[0][0], target=Path(output))]
     else:
         if Path(output).exists() and not Path(output).is_dir():
-            raise Misuse(f"{output} is a file; several inputs need a folder to go to")
+            raise Misuse(f"{output} is a file; several inputs need an output folder")
         if not is_folder(output) and Path(output).suffix.lower() in IMAGES.union(suffixes):
-            raise Misuse(f"{output} names one image; several inputs, folders and globs need a folder to go to")
+            raise Misuse(f"{output} names one image; several inputs, folders and globs need an output folder")
         tasks = [
             Task(source=source, target=Path(output) / _renamed(source.relative_to(base), suffixes[0], keep_suffix))
             for source, base in found
@@ -84,7 +84,7 @@ def is_itself(task: Task) -> bool:
 
 
 def copy_of(task: Task) -> Task:
-    """Task that copies the input instead: its output has the input's suffix, since it has the input's format."""
+    """Task that copies the input instead. Its output has the input's suffix, because it has the input's format."""
     if STANDARD_STREAM in (task.source, task.target) or is_device(task.target):
         return task
     return replace(task, target=task.target.with_suffix(task.source.suffix))
@@ -98,9 +98,9 @@ def check_copies(tasks: Sequence[Task], *, force: bool) -> None:
 
 def _plan_streams(inputs: Sequence[str], output: str, suffixes: Sequence[str]) -> list[Task]:
     if len(inputs) != 1 or (output != "-" and is_folder(output)):
-        raise Misuse('"-" stands for one input and one output file, not for several')
+        raise Misuse('"-" stands for one file; give one input and one output')
     if inputs[0] != "-" and not Path(inputs[0]).is_file():
-        raise Misuse(f'"-" takes one image; {inputs[0]} is not a file')
+        raise Misuse(f'"-" as output needs one input file; {inputs[0]} is not a file')
     _check_suffix(output, suffixes)
     return [Task(source=Path(inputs[0]), target=Path(output))]
 
@@ -113,7 +113,7 @@ def _check_suffix(output: str, suffixes: Sequence[str]) -> None:
     suffix = Path(output).suffix
     if suffix.lower() in IMAGES.difference(suffixes):
         right = Path(output).with_suffix(suffixes[0])
-        raise Misuse(f"{output} ends in {suffix}, but what is written is {suffixes[0]}: name it {right}")
+        raise Misuse(f"{output} ends in {suffix}, but the output format is {suffixes[0]}; name it {right}")
 
 
 def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool, sources: set[str]) -> None:
@@ -128,14 +128,14 @@ def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool, sources: se
             )
         writers[target] = task.source
         if force and target in sources:
-            whose = "that very input" if is_itself(task) else "an input itself"
-            raise Misuse(f"{task.source} would replace {task.target}, which is {whose}; name another output")
+            reason = "the same file" if is_itself(task) else "another input"
+            raise Misuse(f"{task.source} would replace {task.target}, which is {reason}; choose another output")
 
 
 def _way_out(one: str, other: str, suffix: str) -> str:
     if one == other:
-        return "give them folders of their own, in a run each"
-    return f"--keep-suffix makes {one}{suffix} and {other}{suffix} of them"
+        return "convert them in separate runs, to different folders"
+    return f"--keep-suffix names them {one}{suffix} and {other}{suffix}"
 
 
 def _identity(path: Path) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="FILE", help='image files, or "-" for stdin')
-    parser.add_argument("--json", action="store_true", help="print one JSON line a file")
+    parser.add_argument("--json", action="store_true", help="print one JSON line for each file")
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
@@ -55,4 +55,6 @@ def _as_line(name: str, found: StreamInfo) -> str:
     return f"{name}: {'; '.join(facts)}"
 
 
-VERB: Final = Verb(summary="print facts about compressed and other images", add_arguments=_add_arguments, run=_run)
+VERB: Final = Verb(
+    summary="print size, rate, model and other facts about image files", add_arguments=_add_arguments, run=_run
+)

@@ -50,7 +50,7 @@ class InputExpander:
         if path.is_dir():
             files = [(file, path) for file in self._walk(path)]
             if not files and not self.unreadable:
-                raise Misuse(f"no image in {path}; these suffixes are taken: {' '.join(sorted(self.suffixes))}")
+                raise Misuse(f"no image in {path}; images have the suffixes {' '.join(sorted(self.suffixes))}")
             yield from files
         elif glob.has_magic(text) and not os.path.lexists(text):
             yield from self._expand_glob(text)
@@ -59,7 +59,7 @@ class InputExpander:
 
     def _expand_glob(self, text: str) -> Iterator[tuple[Path, Path]]:
         found: dict[Path, Path] = {}
-        # A folder may be called "photos [2020]": brackets are literal where they match nothing as a character class.
+        # Brackets that match nothing as a character class are literal, as in a folder "photos [2020]".
         for pattern in dict.fromkeys((text, text.replace("[", "[[]"))):
             path = Path(pattern)
             base, parts = _literal_part(path)
@@ -100,13 +100,13 @@ class InputExpander:
                 yield from self._match(base / name, tuple(rest))
 
     def _walk(self, folder: Path) -> Iterator[Path]:
-        # The outputs of an earlier run, in a folder inside this one, are not inputs of the next.
-        made_here = self.output.resolve() if self.output.resolve() != folder.resolve() else None
+        # An output folder inside this one holds outputs of an earlier run, which are not inputs.
+        output_folder = self.output.resolve() if self.output.resolve() != folder.resolve() else None
         entries = sorted(self._entries(folder), key=lambda entry: entry.name)
         yield from (folder / entry.name for entry in entries if self._is_image(folder / entry.name))
         for entry in entries:
             path = folder / entry.name
-            if entry.is_dir(follow_symlinks=False) and not _is_hidden(entry.name) and path.resolve() != made_here:
+            if entry.is_dir(follow_symlinks=False) and not _is_hidden(entry.name) and path.resolve() != output_folder:
                 yield from self._walk(path)
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:

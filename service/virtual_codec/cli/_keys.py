@@ -1,4 +1,4 @@
-"""`vcodec keys`: creation of API keys, and a listing of those in a file."""
+"""`vcodec keys`: creation of API keys, and listing of the keys in a file."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
     new = actions.add_parser(
         "new",
-        help="make a key and print it, this once",
-        description="Make a key. It prints the key, this once, and its entry for VCODEC_API_KEYS or a key file.",
+        help="create a key and print it once",
+        description="Create a key. Prints it, once only, and its entry for VCODEC_API_KEYS or a key file.",
         allow_abbrev=False,
     )
     new.add_argument("id", metavar="ID", help="name of the key in logs and metrics: letters, digits, . _ -")
+    new.add_argument("--file", type=Path, metavar="FILE", help="key file for the entry; created if it does not exist")
     new.add_argument(
-        "--file", type=Path, metavar="FILE", help="key file to add the entry to; it is made if there is none"
+        "--requests",
+        metavar="RATE",
+        help="limit on the key's requests: 60/minute, 60/minute;5000/day, unlimited (default: the server's)",
     )
     new.add_argument(
-        "--requests", metavar="RATE", help="requests that the key may send: 60/minute, 60/minute;5000/day, unlimited"
+        "--megapixels",
+        metavar="RATE",
+        help="limit on the key's megapixels: 500/hour, unlimited (default: the server's)",
     )
-    new.add_argument("--megapixels", metavar="RATE", help="megapixels that the key may send: 500/hour, unlimited")
     listing = actions.add_parser("list", help="list the keys of a file", allow_abbrev=False)
-    listing.add_argument("--file", type=Path, metavar="FILE", required=True)
+    listing.add_argument("--file", type=Path, metavar="FILE", required=True, help="key file")
     for action in (new, listing):
         action.add_argument("--json", action="store_true", help="print one line of JSON")
 
@@ -73,7 +77,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _append(file: Path, entry: str) -> None:
-    # One write at the end of the file: a server that reads at this moment sees the line, or none of it.
+    # The line is appended by a single write, so a server that reads at this time sees all of it or nothing.
     before = file.read_bytes()[-1:] if file.exists() else b""
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -82,4 +86,4 @@ def _append(file: Path, entry: str) -> None:
         os.close(descriptor)
 
 
-VERB: Final = Verb(summary="make API keys and list those of a file", add_arguments=_add_arguments, run=_run)
+VERB: Final = Verb(summary="create API keys, and list the keys of a file", add_arguments=_add_arguments, run=_run)

@@ -1,4 +1,4 @@
-"""`vcodec models`: a listing of the model store, and orders to a running server about its default model."""
+"""`vcodec models`: listing of the model store, and change of a running server's default model."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from virtual_codec.cli._open import add_store_argument, check_store, default_sto
 from virtual_codec.cli._verb import Misuse, Verb
 from virtual_codec.errors import VirtualCodecError
 
-_ORDER_TIMEOUT_S: Final = 600.0  # every worker loads the model, one after the other
+_ORDER_TIMEOUT_S: Final = 600.0  # the workers load the model one after another
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_store_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print the models as one line of JSON, as GET /models does")
-    parser.add_argument("--activate", metavar="NAME", help="make this model the default of a running server")
+    parser.add_argument("--json", action="store_true", help="print the models as one JSON line, as in GET /models")
+    parser.add_argument("--activate", metavar="NAME", help="make model NAME the default of a running server")
     parser.add_argument(
         "--reload",
         action="store_true",
-        help="make a running server read its store again and take the model that CURRENT names",
+        help="make a running server reread its store, with the default model that CURRENT names",
     )
     parser.add_argument(
         "--url", help="address of the server's admin port (default: http://127.0.0.1:VCODEC_ADMIN_PORT)"
@@ -33,7 +33,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     if arguments.activate is not None or arguments.reload:
         return _order(arguments)
     if arguments.url is not None:
-        raise Misuse("--url goes with --activate or --reload")
+        raise Misuse("--url needs --activate or --reload")
     from virtual_codec.store import ModelStore
 
     store = ModelStore(check_store(arguments.model_store or default_store_root()))
@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for model in models:
         if model.data_licences:
-            print(f"{model.name} was trained on pictures under: {', '.join(model.data_licences)}")
+            print(f"{model.name} was trained on pictures under {', '.join(model.data_licences)}")
     return 0
 
 
@@ -107,7 +107,7 @@ def _post(url: str) -> object:
 
 
 VERB: Final = Verb(
-    summary="list the models (* marks the default), or switch that of a running server",
+    summary="list the models (* marks the default), or change the default of a running server",
     add_arguments=_add_arguments,
     run=_run,
 )

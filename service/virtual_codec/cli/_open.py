@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def open_default_codec(config: CodecConfig) -> ImageCodec:
     """Open a `VirtualCodec` within the limits of the settings.
 
-    Raises `ModelNotFound`, `BadOption` and `Misuse` for options that hold for no image, before PyTorch is loaded, and
-    `Misuse` for an unknown device.
+    Raises `ModelNotFound`, `BadOption` and `Misuse` for options that are invalid for every image, before PyTorch is
+    loaded. Raises `Misuse` for an unknown device.
     """
     settings = load_local_settings()
     root = check_store(config.model_store or settings.model_store)
@@ -38,7 +38,7 @@ def open_default_codec(config: CodecConfig) -> ImageCodec:
 
 @contextmanager
 def opened_codec(open_codec: OpenCodec, config: CodecConfig) -> Iterator[ImageCodec]:
-    """Context with an open codec, in which Ctrl-C raises `KeyboardInterrupt` for an orderly end of the work."""
+    """Open a codec for a block, in which Ctrl-C raises `KeyboardInterrupt` for an orderly end of the work."""
     with closing(open_codec(config)) as codec:
         interrupts.raise_keyboard_interrupt()
         yield codec
@@ -53,7 +53,9 @@ def add_codec_arguments(parser: argparse.ArgumentParser) -> None:
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option for the device of the networks."""
     parser.add_argument(
-        "--device", metavar="NAME", help="cpu, cuda or cuda:N (default: VCODEC_DEVICES, or what there is)"
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda or cuda:N (default: VCODEC_DEVICES, otherwise cuda if available, else cpu)",
     )
 
 
@@ -75,7 +77,7 @@ def default_store_root() -> Path:
 def check_store(root: Path) -> Path:
     """Check that a model store's folder exists, and return it. Raises `Misuse` if it does not."""
     if not root.is_dir():
-        raise Misuse(f"there is no model store at {root}; name its folder by VCODEC_MODEL_STORE")
+        raise Misuse(f"there is no model store at {root}; set VCODEC_MODEL_STORE to its folder")
     return root
 
 

@@ -22,7 +22,7 @@ from virtual_codec.progress import progress_scope
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-_KEPT_BY: Final[Mapping[LeftOut, tuple[str, str]]] = {
+_METADATA_ADVICE: Final[Mapping[LeftOut, tuple[str, str]]] = {
     "exif": ("EXIF", "--metadata exif or all keeps it"),
     "xmp": ("XMP", "--metadata xmp or all keeps it"),
     "location": ("location", "--metadata all keeps it"),
@@ -31,8 +31,8 @@ _KEPT_BY: Final[Mapping[LeftOut, tuple[str, str]]] = {
 }
 
 _MISUSES: Final = {BadOption.code, ModelNotFound.code}
-_BAR_DELAY_S: Final = 1.0  # seconds before a single image gets a bar
-_MANY_TILES: Final = 3  # a pass of fewer tiles ends before its bar can be read
+_BAR_DELAY_S: Final = 1.0  # before a single image gets a bar
+_MIN_BAR_TILES: Final = 3  # a pass of fewer tiles ends before its bar can be read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Outcome:
 
 @final
 class Report:
-    """Reporter of outcomes in the form that the arguments ask for; `failed` counts the problems."""
+    """Reporter of outcomes, in the form of the arguments. `failed` counts the problems."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.failed = 0
@@ -150,12 +150,14 @@ class Report:
             self._is_stdout_open = False
             self.failed += 1
             discard_stdout()
-            print(f"vcodec: {stdout_problem(error)}; the rest is done without a line for each file", file=sys.stderr)
+            print(
+                f"vcodec: {stdout_problem(error)}; the other files are converted without output lines", file=sys.stderr
+            )
 
 
 @contextmanager
 def progress_bar(total: int, arguments: argparse.Namespace) -> Iterator[tqdm[None] | None]:
-    """Progress bar of several images on stderr for the time of a block; None if it is not wanted or for one image."""
+    """Show a progress bar of several images on stderr in a block; None for one image, or if no bar is wanted."""
     if total == 1 or not _is_bar_wanted(arguments):
         yield None
         return
@@ -168,7 +170,7 @@ def progress_bar(total: int, arguments: argparse.Namespace) -> Iterator[tqdm[Non
 
 @contextmanager
 def tile_bar(arguments: argparse.Namespace) -> Iterator[None]:
-    """Progress bar of the tiles of one image, for jobs of this thread in a block, once they take a while."""
+    """Show a progress bar of the tiles of one image, for jobs of this thread in a block that take a while."""
     if not _is_bar_wanted(arguments):
         yield
         return
@@ -180,7 +182,7 @@ def tile_bar(arguments: argparse.Namespace) -> Iterator[None]:
     ) as bar:
 
         def show(done: int, tiles: int) -> None:
-            if tiles >= _MANY_TILES:
+            if tiles >= _MIN_BAR_TILES:
                 bar.total = tiles
                 bar.update(done - bar.n)
 
@@ -203,7 +205,7 @@ def _left_out_line(counts: Mapping[LeftOut, int]) -> str:
     """Kinds of metadata that outputs do not keep, each with the number of images and the option that keeps it."""
     parts = [
         f"{name} of {counts[kind]} image{'s' if counts[kind] > 1 else ''} ({option})"
-        for kind, (name, option) in _KEPT_BY.items()
+        for kind, (name, option) in _METADATA_ADVICE.items()
         if counts.get(kind)
     ]
     return ", ".join(parts)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", metavar="ADDRESS", help="address to listen on (default: VCODEC_HOST)")
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on (default: VCODEC_PORT)")
-    parser.add_argument("--pool", choices=list(POOLS), help="where jobs run (default: VCODEC_POOL)")
+    parser.add_argument("--pool", choices=list(POOLS), help="pool of workers that runs jobs (default: VCODEC_POOL)")
     parser.add_argument(
         "--check",
         action="store_true",
-        help="print the settings as JSON, try to open models and keys, and end with status 0 or 2",
+        help="print the settings as JSON, check models and keys, and exit with status 0 or 2 without serving",
     )
 
 
@@ -49,11 +49,11 @@ def _check(settings: Settings) -> int:
     from virtual_codec.store import ModelStore
 
     for name, meant in unknown_variables():
-        hint = f"did you mean {meant}?" if meant else "`vcodec serve --help` lists what there is"
-        print(f"vcodec: nothing reads {name}; {hint}", file=sys.stderr)
+        hint = f"did you mean {meant}?" if meant else "`vcodec serve --help` lists the variables"
+        print(f"vcodec: {name} is not a setting; {hint}", file=sys.stderr)
     print(settings.model_dump_json(indent=2))
     try:
-        open_pool(settings.pool, {})  # not started: only what it needs must be there
+        open_pool(settings.pool, {})  # checks the pool's requirements without starting it
         store = ModelStore(settings.model_store, tolerant=True)
         default = store.default
         if settings.requires_keys:
@@ -65,7 +65,7 @@ def _check(settings: Settings) -> int:
     except (VirtualCodecError, OSError, ValueError) as error:
         raise Misuse(str(error)) from error
     for name, reason in store.damaged.items():
-        print(f"vcodec: model {name} is passed over: {reason}", file=sys.stderr)
+        print(f"vcodec: model {name} is skipped: {reason}", file=sys.stderr)
     print(f"vcodec: ready to serve {default.name} ({default.id})", file=sys.stderr)
     return 0
 

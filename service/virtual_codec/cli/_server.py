@@ -1,4 +1,4 @@
-"""Running server in place of a codec in this process: the option `--url`."""
+"""Codec of a running server, for the option `--url`."""
 
 from __future__ import annotations
 
@@ -44,31 +44,34 @@ class ServerCodec:
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for a server."""
     parser.add_argument(
-        "--url", metavar="URL", help="have a running server do the work: http://127.0.0.1:8000 (extra `client`)"
+        "--url", metavar="URL", help="send the work to a running server, such as http://127.0.0.1:8000 (extra `client`)"
     )
     parser.add_argument(
         "--api-key",
         metavar="KEY",
-        help=f"key for that server (safer: {API_KEY}, since lists of processes show options)",
+        help=f"API key for that server (default: {API_KEY}, which is safer, because process lists show options)",
     )
     parser.add_argument(
-        "--requests", type=positive, metavar="N", help=f"images sent to that server at once (default {REQUESTS})"
+        "--requests",
+        type=positive,
+        metavar="N",
+        help=f"images sent to that server at the same time (default {REQUESTS})",
     )
 
 
 def server_opener(arguments: argparse.Namespace) -> OpenCodec | None:
     """Opener of the server's codec, or None without `--url`.
 
-    Raises `Misuse` for options that contradict it. The opener raises the server's error if it cannot be used at all.
+    Raises `Misuse` for options that contradict `--url`. The opener raises the server's error if it cannot be used.
     """
     if arguments.url is None:
         for name in ("api_key", "requests"):
             if getattr(arguments, name) is not None:
-                raise Misuse(f"--{name.replace('_', '-')} goes with --url")
+                raise Misuse(f"--{name.replace('_', '-')} needs --url")
         return None
     wrong = next((name for name in ("device", "model_store") if getattr(arguments, name) is not None), None)
     if wrong is not None:
-        raise Misuse(f"--{wrong.replace('_', '-')} is for work in this process, and --url for a server: give one")
+        raise Misuse(f"--{wrong.replace('_', '-')} has no effect on a server; give it without --url")
     try:
         from virtual_codec.client import Client
 

@@ -24,28 +24,33 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipes",
         nargs="+",
         metavar="RECIPE",
-        help="recipes, listed below; several run at once on one device, each in its own process, into OUT/RECIPE",
+        help="recipes, listed below; several run in parallel on one device, each in its own process, into OUT/RECIPE",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of training images")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for checkpoints and logs")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
-    parser.add_argument("--steps", type=positive, metavar="N", help="number of steps (default: the recipe's)")
-    parser.add_argument("--batch", type=positive, metavar="N", help="crops in each step (default: the recipe's)")
-    parser.add_argument("--crop", type=positive, metavar="PIXELS", help="side of the crops (default: the recipe's)")
+    parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in OUT")
+    parser.add_argument("--steps", type=positive, metavar="N", help="number of optimiser steps (default: the recipe's)")
+    parser.add_argument("--batch", type=positive, metavar="N", help="number of crops in a step (default: the recipe's)")
     parser.add_argument(
-        "--time-limit", type=positive_seconds, metavar="SECONDS", help="stop after this time, with a checkpoint"
+        "--crop", type=positive, metavar="PIXELS", help="side of the crops in pixels (default: the recipe's)"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=positive_seconds,
+        metavar="SECONDS",
+        help="stop after this time in seconds, with a checkpoint (default: no limit)",
     )
     parser.add_argument(
         "--pace",
         choices=["steps", "time"],
         default="steps",
-        help="the learning rate falls with the recipe's steps, or with the time until --time-limit (default steps)",
+        help="decay of the learning rate by the recipe's steps, or by the time until --time-limit (default steps)",
     )
     parser.add_argument(
         "--codec",
         choices=["auto", "host", "device"],
         default="auto",
-        help="codec of the crops: the real one on the processor, or its model on the device (default: device on CUDA)",
+        help="codec of the crops: host (on the CPU), device, or auto, which is device on CUDA (default auto)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random numbers (default 0)")
     add_device_argument(parser)
@@ -55,14 +60,14 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bfloat16",
         help="number format of the networks (default bfloat16)",
     )
-    parser.add_argument("--compile", action="store_true", help="compile the networks by torch.compile first")
+    parser.add_argument("--compile", action="store_true", help="compile the networks with torch.compile")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard events beside log.csv")
-    parser.add_argument("--threads", type=positive, metavar="N", help="processor threads (default: all cores)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: all cores)")
     parser.add_argument(
         "--start-from",
         type=Path,
         metavar="DIR",
-        help="folder of a run, a model or weights that the first weights come from",
+        help="folder of a run, a model or weights, for the initial weights",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="print the state of the run as one JSON line")
@@ -80,7 +85,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         reports = [train(request)]
     if os.environ.get("RANK", "0") == "0":  # under torchrun only one of the processes prints
         for report in reports:
-            _tell(report, arguments)
+            _print_report(report, arguments)
     return interrupts.EXIT_STATUS if any(report.interrupted for report in reports) else 0
 
 
@@ -111,16 +116,16 @@ def _request(arguments: argparse.Namespace) -> TrainRequest:
     )
 
 
-def _tell(report: TrainReport, arguments: argparse.Namespace) -> None:
+def _print_report(report: TrainReport, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(asdict(report)))
     else:
         print(f"{report.recipe}: step {report.step} of {report.steps} after {report.seconds:.0f} s")
     if report.has_diverged:
-        kept = f"the weights of step {report.best_step} are kept, from which --start-from can begin another run"
+        kept = f"the weights of step {report.best_step} are kept, and another run can start from them (--start-from)"
         print(f"vcodec: stopped: validation fell more than 0.5 dB below its best; {kept}", file=sys.stderr)
     if report.interrupted:
-        kept = f"the checkpoint in {arguments.out} is kept, --resume goes on from it"
+        kept = f"the checkpoint is in {arguments.out}; --resume continues from it"
         print(f"vcodec: interrupted; {kept}", file=sys.stderr)
 
 
