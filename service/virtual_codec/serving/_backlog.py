@@ -14,9 +14,9 @@ from virtual_codec.jobs import CompressOptions, Job, OrdinaryOptions
 _FIXED_PIXELS: Final = 100_000
 _FIRST_GUESS_S_PER_MEGAPIXEL: Final = 0.5
 _NO_MEMORY_RETRY_S: Final = 10.0
-_TELLING_JOBS: Final = 3
-_TELLING_S: Final = 60.0
-_LEAST_SHARE: Final = 0.5  # lower bound as a share of the estimate: images of one size and kind differ in cost
+_MIN_JOBS: Final = 3
+_MAX_AGE_S: Final = 60.0
+_LOWER_BOUND_SHARE: Final = 0.5  # lower bound as a share of the estimate: images of one size and kind differ in cost
 _DECAY: Final = 0.9  # weight of the old mean at each new job
 
 
@@ -49,8 +49,8 @@ class Throughput:
         An old estimate must not refuse the very jobs that could correct it.
         """
         count, latest = self._finished.get(kind, (0, 0.0))
-        is_known = count >= _TELLING_JOBS and time.monotonic() - latest < _TELLING_S
-        return _LEAST_SHARE * self.estimate_s(kind, pixels) if is_known else 0.0
+        is_known = count >= _MIN_JOBS and time.monotonic() - latest < _MAX_AGE_S
+        return _LOWER_BOUND_SHARE * self.estimate_s(kind, pixels) if is_known else 0.0
 
     def learn_lower_bound(self, kind: str, pixels: int, seconds: float) -> None:
         """Update the mean with a job that was given up after `seconds`, which it would have exceeded."""

@@ -22,7 +22,7 @@ _CGROUP_FILES: Final = (
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1, on older systems
 )
 _NO_LIMIT: Final = 2**60  # cgroup version 1 states a number of this size if there is no limit
-_COUNT: Final = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
+_COUNT_PROGRAM: Final = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
 
 
 def find_devices(wanted: str) -> list[str]:
@@ -90,7 +90,9 @@ def _cuda_devices() -> int:
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         return 0
     try:
-        answer = subprocess.run([sys.executable, "-c", _COUNT], capture_output=True, text=True, timeout=300, check=True)
+        answer = subprocess.run(
+            [sys.executable, "-c", _COUNT_PROGRAM], capture_output=True, text=True, timeout=300, check=True
+        )
         return int(answer.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _LOG.warning(Event("no_cuda", reason=error))

@@ -30,7 +30,7 @@ from virtual_codec.serving._replicas import Call, DirectAddress, Frame, ReplicaL
 
 _LOG: Final = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S: Final = 5.0
-_SILENT_S: Final = 10  # what was sent is not confirmed for so long: the machine or the network has gone
+_SILENCE_LIMIT_S: Final = 10  # what was sent is not confirmed for so long: the machine or the network has gone
 
 
 @final
@@ -60,7 +60,7 @@ class DirectReplicas:
         if not usable:
             return await self._inner.run(call)
         fewest = min(channel.calls for channel in usable)
-        return await random.choice([it for it in usable if it.calls == fewest]).run(call)  # noqa: S311 - no secret
+        return await random.choice([replica for replica in usable if replica.calls == fewest]).run(call)  # noqa: S311 - no secret
 
     async def ask(self, method: str, *arguments: object) -> list[Any]:
         """Call a method on every replica. Snapshots tell which replicas there are."""
@@ -170,7 +170,7 @@ class _Channel:
 def _notice_silence(connection: socket.socket) -> None:
     """Have the system end a connection whose other side no longer confirms anything. Linux; elsewhere Ray notices."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 1000 * _SILENT_S}
+    options = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 1000 * _SILENCE_LIMIT_S}
     for name, value in options.items():
         if hasattr(socket, name):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -46,7 +46,7 @@ _MAX_NUMBER: Final = 2**53
 _MAX_DEPTH: Final = 8
 _CHUNK_BYTES: Final = 2**20
 _NO_COUNTS: Final = RunnerCounts()
-_COUNT_NAMES: Final = tuple(it.name for it in fields(RunnerCounts))
+_COUNT_NAMES: Final = tuple(item.name for item in fields(RunnerCounts))
 _LENGTHS: Final = struct.Struct(">IQ")
 _BODY_FIELDS: Final = {"stream", "image"}
 
@@ -74,7 +74,7 @@ def encode(message: Message) -> tuple[bytes, bytes]:
         case Done():
             body = message.result.stream if isinstance(message.result, CompressResult) else message.result.image
             values |= {"number": message.number, "seconds": message.seconds, "counts": _count_values(message.counts)}
-            names = [it.name for it in fields(message.result) if it.name not in _BODY_FIELDS]
+            names = [item.name for item in fields(message.result) if item.name not in _BODY_FIELDS]
             values["result"] = {name: getattr(message.result, name) for name in names}
             values["result"]["stream" if isinstance(message.result, CompressResult) else "image"] = ""
         case Failed() | ModelWarmed():

@@ -108,12 +108,12 @@ class JobQueue:
                 break
             del self._alone[job.number]
             yield job, empty
-        open_slots = [slot for slot in slots if not any(it.alone for it in slot.running.values())]
+        open_slots = [slot for slot in slots if not any(running_job.alone for running_job in slot.running.values())]
         if self._alone and open_slots:
             open_slots.remove(min(open_slots, key=_running_pixels))  # emptied for the job that must run alone
         most_large = max(1, sum(slot.threads for slot in slots) - 1)
         is_short = False  # memory is short for the first large job; no later job may take it
-        for job in sorted(self._shared.values(), key=lambda it: it.queued_at + it.estimate_s):
+        for job in sorted(self._shared.values(), key=lambda queued: queued.queued_at + queued.estimate_s):
             if job.is_large:
                 running = _large(slots)
                 is_short = is_short or bool(running and sum(running) + job.pixels > self.large_pixels)

@@ -38,7 +38,7 @@ from virtual_codec.serving._summary import counts_by_device, merged_notes
 from virtual_codec.serving._usable import awaited_slots, usable_slots
 
 _LOG: Final = logging.getLogger(__name__)
-_FIND_AGAIN_S: Final = 1.0
+_FIND_RETRY_S: Final = 1.0
 
 
 @final
@@ -171,7 +171,7 @@ class LocalPool:
                 return await asyncio.to_thread(self._new_layout)
             except Exception:  # such as a lack of threads or disk space; without the retry no worker would come
                 _LOG.exception(Event("supervision_failed", worker="all"))
-                await asyncio.sleep(_FIND_AGAIN_S)
+                await asyncio.sleep(_FIND_RETRY_S)
 
     def _new_layout(self) -> Layout:
         return Layout(self._worker_factory, self._policy, find_devices(self._policy.devices))

@@ -7,7 +7,7 @@ from typing import Final, final
 
 from virtual_codec.errors import PoisonInput
 
-_STRIKES: Final = 2
+_STRIKE_LIMIT: Final = 2
 
 
 @final
@@ -26,7 +26,7 @@ class Quarantine:
 
     def check(self, digest: bytes) -> None:
         """Raise `PoisonInput` for an input that has killed its workers."""
-        if self._strikes.get(digest, 0) >= _STRIKES:
+        if self._strikes.get(digest, 0) >= _STRIKE_LIMIT:
             self._strikes.move_to_end(digest)
             raise PoisonInput(
                 "this input crashed two workers while it ran alone, so it is refused; "
@@ -48,15 +48,15 @@ class Quarantine:
         """Add a strike: a worker died while it ran this input alone."""
         self.suspect(digest)
         self._strikes[digest] += 1
-        if self._strikes[digest] == _STRIKES:
+        if self._strikes[digest] == _STRIKE_LIMIT:
             self.refused_inputs += 1
 
     def refuse(self, digest: bytes) -> None:
         """Add an input that is known to kill workers."""
-        while self._strikes.get(digest, 0) < _STRIKES:
+        while self._strikes.get(digest, 0) < _STRIKE_LIMIT:
             self.strike(digest)
 
     def clear(self, digest: bytes) -> None:
         """Remove an input that ran alone without killing its worker. A refused input stays refused."""
-        if self._strikes.get(digest, 0) < _STRIKES:
+        if self._strikes.get(digest, 0) < _STRIKE_LIMIT:
             self._strikes.pop(digest, None)

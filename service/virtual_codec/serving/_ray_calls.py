@@ -29,7 +29,7 @@ from virtual_codec.serving._retries import internal_error
 
 _LOG: Final = logging.getLogger(__name__)
 _ASK_TIMEOUT_S: Final = 300.0
-_LOST: Final = (
+_LOST_REPLICA_ERRORS: Final = (
     RayActorError,
     WorkerCrashedError,
     NodeDied,
@@ -60,7 +60,7 @@ class HandleReplicas:
         except asyncio.CancelledError:
             response.cancel()
             raise
-        except _LOST as error:
+        except _LOST_REPLICA_ERRORS as error:
             raise ReplicaLost(type(error).__name__) from error
         except BackPressureError as error:
             raise Overloaded("all replicas are busy", retry_after_s=error.retry_after_s or 1.0) from error

@@ -25,7 +25,7 @@ from virtual_codec.serving._direct_replicas import DirectReplicas
 from virtual_codec.serving._replicas import Call, Frame, Replicas
 
 _STORE_BYTES: Final = 512 * 2**20  # for bodies and answers in transit; Ray spills further ones to disk
-_NOT_UP: Final = "the replicas are not up"
+_NOT_READY_MESSAGE: Final = "the replicas are not up"
 _TOKEN: Final = secrets.token_hex(32)  # the same for every attempt, because Ray reads it only once in a process
 
 
@@ -59,7 +59,7 @@ class OwnReplicas:
     async def run(self, call: Call) -> Frame:
         """Run a job on one replica."""
         if self._replicas is None:
-            raise NoWorker(_NOT_UP, retry_after_s=5.0)
+            raise NoWorker(_NOT_READY_MESSAGE, retry_after_s=5.0)
         return await self._replicas.run(call)
 
     async def ask(self, method: str, *arguments: object) -> list[Any]:
@@ -96,7 +96,11 @@ class OwnReplicas:
             return DirectReplicas(HandleReplicas(serve.run(application, name=self._application, route_prefix=None)))
         except RuntimeError as error:
             state = serve.status().applications[self._application]
-            reasons = [it.message.strip().rpartition("\n")[2] for it in state.deployments.values() if it.message]
+            reasons = [
+                deployment.message.strip().rpartition("\n")[2]
+                for deployment in state.deployments.values()
+                if deployment.message
+            ]
             raise NoWorker("; ".join(reasons) or str(error), retry_after_s=30.0) from error
 
     def _end(self) -> None:

@@ -14,10 +14,10 @@ from virtual_codec.serving._ray_autoscaling import WaitPolicy
 from virtual_codec.serving._ray_replica import CodecReplica
 
 NAME: Final = "codec"
-_MOST_CALLS: Final = 1000  # the callers' admission refuses long before this
+_MAX_CALLS: Final = 1000  # the callers' admission refuses long before this
 _HEALTH_PERIOD_S: Final = 5.0
 _HEALTH_TIMEOUT_S: Final = 20.0
-_MOST_STARTS: Final = 3
+_MAX_STARTS: Final = 3
 _UPSCALE_DELAY_S: Final = 5.0
 _DOWNSCALE_DELAY_S: Final = 120.0  # a replica takes seconds to start, so an idle one stays for a while
 _LOOK_BACK_S: Final = 5.0
@@ -28,12 +28,12 @@ def codec_application(worker_factory: str, arguments: Mapping[str, object], poli
     replicas = policy.replicas
     options: dict[str, Any] = {
         "name": NAME,
-        "max_ongoing_requests": _MOST_CALLS,
+        "max_ongoing_requests": _MAX_CALLS,
         "health_check_period_s": _HEALTH_PERIOD_S,
         "health_check_timeout_s": _HEALTH_TIMEOUT_S,
         "graceful_shutdown_wait_loop_s": 0.5,
         "graceful_shutdown_timeout_s": policy.stop_grace_s + 5.0,
-        "max_constructor_retry_count": _MOST_STARTS,
+        "max_constructor_retry_count": _MAX_STARTS,
         "ray_actor_options": {"num_cpus": replicas.cpus, "num_gpus": replicas.gpus},
         "logging_config": LOGGING,
     }

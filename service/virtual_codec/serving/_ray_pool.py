@@ -37,12 +37,12 @@ _LOG: Final = logging.getLogger(__name__)
 _OWN_REPLICAS: Final = "virtual_codec.serving._ray_cluster:OwnReplicas"
 _POLL_S: Final = 1.0
 _POLL_TIMEOUT_S: Final = 10.0
-_MOST_FAILURES: Final = 3
-_OPEN_AGAIN_S: Final = 5.0
-_NOT_STARTED: Final = "Ray did not start; the log says why"
+_MAX_FAILURES: Final = 3
+_REOPEN_DELAY_S: Final = 5.0
+_NOT_STARTED_REASON: Final = "Ray did not start; the log says why"
 _LOST_PAUSE_S: Final = 0.2  # until the router knows the replica
 _FULL_PAUSE_S: Final = 0.2  # until a job goes to a full replica again, which other pools fill too
-_WARM_AGAIN_S: Final = 10.0
+_WARM_RETRY_S: Final = 10.0
 
 
 @dataclass(eq=False)
@@ -137,7 +137,7 @@ class RayPool:
         if self._is_stopping:
             raise Draining("the service is shutting down; send the request again in a moment", retry_after_s=5.0)
         if self._reason and not self._states.up:
-            raise NoWorker(f"no worker is ready ({self._reason})", retry_after_s=_OPEN_AGAIN_S)
+            raise NoWorker(f"no worker is ready ({self._reason})", retry_after_s=_REOPEN_DELAY_S)
         check_wait(
             queued_s=self._queued_s(),
             wait_s=self._estimated_wait_s(),
@@ -153,8 +153,8 @@ class RayPool:
                 break
             except Exception as error:
                 self._reason = _reason_of(error)
-                _LOG.exception(Event("replicas_not_open", again_in_s=_OPEN_AGAIN_S))
-                await asyncio.sleep(_OPEN_AGAIN_S)
+                _LOG.exception(Event("replicas_not_open", again_in_s=_REOPEN_DELAY_S))
+                await asyncio.sleep(_REOPEN_DELAY_S)
         self._reason = ""
         failures = 0
         while True:
@@ -166,18 +166,18 @@ class RayPool:
                 _LOG.warning(Event("replica_silent"))
             except Exception as error:
                 failures += 1
-                if failures == _MOST_FAILURES:
+                if failures == _MAX_FAILURES:
                     _LOG.error(Event("replicas_silent", reason=str(error) or type(error).__name__))
                     self._take([])
             await asyncio.sleep(_POLL_S)
 
     def _take(self, snapshots: list[Snapshot]) -> None:
-        before = {it.replica for it in self._states.up}
+        before = {snapshot.replica for snapshot in self._states.up}
         self._states.update(snapshots)
-        if before != (now := {it.replica for it in snapshots}):
+        if before != (now := {snapshot.replica for snapshot in snapshots}):
             _LOG.info(Event("replicas", up=len(now), came=len(now - before), went=len(before - now)))
         # One more for each replica, so that its next job is there when one ends.
-        self._calls.threads = self._states.threads + sum(it.state.is_ready for it in snapshots)
+        self._calls.threads = self._states.threads + sum(snapshot.state.is_ready for snapshot in snapshots)
         self._bring_up(snapshots)
         self._dispatch()
 
@@ -187,19 +187,19 @@ class RayPool:
         if is_busy or time.monotonic() < self._warm_again_at or not isinstance(self._model, str):
             return
         if any(snapshot.model != self._model for snapshot in snapshots):
-            self._warm_again_at = time.monotonic() + _WARM_AGAIN_S
+            self._warm_again_at = time.monotonic() + _WARM_RETRY_S
             self._warming = self._spawn(self._warm_all(self._model))
 
     async def _warm_all(self, model: str) -> None:
         """Load a model in all replicas. If one fails, the others forget the model and the first error is raised."""
         async with asyncio.timeout(self._policy.start_timeout_s):
             answers = [decode(*frame) for frame in await self._replicas.ask("warm_model", model)]
-        errors = [it.error for it in answers if isinstance(it, ModelWarmed) and it.error is not None]
+        errors = [answer.error for answer in answers if isinstance(answer, ModelWarmed) and answer.error is not None]
         if errors:
             if model != self._model:
                 await self._forget_all(model)
             raise errors[0]
-        if not all(isinstance(it, ModelWarmed) for it in answers):
+        if not all(isinstance(answer, ModelWarmed) for answer in answers):
             raise BadModel("a replica did not answer the request to load the model")
 
     async def _forget_all(self, model: str) -> None:
@@ -286,7 +286,7 @@ def _reason_of(error: Exception) -> str:
     """Reason for callers. It does not show the text of an unexpected error, which may contain paths."""
     if isinstance(error, VirtualCodecError):
         return error.detail
-    return str(error).partition("\n")[0] if isinstance(error, ConnectionError) else _NOT_STARTED
+    return str(error).partition("\n")[0] if isinstance(error, ConnectionError) else _NOT_STARTED_REASON
 
 
 def _own_replicas(worker_factory: str, arguments: Mapping[str, object], policy: PoolPolicy) -> Replicas:

@@ -32,7 +32,7 @@ from virtual_codec.store import ModelStore
 
 _LOG: Final = logging.getLogger(__name__)
 _CALLER_GONE_S: Final = 5.0
-_HOLD_S: Final = 0.2
+_WORKER_WAIT_S: Final = 0.2
 
 
 @final
@@ -119,7 +119,7 @@ class CodecReplica:
 
     async def _has_worker(self) -> bool:
         """Wait a moment for a ready worker; False if there is none. Meanwhile the router sees this replica as busy."""
-        until = time.monotonic() + _HOLD_S
+        until = time.monotonic() + _WORKER_WAIT_S
         while not (is_ready := self._pool.state().is_ready) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return is_ready

@@ -11,7 +11,7 @@ from virtual_codec.counts import RunnerCounts
 from virtual_codec.serving import PoolState, WorkerState
 from virtual_codec.serving._replicas import Snapshot
 
-_MOST_KNOWN: Final = 64
+_MAX_KNOWN_REPLICAS: Final = 64
 
 
 @final
@@ -47,20 +47,22 @@ class ReplicaStates:
             self._losses = 0
         self._up = found
         self._known |= {snapshot.replica: snapshot for snapshot in snapshots}
-        for name in list(self._known)[:-_MOST_KNOWN]:
+        for name in list(self._known)[:-_MAX_KNOWN_REPLICAS]:
             if name not in found:
                 self._folded = _counters([self._folded, _without_levels(self._known.pop(name).state)])
 
     def merged(self) -> PoolState:
         """State of the pool: workers, notes and reasons of the running replicas, counters of all replicas."""
         up = self.up
-        ended = [_without_levels(it.state) for name, it in self._known.items() if name not in self._up]
-        counted = _counters([self._folded, *ended, *(it.state for it in up)])
+        ended = [_without_levels(known.state) for name, known in self._known.items() if name not in self._up]
+        counted = _counters([self._folded, *ended, *(snapshot.state for snapshot in up)])
         return replace(
             counted,
             workers=tuple(worker for snapshot in up for worker in _workers(snapshot)),
             notes=_notes(up),
-            reasons=tuple(f"{text} of replica {it.replica}" for it in up for text in it.state.reasons),
+            reasons=tuple(
+                f"{text} of replica {snapshot.replica}" for snapshot in up for text in snapshot.state.reasons
+            ),
             restarts={**counted.restarts, "crash": counted.restarts.get("crash", 0) + self._crashes},
         )
 

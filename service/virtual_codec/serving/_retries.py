@@ -13,7 +13,7 @@ from virtual_codec.serving._job_queue import JobQueue, QueuedJob
 from virtual_codec.serving._quarantine import Quarantine
 
 _LOG: Final = logging.getLogger(__name__)
-_MOST_LOSSES: Final = 2
+_MAX_LOSSES: Final = 2
 
 
 @final
@@ -63,7 +63,7 @@ class Retries:
     def after_loss(self, job: QueuedJob) -> None:
         """Retry a job whose replica was lost. Its input ran in another process, so it is not suspect."""
         job.losses += 1
-        if job.losses > _MOST_LOSSES:
+        if job.losses > _MAX_LOSSES:
             job.fail(Unavailable("the replicas that had this ended; send it again in a moment", retry_after_s=5.0))
             return
         self._retry(job, alone=job.alone)

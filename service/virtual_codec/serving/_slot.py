@@ -39,8 +39,8 @@ _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
 _HOPELESS_FAILURES: Final = 3
-_MOST_SHORTAGES: Final = 3
-_HUNG: Final = "hung and was killed"
+_MAX_SHORTAGES: Final = 3
+_HUNG_REASON: Final = "hung and was killed"
 _FIXED_ANSWER_BYTES: Final = 64 * 2**20  # metadata and format headers
 _ANSWER_BYTES_PER_PIXEL: Final = 8
 _MAX_LOGGERS: Final = 1000
@@ -167,7 +167,7 @@ class WorkerSlot:
             async with asyncio.timeout(timeout_s):
                 await warmed
         except TimeoutError:
-            self._kill(_HUNG)
+            self._kill(_HUNG_REASON)
             raise BadModel(f"worker {self.name} could not load the model within {timeout_s:.0f} seconds") from None
         finally:
             self._warming.pop(number, None)
@@ -182,7 +182,7 @@ class WorkerSlot:
         self._end_reason, self._shortages = "", 0
         self._opened_model = self.opening.arguments.get("model")
         process = self._process = self._start_process(self.opening, asyncio.get_running_loop())
-        timer = asyncio.get_running_loop().call_later(self._start_timeout_s, self._kill, _HUNG)
+        timer = asyncio.get_running_loop().call_later(self._start_timeout_s, self._kill, _HUNG_REASON)
         try:
             while (message := await process.next()) is not None:
                 match message:
@@ -219,10 +219,10 @@ class WorkerSlot:
             with contextlib.suppress(OSError):  # such as no descriptor; the next worker clears its place as it opens
                 clear_place(self.opening.cores)  # other workers may use its cores until the next worker has jobs
         if error is not None:
-            self._end_reason = _told(error)
+            self._end_reason = _reason_of(error)
         self._was_signal = status < 0 and not self._end_reason
         self.reason = self._end_reason or f"ended with status {status}"
-        cause: Cause = ("hang" if self.reason == _HUNG else "crash") if was_ready else "start"
+        cause: Cause = ("hang" if self.reason == _HUNG_REASON else "crash") if was_ready else "start"
         self._failures += not was_ready
         self._counts_of_ended += replace(self._counts, waiting_items=0, waiting_pixels=0, budget_pixels=0)
         self._counts = RunnerCounts()
@@ -264,7 +264,7 @@ class WorkerSlot:
             self._shortages = 0
         elif isinstance(answer, NoMemory) and job.alone:
             self._shortages += 1
-            if self._shortages >= _MOST_SHORTAGES:
+            if self._shortages >= _MAX_SHORTAGES:
                 self._kill("ran out of memory again and again")
         return job
 
@@ -278,7 +278,7 @@ class WorkerSlot:
 
     def _on_hang(self, job: QueuedJob) -> None:
         _LOG.error(Event("worker_hung", worker=self.name, **job.job.marks))
-        self._kill(_HUNG)
+        self._kill(_HUNG_REASON)
 
     def _kill(self, reason: str) -> None:
         self._end_reason = reason
@@ -292,7 +292,7 @@ def _logger(name: str) -> logging.Logger:
     return logging.getLogger(name) if name in known or len(known) < _MAX_LOGGERS else _LOG
 
 
-def _told(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot start a process: {error.strerror}"
     return f"was ended, since its supervision failed ({type(error).__name__})"

@@ -13,7 +13,7 @@ def usable_slots(slots: Sequence[WorkerSlot], most_ready: Callable[[str], int]) 
 
     A spare is last on its device, so it is used only while another worker is not ready.
     """
-    lacking = _lacking(slots)
+    lacking = _slots_without_model(slots)
     usable: list[WorkerSlot] = []
     taken: Counter[str] = Counter()
     for slot in slots:
@@ -29,11 +29,11 @@ def awaited_slots(slots: Sequence[WorkerSlot]) -> list[WorkerSlot]:
 
     A device process that is not ready stands for all workers of its device.
     """
-    lacking = _lacking(slots)
+    lacking = _slots_without_model(slots)
     workers = [slot for slot in slots if slot.takes_jobs and not slot.is_spare and slot.device not in lacking]
     return workers + list(lacking.values())
 
 
-def _lacking(slots: Sequence[WorkerSlot]) -> dict[str, WorkerSlot]:
+def _slots_without_model(slots: Sequence[WorkerSlot]) -> dict[str, WorkerSlot]:
     """Device processes that are not ready, by device."""
     return {slot.device: slot for slot in slots if not (slot.takes_jobs or slot.is_ready)}

@@ -28,7 +28,7 @@ ModelState = Literal["active", "loading", "draining", "stored"]
 _LOG: Final = logging.getLogger(__name__)
 
 # Memory of one worker for a model: its file, the tensors read from it and those on the device, the golden picture.
-_COPIES: Final = 3
+_MODEL_COPIES: Final = 3
 _WORKING_BYTES: Final = 64 * 2**20
 
 
@@ -78,7 +78,7 @@ class Catalogue:
         models = self._store.models()
         known = {model.id for model in models}
         loading = [self._loading] if self._loading is not None else []
-        return models + [it for it in (*loading, *self._draining.values()) if it.id not in known]
+        return models + [model for model in (*loading, *self._draining.values()) if model.id not in known]
 
     def state_of(self, model: Manifest) -> ModelState:
         """State of a model: `active` for new jobs, `loading`, `draining` (its last jobs run), or `stored`."""
@@ -146,7 +146,7 @@ class Catalogue:
     async def _load(self, store: ModelStore) -> None:
         model = store.default
         workers = max(1, len(self._pool.state().workers))
-        needed = workers * (_COPIES * store.size_bytes(model) + _WORKING_BYTES)
+        needed = workers * (_MODEL_COPIES * store.size_bytes(model) + _WORKING_BYTES)
         available = await asyncio.to_thread(self._available_bytes)
         if available is not None and available < needed:
             raise Unavailable(

@@ -10,9 +10,8 @@ from virtual_codec.serving import import_from_string
 if TYPE_CHECKING:
     from ray.serve import Application
 
-_BUILD: Final = (
-    "virtual_codec.api.ray_app:build_application"  # in a higher package, so it is named here and not imported
-)
+# In a higher package, so it is named here and not imported.
+_APPLICATION_PATH: Final = "virtual_codec.api.ray_app:build_application"
 
 
 def app(settings: Mapping[str, Any]) -> Application:
@@ -21,5 +20,5 @@ def app(settings: Mapping[str, Any]) -> Application:
     `settings` are settings of the service by name, such as `ray_replicas=4`; they override the environment of the
     building process. `model=NAME` chooses the active model. Raises `ValueError` for wrong settings.
     """
-    application: Application = import_from_string(_BUILD)(settings)
+    application: Application = import_from_string(_APPLICATION_PATH)(settings)
     return application
