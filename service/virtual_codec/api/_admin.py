@@ -18,7 +18,7 @@ from virtual_codec.store import Manifest
 
 HOST: Final = "127.0.0.1"
 
-_NAMES: Final = frozenset({"127.0.0.1", "localhost"})
+_LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost"})
 
 
 def admin_app(catalogue: Catalogue) -> Starlette:
@@ -87,5 +87,5 @@ def _refuse_browsers(request: Request) -> None:
     """Raise `BadInput` for a request from a web page. A browser on this machine can reach this port (DNS rebinding)."""
     if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
         raise BadInput("this port refuses requests from web pages; use curl or `vcodec models --activate`")
-    if request.headers.get("host", "").partition(":")[0].lower() not in _NAMES:
+    if request.headers.get("host", "").partition(":")[0].lower() not in _LOCAL_NAMES:
         raise BadInput(f"the Host header must be {HOST} or localhost")

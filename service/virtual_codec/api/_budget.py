@@ -7,10 +7,10 @@ from typing import Final, Self, final
 
 from virtual_codec.errors import Overloaded
 
-# A reservation above `_LARGE` of the budget leaves `_SPARED` of it free, so that a few large answers that are read
-# slowly do not keep everybody else out.
-_LARGE: Final = 1 / 8
-_SPARED: Final = 1 / 4
+# A reservation above `_LARGE_SHARE` of the budget leaves `_SPARED_SHARE` of it free, so that a few large answers that
+# are read slowly do not keep everybody else out.
+_LARGE_SHARE: Final = 1 / 8
+_SPARED_SHARE: Final = 1 / 4
 
 
 @final
@@ -24,7 +24,7 @@ class ByteBudget:
     @classmethod
     def holding(cls, max_bytes: int, largest: int) -> Self:
         """Budget of `max_bytes`, or larger if a single request of `largest` bytes would not fit."""
-        return cls(max(max_bytes, -int(-largest // (1 - _SPARED))))
+        return cls(max(max_bytes, -int(-largest // (1 - _SPARED_SHARE))))
 
     def reserve(self) -> Reservation:
         """Open an empty reservation, a context manager."""
@@ -32,7 +32,7 @@ class ByteBudget:
 
     def check(self, total: int, growth: int) -> None:
         """Raise `Overloaded` if a reservation cannot grow by `growth` bytes to `total`."""
-        limit = self.max_bytes if total <= _LARGE * self.max_bytes else int((1 - _SPARED) * self.max_bytes)
+        limit = self.max_bytes if total <= _LARGE_SHARE * self.max_bytes else int((1 - _SPARED_SHARE) * self.max_bytes)
         if growth > 0 and self.held_bytes + growth > limit:
             raise Overloaded(
                 "the service holds too many bytes of other requests and answers; send this again in a moment",

@@ -16,12 +16,12 @@ from virtual_codec.serving import Result
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _JOB_ROUTES: Final = ("/compress", "/decompress", "/playground/ordinary")
-_WORK: Final = ("decode", "device", "encode")  # stages of a job, without the queue
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
-_BYTES: Final = tuple(4**power * 1024 for power in range(9))  # 1 KiB to 64 MiB
-_PIXELS: Final = (1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 5e7)
-_RATES: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 4, 8)
-_RATIOS: Final = (0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100)
+_WORK_STAGES: Final = ("decode", "device", "encode")  # stages of a job, without the queue
+_SECONDS_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+_BYTES_BUCKETS: Final = tuple(4**power * 1024 for power in range(9))  # 1 KiB to 64 MiB
+_PIXELS_BUCKETS: Final = (1e4, 1e5, 3e5, 1e6, 3e6, 1e7, 2e7, 5e7)
+_RATE_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 4, 8)
+_RATIO_BUCKETS: Final = (0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100)
 
 
 @final
@@ -36,20 +36,24 @@ class RequestCounters:
             "vcodec_http_request_duration_seconds",
             "From the head of the request to the last byte of the answer.",
             ["route", "status_class"],
-            buckets=_SECONDS,
+            buckets=_SECONDS_BUCKETS,
             registry=registry,
         )
         self.in_progress = Gauge(
             "vcodec_http_requests_in_progress", "Jobs being received or done.", ["route"], registry=registry
         )
         self._received = Histogram(
-            "vcodec_http_request_body_bytes", "Sizes of request bodies.", ["route"], buckets=_BYTES, registry=registry
+            "vcodec_http_request_body_bytes",
+            "Sizes of request bodies.",
+            ["route"],
+            buckets=_BYTES_BUCKETS,
+            registry=registry,
         )
         self._sent = Histogram(
             "vcodec_http_response_body_bytes",
             "Sizes of answers to jobs.",
             ["route"],
-            buckets=_BYTES,
+            buckets=_BYTES_BUCKETS,
             registry=registry,
         )
         self._rejected = Counter(
@@ -92,24 +96,24 @@ class JobCounters:
             "vcodec_request_stage_duration_seconds",
             "Stages of requests whose jobs were done: receive, queue, decode, device, encode, send.",
             ["route", "stage"],
-            buckets=_SECONDS,
+            buckets=_SECONDS_BUCKETS,
             registry=registry,
         )
         self._pixels = Histogram(
-            "vcodec_input_pixels", "Pixels of images.", ["route"], buckets=_PIXELS, registry=registry
+            "vcodec_input_pixels", "Pixels of images.", ["route"], buckets=_PIXELS_BUCKETS, registry=registry
         )
         self._rate = Histogram(
             "vcodec_output_bpp",
             "Rates of the streams that were made, in bits per pixel of the image.",
             ["model"],
-            buckets=_RATES,
+            buckets=_RATE_BUCKETS,
             registry=registry,
         )
         self._ratio = Histogram(
             "vcodec_compression_ratio",
             "Bytes of the files that came over bytes of the streams made of them.",
             ["model"],
-            buckets=_RATIOS,
+            buckets=_RATIO_BUCKETS,
             registry=registry,
         )
         self._images = Counter(
@@ -122,14 +126,14 @@ class JobCounters:
             "vcodec_codec_job_duration_seconds",
             "Work of a job without what it waited, by the codec of the stream that was made or restored.",
             ["route", "codec"],
-            buckets=_SECONDS,
+            buckets=_SECONDS_BUCKETS,
             registry=registry,
         )
         self._codec_bytes = Histogram(
             "vcodec_codec_stream_bytes",
             "Sizes of the streams that were made or restored, by their codec.",
             ["route", "codec"],
-            buckets=_BYTES,
+            buckets=_BYTES_BUCKETS,
             registry=registry,
         )
 
@@ -150,7 +154,7 @@ class JobCounters:
             self._rate.labels(result.model).observe(result.rate_bpp)
             self._ratio.labels(result.model).observe(input_bytes / len(result.stream))
         if codec is not None:
-            work_s = sum(result.stages_s.get(stage, 0.0) for stage in _WORK)
+            work_s = sum(result.stages_s.get(stage, 0.0) for stage in _WORK_STAGES)
             self._codec_seconds.labels(route, codec).observe(work_s)
             stream_bytes = len(result.stream) if isinstance(result, CompressResult) else input_bytes
             self._codec_bytes.labels(route, codec).observe(stream_bytes)

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from virtual_codec.keys import Key
 
-_KEY: Final = "vcodec.exchange"
+_SCOPE_KEY: Final = "vcodec.exchange"
 
 
 @dataclass(kw_only=True)
@@ -51,10 +51,10 @@ class Exchange:
 
     def attach(self, scope: Scope) -> None:
         """Store this exchange in the scope, where `exchange_of` finds it."""
-        scope[_KEY] = self
+        scope[_SCOPE_KEY] = self
 
 
 def exchange_of(scope: Scope) -> Exchange:
     """Exchange of the request with this scope."""
-    exchange: Exchange = scope[_KEY]
+    exchange: Exchange = scope[_SCOPE_KEY]
     return exchange

@@ -13,7 +13,7 @@ from virtual_codec.errors import Unauthorized
 from virtual_codec.keys import KeyRing
 
 _BEARER = HTTPBearer(auto_error=False, description="An API key, where the server requires one.")
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header of its own.")
+_KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same, in a header of its own.")
 
 
 def key_check(ring: KeyRing) -> Callable[..., Awaitable[None]]:
@@ -25,7 +25,7 @@ def key_check(ring: KeyRing) -> Callable[..., Awaitable[None]]:
     async def check(
         request: Request,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
-        header: Annotated[str | None, Security(_HEADER)] = None,
+        header: Annotated[str | None, Security(_KEY_HEADER)] = None,
     ) -> None:
         given = bearer.credentials if bearer is not None else header
         if given is None:

@@ -34,10 +34,10 @@ SECURITY_HEADERS: Final = {
 }
 
 _LOG: Final = logging.getLogger("virtual_codec.api")
-_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/=+@,;~|-]{1,128}")
-_CLIENT_GONE: Final = 499  # nginx's status for a closed connection; only log and metrics show it
-_QUIET: Final = ("/healthz", "/readyz", "/metrics")
-_UNTRACED: Final = NoTracer()
+_REQUEST_ID_PATTERN: Final = re.compile(r"[A-Za-z0-9._:/=+@,;~|-]{1,128}")
+_CLIENT_GONE_STATUS: Final = 499  # nginx's status for a closed connection; only log and metrics show it
+_QUIET_PATHS: Final = ("/healthz", "/readyz", "/metrics")
+_NO_TRACER: Final = NoTracer()
 
 
 @final
@@ -59,7 +59,7 @@ class RequestTelemetry:
         headers = Headers(scope=scope)
         exchange = Exchange(request_id=_request_id(headers), method=scope["method"])
         exchange.attach(scope)
-        tracer = _UNTRACED if scope["path"] in _QUIET else self._tracer
+        tracer = _NO_TRACER if scope["path"] in _QUIET_PATHS else self._tracer
         span = tracer.begin(TraceContext.of(headers), headers)
         exchange.trace_id = span.context.trace_id if span.context is not None else ""
         if exchange.method == "HEAD":
@@ -88,7 +88,7 @@ class RequestTelemetry:
             exchange.received_bytes += len(message.get("body", b""))
             return message
 
-        with bound(request_id=exchange.request_id, **_of_trace(span)):
+        with bound(request_id=exchange.request_id, **_trace_fields(span)):
             try:
                 await self._app(scope, received, count)
             except ClientDisconnect:
@@ -98,7 +98,7 @@ class RequestTelemetry:
                 self._finish(scope, exchange, span)
 
     def _finish(self, scope: Scope, exchange: Exchange, span: Span) -> None:
-        exchange.status = exchange.status or _CLIENT_GONE
+        exchange.status = exchange.status or _CLIENT_GONE_STATUS
         route = getattr(scope.get("route"), "path", "unmatched")
         now = time.monotonic()
         seconds = now - exchange.started_at
@@ -110,7 +110,7 @@ class RequestTelemetry:
             Event(
                 "request",
                 request_id=exchange.request_id,
-                **_of_trace(span),
+                **_trace_fields(span),
                 method=exchange.method if exchange.method in METHODS else "other",
                 route=route,
                 status=exchange.status,
@@ -195,7 +195,7 @@ class HeaderLimits:
 
 
 def _level(route: str, status: int) -> int:
-    if route in _QUIET and status in (200, 503):
+    if route in _QUIET_PATHS and status in (200, 503):
         return logging.DEBUG
     if status == 500:
         return logging.ERROR
@@ -219,10 +219,10 @@ def _take_origin_form(scope: Scope) -> None:
         scope["raw_path"] = quote(scope["path"]).encode()
 
 
-def _of_trace(span: Span) -> dict[str, object]:
+def _trace_fields(span: Span) -> dict[str, object]:
     return {"trace_id": span.context.trace_id, "span_id": span.context.span_id} if span.context is not None else {}
 
 
 def _request_id(headers: Headers) -> str:
     given = headers.get(REQUEST_ID_HEADER, "")
-    return given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())
+    return given if _REQUEST_ID_PATTERN.fullmatch(given) else str(uuid.uuid4())

@@ -12,14 +12,16 @@ from typing import Final
 _FOLDER: Final = resources.files("virtual_codec.api").joinpath("static", "playground")
 _SHEET: Final = re.compile(r'<link rel="stylesheet" href="([a-z]+\.css)">')
 _SCRIPTS: Final = re.compile(r'(?:<script src="[a-z]+\.js"></script>\n)+')
-_NAMES: Final = re.compile(r'src="([a-z]+\.js)"')
+_SCRIPT_NAMES: Final = re.compile(r'src="([a-z]+\.js)"')
 
 
 def playground_page(max_effort: int) -> str:
     """Playground page of a server that allows efforts up to `max_effort`."""
     page = _text("index.html").replace("$MAX_EFFORT", str(max_effort))
     page = _SHEET.sub(lambda found: f"<style>\n{_text(found[1])}</style>", page)
-    return _SCRIPTS.sub(lambda found: f"<script>\n{''.join(map(_text, _NAMES.findall(found[0])))}</script>\n", page)
+    return _SCRIPTS.sub(
+        lambda found: f"<script>\n{''.join(map(_text, _SCRIPT_NAMES.findall(found[0])))}</script>\n", page
+    )
 
 
 def sample_picture() -> bytes:

@@ -16,8 +16,8 @@ class Problem:
     remedy: str
 
 
-_SMALLER: Final = "Send a smaller image: scale it down, or cut it into pieces."
-_AGAIN: Final = "Send the request again after the number of seconds in Retry-After."
+_SMALLER_IMAGE_REMEDY: Final = "Send a smaller image: scale it down, or cut it into pieces."
+_RETRY_REMEDY: Final = "Send the request again after the number of seconds in Retry-After."
 
 PROBLEMS: Final[dict[str, Problem]] = {
     "empty_body": Problem(
@@ -114,13 +114,13 @@ PROBLEMS: Final[dict[str, Problem]] = {
         status=413,
         title="The image has too many pixels",
         meaning="According to its header, the image has more pixels than the service decodes.",
-        remedy=_SMALLER,
+        remedy=_SMALLER_IMAGE_REMEDY,
     ),
     "side_too_long": Problem(
         status=413,
         title="A side of the image is too long",
         meaning="According to its header, the image is wider or higher than the service decodes.",
-        remedy=_SMALLER,
+        remedy=_SMALLER_IMAGE_REMEDY,
     ),
     "unsupported_media_type": Problem(
         status=415,
@@ -206,7 +206,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
         status=429,
         title="The quota is used up",
         meaning="The API key has used up its quota of requests or megapixels.",
-        remedy=_AGAIN,
+        remedy=_RETRY_REMEDY,
     ),
     "internal": Problem(
         status=500,
@@ -224,25 +224,25 @@ PROBLEMS: Final[dict[str, Problem]] = {
         status=503,
         title="The service is unavailable",
         meaning="The service cannot do this at the moment, for example because memory is short.",
-        remedy=_AGAIN,
+        remedy=_RETRY_REMEDY,
     ),
     "overloaded": Problem(
         status=503,
         title="The service is overloaded",
         meaning="The queue holds as much work as the service can do in time. No work was done for this request.",
-        remedy=_AGAIN,
+        remedy=_RETRY_REMEDY,
     ),
     "draining": Problem(
         status=503,
         title="The service is shutting down",
         meaning="The service is shutting down and accepts no new requests.",
-        remedy=_AGAIN,
+        remedy=_RETRY_REMEDY,
     ),
     "no_worker": Problem(
         status=503,
         title="No worker is ready",
         meaning="No worker process is ready: the workers are starting, or cannot start.",
-        remedy=_AGAIN,
+        remedy=_RETRY_REMEDY,
     ),
     "deadline_exceeded": Problem(
         status=504,

@@ -18,8 +18,8 @@ PARENT_HEADER: Final = "traceparent"
 RESPONSE_HEADER: Final = "traceresponse"
 
 _VERSION_0: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_SAMPLED: Final = 1
+_LATER_VERSION: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_SAMPLED_FLAG: Final = 1
 
 
 @final
@@ -38,18 +38,18 @@ class TraceContext:
         if len(given) != 1:
             return None
         text = given[0].strip()
-        found = _VERSION_0.fullmatch(text) or _LATER.fullmatch(text)
+        found = _VERSION_0.fullmatch(text) or _LATER_VERSION.fullmatch(text)
         if found is None:
             return None
         trace_id, span_id, flags = found.groups()
         if not (trace_id.strip("0") and span_id.strip("0")):
             return None
-        return cls(trace_id=trace_id, span_id=span_id, is_sampled=bool(int(flags, 16) & _SAMPLED))
+        return cls(trace_id=trace_id, span_id=span_id, is_sampled=bool(int(flags, 16) & _SAMPLED_FLAG))
 
     @property
     def header(self) -> str:
         """Value of the headers `traceparent` and `traceresponse`."""
-        return f"00-{self.trace_id}-{self.span_id}-{_SAMPLED if self.is_sampled else 0:02x}"
+        return f"00-{self.trace_id}-{self.span_id}-{_SAMPLED_FLAG if self.is_sampled else 0:02x}"
 
 
 class Span(Protocol):

@@ -22,8 +22,8 @@ from virtual_codec.serving._ray_replica import bind_to_node
 from virtual_codec.settings import Settings
 from virtual_codec.store import ModelStore
 
-_REPLICAS: Final = 2  # with a single replica, an update of the application stops all requests for seconds
-_MOST_REQUESTS: Final = 1000  # of one; the service's own admission refuses long before
+_REPLICA_COUNT: Final = 2  # with a single replica, an update of the application stops all requests for seconds
+_MAX_REQUESTS: Final = 1000  # of one; the service's own admission refuses long before
 
 
 def build_application(given: Mapping[str, Any]) -> Application:
@@ -63,8 +63,8 @@ class Api:
 
 _DEPLOYMENT: Final = serve.deployment(serve.ingress()(Api)).options(
     name="api",
-    num_replicas=_REPLICAS,
-    max_ongoing_requests=_MOST_REQUESTS,
+    num_replicas=_REPLICA_COUNT,
+    max_ongoing_requests=_MAX_REQUESTS,
     ray_actor_options={"num_cpus": 0},
     logging_config=LOGGING,
 )
