@@ -58,7 +58,7 @@ def compressed(answer: Answer) -> CompressResult:
             left_out=_left_out(headers.get("Vcodec-Left-Out", "")),
         )
     except (KeyError, ValueError) as error:
-        raise _not_ours(error) from error
+        raise _unexpected_answer(error) from error
 
 
 def restored(answer: Answer) -> RestoreResult:
@@ -76,7 +76,7 @@ def restored(answer: Answer) -> RestoreResult:
             rate_bpp=float(headers["Vcodec-Bpp"]),
         )
     except (KeyError, ValueError) as error:
-        raise _not_ours(error) from error
+        raise _unexpected_answer(error) from error
 
 
 def models(answer: Answer) -> list[ModelInfo]:
@@ -84,7 +84,7 @@ def models(answer: Answer) -> list[ModelInfo]:
     try:
         return [_model(described) for described in json.loads(answer.body)]
     except (AttributeError, TypeError, ValueError) as error:
-        raise _not_ours(error) from error
+        raise _unexpected_answer(error) from error
 
 
 def model(answer: Answer) -> ModelInfo:
@@ -92,7 +92,7 @@ def model(answer: Answer) -> ModelInfo:
     try:
         return _model(json.loads(answer.body))
     except (AttributeError, TypeError, ValueError) as error:
-        raise _not_ours(error) from error
+        raise _unexpected_answer(error) from error
 
 
 def _model(described: Mapping[str, Any]) -> ModelInfo:
@@ -111,5 +111,5 @@ def _size(headers: Mapping[str, str]) -> tuple[int, int]:
     return width, height
 
 
-def _not_ours(error: Exception) -> VirtualCodecError:
+def _unexpected_answer(error: Exception) -> VirtualCodecError:
     return VirtualCodecError(f"the answer is not one of this service; is the address right? ({error!r})")

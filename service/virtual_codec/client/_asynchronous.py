@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from virtual_codec.sources import FileSource, ImageSource
 
-Taken = TypeVar("Taken")
-_ONCE = RetryPolicy(retries=0)
+ResultT = TypeVar("ResultT")
+_NO_RETRIES = RetryPolicy(retries=0)
 
 
 @final
@@ -66,11 +66,11 @@ class AsyncClient:
     async def compress(self, image: ImageSource, *, timeout_s: float | None = None, **options: Any) -> Stream:
         """Compress an image as `Codec.compress` does. A file given by its path is sent from disk in pieces."""
         call = await asyncio.to_thread(compress_call, image, options)
-        return Stream(_answers.compressed(await self._exchange(call, _whole, timeout_s)))
+        return Stream(_answers.compressed(await self._exchange(call, _read_answer, timeout_s)))
 
     async def restore(self, stream: FileSource | Stream, *, timeout_s: float | None = None) -> Image:
         """Restore a stream, or any other JPEG, to a PIL image (RGB or L)."""
-        return await asyncio.to_thread(_loaded, await self.restore_bytes(stream, timeout_s=timeout_s))
+        return await asyncio.to_thread(_load_image, await self.restore_bytes(stream, timeout_s=timeout_s))
 
     async def restore_bytes(
         self, stream: FileSource | Stream, *, output: OutputFormat = "png", timeout_s: float | None = None
@@ -82,7 +82,7 @@ class AsyncClient:
         self, stream: FileSource | Stream, *, output: OutputFormat = "png", timeout_s: float | None = None
     ) -> RestoreResult:
         """Restore as `restore_bytes` does, with the model, scale, size and rate of the stream."""
-        return _answers.restored(await self._exchange(restore_call(stream, output), _whole, timeout_s))
+        return _answers.restored(await self._exchange(restore_call(stream, output), _read_answer, timeout_s))
 
     async def restore_to(
         self,
@@ -108,16 +108,16 @@ class AsyncClient:
 
     async def models(self) -> list[ModelInfo]:
         """Models of the server."""
-        return _answers.models(await self._exchange(models_call(), _whole, None))
+        return _answers.models(await self._exchange(models_call(), _read_answer, None))
 
     async def model(self, name_or_id: str) -> ModelInfo:
         """Model of that name or id. Raises `ModelNotFound`."""
-        return _answers.model(await self._exchange(model_call(name_or_id), _whole, None))
+        return _answers.model(await self._exchange(model_call(name_or_id), _read_answer, None))
 
     async def is_ready(self) -> bool:
         """True if the server is ready. It is asked once, without retries."""
         try:
-            await self._exchange(ready_call(), _whole, None, retry=_ONCE)
+            await self._exchange(ready_call(), _read_answer, None, retry=_NO_RETRIES)
         except Unavailable:
             return False
         return True
@@ -129,11 +129,11 @@ class AsyncClient:
     async def _exchange(
         self,
         call: Call,
-        take: Callable[[httpx2.Response, Attempts], Awaitable[Taken]],
+        take: Callable[[httpx2.Response, Attempts], Awaitable[ResultT]],
         timeout_s: float | None,
         *,
         retry: RetryPolicy | None = None,
-    ) -> Taken:
+    ) -> ResultT:
         """Send a call until it succeeds or is given up, and take what its answer holds."""
         attempts = Attempts(retry or self._retry, self._timeout_s if timeout_s is None else timeout_s)
         while True:
@@ -144,14 +144,14 @@ class AsyncClient:
             await asyncio.sleep(wait_s)
 
     async def _attempt(
-        self, call: Call, take: Callable[[httpx2.Response, Attempts], Awaitable[Taken]], attempts: Attempts
-    ) -> Taken:
+        self, call: Call, take: Callable[[httpx2.Response, Attempts], Awaitable[ResultT]], attempts: Attempts
+    ) -> ResultT:
         headers, timeout = head_of(call, attempts)
         content: AsyncIterator[bytes] | bytes | None
         if isinstance(call.body, Path):
             file = await asyncio.to_thread(call.body.open, "rb")
             headers["Content-Length"] = str(os.fstat(file.fileno()).st_size)
-            content = _pieces(file)
+            content = _file_pieces(file)
         else:
             file, content = None, call.body
         try:
@@ -162,7 +162,7 @@ class AsyncClient:
                 response = await self._http.send(request, stream=True)
                 try:
                     if response.status_code != httpx2.codes.OK:
-                        raise error_of(response.status_code, response.headers, await _beginning(response))
+                        raise error_of(response.status_code, response.headers, await _read_problem(response))
                     return await take(response, attempts)
                 finally:
                     await response.aclose()
@@ -171,12 +171,12 @@ class AsyncClient:
                 file.close()
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+async def _file_pieces(file: BinaryIO) -> AsyncIterator[bytes]:
     while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
         yield piece
 
 
-async def _whole(response: httpx2.Response, attempts: Attempts) -> Answer:
+async def _read_answer(response: httpx2.Response, attempts: Attempts) -> Answer:
     pieces = []
     async for piece in response.aiter_bytes():
         attempts.remaining_s()
@@ -184,7 +184,7 @@ async def _whole(response: httpx2.Response, attempts: Attempts) -> Answer:
     return Answer(headers=response.headers, body=b"".join(pieces))
 
 
-async def _beginning(response: httpx2.Response) -> bytes:
+async def _read_problem(response: httpx2.Response) -> bytes:
     pieces = b""
     async for piece in response.aiter_bytes():
         pieces += piece
@@ -193,7 +193,7 @@ async def _beginning(response: httpx2.Response) -> bytes:
     return pieces
 
 
-def _loaded(content: bytes) -> Image:
+def _load_image(content: bytes) -> Image:
     from PIL import Image
 
     image = Image.open(io.BytesIO(content))

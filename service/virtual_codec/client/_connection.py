@@ -17,7 +17,7 @@ from virtual_codec.client._retries import Attempts
 # A server closes connections that are idle for longer (5 s), and a request sent at that moment would fail.
 LIMITS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=3.0)
 PIECE_BYTES: Final = 256 * 1024
-_CONNECT_S: Final = 10.0
+_CONNECT_TIMEOUT_S: Final = 10.0
 _GRACE_S: Final = 5.0  # seconds after the deadline in which the server's own 504 may still arrive
 
 
@@ -49,5 +49,5 @@ def head_of(call: Call, attempts: Attempts) -> tuple[dict[str, str], httpx2.Time
     """Headers of a call at this moment, its remaining time among them, and the timeouts of its connection."""
     remaining_s = attempts.remaining_s()
     headers = {**call.headers, "Request-Timeout-Ms": str(math.ceil(1000 * remaining_s))}
-    timeout = httpx2.Timeout(remaining_s + _GRACE_S, connect=min(_CONNECT_S, remaining_s), pool=remaining_s)
+    timeout = httpx2.Timeout(remaining_s + _GRACE_S, connect=min(_CONNECT_TIMEOUT_S, remaining_s), pool=remaining_s)
     return headers, timeout

@@ -11,7 +11,7 @@ from virtual_codec.errors import DeadlineExceeded, Unavailable, VirtualCodecErro
 
 _FIRST_WAIT_S: Final = 0.2
 _JITTER: Final = 0.25  # so that callers that were refused together do not all retry together
-_CHANCE: Final = random.SystemRandom()
+_RANDOM: Final = random.SystemRandom()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Attempts:
         if not isinstance(error, Unavailable) or self._retries >= self._policy.retries:
             raise error
         least_s = _FIRST_WAIT_S * 2**self._retries if error.retry_after_s is None else error.retry_after_s
-        wait_s = least_s * _CHANCE.uniform(1, 1 + _JITTER)
+        wait_s = least_s * _RANDOM.uniform(1, 1 + _JITTER)
         if least_s > self._policy.max_wait_s or time.monotonic() + wait_s >= self._ends_at:
             raise error
         self._retries += 1

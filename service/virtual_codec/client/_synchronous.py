@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from virtual_codec.sources import FileSource, ImageSource
 
-Taken = TypeVar("Taken")
-_ONCE = RetryPolicy(retries=0)
+ResultT = TypeVar("ResultT")
+_NO_RETRIES = RetryPolicy(retries=0)
 
 
 @final
@@ -67,7 +67,7 @@ class Client:
     def compress(self, image: ImageSource, *, timeout_s: float | None = None, **options: Any) -> Stream:
         """Compress an image as `Codec.compress` does. A file given by its path is sent from disk in pieces."""
         call = compress_call(image, options)
-        return Stream(_answers.compressed(self._exchange(call, _whole, timeout_s)))
+        return Stream(_answers.compressed(self._exchange(call, _read_answer, timeout_s)))
 
     def restore(self, stream: FileSource | Stream, *, timeout_s: float | None = None) -> Image:
         """Restore a stream, or any other JPEG, to a PIL image (RGB or L)."""
@@ -87,7 +87,7 @@ class Client:
         self, stream: FileSource | Stream, *, output: OutputFormat = "png", timeout_s: float | None = None
     ) -> RestoreResult:
         """Restore as `restore_bytes` does, with the model, scale, size and rate of the stream."""
-        return _answers.restored(self._exchange(restore_call(stream, output), _whole, timeout_s))
+        return _answers.restored(self._exchange(restore_call(stream, output), _read_answer, timeout_s))
 
     def restore_to(
         self,
@@ -113,16 +113,16 @@ class Client:
 
     def models(self) -> list[ModelInfo]:
         """Models of the server."""
-        return _answers.models(self._exchange(models_call(), _whole, None))
+        return _answers.models(self._exchange(models_call(), _read_answer, None))
 
     def model(self, name_or_id: str) -> ModelInfo:
         """Model of that name or id. Raises `ModelNotFound`."""
-        return _answers.model(self._exchange(model_call(name_or_id), _whole, None))
+        return _answers.model(self._exchange(model_call(name_or_id), _read_answer, None))
 
     def is_ready(self) -> bool:
         """True if the server is ready. It is asked once, without retries."""
         try:
-            self._exchange(ready_call(), _whole, None, retry=_ONCE)
+            self._exchange(ready_call(), _read_answer, None, retry=_NO_RETRIES)
         except Unavailable:
             return False
         return True
@@ -134,11 +134,11 @@ class Client:
     def _exchange(
         self,
         call: Call,
-        take: Callable[[httpx2.Response, Attempts], Taken],
+        take: Callable[[httpx2.Response, Attempts], ResultT],
         timeout_s: float | None,
         *,
         retry: RetryPolicy | None = None,
-    ) -> Taken:
+    ) -> ResultT:
         """Send a call until it succeeds or is given up, and take what its answer holds."""
         attempts = Attempts(retry or self._retry, self._timeout_s if timeout_s is None else timeout_s)
         while True:
@@ -148,7 +148,7 @@ class Client:
                 wait_s = attempts.wait_s(error)
             time.sleep(wait_s)
 
-    def _attempt(self, call: Call, take: Callable[[httpx2.Response, Attempts], Taken], attempts: Attempts) -> Taken:
+    def _attempt(self, call: Call, take: Callable[[httpx2.Response, Attempts], ResultT], attempts: Attempts) -> ResultT:
         headers, timeout = head_of(call, attempts)
         with _opened(call.body) as body, connection_errors(attempts.timeout_s):
             request = self._http.build_request(
@@ -157,7 +157,7 @@ class Client:
             response = self._http.send(request, stream=True)
             try:
                 if response.status_code != httpx2.codes.OK:
-                    raise error_of(response.status_code, response.headers, _beginning(response))
+                    raise error_of(response.status_code, response.headers, _read_problem(response))
                 return take(response, attempts)
             finally:
                 response.close()
@@ -168,7 +168,7 @@ def _opened(body: bytes | Path | None) -> AbstractContextManager[BinaryIO | byte
     return body.open("rb") if isinstance(body, Path) else nullcontext(body)
 
 
-def _whole(response: httpx2.Response, attempts: Attempts) -> Answer:
+def _read_answer(response: httpx2.Response, attempts: Attempts) -> Answer:
     pieces = []
     for piece in response.iter_bytes():
         attempts.remaining_s()
@@ -176,7 +176,7 @@ def _whole(response: httpx2.Response, attempts: Attempts) -> Answer:
     return Answer(headers=response.headers, body=b"".join(pieces))
 
 
-def _beginning(response: httpx2.Response) -> bytes:
+def _read_problem(response: httpx2.Response) -> bytes:
     pieces = b""
     for piece in response.iter_bytes():
         pieces += piece
