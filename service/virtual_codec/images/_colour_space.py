@@ -20,8 +20,8 @@ ADOBE_RGB_PRIMARIES: Final = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), D65)
 
 # Bradford's cone responses, for adaptation to another white point (ICC.1:2010, annex E).
 _BRADFORD: Final = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-_STEPS: Final = 65_535  # entries of linear light in the table that encodes sRGB
-_BAND: Final = 1 << 18  # samples converted at a time
+_TABLE_SIZE: Final = 65_535  # entries of linear light in the table that encodes sRGB
+_BAND_SAMPLES: Final = 1 << 18  # samples converted at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,17 +47,19 @@ class ColourSpace:
         codes = np.arange(most + 1) / most
         with np.errstate(all="ignore"):  # the curve of a damaged profile may have any values
             curves = [np.nan_to_num(np.clip(curve(codes), 0, 1)).astype(np.float32) for curve in self.to_linear]
-        encoded = np.rint(255 * srgb_encoded(np.arange(_STEPS + 1) / _STEPS)).astype(np.uint8)
+        encoded = np.rint(255 * srgb_encoded(np.arange(_TABLE_SIZE + 1) / _TABLE_SIZE)).astype(np.uint8)
         result = np.empty(samples.shape, np.uint8)
         flat, shown = samples.reshape(-1, *samples.shape[2:]), result.reshape(-1, *samples.shape[2:])
         matrix = self.matrix.astype(np.float32).T
-        for start in range(0, len(flat), _BAND):
-            part = flat[start : start + _BAND]
+        for start in range(0, len(flat), _BAND_SAMPLES):
+            part = flat[start : start + _BAND_SAMPLES]
             if samples.ndim == 2:
                 linear = curves[0][part]
             else:
                 linear = np.stack([curve[part[:, channel]] for channel, curve in enumerate(curves)], axis=1) @ matrix
-            shown[start : start + _BAND] = encoded[np.rint(np.clip(linear, 0, 1) * _STEPS).astype(np.uint16)]
+            shown[start : start + _BAND_SAMPLES] = encoded[
+                np.rint(np.clip(linear, 0, 1) * _TABLE_SIZE).astype(np.uint16)
+            ]
         return result
 
 

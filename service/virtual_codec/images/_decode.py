@@ -74,7 +74,7 @@ def probe(image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, i
     return size[::-1] if swaps_sides(orientation) else size
 
 
-def _trust(_stripped: StrippedFile, _loaded: Image.Image) -> None:
+def _accept(_stripped: StrippedFile, _loaded: Image.Image) -> None:
     """Check nothing: the decoder itself refuses a truncated file."""
 
 
@@ -82,7 +82,7 @@ class _Reader(NamedTuple):
     title: str
     pillow_formats: tuple[str, ...]
     strip: Callable[[bytes, ImageLimits], StrippedFile]
-    check_whole: Callable[[StrippedFile, Image.Image], None] = _trust
+    check_whole: Callable[[StrippedFile, Image.Image], None] = _accept
 
 
 _READERS = {

@@ -16,21 +16,21 @@ from virtual_codec.images._tiff_directory import Entry, TiffReader
 
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _COLOUR_SPACE = 0x0112, 0x8769, 0x8825, 0xA001
 _SHORT, _LONG = 3, 4
-_LAST_KIND: Final = 12  # of TIFF 6.0; later ones hold offsets
+_LAST_TYPE: Final = 12  # of TIFF 6.0; later ones hold offsets
 _MAX_BYTES: Final = 256 * 1024  # limit on all values of a directory, which may overlap in a hostile file
 
 # Descriptive tags of the first directory: description, make, model, orientation, resolution, software, date, artist,
 # copyright, host, rating, and the tags of Windows. All others describe samples and offsets of the old file.
-_DESCRIPTIVE: Final = frozenset(
+_DESCRIPTIVE_TAGS: Final = frozenset(
     {0x010E, 0x010F, 0x0110, _ORIENTATION, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298}
     | {0x4746, 0x4749, 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9E, 0x9C9F}
 )
 # Sizes of the old picture, and the pointer to the interoperability directory.
-_STALE: Final = frozenset({0xA002, 0xA003, 0xA005})
+_STALE_TAGS: Final = frozenset({0xA002, 0xA003, 0xA005})
 _MAKER_NOTE: Final = 0x927C  # private data of the camera's maker, which may contain previews and locations
 
 
-_RESOLUTION: Final = frozenset({0x011A, 0x011B, 0x0128})
+_RESOLUTION_TAGS: Final = frozenset({0x011A, 0x011B, 0x0128})
 
 
 class ExifContents(NamedTuple):
@@ -63,8 +63,8 @@ def rewrite_exif(tiff: bytes, *, is_complete: bool) -> bytes | None:
     """
     order, main, camera, location = _read(tiff)
     if not is_complete:
-        camera, location = [it for it in camera if it.tag != _MAKER_NOTE], []
-    camera = [_short(order, it.tag, 1) if it.tag == _COLOUR_SPACE else it for it in camera]
+        camera, location = [entry for entry in camera if entry.tag != _MAKER_NOTE], []
+    camera = [_short(order, entry.tag, 1) if entry.tag == _COLOUR_SPACE else entry for entry in camera]
     if not (main or camera or location):
         return None
     return _written(order, [*main, _short(order, _ORIENTATION, 1)], camera, location)
@@ -74,9 +74,9 @@ def exif_contents(tiff: bytes) -> ExifContents:
     """Kinds of content in EXIF data. Resolution alone, as in every TIFF, does not count. Raises as `rewrite_exif`."""
     _, main, camera, location = _read(tiff)
     return ExifContents(
-        is_descriptive=any(it.tag not in _RESOLUTION for it in main) or bool(camera or location),
+        is_descriptive=any(entry.tag not in _RESOLUTION_TAGS for entry in main) or bool(camera or location),
         has_location=bool(location),
-        has_maker_note=any(it.tag == _MAKER_NOTE for it in camera),
+        has_maker_note=any(entry.tag == _MAKER_NOTE for entry in camera),
     )
 
 
@@ -85,8 +85,8 @@ def _read(tiff: bytes) -> _Directories:
     try:
         reader = TiffReader(tiff, DEFAULT_LIMITS)
         main = reader.directory(reader.first)[0]
-        kept = {tag: it for tag, it in main.items() if tag in _DESCRIPTIVE and tag != _ORIENTATION}
-        camera = {tag: it for tag, it in reader.directory_below(main, _EXIF_IFD).items() if tag not in _STALE}
+        kept = {tag: it for tag, it in main.items() if tag in _DESCRIPTIVE_TAGS and tag != _ORIENTATION}
+        camera = {tag: it for tag, it in reader.directory_below(main, _EXIF_IFD).items() if tag not in _STALE_TAGS}
         return _Directories(
             "<" if reader.order == "little" else ">",
             _entries(reader, kept),
@@ -100,7 +100,7 @@ def _read(tiff: bytes) -> _Directories:
 def _entries(reader: TiffReader, directory: Mapping[int, Entry]) -> list[_Entry]:
     entries, total = [], 0
     for tag, entry in directory.items():
-        value = reader.content(entry) if entry.kind <= _LAST_KIND else b""
+        value = reader.content(entry) if entry.kind <= _LAST_TYPE else b""
         total += len(value)
         if total > _MAX_BYTES:
             raise UndecodableImage("the values of a directory are too large")

@@ -16,7 +16,7 @@ from virtual_codec.images._colour_space import ColourSpace, Floats, Transfer, po
 _SRGB_D50: Final = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
-_PARAMETERS: Final = (1, 3, 4, 5, 7)  # of parametric curves, by their type
+_PARAMETER_COUNTS: Final = (1, 3, 4, 5, 7)  # of parametric curves, by their type
 
 
 def space_of_profile(profile: bytes, *, is_grey: bool) -> ColourSpace | None:
@@ -61,9 +61,9 @@ def _curve(tag: bytes) -> Transfer:
     if tag[:4] != b"para":
         raise ValueError("not a curve")
     (kind,) = struct.unpack_from(">H", tag, 8)
-    if kind >= len(_PARAMETERS):
+    if kind >= len(_PARAMETER_COUNTS):
         raise ValueError("not a known curve")
-    return _parametric(kind, np.array(struct.unpack_from(f">{_PARAMETERS[kind]}i", tag, 12)) / 65536)
+    return _parametric(kind, np.array(struct.unpack_from(f">{_PARAMETER_COUNTS[kind]}i", tag, 12)) / 65536)
 
 
 def _parametric(kind: int, values: Floats) -> Transfer:

@@ -14,10 +14,10 @@ _APP0, _APP1, _APP2, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 _SOS, _EOI = 0xDA, 0xD9
 _FRAMES, _PROGRESSIVE = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB}), frozenset({0xC2, 0xCA})
 _END_OF_IMAGE = b"\xff\xd9"
-_PROFILE = b"ICC_PROFILE\0"
+_PROFILE_PREFIX = b"ICC_PROFILE\0"
 
 # A Huffman code has at least one bit. A block has one code for DC and, if its scan is not split, one for its end.
-_LEAST_BITS_A_BLOCK = {"baseline": 2, "extended": 2, "progressive": 1}
+_MIN_BITS_PER_BLOCK = {"baseline": 2, "extended": 2, "progressive": 1}
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
@@ -27,7 +27,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
 
 def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, bitstream.JpegLayout]:
     """Strip a JPEG to the segments needed for pixels, with an end-of-image. Scans are counted before decoding."""
-    file = _ended(file, limits)
+    file = _with_end_of_image(file, limits)
     found = bitstream.layout(file, max_scans=limits.max_scans, max_segments=limits.max_segments)
     limits.check(found.width, found.height)
     if found.precision != 8:
@@ -43,8 +43,8 @@ def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, b
         if segment.marker == _APP1 and exif is None and body.startswith(b"Exif\0\0"):
             exif = read_exif(body[6:])
         is_metadata = _APP0 <= segment.marker <= _APP15 or segment.marker == _COM
-        if is_profile := segment.marker == _APP2 and body.startswith(_PROFILE):
-            profile_bytes += len(body) - len(_PROFILE) - 2  # two more number the pieces
+        if is_profile := segment.marker == _APP2 and body.startswith(_PROFILE_PREFIX):
+            profile_bytes += len(body) - len(_PROFILE_PREFIX) - 2  # two more number the pieces
             limits.check_profile(profile_bytes)
         if not is_metadata or segment.marker in (_APP0, _APP14) or is_profile:
             kept.append(file[segment.start : segment.end])
@@ -66,7 +66,7 @@ def check_whole(stripped: StrippedFile, _loaded: Image.Image) -> None:
     check_scans_complete(stripped.file)
 
 
-def _ended(file: bytes, limits: ImageLimits) -> bytes:
+def _with_end_of_image(file: bytes, limits: ImageLimits) -> bytes:
     """File with an end-of-image, added if it is missing.
 
     Some phones and panorama tools omit it, and may append other data. A sequential JPEG is complete once each component
@@ -97,7 +97,7 @@ def _check_room(found: bitstream.JpegLayout) -> None:
     for across, down in found.sampling:
         columns, rows = -(-found.width * across // widest), -(-found.height * down // highest)
         blocks += -(-columns // 8) * -(-rows // 8)
-    if 8 * found.entropy_bytes < blocks * _LEAST_BITS_A_BLOCK.get(found.process, 0):
+    if 8 * found.entropy_bytes < blocks * _MIN_BITS_PER_BLOCK.get(found.process, 0):
         raise UndecodableImage(
             f"the JPEG is truncated: {found.entropy_bytes} bytes cannot hold {found.width}x{found.height} pixels"
         )

@@ -17,8 +17,8 @@ _MAX_TILES: Final = 4096
 _MAX_PARTS: Final = 1 << 20  # code blocks, and precincts
 _MAX_LAYERS: Final = 256
 _SOT, _SOD, _COD, _COC, _EOC = 0xFF90, 0xFF93, 0xFF52, 0xFF53, 0xFFD9
-_ICC: Final = 2
-_CMYK: Final = 12
+_ICC_METHOD: Final = 2
+_CMYK_SPACE: Final = 12
 
 
 class _Size(NamedTuple):
@@ -132,8 +132,8 @@ def _profile(file: bytes) -> bytes | None:
     for box in boxes(file, header.start, header.end):
         if box.kind == b"colr":
             method, space = file[box.start], int.from_bytes(file[box.start + 3 : box.start + 7], "big")
-            if method == _ICC:
+            if method == _ICC_METHOD:
                 return file[box.start + 3 : box.end]
-            if method == 1 and space == _CMYK:
+            if method == 1 and space == _CMYK_SPACE:
                 raise UndecodableImage("the JPEG 2000 is CMYK; save it as RGB")
     return None

@@ -27,11 +27,11 @@ def left_out(image: bytes, choice: MetadataChoice, *, is_flattened: bool = False
         if stored.xmp and choice == "xmp" and _has_location(stored.xmp):
             found.add("location")
         if stored.exif and choice != "all":
-            found |= _of_exif(exif_contents(stored.exif), is_kept=choice == "exif")
+            found |= _exif_left_out(exif_contents(stored.exif), is_kept=choice == "exif")
     return tuple(kind for kind in get_args(LeftOut) if kind in found)
 
 
-def _of_exif(found: ExifContents, *, is_kept: bool) -> set[LeftOut]:
+def _exif_left_out(found: ExifContents, *, is_kept: bool) -> set[LeftOut]:
     if not is_kept:
         return {"exif"} if found.is_descriptive else set()
     named: dict[LeftOut, bool] = {"location": found.has_location, "maker-notes": found.has_maker_note}

@@ -56,10 +56,12 @@ def metadata_of_stream(stream: bytes) -> Metadata:
     """Metadata of a stream, unchanged."""
     if not stream.startswith(b"\xff\xd8"):
         return stored_metadata(stream)
-    bodies = [stream[it.start + 4 : it.end] for it in leading_segments(stream) if it.marker == _APP1]
+    bodies = [
+        stream[segment.start + 4 : segment.end] for segment in leading_segments(stream) if segment.marker == _APP1
+    ]
     return Metadata(
-        exif=next((it[len(_EXIF_HEAD) :] for it in bodies if it.startswith(_EXIF_HEAD)), None),
-        xmp=next((it[len(_XMP_HEAD) :] for it in bodies if it.startswith(_XMP_HEAD)), None),
+        exif=next((body[len(_EXIF_HEAD) :] for body in bodies if body.startswith(_EXIF_HEAD)), None),
+        xmp=next((body[len(_XMP_HEAD) :] for body in bodies if body.startswith(_XMP_HEAD)), None),
     )
 
 
@@ -110,7 +112,7 @@ def stored_metadata(image: bytes, *, inflates: bool = True) -> Metadata:
         case "jpeg":
             return metadata_of_stream(image)
         case "png":
-            return _of_png(image, inflates=inflates)
+            return _png_metadata(image, inflates=inflates)
         case "webp":
             chunks = dict(_webp_chunks(image))
             exif = chunks.get(b"EXIF")
@@ -130,7 +132,7 @@ def stored_metadata(image: bytes, *, inflates: bool = True) -> Metadata:
             return Metadata()
 
 
-def _of_png(image: bytes, *, inflates: bool) -> Metadata:
+def _png_metadata(image: bytes, *, inflates: bool) -> Metadata:
     exif = xmp = None
     position = 8
     while position + 12 <= len(image):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Sample = TypeVar("Sample", bound=np.generic)
 
-_TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+_TRANSFORMS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: lambda pixels: pixels,
     2: np.fliplr,
     3: lambda pixels: np.rot90(pixels, 2),
@@ -24,7 +24,7 @@ _TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 def upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     """Apply an EXIF orientation (1-8) to [h, w] or [h, w, 3] samples."""
-    return np.ascontiguousarray(_TURNS[orientation](pixels))
+    return np.ascontiguousarray(_TRANSFORMS[orientation](pixels))
 
 
 def swaps_sides(orientation: int) -> bool:

@@ -22,10 +22,10 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, COLOUR = 0, 2
 
 _PERCEPTUAL = b"\0"  # rendering intent
-_INFLATED_AT_ONCE = 1 << 20
+_INFLATE_BLOCK_BYTES = 1 << 20
 _SAMPLES = {GREY: 1, COLOUR: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 
 
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
@@ -55,7 +55,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
         if name == b"tRNS":
             facts.transparent = file[body]
             kept.append(_chunk(name, _in_pixel_values(file[body], depth, kind)))
-        elif name in _KEPT:
+        elif name in _KEPT_CHUNKS:
             kept.append(file[position:end])
             has_pixels = has_pixels or name == b"IDAT"
         elif not has_pixels or name == b"eXIf":
@@ -206,7 +206,7 @@ def _inflated_bytes(file: bytes, most: int) -> int:
             end = position + 12 + int.from_bytes(file[position : position + 4], "big")
             deflated = file[position + 8 : end - 4] if file[position + 4 : position + 8] == b"IDAT" else b""
             while deflated and total < most and not stream.eof:
-                total += len(stream.decompress(deflated, _INFLATED_AT_ONCE))
+                total += len(stream.decompress(deflated, _INFLATE_BLOCK_BYTES))
                 deflated = stream.unconsumed_tail
             position = end
     except zlib.error as error:

@@ -14,14 +14,14 @@ from virtual_codec.images._tiff_wide import read_wide
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION = 254, 256, 257, 259
 _STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
 _TILE_SIDES = (322, 323)
-_PROFILE = 34675
+_PROFILE_TAG = 34675
 
 _RAW, _JPEG = 1, 7
 # Fax, LZW, JPEG, Deflate (two numbers), PackBits, Zstandard. Not LZMA and old JPEG, which are risky and rare.
 _COMPRESSIONS = frozenset({_RAW, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 50000})
 
 # Tags needed for pixels, each with its largest number of values.
-_MOST_STRIPS = 1 << 17
+_MAX_STRIPS = 1 << 17
 _TAGS = {
     _WIDTH: 1,
     _HEIGHT: 1,
@@ -29,10 +29,10 @@ _TAGS = {
     _COMPRESSION: 1,
     262: 1,  # photometric interpretation
     266: 1,  # fill order
-    273: _MOST_STRIPS,
+    273: _MAX_STRIPS,
     277: 1,  # samples a pixel
     278: 1,  # rows a strip
-    279: _MOST_STRIPS,
+    279: _MAX_STRIPS,
     284: 1,  # planar configuration
     292: 1,  # fax options
     293: 1,
@@ -40,8 +40,8 @@ _TAGS = {
     320: 3 << 16,  # colour map
     322: 1,
     323: 1,
-    324: _MOST_STRIPS,
-    325: _MOST_STRIPS,
+    324: _MAX_STRIPS,
+    325: _MAX_STRIPS,
     332: 1,  # ink set
     338: 8,  # extra samples
     339: 8,  # sample format
@@ -78,7 +78,9 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     return StrippedFile(
         wide=None if read_by_pillow(kind) else read_wide(file, reader, entries, kind),
         profile=_profile(reader, entries),
-        file=reader.with_directory(start, [entries[tag] for tag in sorted(entries) if tag in _TAGS or tag == _PROFILE]),
+        file=reader.with_directory(
+            start, [entries[tag] for tag in sorted(entries) if tag in _TAGS or tag == _PROFILE_TAG]
+        ),
         size=size,
         orientation=exif.orientation,
         space=exif.space,
@@ -86,7 +88,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
 
 
 def _profile(reader: TiffReader, entries: dict[int, Entry]) -> bytes | None:
-    entry = entries.get(_PROFILE)
+    entry = entries.get(_PROFILE_TAG)
     return None if entry is None else reader.raw(entry, entry.values * VALUE_BYTES.get(entry.kind, 1))
 
 
@@ -95,8 +97,8 @@ def _check_data(file: bytes, reader: TiffReader, entries: dict[int, Entry], limi
     for tag, most in _TAGS.items():
         if tag in entries and entries[tag].values > most:
             raise UndecodableImage(f"the TIFF is damaged: tag {tag} has {entries[tag].values} values")
-    if _PROFILE in entries:
-        limits.check_profile(entries[_PROFILE].values * VALUE_BYTES.get(entries[_PROFILE].kind, 1))
+    if _PROFILE_TAG in entries:
+        limits.check_profile(entries[_PROFILE_TAG].values * VALUE_BYTES.get(entries[_PROFILE_TAG].kind, 1))
     compression = first_value(reader, entries, _COMPRESSION) or _RAW
     if compression not in _COMPRESSIONS:
         raise UndecodableImage(f"the TIFF uses compression method {compression}, which is not supported")

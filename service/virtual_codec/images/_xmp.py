@@ -44,9 +44,9 @@ def rewrite_xmp(packet: bytes, *, is_complete: bool) -> bytes:
             raise ValueError("no ordinary XMP")
         root = ElementTree.fromstring(text)  # noqa: S314  # without entities there is nothing to expand
         for element in list(root.iter()):
-            for name in [it for it in element.attrib if _is_dropped(it, is_complete)]:
+            for name in [attribute for attribute in element.attrib if _is_dropped(attribute, is_complete)]:
                 del element.attrib[name]
-            for child in [it for it in element if _is_dropped(it.tag, is_complete)]:
+            for child in [child for child in element if _is_dropped(child.tag, is_complete)]:
                 element.remove(child)
             if _ORIENTATION in element.attrib:
                 element.set(_ORIENTATION, "1")
