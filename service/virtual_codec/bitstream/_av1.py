@@ -19,10 +19,10 @@ _MAX_TILES: Final = 64  # across, and down
 # Every sixteenth entry of Dc_Qlookup and Ac_Qlookup for 8-bit pictures (7.12.2), and the last; the others are
 # interpolated linearly, and the first entry is where that line begins. Scaled to 8-bit samples, the tables of 10 and 12
 # bits are the same.
-_INDICES: Final = (*range(0, 255, 16), 255)
-_DC: Final = (7, 20, 34, 48, 61, 74, 87, 111, 140, 177, 223, 280, 349, 435, 559, 796, 1336)
-_AC: Final = (7, 23, 39, 55, 71, 87, 104, 136, 176, 231, 305, 408, 550, 743, 1007, 1369, 1828)
-_GAIN: Final = 8.0  # of the transforms
+_TABLE_INDICES: Final = (*range(0, 255, 16), 255)
+_DC_STEPS: Final = (7, 20, 34, 48, 61, 74, 87, 111, 140, 177, 223, 280, 349, 435, 559, 796, 1336)
+_AC_STEPS: Final = (7, 23, 39, 55, 71, 87, 104, 136, 176, 231, 305, 408, 550, 743, 1007, 1369, 1828)
+_TRANSFORM_GAIN: Final = 8.0  # of the transforms
 
 
 def av1_quantisation(data: bytes) -> Quantisation | None:
@@ -78,8 +78,8 @@ def _read_frame(bits: BitReader, sequence: SequenceHeader) -> Quantisation | Non
         chroma_dc, chroma_ac = _delta(bits), _delta(bits)
     return Quantisation(
         codec="avif",
-        luma=(_step(_DC, index + luma_dc), _step(_AC, index)),
-        chroma=(_step(_DC, index + chroma_dc), _step(_AC, index + chroma_ac)),
+        luma=(_step(_DC_STEPS, index + luma_dc), _step(_AC_STEPS, index)),
+        chroma=(_step(_DC_STEPS, index + chroma_dc), _step(_AC_STEPS, index + chroma_ac)),
         is_subsampled=sequence.colour.is_subsampled,
         is_grey=sequence.colour.is_grey,
         index=index,
@@ -159,4 +159,4 @@ def _delta(bits: BitReader) -> int:
 
 def _step(table: tuple[int, ...], index: int) -> float:
     """Quantisation step of an index, in 8-bit samples of an orthonormal transform."""
-    return float(np.interp(index, _INDICES, table)) / _GAIN
+    return float(np.interp(index, _TABLE_INDICES, table)) / _TRANSFORM_GAIN

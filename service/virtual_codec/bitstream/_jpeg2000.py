@@ -11,7 +11,7 @@ from typing import Final
 from virtual_codec.bitstream._boxes import boxes
 from virtual_codec.bitstream._quantisation import Quantisation
 
-_START: Final = b"\xff\x4f\xff\x51"
+_START_MARKERS: Final = b"\xff\x4f\xff\x51"
 _COD, _SOT, _EOC = 0xFF52, 0xFF90, 0xFFD9
 _MAX_MARKERS: Final = 4096
 
@@ -44,10 +44,10 @@ def jpeg2000_quantisation(file: bytes) -> Quantisation | None:
 
 def jpeg2000_code_stream(file: bytes) -> bytes | None:
     """Codestream of a JP2 file, or the file itself if it is a codestream."""
-    if file.startswith(_START):
+    if file.startswith(_START_MARKERS):
         return file
     box = next((each for each in boxes(file) if each.kind == b"jp2c"), None)
-    return file[box.start : box.end] if box is not None and file.startswith(_START, box.start) else None
+    return file[box.start : box.end] if box is not None and file.startswith(_START_MARKERS, box.start) else None
 
 
 def _walk(stream: bytes) -> tuple[bool, int]:

@@ -10,13 +10,13 @@ from virtual_codec.bitstream._quantisation import Quantisation
 from virtual_codec.bitstream._riff import chunks
 
 _HEADER_BYTES: Final = 10
-_MOST_BYTES: Final = 128  # probability of the fields read here, whose bits are equally likely
+_MAX_READ_BYTES: Final = 128  # probability of the fields read here, whose bits are equally likely
 
 # Every sixteenth entry of dc_qlookup and ac_qlookup (14.1), and the last; the others are interpolated linearly.
-_INDICES: Final = (*range(0, 127, 16), 127)
-_DC: Final = (4, 18, 29, 44, 59, 75, 91, 122, 157)
-_AC: Final = (4, 20, 36, 52, 78, 110, 155, 213, 284)
-_GAIN: Final = 2.0  # of the 4x4 transforms
+_TABLE_INDICES: Final = (*range(0, 127, 16), 127)
+_DC_STEPS: Final = (4, 18, 29, 44, 59, 75, 91, 122, 157)
+_AC_STEPS: Final = (4, 20, 36, 52, 78, 110, 155, 213, 284)
+_TRANSFORM_GAIN: Final = 2.0  # of the 4x4 transforms
 
 
 def vp8_quantisation(file: bytes) -> Quantisation | None:
@@ -35,7 +35,7 @@ def vp8_quantisation(file: bytes) -> Quantisation | None:
 def _read_frame(body: bytes) -> Quantisation | None:
     if len(body) < _HEADER_BYTES + 2 or body[0] & 1 or body[3:6] != b"\x9d\x01\x2a":
         return None
-    bits = _BoolReader(body[_HEADER_BYTES : _HEADER_BYTES + _MOST_BYTES])
+    bits = _BoolReader(body[_HEADER_BYTES : _HEADER_BYTES + _MAX_READ_BYTES])
     bits.read(2)  # colour space, clamping
     indices: list[int] | None = None
     is_absolute = False
@@ -51,8 +51,8 @@ def _read_frame(body: bytes) -> Quantisation | None:
     used = [index] if indices is None else indices if is_absolute else [index + each for each in indices]
     return Quantisation(
         codec="webp",
-        luma=(_mean(_DC, used, luma_dc), _mean(_AC, used, 0)),
-        chroma=(_mean(_DC, used, chroma_dc), _mean(_AC, used, chroma_ac)),
+        luma=(_mean(_DC_STEPS, used, luma_dc), _mean(_AC_STEPS, used, 0)),
+        chroma=(_mean(_DC_STEPS, used, chroma_dc), _mean(_AC_STEPS, used, chroma_ac)),
         is_subsampled=True,
         index=index,
         filter_level=filter_level,
@@ -84,8 +84,8 @@ def _pass_filter_deltas(bits: _BoolReader) -> None:
 
 def _mean(table: tuple[int, ...], indices: list[int], delta: int) -> float:
     """Geometric mean of the steps of some indices, in samples of an orthonormal transform."""
-    steps = np.interp([index + delta for index in indices], _INDICES, table)
-    return float(np.exp(np.log(steps).mean())) / _GAIN
+    steps = np.interp([index + delta for index in indices], _TABLE_INDICES, table)
+    return float(np.exp(np.log(steps).mean())) / _TRANSFORM_GAIN
 
 
 @final

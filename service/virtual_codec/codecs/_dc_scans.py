@@ -21,7 +21,7 @@ from virtual_codec.compiled_loops import compiled
 
 _SOF2, _DHT, _DRI, _SOS = 0xC2, 0xC4, 0xDD, 0xDA
 _HALVED_CHROMA = b"\x01\x22", b"\x02\x11", b"\x03\x11"  # identifier and sampling factors of each component
-_ALL_DC = bytes([0, 0, 0])  # the last bytes of a scan header: levels 0 to 0, all of their bits
+_DC_SPECTRAL_SELECTION = bytes([0, 0, 0])  # the last bytes of a scan header: levels 0 to 0, all of their bits
 
 
 def with_separate_dc(progressive: bytes) -> bytes:
@@ -37,7 +37,7 @@ def with_separate_dc(progressive: bytes) -> bytes:
         return progressive
     first, following = segments[at], segments[at + 1]
     selectors, body = progressive[first.start + 4 : first.end], progressive[frame.start + 4 : frame.end]
-    if selectors[1:-3:2] != b"\x01\x02\x03" or selectors[-3:] != _ALL_DC:
+    if selectors[1:-3:2] != b"\x01\x02\x03" or selectors[-3:] != _DC_SPECTRAL_SELECTION:
         return progressive
     if (body[6:8], body[9:11], body[12:14]) != _HALVED_CHROMA:
         return progressive
@@ -57,7 +57,7 @@ def _scan(levels: Sequence[NDArray[np.int16]], components: tuple[int, ...], numb
     chosen = [levels[i] for i in components]
     code = best_code(counts_dc(chosen))
     selectors = bytes([len(chosen)]) + b"".join(bytes([i + 1, number << 4]) for i in components)
-    header = segment_of(_DHT, bytes([number]) + code.segment) + segment_of(_SOS, selectors + _ALL_DC)
+    header = segment_of(_DHT, bytes([number]) + code.segment) + segment_of(_SOS, selectors + _DC_SPECTRAL_SELECTION)
     return header + write_dc(chosen, code)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from virtual_codec.compiled_loops import compiled
 
 LONGEST_CODE = 16
-_NEVER = 1 << 62
+_INFINITE_COST = 1 << 62
 _MAGNITUDE_BITS: NDArray[np.int64] = np.arange(256) & 15
 
 
@@ -119,7 +119,7 @@ def _build(symbols: NDArray[np.int64], counts: NDArray[np.int64], table: NDArray
         leaf, package = 0, 0
         size = leaves + packages
         for i in range(size):
-            merged = _NEVER
+            merged = _INFINITE_COST
             if package < packages:
                 merged = items[level - 1, 2 * package] + items[level - 1, 2 * package + 1]
             if leaf < leaves and weights[leaf] <= merged:

@@ -19,7 +19,7 @@ _DHT, _SOS, _DRI = 0xC4, 0xDA, 0xDD
 _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = frozenset({0xC2, 0xCA}), 0xC3, frozenset({0xC9, 0xCA, 0xCB})
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, _LOSSLESS}) | _ARITHMETIC
 
-_UNSENT = 99  # marks a level of which no scan has sent any bit
+_UNSENT_BIT = 99  # marks a level of which no scan has sent any bit
 
 _WITH_DC, _WITH_AC = (
     (_scan_walk.SEQUENTIAL, _scan_walk.DC),
@@ -84,7 +84,7 @@ class _Frame:
             columns, rows = -(-width * across // widest), -(-height * down // highest)
             columns, rows = -(-columns // side), -(-rows // side)
             kept = columns * rows if self._is_progressive and not self._is_arithmetic else 0
-            self._parts[name] = _Part(across, down, columns, rows, np.full(64, _UNSENT), np.zeros(kept, np.int64))
+            self._parts[name] = _Part(across, down, columns, rows, np.full(64, _UNSENT_BIT), np.zeros(kept, np.int64))
 
     def check_scan(self, header: bytes, data: memoryview, codes: _Codes, interval: int) -> None:
         """Raise `UndecodableImage` unless `data` holds the whole scan that `header` describes."""
@@ -174,7 +174,9 @@ def _tables(codes: _Codes, names: list[int], kind: int) -> tuple[NDArray[np.uint
         return np.zeros((1, 1), np.uint16), np.zeros(len(names), np.int64)
     once = list(dict.fromkeys(names))
     in_steps = kind in (_scan_walk.SEQUENTIAL, _scan_walk.DC)
-    return np.stack([lookup_table(codes, name, in_steps) for name in once]), np.array([once.index(it) for it in names])
+    return np.stack([lookup_table(codes, name, in_steps) for name in once]), np.array(
+        [once.index(name) for name in names]
+    )
 
 
 def lookup_table(codes: _Codes, name: int, in_steps: bool) -> NDArray[np.uint16]:
