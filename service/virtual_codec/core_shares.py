@@ -55,13 +55,13 @@ class CoreShares:
     @contextmanager
     def job(self) -> Iterator[None]:
         """Count a job of this process while it runs."""
-        self._count(1)
+        self._change_jobs(1)
         try:
             yield
         finally:
-            self._count(-1)
+            self._change_jobs(-1)
 
-    def _count(self, more: int) -> None:
+    def _change_jobs(self, more: int) -> None:
         with self._lock:
             self._jobs += more
             self._table[self._place] = min(self._jobs, _MAX_JOBS)

@@ -48,7 +48,7 @@ def _limits(folder: Path) -> Iterator[float]:
     """Quotas of a folder in cores. Version 2 has quota and period in one file, version 1 in two, in microseconds."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
-            quota, period = (int(it) for name in names for it in (folder / name).read_text().split())
+            quota, period = (int(number) for name in names for number in (folder / name).read_text().split())
         except (OSError, ValueError):  # missing, or "max"
             continue
         if quota > 0 and period > 0:  # version 1 says -1 for no limit

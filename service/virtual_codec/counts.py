@@ -54,7 +54,7 @@ class RunnerCounts:
     budget_pixels: int = 0
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(**{it.name: getattr(self, it.name) + getattr(other, it.name) for it in fields(self)})
+        return type(self)(**{item.name: getattr(self, item.name) + getattr(other, item.name) for item in fields(self)})
 
     @property
     def batches(self) -> int:

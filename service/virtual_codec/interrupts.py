@@ -17,36 +17,36 @@ from types import FrameType
 from typing import Final, NoReturn
 
 EXIT_STATUS: Final = 130  # 128 + SIGINT, as in shells
-_SAID: Final = b"vcodec: interrupted\n"
+_INTERRUPT_MESSAGE: Final = b"vcodec: interrupted\n"
 
 
 def exit_at_once() -> None:
     """Make Ctrl-C end the process at once, before work begins or after it ends. For the main thread only."""
     if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupt):
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, _exit_interrupted)
 
 
 def raise_keyboard_interrupt() -> None:
     """Make Ctrl-C raise `KeyboardInterrupt`. A verb calls this after its imports, before its work."""
-    if signal.getsignal(signal.SIGINT) is _end:
+    if signal.getsignal(signal.SIGINT) is _exit_interrupted:
         signal.signal(signal.SIGINT, _interrupt)
 
 
 def was_interrupted() -> bool:
     """True if Ctrl-C was pressed since the work began, which may have caused other exceptions and lost results."""
-    return signal.getsignal(signal.SIGINT) is _end_again
+    return signal.getsignal(signal.SIGINT) is _exit_again
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGINT, _end_again)
+    signal.signal(signal.SIGINT, _exit_again)
     raise KeyboardInterrupt
 
 
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
     # Not sys.exit, because libraries catch exceptions while they are imported.
-    os.write(2, _SAID)
+    os.write(2, _INTERRUPT_MESSAGE)
     os._exit(EXIT_STATUS)
 
 
-def _end_again(number: int, frame: FrameType | None) -> NoReturn:
-    _end(number, frame)
+def _exit_again(number: int, frame: FrameType | None) -> NoReturn:
+    _exit_interrupted(number, frame)

@@ -24,7 +24,7 @@ class JsonObject:
     def __init__(self, value: object, place: str = "") -> None:
         self._place = place
         if not isinstance(value, dict):
-            raise ValueError(f"{place or 'the file'}: must be an object, got {_shown(value)}")
+            raise ValueError(f"{place or 'the file'}: must be an object, got {_shortened(value)}")
         self._fields: dict[str, Any] = dict(value)
 
     @classmethod
@@ -37,23 +37,23 @@ class JsonObject:
 
     def text(self, name: str, default: object = _REQUIRED) -> str:
         """String of a field."""
-        value = self._take(name, default)
+        value = self._value(name, default)
         if not isinstance(value, str):
-            self.refuse(name, f"must be a string, got {_shown(value)}")
+            self.refuse(name, f"must be a string, got {_shortened(value)}")
         return value
 
     def flag(self, name: str, default: object = _REQUIRED) -> bool:
         """Truth value of a field."""
-        value = self._take(name, default)
+        value = self._value(name, default)
         if not isinstance(value, bool):
-            self.refuse(name, f"must be true or false, got {_shown(value)}")
+            self.refuse(name, f"must be true or false, got {_shortened(value)}")
         return value
 
     def number(self, name: str, default: object = _REQUIRED) -> float:
         """Finite number of a field."""
-        value = self._take(name, default)
+        value = self._value(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self.refuse(name, f"must be a number, got {_shown(value)}")
+            self.refuse(name, f"must be a number, got {_shortened(value)}")
         try:
             number = float(value)
         except OverflowError:
@@ -66,21 +66,21 @@ class JsonObject:
         """Finite number, string or truth value of a field, by the field's own type."""
         value = self._fields.get(name)
         if isinstance(value, bool | str):
-            self._take(name, _REQUIRED)
+            self._value(name, _REQUIRED)
             return value
         number = self.number(name)
         return value if isinstance(value, int) else number
 
     def items(self, name: str, default: object = _REQUIRED) -> Self:
         """Array of a field as an object whose fields are its indices."""
-        value = self._take(name, default)
+        value = self._value(name, default)
         if not isinstance(value, list):
-            self.refuse(name, f"must be an array, got {_shown(value)}")
-        return type(self)({str(index): item for index, item in enumerate(value)}, self._place_of(name))
+            self.refuse(name, f"must be an array, got {_shortened(value)}")
+        return type(self)({str(index): item for index, item in enumerate(value)}, self._path_of(name))
 
     def child(self, name: str, default: object = _REQUIRED) -> Self:
         """Object of a field."""
-        return type(self)(self._take(name, default), self._place_of(name))
+        return type(self)(self._value(name, default), self._path_of(name))
 
     def names(self) -> list[str]:
         """Names of the remaining fields, in the order of the file."""
@@ -93,22 +93,22 @@ class JsonObject:
         try:
             return kind(**values)
         except ValueError as error:
-            raise ValueError(self._place_of(str(error))) from None
+            raise ValueError(self._path_of(str(error))) from None
 
     def refuse(self, name: str, problem: str) -> NoReturn:
         """Raise `ValueError` for a field."""
-        raise ValueError(f"{self._place_of(name)}: {problem}")
+        raise ValueError(f"{self._path_of(name)}: {problem}")
 
-    def _take(self, name: str, default: object) -> Any:
+    def _value(self, name: str, default: object) -> Any:
         if name not in self._fields and default is _REQUIRED:
             self.refuse(name, "is missing")
         return self._fields.pop(name, default)
 
-    def _place_of(self, name: str) -> str:
+    def _path_of(self, name: str) -> str:
         return f"{self._place}.{name}" if self._place else name
 
 
-def _shown(value: object) -> str:
+def _shortened(value: object) -> str:
     return json.dumps(value)[:40]
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, Literal, Self, final
 
-_PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+-{}")
-_BOUND: Final[ContextVar[Mapping[str, object]]] = ContextVar("bound", default=MappingProxyType({}))
+_UNQUOTED_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/+-{}")
+_BOUND_FIELDS: Final[ContextVar[Mapping[str, object]]] = ContextVar("bound", default=MappingProxyType({}))
 
 
 @final
@@ -40,11 +40,11 @@ def bound(**facts: object) -> Iterator[None]:
 
     Lines with their own `request_id` do not get them, because they are about another request.
     """
-    token = _BOUND.set({**_BOUND.get(), **facts})
+    token = _BOUND_FIELDS.set({**_BOUND_FIELDS.get(), **facts})
     try:
         yield
     finally:
-        _BOUND.reset(token)
+        _BOUND_FIELDS.reset(token)
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, object]:
@@ -52,7 +52,7 @@ def facts_of(record: logging.LogRecord) -> dict[str, object]:
     own = record.msg.facts if isinstance(record.msg, Event) else {"message": record.getMessage()}
     facts: dict[str, object] = dict(own)
     if "request_id" not in facts:
-        facts.update(_BOUND.get())
+        facts.update(_BOUND_FIELDS.get())
     if record.exc_info:
         facts["exception"] = logging.Formatter().formatException(record.exc_info)
     return facts
@@ -99,4 +99,4 @@ def _time(record: logging.LogRecord) -> str:
 
 def _text(value: object) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if text and _PLAIN.issuperset(text) else json.dumps(text, ensure_ascii=False)
+    return text if text and _UNQUOTED_CHARACTERS.issuperset(text) else json.dumps(text, ensure_ascii=False)

@@ -23,7 +23,7 @@ def keep_freed_memory() -> None:
     By default each layer's features use new pages, which the kernel has to find and clear: 18,000 page faults a tile, a
     quarter of a network's time on a CPU. It sets one arena, because only the main arena holds such large blocks.
     """
-    _set({_M_MMAP_THRESHOLD: _LARGEST_TILE_BYTES, _M_TRIM_THRESHOLD: _KEPT_BYTES, _M_ARENA_MAX: 1})
+    _set_options({_M_MMAP_THRESHOLD: _LARGEST_TILE_BYTES, _M_TRIM_THRESHOLD: _KEPT_BYTES, _M_ARENA_MAX: 1})
 
 
 def return_freed_memory() -> None:
@@ -33,10 +33,10 @@ def return_freed_memory() -> None:
     body that it has ever held: megabytes each, increasing for hours with mixed sizes. Call this before starting
     threads.
     """
-    _set({_M_MMAP_THRESHOLD: _SMALL_BYTES, _M_TRIM_THRESHOLD: _SMALL_BYTES, _M_ARENA_MAX: 1})
+    _set_options({_M_MMAP_THRESHOLD: _SMALL_BYTES, _M_TRIM_THRESHOLD: _SMALL_BYTES, _M_ARENA_MAX: 1})
 
 
-def _set(options: Mapping[int, int]) -> None:
+def _set_options(options: Mapping[int, int]) -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)

@@ -20,7 +20,7 @@ SSIM_MIN_SIDE: Final = 11
 MS_SSIM_MIN_SIDE: Final = 161  # five scales: the window must fit after four halvings
 LOWEST_BPP: Final = 0.05  # lower rates are ignored: they are mostly headers
 
-_WINDOW: Final = SSIM_MIN_SIDE
+_WINDOW_SIDE: Final = SSIM_MIN_SIDE
 _SIGMA: Final = 1.5
 _C1: Final = (0.01 * 255) ** 2
 _C2: Final = (0.03 * 255) ** 2
@@ -28,7 +28,7 @@ _SCALE_WEIGHTS: Final = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simonc
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _CHROMA: Final = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)  # Cb, Cr of JFIF
 _DRIFT_SIGMA: Final = 8.0
-_MIDDLE: Final = np.float32(128)
+_MIDDLE_LEVEL: Final = np.float32(128)
 
 
 @final
@@ -52,7 +52,7 @@ def psnr_y(first: Pixels, second: Pixels) -> float:
 def ssim(first: Pixels, second: Pixels) -> float:
     """Structural similarity of the luma, at most 1. Raises `ValueError` for a side under 11 pixels."""
     _check_pair(first, second)
-    _check_side(first, _WINDOW)
+    _check_side(first, _WINDOW_SIDE)
     luminance, contrast = _similarity_maps(_centred(_luma(first)), _centred(_luma(second)))
     return min(float(np.mean(luminance * contrast, dtype=np.float64)), 1.0)
 
@@ -99,8 +99,8 @@ def bd_rate(anchor: Curve, test: Curve, low_bpp: float, high_bpp: float) -> floa
     no such interval.
     """
     curves = [_inverse_curve(anchor), _inverse_curve(test)]
-    anchor_reach = _reached(*curves[0], math.log(low_bpp), math.log(high_bpp))
-    test_reach = _reached(*curves[1], math.log(min(low_bpp, LOWEST_BPP)), math.inf)
+    anchor_reach = _reached_range(*curves[0], math.log(low_bpp), math.log(high_bpp))
+    test_reach = _reached_range(*curves[1], math.log(min(low_bpp, LOWEST_BPP)), math.inf)
     low, high = max(anchor_reach[0], test_reach[0]), min(anchor_reach[1], test_reach[1])
     if not low < high:
         raise NoOverlap(f"the curves reach no common quality between {low_bpp:g} and {high_bpp:g} bpp")
@@ -142,7 +142,7 @@ def _inverse_curve(curve: Curve) -> tuple[Curve, Curve]:
     return points[:, 1], np.log(points[:, 0])
 
 
-def _reached(metric: Curve, log_rate: Curve, low: float, high: float) -> tuple[float, float]:
+def _reached_range(metric: Curve, log_rate: Curve, low: float, high: float) -> tuple[float, float]:
     """Metric interval that a curve reaches at log rates from `low` to `high`; empty if first > second."""
     at = np.linspace(metric[0], metric[-1], 4001)
     reached_at = pchip(metric, log_rate, at)
@@ -182,7 +182,7 @@ def _luma(pixels: Pixels) -> NDArray[np.float64]:
 
 def _centred(plane: NDArray[np.generic]) -> NDArray[np.float32]:
     # Variances are differences of squares: around zero, float32 loses four times less of them.
-    return np.asarray(np.subtract(plane, _MIDDLE, dtype=np.float32))
+    return np.asarray(np.subtract(plane, _MIDDLE_LEVEL, dtype=np.float32))
 
 
 def _ms_ssim_plane(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
@@ -202,11 +202,13 @@ def _similarity_maps(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Luminance and contrast-structure terms of SSIM at each position of the window, [H, W] -> [H-10, W-10]."""
     planes = np.stack([first, second, first * first + second * second, first * second])
-    mean_first, mean_second, mean_squares, mean_product = _window_means(planes, _BAND)
+    mean_first, mean_second, mean_squares, mean_product = _window_means(planes, _WINDOW_BAND)
     product = mean_first * mean_second
     squares = mean_first * mean_first + mean_second * mean_second
     contrast = (2 * (mean_product - product) + _C2) / (mean_squares - squares + _C2)
-    shift = _MIDDLE * (mean_first + mean_second + _MIDDLE)  # from products of centred means to products of means
+    shift = _MIDDLE_LEVEL * (
+        mean_first + mean_second + _MIDDLE_LEVEL
+    )  # from products of centred means to products of means
     luminance = (2 * (product + shift) + _C1) / (squares + 2 * shift + _C1)
     return luminance, contrast
 
@@ -276,6 +278,6 @@ def _check_side(pixels: Pixels, least: int) -> None:
 # spinning, which costs twenty times the work on a busy machine.
 _BAND_SIDE: Final = 16
 _CHUNK: Final = 512
-_BAND: Final = _banded(_gaussian_taps(_WINDOW // 2, _SIGMA))
+_WINDOW_BAND: Final = _banded(_gaussian_taps(_WINDOW_SIDE // 2, _SIGMA))
 _DRIFT_TAPS: Final = _gaussian_taps(round(4 * _DRIFT_SIGMA), _DRIFT_SIGMA)
 _DRIFT_BAND: Final = _banded(_DRIFT_TAPS)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Modes that a PNG holds as they are, and modes with the PNG mode that holds all their content.
 _PNG_MODES: Final = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
-_CONVERTED: Final = {
+_CONVERTED_MODES: Final = {
     "CMYK": "RGB",
     "HSV": "RGB",
     "La": "LA",
@@ -58,12 +58,12 @@ def image_file(image: ImageSource) -> bytes:
     if not isinstance(image, Image.Image):
         raise TypeError(f"give a path, the bytes of a file, a PIL image or a uint8 array, not {type(image).__name__}")
     file = io.BytesIO()
-    converted = _of_png_mode(image)
+    converted = _in_png_mode(image)
     converted.save(file, "PNG", compress_level=1, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
     return file.getvalue()
 
 
-def _of_png_mode(image: Image) -> Image:
+def _in_png_mode(image: Image) -> Image:
     import numpy as np
     from PIL import Image
 
@@ -71,7 +71,7 @@ def _of_png_mode(image: Image) -> Image:
         return image
     if image.mode in _WIDE_MODES:
         return Image.fromarray(np.asarray(image).astype(np.uint16))
-    if image.mode in _CONVERTED:
-        return image.convert(_CONVERTED[image.mode])
-    known = ", ".join(sorted(_PNG_MODES | _WIDE_MODES | _CONVERTED.keys()))
+    if image.mode in _CONVERTED_MODES:
+        return image.convert(_CONVERTED_MODES[image.mode])
+    known = ", ".join(sorted(_PNG_MODES | _WIDE_MODES | _CONVERTED_MODES.keys()))
     raise TypeError(f"a PIL image must have one of the modes {known}, got {image.mode}; convert it first")

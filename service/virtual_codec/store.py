@@ -67,7 +67,7 @@ class ModelStore:
         if not root.is_dir():
             raise BadModel(f"there is no model store at {root}")
         wanted = default or _read_current(root)
-        folders = [it for it in root.iterdir() if it.is_dir() and not it.name.startswith(".")]
+        folders = [folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
         folders.sort(key=lambda folder: (folder.name != wanted, folder.name))  # of two with one id the default stays
         self._damaged: dict[str, str] = {}
         by_id: dict[str, Manifest] = {}

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from virtual_codec.local_settings import PREFIX
 
-_SECRET: Final = frozenset({"api_keys"})
+_SECRET_FIELDS: Final = frozenset({"api_keys"})
 _SHOWN_CHARACTERS: Final = 80
 
 
@@ -66,7 +66,7 @@ def error_lines(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list
         right = (allowed(field) or field.description or "") if field is not None else ""
         if item["type"] == "string_pattern_mismatch":
             message = "does not have the right form"
-        got = "" if name in _SECRET else f", got {str(item['input'])[:_SHOWN_CHARACTERS]!r}"
+        got = "" if name in _SECRET_FIELDS else f", got {str(item['input'])[:_SHOWN_CHARACTERS]!r}"
         line = f"{variable(name)}: {message[0].lower()}{message[1:]}{got}"
         lines.append(f"{line}; it takes: {right}" if right else line)
     return lines
