@@ -2,8 +2,8 @@
 
 python -m benchmarks.avif_settings PICTURES --prefix v --speeds 6 --count 8
 
-PICTURES are photographs that no network was trained on. Four of them make one picture of 512x512 pixels, the upper left
-256x256 of each. The rate of a restored file counts its header.
+PICTURES is a folder of photographs that no network was trained on. A test picture of 512x512 pixels consists of four of
+them, the upper left 256x256 pixels of each. The rate of a restored file includes its header.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from virtual_codec.store import ModelStore, default_model_store
 LEVELS: Final = (8, 18, 30, 45, 60, 76)
 RANGES: Final = ((0.1, 0.4), (0.4, 1.5))  # bits per pixel
 
-# libaom's options; None stands for those of this project, which depend on the level. Pillow's own are those of `iq`.
+# Options of libaom. None means this project's options, which depend on the level. Pillow's default is `tune=iq`.
 TUNINGS: Final[Mapping[str, Mapping[str, str] | None]] = {
     "Pillow's own": {},
     "psnr": {"tune": "psnr"},
@@ -39,12 +39,12 @@ _SIDE: Final = 256
 
 
 def mosaics(folder: Path, prefix: str, count: int) -> list[Pixels]:
-    """Pictures of four photographs each, [512, 512, 3], spread evenly over the names."""
+    """Test pictures [512, 512, 3] of four photographs each, evenly spread over the sorted names."""
     paths = sorted(path for path in folder.iterdir() if path.name.startswith(prefix) and path.suffix != ".tsv")
     found = [images.decode(path.read_bytes())[:_SIDE, :_SIDE] for path in paths]
     whole = [picture for picture in found if picture.shape == (_SIDE, _SIDE, 3)]
     if len(whole) < 4:
-        raise SystemExit(f"{folder} holds no four colour pictures of {_SIDE}x{_SIDE} pixels")
+        raise SystemExit(f"{folder} has fewer than four colour pictures of at least {_SIDE}x{_SIDE} pixels")
     made = [
         np.concatenate([np.concatenate(whole[place : place + 2], 1), np.concatenate(whole[place + 2 : place + 4], 1)])
         for place in range(0, len(whole) - 3, 4)
@@ -53,7 +53,7 @@ def mosaics(folder: Path, prefix: str, count: int) -> list[Pixels]:
 
 
 def encode(picture: Pixels, level: int, speed: int, subsampling: str, tuning: Mapping[str, str] | None) -> bytes:
-    """AVIF of a picture."""
+    """AVIF file of a picture [H, W, 3] at a level (0-100) and an encoder speed."""
     if tuning is None:
         settings = QualitySettings(level=level, speed=speed, subsampling="444" if subsampling == "4:4:4" else "420")
         return QUALITY_CODECS["avif"].encode(picture, settings)
@@ -74,7 +74,7 @@ def encode(picture: Pixels, level: int, speed: int, subsampling: str, tuning: Ma
 def curves(
     pictures: Sequence[Pixels], speed: int, subsampling: str, tuning: Mapping[str, str] | None, model: ModelNetworks
 ) -> tuple[list[Curve], list[Curve]]:
-    """Curves of the pictures as decoded and as restored."""
+    """Rate-distortion curves of the pictures, decoded and restored."""
     plain, restored = [], []
     for picture in pictures:
         rows = []
@@ -92,14 +92,14 @@ def curves(
 
 
 def main() -> None:
-    """Print BD-rates of every tuning, restored, at every speed."""
+    """Print BD-rates of restored files for every tuning and speed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("--prefix", default="", help="of the names of the pictures to take")
+    parser.add_argument("--prefix", default="", help="prefix of the names of the pictures (default: none)")
     parser.add_argument("--model", default="codecs-1")
     parser.add_argument("--speeds", default="6")
-    parser.add_argument("--count", type=int, default=8, help="of the pictures made of four")
-    parser.add_argument("--tunings", default=";".join(TUNINGS), help="separated by semicolons")
+    parser.add_argument("--count", type=int, default=8, help="number of test pictures (default 8)")
+    parser.add_argument("--tunings", default=";".join(TUNINGS), help="tunings, separated by semicolons (default: all)")
     arguments = parser.parse_args()
     store = ModelStore(default_model_store(), default=arguments.model)
     model = ModelNetworks(store, store.default, DirectRunner())

@@ -1,4 +1,4 @@
-"""Gain and cost of each effort: streams of one model at a few qualities, against default effort.
+"""Gain and cost of each effort, compared with the default effort, at a few qualities.
 
 python -m benchmarks.effort PICTURES --report docs/effort.md
 """
@@ -22,7 +22,7 @@ from virtual_codec.jobs import DEFAULT_EFFORT, CompressOptions
 QUALITIES = (8, 25, 50, 75)
 RATES_BPP = (0.05, 2.0)
 
-WHAT = (
+DESCRIPTIONS = (
     "the most likely mode for the image, quantised once",
     "a second pass of the quantiser",
     "and its scans optimised",
@@ -38,7 +38,7 @@ WHAT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Figures of an effort: mean BD-rates in percent by `METRICS`, and time, both against default effort."""
+    """Figures of an effort, relative to the default effort: mean BD-rates in percent by `METRICS`, and time."""
 
     effort: int
     savings: tuple[float, ...]
@@ -47,11 +47,13 @@ class Row:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="pictures; their middle 512 x 384 pixels are taken")
+    parser.add_argument("folder", type=Path, help="folder of pictures, of which the middle 512 x 384 pixels are used")
     parser.add_argument("--model-store", type=Path, default=Path("model_store"))
-    parser.add_argument("--pictures", type=int, default=6, help="how many, evenly over the folder")
+    parser.add_argument(
+        "--pictures", type=int, default=6, help="number of pictures, evenly spread over the folder (default 6)"
+    )
     parser.add_argument("--efforts", type=int, nargs="*", default=range(10))
-    parser.add_argument("--report", type=Path, help="a Markdown file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write (default: stdout)")
     given = parser.parse_args()
     codec = open_codec(given.model_store)
     subjects = list(pictures(given.folder, given.pictures))
@@ -70,7 +72,7 @@ def main() -> int:
 
 
 def _curves(codec: VirtualCodec, subjects: list[Pixels], effort: int) -> tuple[list[Curve], float]:
-    """Measure each picture's curve, and the processor time of compressing."""
+    """Rate-distortion curve of each picture, and total processor seconds of compression."""
     curves, seconds = [], 0.0
     for pixels in subjects:
         source, points = images.encode(pixels, "png"), []
@@ -86,14 +88,14 @@ def _curves(codec: VirtualCodec, subjects: list[Pixels], effort: int) -> tuple[l
 
 def _line(row: Row) -> str:
     shown = (f"{saving:+.1f}" for saving in row.savings)
-    return " | ".join([str(row.effort), WHAT[row.effort], *shown, f"{row.time_ratio:.2f}"])
+    return " | ".join([str(row.effort), DESCRIPTIONS[row.effort], *shown, f"{row.time_ratio:.2f}"])
 
 
 def _report(rows: list[Row], count: int, name: str) -> str:
-    assert len(WHAT) == len(EFFORTS)
+    assert len(DESCRIPTIONS) == len(EFFORTS)
     measured = {row.effort: _line(row) for row in rows}
     missing = f"not measured{' |' * len(METRICS)}"
-    lines = [measured.get(effort, f"{effort} | {what} | {missing}") for effort, what in enumerate(WHAT)]
+    lines = [measured.get(effort, f"{effort} | {what} | {missing}") for effort, what in enumerate(DESCRIPTIONS)]
     table = "\n".join(f"| {line} |" for line in lines)
     return f"""# Gain and cost of each effort
 

@@ -1,4 +1,4 @@
-"""Ablation of the encoder: BD-rate of each part, alone and together, against ordinary JPEG.
+"""Ablation of the encoder: BD-rate of each part, alone and combined, against ordinary JPEG.
 
 python -m benchmarks.encoder_ablation PICTURES --report docs/encoder-ablation.md
 """
@@ -37,7 +37,7 @@ _HALF, _FULL, _FULL_CHROMA = MODES
 
 
 class EncoderAblation:
-    """Ablation rows: named functions from a picture to its rate-distortion curve."""
+    """Rows of the ablation: named functions from a picture to its rate-distortion curve."""
 
     def __init__(self, store: Path) -> None:
         opened = ModelStore(store)
@@ -45,7 +45,7 @@ class EncoderAblation:
         self._codec = open_codec(store)
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        """Names of the rows, with the functions that measure them."""
+        """Name and measuring function of each row."""
         yield "our tables", self._plain(_FULL, {"trellis": 0.0, "masking": 0.0})
         yield "our tables, trellis", self._plain(_FULL, {"masking": 0.0})
         yield "our tables, trellis, masking: the encoder alone", self._plain(_FULL, {})
@@ -106,10 +106,12 @@ class EncoderAblation:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="pictures; their middle 512 x 384 pixels are taken")
+    parser.add_argument("folder", type=Path, help="folder of pictures, of which the middle 512 x 384 pixels are used")
     parser.add_argument("--model-store", type=Path, default=Path("model_store"))
-    parser.add_argument("--pictures", type=int, default=6, help="how many, evenly over the folder")
-    parser.add_argument("--report", type=Path, help="a Markdown file to write")
+    parser.add_argument(
+        "--pictures", type=int, default=6, help="number of pictures, evenly spread over the folder (default 6)"
+    )
+    parser.add_argument("--report", type=Path, help="Markdown file to write (default: stdout)")
     given = parser.parse_args()
     subjects = list(pictures(given.folder, given.pictures))
     anchors = [reference_jpeg(picture, ANCHOR_QUALITIES) for picture in subjects]

@@ -1,9 +1,9 @@
-"""Search of the JPEG encoder's settings: the gain of each, without a network, against libjpeg-turbo.
+"""Search of the JPEG encoder's settings: BD-rate of each against libjpeg-turbo, without a network.
 
-    python -m benchmarks.encoder_search ../shared/data/train --report docs/encoder.md
+    python -m benchmarks.encoder_search PICTURES --report docs/encoder.md
 
-One setting at a time is moved away from its default. Training crops are laid six to a picture, so that headers weigh
-what they weigh in ordinary files; test pictures have no place here.
+One setting at a time differs from its default. A picture consists of six training crops, so that headers have the same
+weight as in ordinary files. Test pictures are not used, because settings are chosen here.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A setting's mean BD-rates in percent, by `METRICS`, and its encoding time."""
+    """Mean BD-rates of a setting in percent, by `METRICS`, and its encoding time."""
 
     name: str
     savings: tuple[float, ...]
-    encode_ms: float  # processor time for a megapixel
+    encode_ms: float  # processor milliseconds per megapixel
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help=f"pictures of at least {CROP} x {CROP} pixels")
-    parser.add_argument("--pictures", type=int, default=8, help="how many pictures of six crops each")
-    parser.add_argument("--report", type=Path, help="a Markdown file to write")
+    parser.add_argument("folder", type=Path, help=f"folder of WebP pictures of at least {CROP} x {CROP} pixels")
+    parser.add_argument("--pictures", type=int, default=8, help="number of pictures of six crops each (default 8)")
+    parser.add_argument("--report", type=Path, help="Markdown file to write (default: stdout)")
     given = parser.parse_args()
     subjects = [
         Subject(picture=picture, blocks=analyse(picture), anchor=anchor_curve(picture))
@@ -86,7 +86,7 @@ def main() -> int:
 
 
 def pictures(folder: Path, count: int) -> Iterator[Pixels]:
-    """Pictures of 2 x 3 crops, drawn with a fixed seed: [384, 576, 3]."""
+    """Pictures [384, 576, 3] of 2 x 3 crops each, drawn with a fixed seed."""
     paths = sorted(folder.glob("*.webp"))
     if len(paths) < 6 * count:
         raise SystemExit(f"{count} pictures need {6 * count} crops; {folder} has {len(paths)}")
@@ -97,7 +97,7 @@ def pictures(folder: Path, count: int) -> Iterator[Pixels]:
 
 
 def search(subjects: list[Subject]) -> Iterator[Row]:
-    """The defaults, then each setting at each other value."""
+    """Rows of the defaults, then of each setting at each of its values."""
     yield measured("defaults", subjects)
     for name, values in SEARCH.items():
         for value in values:
@@ -105,7 +105,7 @@ def search(subjects: list[Subject]) -> Iterator[Row]:
 
 
 def measured(row_name: str, subjects: list[Subject], **changed: float) -> Row:
-    """A row of the table: the defaults with some settings changed."""
+    """Row of the default settings with some of them changed."""
     savings: list[list[float]] = [[] for _ in METRICS]
     encode_s, pixels = 0.0, 0
     for subject in subjects:
@@ -128,7 +128,7 @@ def measured(row_name: str, subjects: list[Subject], **changed: float) -> Row:
 
 
 def anchor_curve(picture: Pixels) -> Curve:
-    """libjpeg-turbo 4:2:0, baseline, optimised Huffman codes."""
+    """Curve of libjpeg-turbo: 4:2:0, baseline, optimised Huffman codes."""
     points = []
     for quality in ANCHOR_QUALITIES:
         saved = io.BytesIO()

@@ -2,8 +2,9 @@
 
     python -m benchmarks.engine
 
-In-process and through HTTP in turns, then four times too many requests, killed workers, and memory. Takes five
-minutes; leave the machine alone meanwhile. Writes docs/results/engine.json, and the table in docs/engine.md.
+The parts are throughput and latency, in-process and through HTTP in turns, an overload of four times the capacity,
+killed workers, and memory. A run takes five minutes on an otherwise idle machine. It writes docs/results/engine.json
+and the table in docs/engine.md.
 """
 
 from __future__ import annotations
@@ -39,14 +40,16 @@ from virtual_codec.load_test import (
 )
 from virtual_codec.store import default_model_store
 
-MARK = ("<!-- engine figures -->", "<!-- end of engine figures -->")
+SECTION_MARKS = ("<!-- engine figures -->", "<!-- end of engine figures -->")
 SIDE = 512
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="duration of each measurement in seconds (default 10)"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/results/engine.json"))
     parser.add_argument("--page", type=Path, default=Path("docs/engine.md"))
     arguments = parser.parse_args()
@@ -64,7 +67,7 @@ def main() -> int:
 
 
 def capacity(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
-    """Restores a second, one class in threads of this process and through HTTP, in turns; shapes of the pool."""
+    """Restored images per second, in threads of this process and through HTTP with one and two workers, in turns."""
     rounds: dict[str, list[float]] = {"in_process": [], "http": [], "http_two_workers": []}
     with serving() as (url, _), serving(VCODEC_WORKERS_PER_DEVICE="2") as (url_two, _):
         for _ in range(3):
@@ -76,7 +79,7 @@ def capacity(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[
 
 
 def latency(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
-    """Median milliseconds of one restore at a time."""
+    """Median milliseconds of a restoring job without other load."""
     here: list[float] = []
     there: list[float] = []
     with serving() as (url, _):
@@ -92,7 +95,7 @@ def latency(codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[s
 
 
 def overload(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
-    """Four times as many requests as can be answered, each with five seconds of time; /healthz meanwhile."""
+    """Open loop at four times the capacity, with a limit of five seconds; times of /healthz during it."""
     with serving() as (url, _):
         able = load(url, streams, seconds, clients=6).images_per_s
         with asking(url) as health_ms:
@@ -108,7 +111,7 @@ def overload(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict
 
 
 def kills(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
-    """kill -9 of a worker every three seconds, with two workers and the spare."""
+    """SIGKILL of a worker every three seconds, with two workers and a standby worker."""
     done = threading.Event()
     deaths: list[int] = []
 
@@ -116,7 +119,7 @@ def kills(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[st
         while not done.wait(3.0):
             workers = children(server)
             if workers:
-                deaths.append(min(workers))  # the one that came first: it is warm, or nobody is
+                deaths.append(min(workers))  # the oldest worker, which is warm if any worker is
                 os.kill(deaths[-1], signal.SIGKILL)
 
     with serving(VCODEC_WORKERS_PER_DEVICE="2") as (url, pid):
@@ -136,7 +139,7 @@ def kills(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[st
 
 
 def memory(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[str, Any]:
-    """Resident megabytes of server and worker over requests of mixed sizes, in quarters of the time."""
+    """Resident megabytes of server and worker after each quarter of a load of mixed sizes."""
     mixed = list(streams)
     for width, height in ((96, 64), (1600, 1200), (770, 510), (300, 1100)):
         mixed.append(other_jpeg(width, height, 0))
@@ -145,7 +148,7 @@ def memory(_codec: VirtualCodec, streams: list[bytes], seconds: float) -> dict[s
         load(url, mixed, seconds, clients=4)
         for _ in range(4):
             load(url, mixed, seconds, clients=4)
-            quarters.append(round(sum(resident_mb(it) for it in (pid, *children(pid)))))
+            quarters.append(round(sum(resident_mb(process) for process in (pid, *children(pid)))))
     return {"resident_mb": quarters}
 
 
@@ -159,7 +162,7 @@ PARTS: dict[str, Callable[[VirtualCodec, list[bytes], float], dict[str, Any]]] =
 
 
 def other_jpeg(width: int, height: int, seed: int) -> bytes:
-    """An ordinary JPEG: the network always works on it, whatever the picture."""
+    """Ordinary JPEG of a synthetic picture, on which the network always runs."""
     file = io.BytesIO()
     with Image.open(io.BytesIO(synthetic_png(width, height, seed=seed))) as picture:
         picture.convert("RGB").save(file, "JPEG", quality=50)
@@ -178,7 +181,7 @@ def load(url: str, streams: list[bytes], seconds: float, *, clients: int, **more
 
 
 def in_process(codec: VirtualCodec, streams: list[bytes], seconds: float) -> float:
-    """Restores a second with as many threads as a worker has jobs."""
+    """Restored images per second, with as many threads as a worker has jobs."""
     threads = max(2, os.cpu_count() or 1)
     end = time.perf_counter() + seconds
 
@@ -197,7 +200,7 @@ def in_process(codec: VirtualCodec, streams: list[bytes], seconds: float) -> flo
 
 @contextlib.contextmanager
 def asking(url: str) -> Iterator[list[float]]:
-    """Milliseconds that /healthz takes, ten times a second."""
+    """Milliseconds of requests to /healthz, sent ten times a second during a block."""
     times: list[float] = []
     done = threading.Event()
 
@@ -220,7 +223,7 @@ def asking(url: str) -> Iterator[list[float]]:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """Process ids of a process's children."""
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
 
@@ -256,8 +259,8 @@ def write_table(figures: dict[str, Any], page: Path) -> None:
             "shares and times say little here; counts of lost requests hold."
         )
     text = page.read_text()
-    start, end = (text.index(mark) for mark in MARK)
-    page.write_text(f"{text[: start + len(MARK[0])]}\n{table}\n{text[end:]}")
+    start, end = (text.index(mark) for mark in SECTION_MARKS)
+    page.write_text(f"{text[: start + len(SECTION_MARKS[0])]}\n{table}\n{text[end:]}")
 
 
 if __name__ == "__main__":

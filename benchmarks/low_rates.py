@@ -1,4 +1,4 @@
-"""Very low rates: restored streams beside AVIF, WebP and JPEG 2000 in at most the same bytes.
+"""Very low rates: restored streams compared with AVIF, WebP and JPEG 2000 in at most the same bytes.
 
 python -m benchmarks.low_rates PICTURES --report docs/low-rates.md
 """
@@ -31,7 +31,7 @@ LABELS: Final = {OWN: OWN, **{name: ANCHORS[name].label for name in ("avif", "jp
 
 _MEASURES: Final = {"psnr": ("PSNR RGB, dB", 2), "psnr_y": ("PSNR Y, dB", 2), "ms_ssim": ("MS-SSIM", 4)}
 _COLOURS: Final = {OWN: "#d1242f", "avif": "#0969da", "jpeg2000": "#8250df", "webp": "#1a7f37"}
-_NEARER: Final = 0.98  # of the rate that JPEG 2000 is asked for until its file is small enough
+_RATE_FACTOR: Final = 0.98  # reduction of JPEG 2000's requested rate until its file is small enough
 
 _CONCLUSION: Final = """\
 A codec without a figure cannot make all pictures that small; for AVIF and WebP this is at quality 1. At those rates
@@ -41,23 +41,25 @@ that it reaches."""
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Similarity of a picture to what one codec makes of it: PSNR in dB, of RGB and of luma, and MS-SSIM."""
+    """Similarity of one codec's picture to the original: PSNR of RGB and of luma in dB, and MS-SSIM."""
 
     psnr: float
     psnr_y: float
     ms_ssim: float
 
 
-Means = dict[tuple[str, float], Measured | None]  # by codec and rate; None where a picture cannot be made so small
+Means = dict[tuple[str, float], Measured | None]  # by codec and rate; None if a picture has no file so small
 
 
 def main() -> int:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="photographs")
+    parser.add_argument("folder", type=Path, help="folder of photographs")
     parser.add_argument("--model-store", type=Path, default=default_model_store())
-    parser.add_argument("--pictures", type=int, default=12, help="how many, evenly over the folder (default 12)")
-    parser.add_argument("--report", type=Path, help="a Markdown file to write, with a plot beside it")
+    parser.add_argument(
+        "--pictures", type=int, default=12, help="number of pictures, evenly spread over the folder (default 12)"
+    )
+    parser.add_argument("--report", type=Path, help="Markdown file to write, with a plot beside it (default: stdout)")
     given = parser.parse_args()
     paths = sorted(path for path in given.folder.iterdir() if path.suffix in {".png", ".webp"})
     if not paths:
@@ -82,19 +84,21 @@ def main() -> int:
 
 
 def measured(picture: Pixels, codec: VirtualCodec) -> Means:
-    """What every codec makes of a picture at every rate of `RATES_BPP`."""
+    """Similarity of every codec's picture at every rate of `RATES_BPP`."""
     return {(name, rate): _measured(name, picture, rate, codec) for name in LABELS for rate in RATES_BPP}
 
 
 def means_of(found: list[Means]) -> Means:
-    """Means over pictures; None where a codec misses a rate on one of them."""
+    """Means over pictures, or None if a codec misses a rate on one of them."""
     means: Means = {}
     for key in found[0]:
         values = [each[key] for each in found]
         reached = [value for value in values if value is not None]
         means[key] = None
         if len(reached) == len(values):
-            means[key] = Measured(**{name: float(np.mean([getattr(it, name) for it in reached])) for name in _MEASURES})
+            means[key] = Measured(
+                **{name: float(np.mean([getattr(value, name) for value in reached])) for name in _MEASURES}
+            )
     return means
 
 
@@ -139,7 +143,7 @@ def plot(means: Means, path: Path) -> None:
 
 def _draw(axes: Any, means: Mapping[tuple[str, float], Measured | None], name: str) -> None:
     for codec, label in LABELS.items():
-        drawn = [(rate, getattr(it, name)) for rate in RATES_BPP if (it := means[codec, rate]) is not None]
+        drawn = [(rate, getattr(found, name)) for rate in RATES_BPP if (found := means[codec, rate]) is not None]
         if drawn:
             width = 3.0 if codec == OWN else 1.7
             axes.plot(*zip(*drawn, strict=True), color=_COLOURS[codec], linewidth=width, marker="o", label=label)
@@ -177,11 +181,11 @@ def _measured(name: str, picture: Pixels, rate_bpp: float, codec: VirtualCodec) 
 
 
 def _jpeg2000(picture: Pixels, rate_bpp: float, size_bytes: int) -> bytes:
-    """File within the size, or one above it where half of the rate is not enough: headers are not counted in it."""
+    """File within the size, or a larger one if half of the rate is not enough, because the rate excludes headers."""
     asked_bpp = rate_bpp
     file = ANCHORS["jpeg2000"].encode(picture, asked_bpp)
     while len(file) > size_bytes and asked_bpp > rate_bpp / 2:
-        asked_bpp *= _NEARER
+        asked_bpp *= _RATE_FACTOR
         file = ANCHORS["jpeg2000"].encode(picture, asked_bpp)
     return file
 

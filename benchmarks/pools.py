@@ -1,9 +1,9 @@
-"""Benchmark of two pools side by side: worker processes and Ray replicas, and replicas that are killed under load.
+"""Benchmark of two pools: worker processes compared with Ray replicas, and replicas that are killed under load.
 
     python -m benchmarks.pools --report docs/ray.md
 
-It needs the extra `ray` and Linux. Two servers run at once and are loaded in turn, so that what else the machine does
-meets both.
+It needs the extra `ray` and Linux. Both servers run at the same time and are loaded in turn, so that other load on the
+machine affects both.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ import httpx2
 from tests.pictures import saved, scene
 from tests.pools.servers import Server, wait_for
 
-MARK: Final = (
+SECTION_MARKS: Final = (
     "<!-- figures: `python -m benchmarks.pools --report docs/ray.md` writes them -->",
     "<!-- end of figures -->",
 )
-ALIKE: Final = {
+COMMON_SETTINGS: Final = {
     "VCODEC_DEVICES": "cpu",
     "VCODEC_WORKERS_PER_DEVICE": "2",
     "VCODEC_THREADS": "1",
@@ -43,7 +43,7 @@ ALIKE: Final = {
     "VCODEC_LOG_FORMAT": "text",
     "VCODEC_QUEUE_LIMIT_S": "600",
 }
-REPLICAS: Final = {"VCODEC_POOL": "ray", "VCODEC_RAY_REPLICAS": "2", "VCODEC_WORKERS_PER_DEVICE": "1"}
+RAY_SETTINGS: Final = {"VCODEC_POOL": "ray", "VCODEC_RAY_REPLICAS": "2", "VCODEC_WORKERS_PER_DEVICE": "1"}
 START_S: Final = 240.0
 CLIENTS: Final = 8
 KILL_EVERY_S: Final = 20.0
@@ -59,17 +59,19 @@ class Load:
 
 
 def main() -> None:
-    """Measure, print the figures, and write them into the page if one is given."""
+    """Measure, print the figures, and write them into the page of --report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8, help="length of one round (default 8)")
+    parser.add_argument("--seconds", type=float, default=8, help="duration of one round in seconds (default 8)")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of each server and load (default 6)")
     parser.add_argument("--kills", type=int, default=3, help="replicas to kill (default 3)")
-    parser.add_argument("--only", metavar="TEXT", default="", help="only loads whose name holds this text")
-    parser.add_argument("--report", type=Path, help="the Markdown page whose figures are written anew")
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="only loads whose name contains this text (default: all)"
+    )
+    parser.add_argument("--report", type=Path, help="Markdown page whose figures are replaced")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         local = stack.enter_context(_serving({}))
-        ray = stack.enter_context(_serving(REPLICAS))
+        ray = stack.enter_context(_serving(RAY_SETTINGS))
         for server in (local, ray):
             wait_for(server.is_ready, START_S)
         lines = list(_compared(local, ray, arguments))
@@ -78,16 +80,20 @@ def main() -> None:
     print(text)
     if arguments.report is not None:
         page = arguments.report.read_text(encoding="utf-8")
-        before, _, rest = page.partition(MARK[0])
-        after = rest.partition(MARK[1])[2]
-        arguments.report.write_text(f"{before}{MARK[0]}\n\n{text}\n\n{MARK[1]}{after}", encoding="utf-8")
+        before, _, rest = page.partition(SECTION_MARKS[0])
+        after = rest.partition(SECTION_MARKS[1])[2]
+        arguments.report.write_text(
+            f"{before}{SECTION_MARKS[0]}\n\n{text}\n\n{SECTION_MARKS[1]}{after}", encoding="utf-8"
+        )
 
 
 @contextlib.contextmanager
 def _serving(more: dict[str, str]) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VCODEC_")}
     command = [sys.executable, "-m", "virtual_codec", "serve"]
-    with subprocess.Popen(command, env={**environment, **ALIKE, **more}, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env={**environment, **COMMON_SETTINGS, **more}, stderr=subprocess.PIPE, text=True
+    ) as process:
         server = Server(process)
         listener = threading.Thread(target=server.listen)
         listener.start()
@@ -131,7 +137,7 @@ def _loads(server: Server) -> Iterator[Load]:
 
 
 def _loaded(server: Server, load: Load, seconds: float) -> tuple[int, float]:
-    """Answers to callers that each wait for theirs, and the seconds that these took."""
+    """Number of answers of a closed loop, and its seconds."""
     started = time.monotonic()
     answers = _asked(server, load, lambda: time.monotonic() - started > seconds)
     assert {answer.status_code for answer in answers} == {200}
@@ -151,7 +157,7 @@ def _asked(server: Server, load: Load, is_over: Callable[[], bool]) -> list[http
 
 
 def _killed(server: Server, kills: int) -> str:
-    """Line about replicas killed under load: every answer must be the bytes that it is without kills."""
+    """Line about replicas killed under load. Every answer must have the same bytes as without kills."""
     load = next(_loads(server))
     expected = httpx2.post(server.url + load.path, content=load.content, timeout=120).content
     is_over = threading.Event()

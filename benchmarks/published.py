@@ -1,11 +1,11 @@
-"""Comparison of the default model with published figures of networks on both sides of JPEG, on the same images.
+"""Comparison of the default model with published figures of networks before and after JPEG, on the same images.
 
     python -m benchmarks.published --test tests/ --report docs/published.md
     python -m benchmarks.published --test tests/ --report docs/published.md --runs runs/paper-jpeg-q10-small
 
 Jiang et al., "An End-to-End Compression Framework Based on Convolutional Neural Networks" (2017), give means over
-seven grey images at the bits of JPEG. Each image here is compressed to at most the bytes of its JPEG. With --runs,
-finished runs of the `paper-...` recipes are measured on the same images at the bytes that they take.
+seven grey images at the bits of JPEG. Here each image is compressed to at most the bytes of its JPEG. With --runs,
+finished runs of the `paper-...` recipes are measured on the same images, at the sizes of their own streams.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ IMAGES = {
     "Barbara": "classic5/barbara.webp",
     "Boats": "classic5/boats.webp",
 }
-OF_THEIRS = ("Butterfly", "Lena", "Peppers")  # by name; theirs may be of other sizes
+PUBLISHED_IMAGES = ("Butterfly", "Lena", "Peppers")  # same names; the published versions may have other sizes
 
 _CONCLUSION = """## What to conclude
 
 Compare the gains over JPEG at its own bytes, with caution: few pictures, some perhaps of other sizes than theirs."""
 
-# quality -> PSNR (dB) and SSIM, means over their seven images: JPEG's, and theirs at its bits.
+# quality -> PSNR in dB and SSIM, means over the seven published images: JPEG, and their networks at its bits.
 JIANG = {5: ((25.43, None), (28.83, 0.8535)), 10: ((28.17, None), (30.59, 0.8895))}
 
 Grey = NDArray[np.uint8]
@@ -51,7 +51,7 @@ Grey = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Measurements of an image at one quality: JPEG, and the model in no more bytes."""
+    """PSNR in dB and SSIM of an image at one quality: JPEG, and the model in at most its bytes."""
 
     image: str
     quality: int
@@ -63,9 +63,9 @@ class Row:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--test", type=Path, required=True, help="a folder of the test sets' folders")
-    parser.add_argument("--report", type=Path, required=True, help="a Markdown file to write")
-    parser.add_argument("--store", type=Path, help="of models (default: the one that came along)")
+    parser.add_argument("--test", type=Path, required=True, help="folder that contains the folders of the test sets")
+    parser.add_argument("--report", type=Path, required=True, help="Markdown file to write")
+    parser.add_argument("--store", type=Path, help="model store (default: the bundled store)")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="finished runs of paper-... recipes")
     given = parser.parse_args()
     store = ModelStore(given.store or default_model_store())
@@ -98,15 +98,15 @@ def row_of(codec: VirtualCodec, name: str, picture: Grey, quality: int) -> Row:
         image=name,
         quality=quality,
         jpeg_bytes=len(file.getvalue()),
-        jpeg=_alike(picture, np.asarray(Image.open(file))),
+        jpeg=_psnr_and_ssim(picture, np.asarray(Image.open(file))),
         own_bytes=len(made.stream),
-        own=_alike(picture, restored),
+        own=_psnr_and_ssim(picture, restored),
     )
     print(row, flush=True)
     return row
 
 
-def _alike(picture: Grey, restored: Grey) -> tuple[float, float]:
+def _psnr_and_ssim(picture: Grey, restored: Grey) -> tuple[float, float]:
     return metrics.psnr(picture, restored), metrics.ssim(picture, restored)
 
 
@@ -134,7 +134,7 @@ def _report(rows: Sequence[Row], model: str) -> str:
         ]
         for title, some in (
             ("mean of all here", of_quality),
-            ("mean of those of theirs", [row for row in of_quality if row.image in OF_THEIRS]),
+            ("mean of those of theirs", [row for row in of_quality if row.image in PUBLISHED_IMAGES]),
         ):
             means = [np.mean([getattr(row, kind)[i] for row in some]) for kind in ("jpeg", "own") for i in (0, 1)]
             lines.append(
@@ -166,10 +166,10 @@ def _of_run(run: Path, pictures: dict[str, Grey]) -> str:
         even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
         image = torch.from_numpy(even.copy())[None, None].float() / 255
         decoded, bits = through_real_codec(describe(network, image), codec, setting)
-        own = _alike(even, _bytes(network.postprocess(decoded)))
+        own = _psnr_and_ssim(even, _bytes(network.postprocess(decoded)))
         half = torch.nn.functional.interpolate(image, scale_factor=0.5, mode="bicubic", antialias=True).clamp(0, 1)
         shown, plain_bits = through_real_codec(half, codec, setting)
-        plain = _alike(even, _bytes(torch.nn.functional.interpolate(shown, scale_factor=2, mode="bicubic")))
+        plain = _psnr_and_ssim(even, _bytes(torch.nn.functional.interpolate(shown, scale_factor=2, mode="bicubic")))
         lines.append(
             f"| {name} | {int(bits[0]) // 8} | {own[0]:.2f}, {own[1]:.4f} | {int(plain_bits[0]) // 8} "
             f"| {plain[0]:.2f}, {plain[1]:.4f} |"

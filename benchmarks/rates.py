@@ -19,7 +19,7 @@ Curve = NDArray[np.float64]  # [points, 4]: bits per pixel, PSNR, PSNR of luma, 
 
 
 def pictures(folder: Path, count: int, size: tuple[int, int] = (384, 512)) -> Iterator[Pixels]:
-    """The middle of `count` pictures, at most of `size` (height, width), spread evenly over the folder's names."""
+    """Middles of `count` pictures, of at most `size` (height, width), evenly spread over the folder's sorted names."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in {".png", ".webp"})
     if not paths:
         raise SystemExit(f"{folder} holds no PNG or WebP")
@@ -30,7 +30,7 @@ def pictures(folder: Path, count: int, size: tuple[int, int] = (384, 512)) -> It
 
 
 def point(picture: Pixels, shown: Pixels, size_bytes: int) -> tuple[float, float, float, float]:
-    """One row of a curve."""
+    """Row of a `Curve` for a decoded or restored picture and the size of its file."""
     return (
         8 * size_bytes / (picture.shape[0] * picture.shape[1]),
         metrics.psnr(picture, shown),
@@ -40,7 +40,7 @@ def point(picture: Pixels, shown: Pixels, size_bytes: int) -> tuple[float, float
 
 
 def reference_jpeg(picture: Pixels, qualities: Sequence[int]) -> Curve:
-    """The anchor: libjpeg-turbo 4:2:0, baseline, optimised Huffman codes."""
+    """Anchor curve of libjpeg-turbo: 4:2:0, baseline, optimised Huffman codes."""
     points = []
     for quality in qualities:
         file = io.BytesIO()

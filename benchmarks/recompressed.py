@@ -1,4 +1,4 @@
-"""Double-compressed JPEGs: detection rate, false alarms, and the gain in the restored pictures.
+"""Double-compressed JPEGs: detection rate, false alarms, and gain of the restored pictures.
 
 python -m benchmarks.recompressed PICTURES --report docs/recompressed.md
 """
@@ -29,7 +29,7 @@ from virtual_codec.store import ModelStore, default_model_store
 Pixels = NDArray[np.uint8]
 
 SIZES = ("96 x 96", "as it is", "enlarged", "four together")
-# The first file's table means, as parts of the second's.
+# Limits on the ratio of the first table's mean to that of the second.
 RATIOS = (0.72, 0.9, 1.12, 1.5, 3.0, math.inf)
 PAIRS = ((30, 60), (30, 80), (50, 40), (50, 60), (50, 80), (50, 90), (75, 70), (75, 80), (75, 90), (75, 95), (90, 95))
 GAINS_OF = 16
@@ -37,7 +37,7 @@ GAINS_OF = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """Recipe of a file: libjpeg's tables of a quality, or flatter ones of our own encoder's kind."""
+    """Settings of a JPEG: libjpeg's tables of a quality, or flatter ones like those of this project's encoder."""
 
     quality: int
     subsampling: int
@@ -59,7 +59,7 @@ def is_seen(stream: bytes) -> bool:
 
 
 def pictures(folder: Path, every: int) -> Iterator[tuple[str, str, Pixels]]:
-    """Names, sizes and pictures: of four files one is cut, one enlarged, one set together with its neighbours."""
+    """Names, kinds of `SIZES` and pictures: in turn cropped, unchanged, enlarged, and joined with three neighbours."""
     paths = sorted(path for path in folder.iterdir() if path.suffix in {".png", ".webp"})
     for index in range(0, len(paths), every):
         picture = images.decode(paths[index].read_bytes())
@@ -84,7 +84,7 @@ def draw(random: np.random.Generator, low: int, high: int) -> Saving:
 
 
 def count(folder: Path, every: int, trials: int) -> list[str]:
-    """Table of the detection rates."""
+    """Lines of the table of detection rates."""
     random = np.random.default_rng(1)
     seen: dict[tuple[str, str], list[bool]] = defaultdict(list)
     wrong: dict[str, list[int]] = defaultdict(list)
@@ -129,7 +129,7 @@ def mean_table(stream: bytes) -> float:
 
 
 def gains(folder: Path) -> list[str]:
-    """Table of the gain in the restored pictures."""
+    """Lines of the table of gains of the restored pictures."""
     store = ModelStore(default_model_store())
     model = ModelNetworks(store, store.default, DirectRunner())
     paths = sorted(folder.iterdir())
@@ -168,11 +168,11 @@ def psnr(shown: Pixels, target: Pixels) -> float:
 
 
 def milliseconds(folder: Path) -> tuple[float, float]:
-    """Processor time for a megapixel: to look whether there was an earlier JPEG, and to find its luma too."""
+    """Processor milliseconds per megapixel of detection, without and with a correction of the luma."""
     four = [picture for _, size, picture in pictures(folder, 8) if size == "four together" and picture.ndim == 3][:4]
     picture = np.tile(np.vstack(four), (1, 2, 1))
     spent = []
-    for quality in (75, 50):  # compressed once, and after 75
+    for quality in (75, 50):  # 75: compressed once; 50: compressed at 50, then at 75
         stream = Saving(quality=75, subsampling=2, flat=False).file(picture)
         if quality == 50:
             earlier = Saving(quality=50, subsampling=2, flat=False).file(picture)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving_comparison
 
-benchmarks/README.md tells what it needs and how long it takes. Parts that are measured replace those of the results
-that are there, so that a run may be made in pieces: `--parts choose 512x512`, then `--parts mixed`, and so on.
+benchmarks/README.md states the requirements and the duration. Measured parts replace those in earlier results, so the
+comparison can be made in several runs: `--parts choose 512x512`, then `--parts mixed`, and so on.
 """
 
 from __future__ import annotations
@@ -37,11 +37,23 @@ PARTS = ("choose", "512x512", "mixed", "compress", "overload", "poison", "kill")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--systems", nargs="+", choices=[it.name for it in CONTENDERS], help="default: those installed")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement (default 8)")
-    parser.add_argument("--images", type=Path, help="folder of images to crop (default: made-up pictures)")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/serving.json"), help="results, and a CSV beside")
-    parser.add_argument("--page", type=Path, default=Path("docs/serving-benchmark.md"), help="the page made of them")
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        choices=[each.name for each in CONTENDERS],
+        help="servers (default: all that are installed)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=8.0, help="duration of each measurement in seconds (default 8)"
+    )
+    parser.add_argument("--images", type=Path, help="folder of images to crop (default: synthetic pictures)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("docs/results/serving.json"),
+        help="JSON file of the results, with a CSV file beside it",
+    )
+    parser.add_argument("--page", type=Path, default=Path("docs/serving-benchmark.md"), help="Markdown page to write")
     arguments = parser.parse_args()
     comparison = Comparison(arguments)
     for part in arguments.parts:
@@ -54,7 +66,7 @@ def main() -> int:
 
 
 class Comparison:
-    """The parts, and the results so far."""
+    """Parts of the comparison, and the results so far."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._out: Path = arguments.out
@@ -80,7 +92,7 @@ class Comparison:
         }
 
     def keep(self, part: str, rows: Sequence[Row]) -> None:
-        """Replace what there was of the part, and write the results."""
+        """Replace earlier rows of the part, and write the results."""
         measured = {row.system for row in rows}
         self._results["rows"] = [
             row for row in self._results["rows"] if row["trial"] != part or row["system"] not in measured
@@ -93,7 +105,7 @@ class Comparison:
         self._out.write_text(json.dumps(self._results, indent=1) + "\n")
 
     def _choose(self) -> list[Row]:
-        """The better variant of each, by images a second."""
+        """Choose the variant of each server with the higher throughput."""
         rows: list[Row] = []
         streams = self._streams_of("512x512")
         for variant in VARIANTS:
@@ -110,7 +122,7 @@ class Comparison:
         return rows
 
     def _side_by_side(self, part: str) -> list[Row]:
-        """All are up at once and are measured in turn, so that a moment's noise meets all of them."""
+        """Measure all servers in turn while all run, so that other load on the machine affects all of them."""
         streams = self._streams_of(part)
         rows: list[Row] = []
         with contextlib.ExitStack() as stack:
@@ -173,7 +185,7 @@ class Comparison:
         return rows
 
     def _streams_of(self, sizes: str) -> Material:
-        """Restoring's input, made once by the codec itself."""
+        """Streams as input of restoring, compressed once by the codec."""
         if sizes not in self._streams:
             from virtual_codec.codec import open_codec
             from virtual_codec.store import default_model_store
@@ -212,7 +224,7 @@ def serving(contender: Contender, variant: Variant | None, **more: Any) -> Itera
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine, without names."""
+    """Processor, cores and Python version of the machine."""
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -221,13 +233,13 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Commit that was measured, if there is a checkout."""
+    """Short hash of the measured commit, or "" outside of a checkout."""
     words = ["git", "rev-parse", "--short", "HEAD"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def load() -> float:
-    """Of the last minute; well above the number of cores, something else was at work."""
+    """Load average of the last minute. A value well above the number of cores shows other work on the machine."""
     return round(os.getloadavg()[0], 1)
 
 

@@ -1,9 +1,8 @@
-"""Benchmark of restoring in the browser: bytes over the wire, milliseconds, memory, and long tasks of the page.
+"""Benchmark of restoring in the browser: transferred bytes, milliseconds, memory, and long tasks of the page.
 
     python -m benchmarks.web --report docs/web.md
 
-It needs Chromium (Debian's package `chromium`, or Chrome) and takes about three minutes. Leave the machine alone
-meanwhile.
+It needs Chromium (Debian's package `chromium`, or Chrome) and takes about three minutes on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from virtual_codec.store import ModelStore
 from virtual_codec.web import WebFile, WebSite
 
 STORE: Final = Path(__file__).resolve().parent.parent / "model_store"
-MARK: Final = (
+SECTION_MARKS: Final = (
     "<!-- figures: `python -m benchmarks.web --report docs/web.md` writes them -->",
     "<!-- end of figures -->",
 )
@@ -42,7 +41,7 @@ LARGE: Final = (4000, 3000)  # 12 megapixels
 REPEATS: Final = 3
 PICTURES: Final = 20
 LIMIT_S: Final = 300.0
-START_S: Final = 5.0  # a browser that has just started is busy with itself for seconds
+START_S: Final = 5.0  # a browser is busy for seconds after its start
 MIB: Final = 2**20
 
 Pixels = NDArray[np.uint8]
@@ -57,7 +56,7 @@ window.timed = async address => {
   return performance.now() - started;
 };
 </script>"""
-MANY: Final = """<!doctype html>
+MANY_PICTURES_PAGE: Final = """<!doctype html>
 <script>
 window.long = [];
 const note = list => long.push(...list.getEntries().map(entry => entry.duration));
@@ -68,7 +67,7 @@ new PerformanceObserver(note).observe({ type: "longtask" });
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.web", description=__doc__)
-    parser.add_argument("--report", type=Path, help="the Markdown page whose figures are written anew")
+    parser.add_argument("--report", type=Path, help="Markdown page whose figures are replaced")
     report: Path | None = parser.parse_args().report
     if BROWSER is None:
         print("there is no Chromium on this machine", file=sys.stderr)
@@ -80,9 +79,9 @@ def main() -> int:
         print(text)
     else:
         page = report.read_text(encoding="utf-8")
-        before, rest = page.split(MARK[0])
-        after = rest.split(MARK[1])[1]
-        report.write_text(f"{before}{MARK[0]}\n\n{text}\n\n{MARK[1]}{after}", encoding="utf-8")
+        before, rest = page.split(SECTION_MARKS[0])
+        after = rest.split(SECTION_MARKS[1])[1]
+        report.write_text(f"{before}{SECTION_MARKS[0]}\n\n{text}\n\n{SECTION_MARKS[1]}{after}", encoding="utf-8")
     return 0
 
 
@@ -103,7 +102,7 @@ def _measured(files: list[WebFile], store: ModelStore) -> list[str]:
         host.put("one.html", PAGE % 1)
         host.put("all.html", PAGE % (os.cpu_count() or 1))
         images = "".join(f'<img data-restore src="/scale-2.jpg?{n}" width=120 height=80>' for n in range(PICTURES))
-        host.put("many.html", MANY + images)
+        host.put("many.html", MANY_PICTURES_PAGE + images)
         with browsing(Path(folder)) as tab:
             tab.open(f"{host.url}/one.html")
             time.sleep(START_S)
@@ -160,7 +159,7 @@ def _large(tab: Tab, host: StaticHost) -> dict[str, float]:
 
 @contextmanager
 def _watching() -> Iterator[list[int]]:
-    """The browser's memory, read ten times a second."""
+    """Memory of the browser in bytes, read ten times a second during a block."""
     peaks, stop = [_memory_bytes()], threading.Event()
 
     def watch() -> None:
@@ -177,7 +176,7 @@ def _watching() -> Iterator[list[int]]:
 
 
 def _memory_bytes() -> int:
-    """Memory of all processes that descend from this one, shared pages counted once (their PSS)."""
+    """Proportional set size (PSS) in bytes of all descendants of this process, which counts shared pages once."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -1,1 +1,1 @@
-"""Gallery of crops beside those of ordinary codecs."""
+"""Gallery of crops, compared with ordinary codecs."""

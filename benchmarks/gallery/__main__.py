@@ -1,4 +1,4 @@
-"""Gallery of crops at three rates beside JPEG, WebP and AVIF of the same size.
+"""Gallery of crops at three rates, compared with JPEG, WebP and AVIF of the same size.
 
 python -m benchmarks.gallery    # writes docs/gallery.md and docs/gallery/*.webp
 """
@@ -19,7 +19,7 @@ from virtual_codec.store import ModelStore, default_model_store
 
 RATES_BPP = (0.15, 0.35, 0.8)
 _SIDE = 144
-_FRONT = ("cat", 70, 125)  # of the README: picture, top and left of its crop
+_README_CROP = ("cat", 70, 125)  # picture, top and left of the crop in the README
 
 _PURPOSE = """\
 Crops to judge the codec by eye: the picture that `{model}` restores, beside JPEG, WebP and AVIF in at most the same
@@ -34,22 +34,26 @@ Row = tuple[float, Sequence[Shown]]
 
 
 def main() -> int:
-    """Code every picture at every rate, and write the page and its sheets."""
+    """Encode every picture at every rate, and write the page and its contact sheets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the page (default docs)")
-    parser.add_argument("--pictures", nargs="*", default=[it.name for it in PICTURES], help="only these")
+    parser.add_argument(
+        "--pictures", nargs="*", default=[picture.name for picture in PICTURES], help="names of pictures (default: all)"
+    )
     arguments = parser.parse_args()
     store = default_model_store()
     folder: Path = arguments.docs / "gallery"
     folder.mkdir(parents=True, exist_ok=True)
     codec = open_codec(store)
     sections = []
-    for picture in (it for it in PICTURES if it.name in arguments.pictures):
+    for picture in (each for each in PICTURES if each.name in arguments.pictures):
         pixels = picture.read()
         rows = [(rate, code(pixels, rate, codec)) for rate in RATES_BPP]
-        (folder / f"{picture.name}.webp").write_bytes(contact_sheet(picture, pixels, [it for _, it in rows], _SIDE))
-        if picture.name == _FRONT[0]:
-            front = contact_sheet(replace(picture, top=_FRONT[1], left=_FRONT[2]), pixels, [rows[0][1]], 100, zoom=2)
+        (folder / f"{picture.name}.webp").write_bytes(contact_sheet(picture, pixels, [row for _, row in rows], _SIDE))
+        if picture.name == _README_CROP[0]:
+            front = contact_sheet(
+                replace(picture, top=_README_CROP[1], left=_README_CROP[2]), pixels, [rows[0][1]], 100, zoom=2
+            )
             (folder / "front.webp").write_bytes(front)
             (folder / "chain.webp").write_bytes(chain(pixels, rows[0][1][0]))
         sections.append((picture, pixels, rows))
@@ -73,7 +77,7 @@ def page(model: str, sections: Sequence[tuple[Picture, Pixels, Sequence[Row]]]) 
 
 
 def _alternative(picture: Picture, rows: Sequence[Row]) -> str:
-    return f"{picture.title}: original, then {', '.join(it.codec for it in rows[0][1])} at {len(rows)} rates"
+    return f"{picture.title}: original, then {', '.join(shown.codec for shown in rows[0][1])} at {len(rows)} rates"
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -87,7 +91,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _conclusion(sections: Sequence[tuple[Picture, Pixels, Sequence[Row]]]) -> str:
-    """Sentences that count at how many rates of how many pictures the restored picture is ahead of each codec."""
+    """Sentences with the number of cases in which the restored picture is better than each codec's."""
     lines = []
     everything = [row for _, _, rows in sections for _, row in rows]
     for index, other in enumerate(everything[0][1:], 1):

@@ -1,4 +1,4 @@
-"""Files of a picture at one rate: the restored stream, and JPEG, WebP and AVIF in no more bytes."""
+"""Files of a picture at one rate: the stream, and JPEG, WebP and AVIF files of at most its size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN = "virtual-codec"
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What one codec makes of a picture."""
+    """File of a picture by one codec, with the picture that is shown and its similarity to the original."""
 
     codec: str
     size_bytes: int
@@ -31,7 +31,7 @@ class Shown:
 
 
 def code(picture: Pixels, rate_bpp: float, codec: VirtualCodec) -> list[Shown]:
-    """Every codec's file of the picture in at most so many bits per pixel; its smallest one where none is so small."""
+    """File of every codec in at most `rate_bpp` bits per pixel, or its smallest file if none is so small."""
     stream = codec.compress(images.encode(picture, "png"), CompressOptions(max_bpp=rate_bpp)).stream
     restored = images.decode(codec.restore(stream).image)
     if restored.ndim == 2:
@@ -45,10 +45,10 @@ def code(picture: Pixels, rate_bpp: float, codec: VirtualCodec) -> list[Shown]:
 
 
 def largest_within(anchor: Anchor, picture: Pixels, size_bytes: int) -> bytes:
-    """File of the highest quality within the size, or of the lowest quality."""
+    """File of the highest quality within the size, or of the lowest quality if none is so small."""
     if anchor.name != "avif":
         return _by_bisection(anchor, picture, size_bytes)[1]
-    # At speed 8 sizes are much the same in a tenth of the time: the search begins where it ends there.
+    # Speed 8 gives similar sizes in a tenth of the time, so its result is the start of the search.
     quick = replace(anchor, fixed={**anchor.fixed, "speed": 8})
     quality = _by_bisection(quick, picture, size_bytes)[0]
     best = anchor.encode(picture, quality)

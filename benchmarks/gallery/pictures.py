@@ -1,4 +1,4 @@
-"""Pictures of the gallery: they may be shown, and no network of this project was trained on them."""
+"""Pictures of the gallery: free to show, and not used in the training of any network of this project."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture: where it comes from, its licence, and top and left of the crop that is shown."""
+    """Picture of the gallery: its source with the licence, and top and left of the crop that is shown."""
 
     name: str
     title: str
@@ -32,7 +32,7 @@ def _cat() -> Pixels:
 
 
 def _portrait() -> Pixels:
-    # Reduced, so that artefacts of the JPEG that it is shipped as hardly show.
+    # Reduced to hide the artefacts of its JPEG file.
     path = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
     return np.asarray(Image.open(path).convert("RGB").resize((307, 360), Image.Resampling.LANCZOS))
 

@@ -1,4 +1,4 @@
-"""Contact sheets: a row for each rate, a column for each codec, crops pixel by pixel."""
+"""Contact sheets of crops: a row for each rate and a column for each codec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAPER, _INK, _SOFT, _ACCENT = "#ffffff", "#22242a", "#6d6a64", "#c4482a"
 def contact_sheet(picture: Picture, pixels: Pixels, rows: Sequence[Sequence[Shown]], side: int, zoom: int = 1) -> bytes:
     """Lossless WebP of crops of `side` pixels, enlarged by `zoom` without a filter.
 
-    The original stands at the left of the first row, the whole picture with the crop marked below it.
+    The original is at the left of the first row. The whole picture with the marked crop is below it.
     """
     cell, columns = side * zoom, 1 + len(rows[0])
     sheet = Image.new("RGB", (columns * (cell + _GAP) + _GAP, len(rows) * (cell + 2 * _LINE + _GAP) + _GAP), _PAPER)
@@ -46,7 +46,7 @@ def contact_sheet(picture: Picture, pixels: Pixels, rows: Sequence[Sequence[Show
 
 
 def chain(original: Pixels, stream: Shown) -> bytes:
-    """Lossless WebP of the steps of one picture: the original, the stream's own small picture, the restored image."""
+    """Lossless WebP of three pictures side by side: original, stream as decoded, and restored image."""
     with Image.open(io.BytesIO(stream.file)) as file:
         steps = [
             (Image.fromarray(original), f"original  {original.shape[1]}x{original.shape[0]}"),
