@@ -307,8 +307,8 @@ def test_the_cache_can_be_filled_without_a_codec(config: EvaluateConfig, tmp_pat
     [
         ({"anchors": ("jpeg", "jpegxl")}, "no anchor 'jpegxl'; have jpeg, webp"),
         ({"restored": ("heic",)}, "no anchor 'heic'"),
-        ({"variants": (Variant(name="webp"),)}, "names of their own"),
-        ({"variants": (Variant(name="a"), Variant(name="a"))}, "names of their own"),
+        ({"variants": (Variant(name="webp"),)}, "must differ from each other"),
+        ({"variants": (Variant(name="a"), Variant(name="a"))}, "must differ from each other"),
         ({"qualities": (0,)}, "from 1 to 100"),
         ({"foreign_kinds": ("sepia",)}, "kinds of JPEGs are colour"),
         ({"workers": 0}, "at least 1"),

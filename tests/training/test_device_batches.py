@@ -137,5 +137,5 @@ def test_the_learning_rate_may_follow_the_time() -> None:
 
 
 def test_recipes_with_drawings_need_the_processor(photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="drawings-1 needs --codec host"):
+    with pytest.raises(BadOption, match="use --codec host for drawings-1"):
         trained(small("drawings-1"), photographs, RunOptions(out=tmp_path))

@@ -76,7 +76,7 @@ class HandleReplicas:
         response = self._handle.broadcast(method, *arguments)
         answers = await response.results_async(timeout_s=_ASK_TIMEOUT_S, return_exceptions=True)
         for error in answers:
-            if isinstance(error, _LOST):  # as at every change of the number of replicas
+            if isinstance(error, _LOST_REPLICA_ERRORS):  # as at every change of the number of replicas
                 _LOG.info(Event("replica_unanswered", method=method, reason=type(error).__name__))
             elif isinstance(error, BaseException):
                 reason = str(error).strip().rpartition("\n")[2] or type(error).__name__
