@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     for model in models:
         if model.data_licences:
-            print(f"{model.name} was trained on pictures under {', '.join(model.data_licences)}")
+            print(f"{model.name} was trained on pictures under: {', '.join(model.data_licences)}")
     return 0
 
 
