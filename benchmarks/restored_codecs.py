@@ -35,7 +35,7 @@ JPEG_QUALITIES: Final = (2, 4, 7, 12, 20, 35, 55, 75, 90)
 def files(
     picture: Pixels, codec: QualityCodec, model: ModelNetworks, subsampling: Subsampling, level: int
 ) -> Iterator[tuple[str, int, Pixels]]:
-    """Name, size and shown picture: plain at these settings, by the encoder's defaults where they differ, restored."""
+    """Name, size and picture: plain at these settings, plain with the encoder's defaults if they differ, restored."""
     settings = QualitySettings(level=level, speed=codec.usual_speed, subsampling=subsampling)
     coded = codec.encode(picture, settings)
     decoded = codec.decode(coded)
@@ -52,7 +52,7 @@ def files(
 def measured(
     pictures: Sequence[Pixels], codec: QualityCodec, model: ModelNetworks, subsampling: Subsampling, every: int
 ) -> dict[str, list[Curve]]:
-    """Curves of all pictures, by the name of the files."""
+    """Curves of all pictures, by the name of the kind of file."""
     found: dict[str, list[Curve]] = defaultdict(list)
     for place, picture in enumerate(pictures):
         print(f"{codec.name}: {place + 1} of {len(pictures)}", flush=True)
@@ -72,9 +72,15 @@ def main() -> None:
     parser.add_argument("--model", default="codecs-1")
     parser.add_argument("--store", type=Path, default=default_model_store())
     parser.add_argument("--codecs", default="avif,webp,jpeg2000")
-    parser.add_argument("--subsampling", choices=("420", "444"), help="default: the codec's own in this project")
-    parser.add_argument("--count", type=int, help="of the pictures, spread evenly over the names")
-    parser.add_argument("--every", type=int, default=1, help="nth level only")
+    parser.add_argument(
+        "--subsampling",
+        choices=("420", "444"),
+        help="chroma subsampling (default: this project's default for the codec)",
+    )
+    parser.add_argument(
+        "--count", type=int, help="number of pictures, evenly spread over the sorted names (default: all)"
+    )
+    parser.add_argument("--every", type=int, default=1, help="measure only every n-th level (default 1)")
     parser.add_argument(
         "--range", nargs="+", default=["0.1,0.4", "0.1,1.0"], help="bits per pixel of the anchor (0.1,0.4 0.1,1.0)"
     )

@@ -42,7 +42,7 @@ Decode = Callable[[bytes], Pixels]
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Codec at one speed: how it encodes at a setting, how it decodes, and the settings that sweep its rate."""
+    """Codec at one speed: functions that encode at a setting and decode, and settings that sweep the rate."""
 
     name: str
     encode: Encode = field(repr=False)
@@ -52,7 +52,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Figures of a subject: processor seconds a megapixel by size, and BD-rates in percent (RGB, Y, MS-SSIM)."""
+    """Figures of a subject: processor seconds per megapixel by size, and BD-rates in percent (RGB, Y, MS-SSIM)."""
 
     name: str
     encode_s: dict[str, float]
@@ -62,13 +62,17 @@ class Row:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="photographs; their middle 768 x 512 pixels are taken")
+    parser.add_argument(
+        "folder", type=Path, help="folder of photographs, of which the middle 768 x 512 pixels are used"
+    )
     parser.add_argument("--model-store", type=Path, default=Path("model_store"))
-    parser.add_argument("--pictures", type=int, default=4, help="how many, evenly over the folder")
+    parser.add_argument(
+        "--pictures", type=int, default=4, help="number of pictures, evenly spread over the folder (default 4)"
+    )
     parser.add_argument("--efforts", type=int, nargs="*", default=EFFORTS)
     parser.add_argument("--megapixels", type=float, nargs="*", default=MEGAPIXELS)
     parser.add_argument("--qualities", type=int, nargs="*", default=_QUALITIES)
-    parser.add_argument("--report", type=Path, help="a Markdown file to write, with a plot and a JSON file beside it")
+    parser.add_argument("--report", type=Path, help="Markdown file to write, with a plot and a JSON file beside it")
     given = parser.parse_args(argv)
     codec = open_codec(given.model_store, threads=1)
     sources = list(pictures(given.folder, given.pictures, size=_SIZE))
@@ -98,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def of_megapixels(sources: Sequence[Pixels], megapixels: float) -> Sequence[Pixels]:
-    """The sources where they are about as large, or one picture of them.
+    """Sources if they have about the size, or one picture joined from them.
 
     There the sources lie side by side, each time shifted so that no block repeats.
     """
@@ -165,12 +169,12 @@ def _opened(stream: bytes) -> Pixels:
 
 
 def _nearest(subject: Subject, picture: Pixels, size_bytes: int) -> float:
-    """Setting whose stream of a picture is nearest to a size."""
+    """Setting of the stream whose size is the nearest to a given one."""
     return min(subject.settings, key=lambda setting: abs(len(subject.encode(picture, setting)) - size_bytes))
 
 
 def _timed(subject: Subject, sources: Sequence[Pixels], setting: float) -> tuple[float, float]:
-    """Processor seconds a megapixel of encoding and of decoding."""
+    """Processor seconds per megapixel of encoding and of decoding."""
     encoding_s = decoding_s = 0.0
     for picture in sources:
         started = time.process_time()
@@ -229,7 +233,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         axes.plot(seconds, -row.savings[0], "o" if ours else "s", color="tab:blue" if ours else "tab:gray")
         axes.annotate(row.name, (seconds, -row.savings[0]), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.set_xscale("log")
-    axes.margins(x=0.35)  # room for the names
+    axes.margins(x=0.35)  # room for the labels
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""Ablation of the description network and of the parts of its training, on small networks in a dozen variants.
+"""Ablation of the description network and of parts of its training, with small networks in a dozen variants.
 
     python -m benchmarks.ablation --data photos/ --test tests/ --out docs/ablation --runs runs/ablation
 
@@ -25,22 +25,40 @@ from virtual_codec.training.data import Pictures
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="photographs to train on")
-    parser.add_argument("--test", type=Path, required=True, help="a folder of folders of test pictures")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes")
-    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="checkpoints and measurements")
-    parser.add_argument("--sets", nargs="+", default=["kodak", "live1"], help="folders of --test")
-    parser.add_argument("--pictures", type=int, metavar="N", help="only so many of each set, evenly spread")
+    parser.add_argument("--data", type=Path, required=True, help="folder of training photographs")
+    parser.add_argument("--test", type=Path, required=True, help="folder that contains the folders of test pictures")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument(
-        "--full-size", type=Path, metavar="RUNS", help="finished runs wider-2 and lanczos-2, measured beside"
+        "--runs", type=Path, default=Path("runs/ablation"), help="folder of checkpoints and measurements"
+    )
+    parser.add_argument("--sets", nargs="+", default=["kodak", "live1"], help="folders of --test")
+    parser.add_argument(
+        "--pictures", type=int, metavar="N", help="at most N pictures of each set, evenly spread (default: all)"
+    )
+    parser.add_argument(
+        "--full-size",
+        type=Path,
+        metavar="RUNS",
+        help="folder of the finished runs wider-2 and lanczos-2, to be measured too",
     )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--base-steps", type=int, default=1200, help="of post-processing that all variants share")
-    parser.add_argument("--steps", type=int, default=1000, help="of post-processing in each variant")
     parser.add_argument(
-        "--time-limit", type=float, default=float("inf"), metavar="SECONDS", help="stop training by then"
+        "--base-steps",
+        type=int,
+        default=1200,
+        help="steps of the base post-processing, which all variants share (default 1200)",
     )
-    parser.add_argument("--only", choices=["train", "measure", "report"], help="one part of the work")
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="steps of post-processing in each variant (default 1000)"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=float("inf"),
+        metavar="SECONDS",
+        help="time limit of training in seconds (default: none)",
+    )
+    parser.add_argument("--only", choices=["train", "measure", "report"], help="do only this part (default: all)")
     given = parser.parse_args()
     torch.set_num_threads(1)
     budget = Budget(base=given.base_steps, more=given.steps)

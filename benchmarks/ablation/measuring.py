@@ -26,7 +26,7 @@ from virtual_codec.training.samples import through_codec
 from virtual_codec.training.virtual import VirtualCodecNetworks
 
 STEPS: Final = (9.0, 15.0, 25.0, 42.0, 70.0, 100.0, 140.0)  # means of the luma table
-PICTURED: Final = 42.0
+PICTURED_STEP: Final = 42.0
 
 Pixels = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ class Measured:
 
 
 def load_networks(name: str, runs: Path, full_size: Path | None) -> VirtualCodecNetworks:
-    """Networks of a variant: trained ones, plain filters if it has no training, or a run's of `FULL_SIZE`."""
+    """Networks of a variant: trained ones, plain filters if it is not trained, or those of a run of `FULL_SIZE`."""
     variant = (VARIANTS | FULL_SIZE)[name]
     if variant.run:
         assert full_size is not None
@@ -65,7 +65,9 @@ def describe(network: VirtualCodecNetworks, pixels: Pixels, step: float) -> tupl
     height, width = pixels.shape[:2]
     image = torch.nn.functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
     vector = torch.from_numpy(condition_of_settings(JpegSettings(step=step)))[None]
-    described: Tensor = network.description(image, vector)  # in bfloat16 the plain filter would be a level off
+    described: Tensor = network.description(
+        image, vector
+    )  # without autocast: in bfloat16 the plain filter would be wrong by a level
     return _bytes(described.float()), _bytes(shrink(image))
 
 
@@ -98,7 +100,7 @@ def measure(network: VirtualCodecNetworks, name: str, picture: Picture, pixels: 
 
 
 def measure_all(name: str, runs: Path, full_size: Path | None, pictures: Sequence[Picture], journal: Path) -> None:
-    """Measure a variant on all pictures except those that the journal holds already."""
+    """Measure a variant on all pictures that the journal does not hold."""
     done = {(it.point.set, it.point.image, it.point.setting) for it in read(journal) if it.point.codec == name}
     if all((picture.set, picture.name, step) in done for picture in pictures for step in STEPS):
         return

@@ -1,4 +1,4 @@
-"""Plots of the ablation: gains over rate, learning curves, a sheet of descriptions."""
+"""Plots of the ablation: gains by rate, learning curves, and a sheet of descriptions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from benchmarks.ablation.measuring import PICTURED, Pixels, describe, load_networks
+from benchmarks.ablation.measuring import PICTURED_STEP, Pixels, describe, load_networks
 from benchmarks.ablation.variants import FULL_SIZE, VARIANTS
 from virtual_codec.evaluation.curves import METRICS, mean_curve
 from virtual_codec.evaluation.points import Point
@@ -22,7 +22,7 @@ _CROP: Final = 192
 
 
 def draw_gains(points: Mapping[str, Sequence[Point]], labels: Mapping[str, str], anchor: str, path: Path) -> None:
-    """Draw each variant's mean PSNR RGB and MS-SSIM minus the anchor's, over the rate."""
+    """Draw the gain of each variant's mean PSNR RGB and MS-SSIM over the anchor, by rate."""
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, metric in zip(figure.subplots(1, 2), ("psnr_rgb", "ms_ssim"), strict=True):
@@ -43,7 +43,7 @@ def draw_gains(points: Mapping[str, Sequence[Point]], labels: Mapping[str, str],
 
 
 def draw_learning(logs: Mapping[str, Sequence[Mapping[str, float]]], labels: Mapping[str, str], path: Path) -> None:
-    """Draw bits, gain and fidelity at codec step 30 over the share of each run that is done."""
+    """Draw bits, gain and fidelity at codec step 30 against the progress of each run, 0 to 1."""
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     panels: dict[str, Any] = {
@@ -82,7 +82,7 @@ def draw_sheet(runs: Path, full_size: Path | None, names: Sequence[str], path: P
         network = load_networks(name, runs, full_size)
         draw.text((2, row * (half * 2 + 20) + 4), (VARIANTS | FULL_SIZE)[name].label.replace("`", ""), fill="black")
         for column, crop in enumerate(crops):
-            described, _ = describe(network, crop, PICTURED)
+            described, _ = describe(network, crop, PICTURED_STEP)
             shown = Image.fromarray(described).resize((half * 2, half * 2), Image.Resampling.NEAREST)
             sheet.paste(shown, (column * (half * 2 + 4), row * (half * 2 + 20) + 18))
     sheet.save(path, optimize=True)

@@ -120,7 +120,7 @@ model of JPEG train it about equally well."""
 
 
 def _by_name(measured: Sequence[Measured], table: Mapping[str, object]) -> dict[str, list[Measured]]:
-    """Measurements by variant, in the table's order, of those that were measured on all pictures."""
+    """Measurements by variant, in the table's order, of the variants that were measured on all pictures."""
     found: dict[str, list[Measured]] = defaultdict(list)
     for it in measured:
         if it.point.codec in table:

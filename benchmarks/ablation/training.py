@@ -1,4 +1,4 @@
-"""Training of the variants, each in its own folder, resumed from where the last call stopped."""
+"""Training of the variants, each in its own folder, resumed from its last checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variants of the ablation, all with the same post-processing network and number of its steps.
+"""Variants of the ablation, all with the same post-processing network and the same number of its steps.
 
 VARIANTS  name -> description, kinds of steps, terms of the loss
 """
@@ -24,13 +24,13 @@ FILTERS: Final[Mapping[str, Filter]] = {
     "bicubic": lambda image: functional.interpolate(image, scale_factor=0.5, mode="bicubic", antialias=True),
     "lanczos": shrink,
 }
-ANCHOR: Final = "lanczos"  # the fixed downscale that all others are compared with
-BASE: Final = "base"  # what every trained variant starts from
+ANCHOR: Final = "lanczos"  # fixed downscale with which all others are compared
+BASE: Final = "base"  # run from which every trained variant starts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Steps of post-processing: in the base that all variants share, and in each variant after it."""
+    """Steps of post-processing: in the base run, which all variants share, and in each variant."""
 
     base: int
     more: int
@@ -38,7 +38,7 @@ class Budget:
 
 @final
 class FixedDescription(nn.Module):
-    """Plain downscale in place of the description network."""
+    """Plain downscale that replaces the description network."""
 
     def __init__(self, filter_name: str) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     "virtual-bare": Variant(label="virtual codec, no rate, no pull", share=1.0, rate_weight=0.0, pull_weight=0.0),
 }
 
-# The networks that the default model was made of, from the folders of their runs.
+# Networks of the default model, from the folders of their runs.
 FULL_SIZE: Final[dict[str, Variant]] = {
     "full-lanczos": Variant(label="Lanczos, `lanczos-2`", filter="lanczos", run="lanczos-2"),
     "full-area": Variant(label="area, `lanczos-2`", filter="area", run="lanczos-2"),
@@ -120,7 +120,7 @@ def base_config(budget: Budget) -> TrainConfig:
 
 
 def reduced(name: str) -> TrainConfig:
-    """Configuration of `virtual-2` reduced for a dozen runs on one processor core."""
+    """Configuration of `virtual-2`, reduced for a dozen runs on one CPU core."""
     return replace(
         RECIPES["virtual-2"](),
         name=name,

@@ -1,1 +1,1 @@
-"""Measurement of a device: bare networks and the service through HTTP in one run, as a page with the card's name."""
+"""Measurement of a device in one run: bare networks, and the service through HTTP. The result is a page."""

@@ -53,18 +53,25 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: cuda where there is one)")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N (default: cuda if available)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="page to write")
     parser.add_argument("--model-store", type=Path, default=default_model_store(), metavar="DIR")
     parser.add_argument(
-        "--sides", default="512,2048", metavar="N,...", help="of the square pictures (default 512,2048)"
+        "--sides", default="512,2048", metavar="N,...", help="sides of the square pictures in pixels (default 512,2048)"
     )
-    parser.add_argument("--clients", default="1,16,64", metavar="N,...", help="at the same time (default 1,16,64)")
-    parser.add_argument("--batches", default="1,4,16", metavar="N,...", help="of the bare networks (default 1,4,16)")
+    parser.add_argument("--clients", default="1,16,64", metavar="N,...", help="numbers of clients (default 1,16,64)")
     parser.add_argument(
-        "--formats", default="png,webp,bmp", metavar="NAME,...", help="restored to (default png,webp,bmp)"
+        "--batches", default="1,4,16", metavar="N,...", help="batch sizes of the bare networks (default 1,4,16)"
     )
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of each load (default 5)")
+    parser.add_argument(
+        "--formats",
+        default="png,webp,bmp",
+        metavar="NAME,...",
+        help="formats of restored images (default png,webp,bmp)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, metavar="S", help="duration of each load in seconds (default 5)"
+    )
     return parser
 
 

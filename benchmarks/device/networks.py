@@ -1,4 +1,4 @@
-"""Bare networks: pictures a second of a model's networks on a device, without codec, service or interpreter between."""
+"""Bare networks: images per second of a model's networks on a device, without codec and service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEVELS: Final = 255
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpeed:
-    """Speed of a network on batches of one size; `images_per_s` counts images of the full size."""
+    """Speed of a network with batches of one size. `images_per_s` counts images of the full size."""
 
     network: str
     side: int
@@ -34,12 +34,12 @@ class NetworkSpeed:
 
     @property
     def megapixels_per_s(self) -> float:
-        """Megapixels of full-size images a second."""
+        """Megapixels of full-size images per second."""
         return self.images_per_s * self.side**2 / 1e6
 
 
 def network_speeds(root: Path, device: str, sides: list[int], batches: list[int], seconds: float) -> list[NetworkSpeed]:
-    """Speeds of all networks of a store's default model in bfloat16, or in float32 on a processor."""
+    """Speeds of all networks of a store's default model, in float32 on a CPU, else in bfloat16."""
     store = ModelStore(root, tolerant=True)
     place = torch.device(device)
     precision = torch.bfloat16 if place.type == "cuda" else torch.float32
@@ -59,7 +59,7 @@ def network_speeds(root: Path, device: str, sides: list[int], batches: list[int]
 
 
 def largest_difference(root: Path, device: str, side: int) -> int:
-    """Largest difference of a restored picture's samples between the device and the processor, in levels of 255."""
+    """Largest difference between the samples of a restored picture on the device and on the CPU, in levels of 255."""
     restored = []
     source = synthetic_png(side, side)
     stream = b""

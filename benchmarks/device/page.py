@@ -21,7 +21,7 @@ def page(
     loads: Sequence[Load],
     notes: Mapping[str, str],
 ) -> str:
-    """Markdown of all figures."""
+    """Page of all figures in Markdown."""
     day = datetime.now(UTC).date().isoformat()
     versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
     parts = [
@@ -54,7 +54,7 @@ def page(
 
 
 def device_name(device: str) -> str:
-    """Name of a CUDA device, or of the processor."""
+    """Name of a CUDA device, or of the CPU."""
     if device.startswith("cuda"):
         return str(torch.cuda.get_device_name(device))
     try:

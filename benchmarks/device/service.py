@@ -1,4 +1,4 @@
-"""The service on a device through HTTP: closed loops of clients, a worker killed under load, figures of /metrics."""
+"""Service on a device through HTTP: closed loops, a worker killed under load, and figures of /metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from virtual_codec.load_test import HttpSender, LoadProfile, Report, Request, ru
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Load and what came of it."""
+    """Load and its figures."""
 
     name: str
     clients: int
@@ -27,13 +27,13 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Request and the media type that its answers shall have."""
+    """Request and the media type of its answers."""
 
     request: Request
     accept: str
 
     def sender(self, url: str) -> HttpSender:
-        """Sender that asks for the media type."""
+        """Sender with the media type in its Accept header."""
         return HttpSender(url, headers={"Accept": self.accept})
 
 
@@ -57,7 +57,7 @@ def questions_of(url: str, side: int, formats: Sequence[str]) -> list[Question]:
 
 
 def loads(url: str, questions: Sequence[Question], clients: Sequence[int], seconds: float) -> list[Load]:
-    """Closed loops of each question by each number of clients."""
+    """Closed loops of each request with each number of clients."""
     found = []
     for question in questions:
         for count in clients:
@@ -69,7 +69,7 @@ def loads(url: str, questions: Sequence[Question], clients: Sequence[int], secon
 
 
 def load_with_a_kill(url: str, question: Question, server: int, clients: int, seconds: float) -> Load:
-    """Closed loop in whose middle the largest process under the server, a worker, is killed."""
+    """Closed loop in which the server's largest process, a worker, is killed after half of the time."""
     timer = threading.Timer(seconds / 2, _kill_largest_child, args=(server,))
     timer.start()
     try:
@@ -103,7 +103,7 @@ def _kill_largest_child(server: int) -> None:
 
 
 def _descendants(parent: int) -> list[int]:
-    """Processes below one, by /proc."""
+    """Ids of a process's descendants, from /proc."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

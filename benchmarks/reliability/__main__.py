@@ -26,15 +26,42 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 def main() -> int:
     """Run the scenarios. Exit status 1 when a request was lost, a worker died by itself, or memory grew."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIO_NAMES)}; none: all")
-    parser.add_argument("--soak", type=float, default=900.0, metavar="S", help="seconds of mixed sizes; 0: none")
-    parser.add_argument("--images", type=int, default=1000, metavar="N", help="of a killed bulk run (default 1000)")
-    parser.add_argument("--kills", type=int, default=3, metavar="N", help="of a bulk run (default 3)")
-    parser.add_argument("--repeat", type=int, default=10_000, metavar="N", help="same requests in turn; 0: none")
-    parser.add_argument("--repeat-limit", type=float, default=600.0, metavar="S", help="and no longer than this")
-    parser.add_argument("--capacity", type=float, metavar="N", help="answers/s, instead of measuring it")
-    parser.add_argument("--share", type=float, default=1.0, metavar="X", help="of each scenario's time (default 1)")
-    parser.add_argument("--out", type=Path, default=DOCS / "reliability.json", help="results of before are kept")
+    parser.add_argument(
+        "names", nargs="*", metavar="SCENARIO", help=f"scenarios (default: all): {', '.join(SCENARIO_NAMES)}"
+    )
+    parser.add_argument(
+        "--soak",
+        type=float,
+        default=900.0,
+        metavar="S",
+        help="duration of the soak test in seconds, 0 for none (default 900)",
+    )
+    parser.add_argument(
+        "--images", type=int, default=1000, metavar="N", help="images of the killed bulk run (default 1000)"
+    )
+    parser.add_argument("--kills", type=int, default=3, metavar="N", help="kills of the bulk run (default 3)")
+    parser.add_argument(
+        "--repeat", type=int, default=10_000, metavar="N", help="repeated requests, 0 for none (default 10000)"
+    )
+    parser.add_argument(
+        "--repeat-limit",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="time limit of the repeated requests in seconds (default 600)",
+    )
+    parser.add_argument(
+        "--capacity", type=float, metavar="N", help="capacity in answers per second (default: measured)"
+    )
+    parser.add_argument(
+        "--share", type=float, default=1.0, metavar="X", help="factor on the duration of each scenario (default 1)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=DOCS / "reliability.json",
+        help="JSON file of the results; earlier results of other scenarios are kept",
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(SCENARIO_NAMES):
         parser.error(f"no scenario {', '.join(sorted(unknown))}; have {', '.join(SCENARIO_NAMES)}")

@@ -1,4 +1,4 @@
-"""Bulk run that is killed with all its processes and continued, beside a run of the same files that is not."""
+"""Bulk run that is killed with all its processes and continued, compared with an undisturbed run of the same files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from virtual_codec.load_test import synthetic_png
 SIDE: Final = 96
 _FOLDERS: Final = 10
 _START_LIMIT_S: Final = 600.0
-_OWN: Final = ".vcodec-bulk"  # of bulk runs, below a destination
+_BULK_FOLDER: Final = ".vcodec-bulk"  # folder of bulk runs in a destination
 
 
 def bulk(images: int, kills: int) -> Facts:
@@ -110,7 +110,7 @@ def _make_pictures(folder: Path, count: int) -> None:
 
 @contextlib.contextmanager
 def _begun(source: Path, target: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`vcodec bulk compress` as the leader of a process group of its own, killed at the end if it still runs."""
+    """Run `vcodec bulk compress` in a process group of its own, and kill the group after the block if it still runs."""
     command = [sys.executable, "-m", "virtual_codec", "bulk", "compress", str(source), str(target), "--quiet"]
     process = subprocess.Popen(command, env=os.environ | {"VCODEC_DEVICES": "cpu"}, start_new_session=True)
     try:
@@ -128,7 +128,7 @@ def _finish(source: Path, target: Path) -> None:
 
 
 def _kill_at(source: Path, target: Path, outputs: int, generator: random.Random) -> None:
-    """Begin or continue a run, and kill it soon after so many outputs are there."""
+    """Begin or continue a run, and kill it soon after a number of outputs exists."""
     with _begun(source, target) as process:
         end = time.monotonic() + _START_LIMIT_S
         while len(_files(target)) < outputs:
@@ -144,7 +144,7 @@ def _kill_at(source: Path, target: Path, outputs: int, generator: random.Random)
 
 def _files(target: Path) -> list[Path]:
     found = (path for path in target.rglob("*") if path.is_file())
-    return [path for path in found if path.relative_to(target).parts[0] != _OWN]
+    return [path for path in found if path.relative_to(target).parts[0] != _BULK_FOLDER]
 
 
 def _contents(target: Path) -> dict[str, bytes]:
@@ -157,11 +157,11 @@ def _written_at(target: Path) -> dict[str, int]:
 
 
 def _parts(target: Path) -> list[Path]:
-    return [path for path in (target / _OWN / "parts").rglob("*") if path.is_file()]
+    return [path for path in (target / _BULK_FOLDER / "parts").rglob("*") if path.is_file()]
 
 
 def _recorded(target: Path) -> Counter[str]:
-    """Number of times that the manifest says of each output that it was done."""
-    lines = (line for log in (target / _OWN / "manifest").iterdir() for line in log.read_bytes().splitlines())
+    """Number of `done` records of each output in the manifest."""
+    lines = (line for log in (target / _BULK_FOLDER / "manifest").iterdir() for line in log.read_bytes().splitlines())
     events = (json.loads(line) for line in lines if line.endswith(b"}"))  # a kill may leave half a line
     return Counter(event["output"] for event in events if event["event"] == "done")

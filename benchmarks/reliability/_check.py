@@ -18,24 +18,24 @@ TOO_LATE: Final = "504 deadline_exceeded"
 POISON: Final = "422 poison_input"
 NO_MEMORY: Final = "503 unavailable"
 _MEMBERS: Final = ("type", "title", "status", "detail", "instance", "code", "request_id")
-_SHOWN: Final = 10
+_MAX_LISTED: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllowedOutcomes:
-    """Allowed outcomes by kind of request; `others` holds for kinds not named."""
+    """Allowed outcomes by kind of request. `others` are those of kinds that are not named."""
 
     others: frozenset[str] = frozenset({OK})
     by_label: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def allows(self, label: str, outcome: str) -> bool:
-        """True if a request of that kind may have that outcome."""
+        """True if the outcome is allowed for the kind of request."""
         return outcome in self.by_label.get(label, self.others)
 
 
 @final
 class Checker:
-    """Sender that compares each answer with the one that the server gave without faults."""
+    """Sender that compares each answer with the server's answer without faults."""
 
     def __init__(self, sender: Sender, allowed: AllowedOutcomes) -> None:
         self._sender = sender
@@ -46,7 +46,7 @@ class Checker:
         self.lost: list[str] = []
 
     def learn(self, requests: Sequence[Request]) -> None:
-        """Send each request once and take its answer as the right one. Raises `RuntimeError` if it is no 200."""
+        """Send each request once and store its answer as the expected one. Raises `RuntimeError` for another status."""
         for request in requests:
             answer = self._sender.send(request)
             if answer.status != OK:
@@ -54,7 +54,7 @@ class Checker:
             self._right[_key(request)] = _digest(answer.content)
 
     def fresh_copy(self, allowed: AllowedOutcomes) -> Checker:
-        """Checker with the same right answers and no counts."""
+        """Checker with the same expected answers and no counts."""
         other = Checker(self._sender, allowed)
         other._right = dict(self._right)
         return other
@@ -75,7 +75,7 @@ class Checker:
             "requests": sum(self.outcomes.values()),
             "outcomes": dict(sorted(self.outcomes.items())),
             "lost": len(self.lost),
-            "lost_first": self.lost[:_SHOWN],
+            "lost_first": self.lost[:_MAX_LISTED],
         }
 
     def _judge(self, request: Request, answer: Answer) -> tuple[str, str]:

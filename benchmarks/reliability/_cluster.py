@@ -33,7 +33,7 @@ _SETTINGS: Final = {"devices": "cpu", "threads": 1, "ray_replicas": REPLICAS, "r
 
 @final
 class Balancer:
-    """Sender that takes the servers in turn, and the next one where a connection fails: what a load balancer does."""
+    """Sender that works as a load balancer: it uses the servers in turn, and the next one if a connection fails."""
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._senders = [HttpSender(url, timeout_s=120) for url in urls]
@@ -41,7 +41,7 @@ class Balancer:
         self.sent_again: Counter[str] = Counter()
 
     def send(self, request: Request) -> Answer:
-        """Answer of the first server that gives one; the last failure if none does."""
+        """Answer of the first server that gives one, or the last failure."""
         first = next(self._next)
         answer = Answer(status="none")
         for number in range(len(self._senders)):
@@ -55,7 +55,7 @@ class Balancer:
 def cluster() -> Facts:
     """Results of each fault, for the application of `serve run` and for the pool of `vcodec serve`.
 
-    The application comes first: Serve keeps the proxies, or their absence, of whoever started it.
+    The application comes first, because Serve keeps the proxy setting of the process that started it.
 
     Raises `OSError` without Ray or the right to make namespaces, and `TimeoutError` if the service does not recover.
     """
@@ -89,7 +89,7 @@ def _pool(made: Nodes, folder: Path) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def _application(made: Nodes, folder: Path) -> Iterator[Served]:
-    """The application, deployed from the head node; callers reach the proxies of all nodes."""
+    """Application deployed from the head node. Callers use the proxies of all nodes."""
     command = [sys.executable, "-m", "benchmarks.reliability.ray_application", made.address, str(_PORT)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with (folder / "deploy.log").open("ab") as log, made.popen(HEAD, command, stderr=log, **pipes) as process:
@@ -101,7 +101,7 @@ def _application(made: Nodes, folder: Path) -> Iterator[Served]:
             into.write(json.dumps({**_SETTINGS, **more}).encode() + b"\n")
             into.flush()
             said = []
-            while (line := out.readline()) not in (b"deployed\n", b""):  # Ray too may say something
+            while (line := out.readline()) not in (b"deployed\n", b""):  # Ray may print other lines
                 said.append(line)
             if not line:
                 raise RuntimeError(f"not deployed: {said} {(folder / 'deploy.log').read_text()[-2000:]}")
@@ -115,7 +115,7 @@ def _application(made: Nodes, folder: Path) -> Iterator[Served]:
 
 
 def _under_load(served: Served, fault: Fault) -> Facts:
-    """Results of clients that send in a closed loop from before a fault until all is well again."""
+    """Results of a closed loop that begins before a fault and ends after the recovery."""
     sender = Balancer(served.urls)
     pictures = ordinary_requests()
     streams = [Request(path="/decompress", content=sender.send(it).content, label="decompress") for it in pictures]
@@ -129,7 +129,7 @@ def _under_load(served: Served, fault: Fault) -> Facts:
         while not stop.is_set():
             start = time.monotonic()
             if checker.send(next(requests)).status != OK:
-                time.sleep(0.1)  # a client that is refused must not turn into a busy loop
+                time.sleep(0.1)  # keeps a refused client from a busy loop
             times_ms.append(1000 * (time.monotonic() - start))
 
     clients = [threading.Thread(target=client, daemon=True) for _ in range(_CLIENTS)]
@@ -159,7 +159,7 @@ def _under_load(served: Served, fault: Fault) -> Facts:
 
 
 def _retries(served: Served) -> int:
-    """Retries that the service counted; with two API replicas those of the one that answers."""
+    """Number of retries in the service's metrics; of two API replicas, only the one that answers is counted."""
     with contextlib.suppress(OSError):
         found = re.findall(r"^vcodec_retries_total ([0-9.e+]+)$", get_text(f"{served.urls[0]}/metrics"), re.MULTILINE)
         return int(sum(map(float, found)))

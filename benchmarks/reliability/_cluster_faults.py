@@ -1,4 +1,4 @@
-"""Faults of a cluster's nodes, replicas and proxies, while a service on it is under load."""
+"""Faults of a cluster's nodes, replicas and proxies under load."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.reliability._nodes import HEAD, Nodes, wait_for
 
-CPUS: Final = 2  # of each node besides the head: room for the replicas of both
+CPUS: Final = 2  # of each node except the head, so that one node has room for the replicas of two
 REPLICAS: Final = 2
 _CUT_S: Final = 150.0  # Ray gives a silent node up within about 65 s
 _START_S: Final = 300.0
@@ -22,25 +22,25 @@ _START_S: Final = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """A service on the cluster: the URLs where it answers, and how to give it other settings."""
+    """Service on the cluster: its URLs, and a function that changes its settings."""
 
     nodes: Nodes
     urls: Sequence[str]
     deploy: Callable[[Mapping[str, object]], None]
 
     def workers(self) -> list[str]:
-        """Names of the workers that are ready, as the service says; none if it does not answer."""
+        """Names of the ready workers in the service's metrics; empty if it does not answer."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             answer = get_text(f"{self.urls[0]}/readyz")
             return [str(it["name"]) for it in json.loads(answer)["workers"] if it["ready"]]
         return []
 
     def processes(self, name: str, title: str) -> list[int]:
-        """Ids of a node's processes whose title holds that text."""
+        """Ids of a node's processes whose title contains a text."""
         return [pid for pid, line in self.nodes.pids(name).items() if title in line and line.startswith("ray::")]
 
     def wait_until_whole(self, without: frozenset[str] = frozenset()) -> None:
-        """Wait until so many workers are ready as there are replicas, none of them of those named."""
+        """Wait until every replica has a ready worker, and none of the named workers is ready."""
         wait_for(lambda: len(found := self.workers()) >= REPLICAS and not without & set(found), _START_S)
 
 
@@ -48,7 +48,7 @@ Fault = Callable[[Served], object]
 
 
 def kill_replica(served: Served) -> object:
-    """A replica's process is killed by SIGKILL."""
+    """Kill the process of a replica by SIGKILL."""
     before = set(served.workers())
     name = _kill_one(served, ":codec")
     wait_for(lambda: before - set(served.workers()))
@@ -56,12 +56,12 @@ def kill_replica(served: Served) -> object:
 
 
 def kill_api(served: Served) -> object:
-    """One of the two API replicas is killed by SIGKILL."""
+    """Kill one of the two API replicas by SIGKILL."""
     return f"on node {_kill_one(served, ':api')}"
 
 
 def kill_proxy(served: Served) -> object:
-    """Ray's HTTP proxy on the head node is killed by SIGKILL."""
+    """Kill Ray's HTTP proxy on the head node by SIGKILL."""
     (pid,) = served.processes(HEAD, "ProxyActor")
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not served.workers())
@@ -69,7 +69,7 @@ def kill_proxy(served: Served) -> object:
 
 
 def kill_node(served: Served) -> object:
-    """All processes of a node with a replica are killed by SIGKILL; it comes back later."""
+    """Kill all processes of a node with a replica by SIGKILL, and start the node again later."""
     name, before = _node_with(served, ":codec"), set(served.workers())
     count = served.nodes.kill(name)
     wait_for(lambda: before - set(served.workers()))
@@ -79,7 +79,7 @@ def kill_node(served: Served) -> object:
 
 
 def cut_node(served: Served) -> object:
-    """A node with a replica is cut off the network without a word; it comes back later."""
+    """Disconnect a node with a replica from the network silently, and connect it again later."""
     name = _node_with(served, ":codec")
     before = frozenset(served.workers())
     served.nodes.cut(name)
@@ -94,7 +94,7 @@ def cut_node(served: Served) -> object:
 
 
 def update(served: Served) -> object:
-    """A rolling update: other settings, with which all replicas of API and codec are replaced."""
+    """Change the settings by a rolling update, which replaces all replicas of API and codec."""
     before = frozenset(served.workers())
     served.deploy({"timeout_s": 61})
     served.wait_until_whole(before)
@@ -112,7 +112,7 @@ APPLICATION: Final = {
 
 
 def get_text(url: str) -> str:
-    """Body of the answer to a GET, past any proxy of the environment. Raises `OSError`."""
+    """Body of the answer to a GET without a proxy. Raises `OSError`."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=10) as answer:
         text: str = answer.read().decode()
@@ -126,5 +126,5 @@ def _kill_one(served: Served, title: str) -> str:
 
 
 def _node_with(served: Served, title: str) -> str:
-    """Node, not the head, that has a process of that title."""
+    """Node, except the head, with a process of a title."""
     return next(name for name in reversed(served.nodes.names[1:]) if served.processes(name, title))

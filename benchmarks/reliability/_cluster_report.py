@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 BY_RAY: Final = frozenset({"serve run: kill_api", "serve run: kill_node"})
-"""Faults that end requests inside Ray's proxy, which tries none again."""
+"""Faults that end requests inside Ray's proxy, which does not retry them."""
 
 
 def cluster_failures(it: Mapping[str, Any]) -> list[str]:
-    """List the rows with a lost request as sentences, but for those of which Ray alone decides."""
+    """Rows with a lost request as sentences, without those of `BY_RAY`."""
     return [
         f"cluster, {name}: {row['lost']} lost: {row['lost_first']}"
         for name, row in it["rows"].items()

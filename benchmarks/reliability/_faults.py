@@ -1,4 +1,4 @@
-"""Faults that are injected while the server is under load. Each runs until `stop` and returns its facts."""
+"""Faults injected while the server is under load. Each runs until `stop` and returns its facts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.reliability._server import ServerUnderTest
 from virtual_codec.load_test import Request
 
 Facts = dict[str, object]
-_SEEN_S: Final = 6.0  # libfaketime looks at its file once a second, the server at the clock as often
+_CLOCK_STEP_S: Final = 6.0  # libfaketime reads its file, and the server the clock, once a second
 _FAKETIME: Final = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/local/lib/faketime/libfaketimeMT.so.1")
 
 
@@ -40,7 +40,7 @@ Fault = Callable[[FaultContext], Facts]
 
 
 def no_fault(context: FaultContext) -> Facts:
-    """No fault but the load. Health is asked for meanwhile, which must never wait."""
+    """Load without a fault. Health checks run during it and must never wait."""
     times_ms: list[float] = []
     while not context.stop.wait(0.2):
         start = time.monotonic()
@@ -51,37 +51,37 @@ def no_fault(context: FaultContext) -> Facts:
 
 
 def kill_9(context: FaultContext) -> Facts:
-    """SIGKILL to a warm worker every three seconds, whatever it does, but never to the last that is warm."""
+    """Send SIGKILL to a warm worker every three seconds, except to the last warm one."""
     return {"workers killed": _signal_workers(context, signal.SIGKILL, every_s=3.0)}
 
 
 def freeze(context: FaultContext) -> Facts:
-    """SIGSTOP to a worker every ten seconds: it neither works nor dies."""
+    """Send SIGSTOP to a worker every ten seconds, so that it hangs."""
     return {"workers stopped": _signal_workers(context, signal.SIGSTOP, every_s=10.0)}
 
 
 def jump_clock(context: FaultContext) -> Facts:
-    """Set the clock an hour on, a day back, and right again."""
+    """Set the clock forward by an hour, back by a day, and right again."""
     dates = [context.subject.date()]
     file = context.folder / "clock"
     for shift in ("+1h", "-1d", "+0"):
         part = file.with_suffix(".part")
         part.write_text(f"{shift}\n")
         part.replace(file)
-        if not context.stop.wait(_SEEN_S):
+        if not context.stop.wait(_CLOCK_STEP_S):
             dates.append(context.subject.date())
     context.stop.wait()
     return {"the server's clock": [date.removesuffix(" GMT") for date in dates]}
 
 
 def disconnecting_clients(context: FaultContext) -> Facts:
-    """Disconnecting clients: as many again as there are others, and none waits for its answer."""
+    """Send as many requests again from clients that disconnect before the answer."""
     done = disconnect_early(context.subject, context.requests, context.rate_per_s, context.stop)
     return {"hung up": dict(sorted(done.items())), "vanished": sum(done.values())}
 
 
 def slow_connections(context: FaultContext) -> Facts:
-    """Slow connections: ninety that send or read a byte at a time."""
+    """Open ninety connections that send or read a byte at a time."""
     largest = max(context.requests, key=lambda request: len(request.content))
     return {"how they ended": dict(sorted(open_slow_connections(context.subject, largest, 90, context.stop).items()))}
 

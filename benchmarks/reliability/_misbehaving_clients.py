@@ -16,7 +16,7 @@ from benchmarks.reliability._server import ServerUnderTest
 from virtual_codec.load_test import Request
 
 _LIMIT_S: Final = 60.0
-_APART_S: Final = 0.15  # between connections: their jobs should not be an overload as well
+_INTERVAL_S: Final = 0.15  # between connections, so that their jobs are not an overload too
 
 
 def disconnect_early(
@@ -37,7 +37,7 @@ def disconnect_early(
         with contextlib.suppress(OSError), _connect(subject) as connection:
             connection.sendall(sent)
             time.sleep(generator.uniform(0, 0.05))
-            if number % 2:  # with a reset in place of an end
+            if number % 2:  # end with a reset
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             done[where] += 1
     return done
@@ -57,7 +57,7 @@ def open_slow_connections(
 
     def one(number: int) -> None:
         name, way = ways[number % len(ways)]
-        if stop.wait(number * _APART_S):
+        if stop.wait(number * _INTERVAL_S):
             return
         try:
             with _connect(subject) as connection:

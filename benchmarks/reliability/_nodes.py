@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster as network namespaces of this machine: each has an address, and dies or is cut off alone."""
+"""Nodes of a Ray cluster as network namespaces of this machine, which can be killed or disconnected one by one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Final, final
 
 HEAD: Final = "head"
 _ADDRESSES: Final = MappingProxyType({HEAD: 11, "one": 12, "two": 13})  # last number
-_NETWORK: Final = "198.18.7"  # of those kept for benchmarks (RFC 2544)
+_NETWORK: Final = "198.18.7"  # reserved for benchmarks (RFC 2544)
 _PORT: Final = 6379
-_MOST_STARTS: Final = 5
+_MAX_STARTS: Final = 5
 _STORE_BYTES: Final = 128 * 2**20
 
 
@@ -47,7 +47,7 @@ class Nodes:
         return f"{_NETWORK}.{_ADDRESSES[name]}"
 
     def start(self, name: str, cpus: int) -> None:
-        """Start a node with so many CPUs, as Ray counts them, and wait until it is up. Raises `TimeoutError`."""
+        """Start a node with a number of Ray CPUs, and wait until it is up. Raises `TimeoutError`."""
         is_head = name == HEAD
         where = ["--head", f"--port={_PORT}", "--include-dashboard=false"] if is_head else [f"--address={self.address}"]
         folder, log = self._folder / name, self._folder / f"{name}.log"
@@ -61,7 +61,7 @@ class Nodes:
         def is_up() -> bool:
             return "Ray runtime started" in log.read_text(errors="replace")
 
-        for _ in range(_MOST_STARTS):  # on a busy machine Ray does not wait for as long as its own start takes
+        for _ in range(_MAX_STARTS):  # on a busy machine Ray does not wait for as long as its own start takes
             with log.open("wb") as output:
                 self._started[name] = process = self.popen(name, command, stdout=output, stderr=output)
             wait_for(lambda process=process: is_up() or process.poll() is not None)
@@ -73,7 +73,7 @@ class Nodes:
     def popen(
         self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None, **how: object
     ) -> subprocess.Popen[bytes]:
-        """Start a process on a node, which knows the cluster's token."""
+        """Start a process on a node, with the cluster's token."""
         known = {variable: value for variable, value in os.environ.items() if not variable.lower().endswith("_proxy")}
         known |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "PYTHONPATH": os.pathsep.join(sys.path)}
         inside = ["ip", "netns", "exec", self._space(name), *command]
@@ -100,7 +100,7 @@ class Nodes:
         return len(killed)
 
     def cut(self, name: str) -> None:
-        """Cut a node off the network: what is sent to it is lost without an answer."""
+        """Disconnect a node from the network. Packets to it are lost."""
         _ip("link", "set", self._link(name), "down")
 
     def mend(self, name: str) -> None:
@@ -141,7 +141,7 @@ class Nodes:
 
 @contextlib.contextmanager
 def nodes(folder: Path) -> Iterator[Nodes]:
-    """Namespaces without a process yet. Raises `OSError` where they cannot be made."""
+    """Create the namespaces, without processes. Raises `OSError` if that is not possible."""
     made = Nodes(folder)
     try:
         made.lay()

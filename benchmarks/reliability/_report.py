@@ -1,4 +1,4 @@
-"""Page written from the results of fault injection."""
+"""Page of the results of fault injection."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def failures(found: Mapping[str, Any]) -> list[str]:
 
 
 def is_flat(slope: Mapping[str, float]) -> bool:
-    """True if growth plus its error is below the goal: a noisy measurement shows nothing."""
+    """True if growth plus its error is below the goal, so that a noisy measurement does not pass."""
     return slope["percent_an_hour"] + slope["plus_minus"] < MEMORY_PERCENT_AN_HOUR
 
 

@@ -23,7 +23,7 @@ _ENVIRONMENT: Final = {
     "VCODEC_DEVICES": "cpu",
     "VCODEC_LOG_LEVEL": "info",
     "VCODEC_LOG_FORMAT": "text",
-    "VCODEC_QUEUE_LIMIT_S": "600",  # what is tested is whether answers are right, however slow the machine is
+    "VCODEC_QUEUE_LIMIT_S": "600",  # no refusals on a slow machine: the test is about right answers
 }
 
 

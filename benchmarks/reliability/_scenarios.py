@@ -1,4 +1,4 @@
-"""Scenarios of fault injection, a row each: the requests, the fault, and the allowed outcomes."""
+"""Scenarios of fault injection: requests, fault and allowed outcomes of each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def in_turn(requests: Sequence[Request], count: int) -> list[Request]:
 
 
 def uploads(_requests: Sequence[Request], count: int) -> list[Request]:
-    """Forms with a file of three megabytes, which servers tend to spool to disk."""
+    """Forms with a file of three megabytes, which many servers spool to disk."""
     noise = random.Random(0).randbytes(3_000_000)  # noqa: S311 - bytes, not secrets
     picture = synthetic_png(64, 64)
     form = (
@@ -44,7 +44,7 @@ def uploads(_requests: Sequence[Request], count: int) -> list[Request]:
 
 
 def with_poison(mark: bytes) -> Mix:
-    """Requests in turn, every hundredth replaced by a different file that ends the worker decoding it."""
+    """Requests in turn; every hundredth is a new file that crashes the worker that decodes it."""
 
     def mix(requests: Sequence[Request], count: int) -> list[Request]:
         mixed = in_turn(requests, count)
@@ -94,14 +94,14 @@ def _clock_jumped(it: Mapping[str, Any]) -> bool:
 
 
 def _slow_requests_were_refused(it: Mapping[str, Any]) -> bool:
-    """Check that slow heads and bodies were refused, but for those that began late; slow readers may be served."""
+    """Check that slow heads and bodies were refused, except late ones. Slow readers may be served."""
     ends = {end for end in it["facts"]["how they ended"] if not end.startswith("reading")}
     refused = {"a head: 408", "a body: 408"}
     return refused <= ends <= refused | {f"{what}: still served when it ended" for what in ("a head", "a body")}
 
 
 _POISONED: Final = AllowedOutcomes(by_label={"poison": frozenset({POISON})})
-# A job that was in a worker with others dies with it and then, alone, with two more; a suspect at once alone.
+# The most worker deaths of one poison input: one beside other jobs, then two alone.
 _DEATHS: Final = {"poison": 3}
 
 SCENARIOS: Final[dict[str, Scenario]] = {

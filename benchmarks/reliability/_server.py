@@ -1,4 +1,4 @@
-"""Server under test, as the operating system and its metrics show it."""
+"""Server under test: its state from the operating system and from its metrics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUSY: Final = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class ServerUnderTest:
-    """Running server: its URL, process id, log file, and number of warm workers it should have."""
+    """Running server: its URL, process id, log file, and expected number of warm workers."""
 
     url: str
     pid: int

@@ -18,7 +18,7 @@ from benchmarks.reliability._server import ServerUnderTest
 from virtual_codec.load_test import MIXED, HttpSender, LoadProfile, Request, parse_sizes, run_load_test, synthetic_png
 
 _SAMPLE_S: Final = 5.0
-_WARM_UP: Final = 0.25  # of the time, not looked at: caches fill and arenas grow to what the largest picture needs
+_WARM_UP_SHARE: Final = 0.25  # share of the time that is not measured, in which caches and memory arenas grow
 _CLIENTS: Final = 2
 _TIME: Final = {"Request-Timeout-Ms": "600000"}
 
@@ -44,7 +44,7 @@ def soak(seconds: float) -> Facts:
         stop.set()
         sampler.join()
         sender.close()
-        steady = [it for it in samples if it[0] >= _WARM_UP * seconds]
+        steady = [it for it in samples if it[0] >= _WARM_UP_SHARE * seconds]
         hours = [at / 3600 for at, _, _ in steady]
         return {
             "seconds": round(seconds),
@@ -54,7 +54,7 @@ def soak(seconds: float) -> Facts:
             **checker.summary(),
             "latency_ms": {f"p{percent}": round(report.latency_ms(percent)) for percent in (50, 99, 100)},
             "worker_deaths": subject.deaths(),
-            "warm_up_seconds": round(_WARM_UP * seconds),
+            "warm_up_seconds": round(_WARM_UP_SHARE * seconds),
             "memory": {
                 part: slope(hours, [float(memory[part]) for _, memory, _ in steady]) for part in ("server", "workers")
             },
@@ -65,7 +65,7 @@ def soak(seconds: float) -> Facts:
 
 
 def repeat(count: int, limit_s: float) -> Facts:
-    """Repeat two small requests, as often as the time allows, and compare each answer with the first."""
+    """Repeat two small requests until a count or a time limit, and compare each answer with the first."""
     with tempfile.TemporaryDirectory() as name, running(Scenario(description=""), Path(name)) as subject:
         sender = HttpSender(subject.url, headers=_TIME, timeout_s=700)
         picture = Request(path="/compress?quality=40&effort=0", content=synthetic_png(48, 48), label="compress")

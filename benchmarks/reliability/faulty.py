@@ -33,7 +33,7 @@ def marked(png: bytes, mark: bytes, number: int) -> bytes:
 
 @final
 class FaultyHandler:
-    """A `JobHandler` around the real one."""
+    """`JobHandler` that injects faults around the real one."""
 
     def __init__(self, codec: JobHandler) -> None:
         self._codec = codec
@@ -59,7 +59,7 @@ def open_faulty(**arguments: object) -> FaultyHandler:
 
 
 def _exhaust_memory() -> None:
-    """Meet a real limit of the operating system, which stays: 64 MiB more than the worker has now."""
+    """Allocate until a limit of the operating system, which is set to 64 MiB above the worker's present memory."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (used + _HEADROOM_BYTES, resource.RLIM_INFINITY))
     held = []

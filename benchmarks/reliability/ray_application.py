@@ -13,7 +13,7 @@ import sys
 
 
 def main() -> None:
-    """Deploy on the cluster at that address, with a proxy on every node that has a replica, and on the head."""
+    """Deploy on the cluster at an address, with a proxy on the head and on every node with a replica."""
     import ray
     from ray import serve
 

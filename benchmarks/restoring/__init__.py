@@ -1,1 +1,1 @@
-"""Benchmark of restoring: where its time goes, and what could make it cheaper."""
+"""Benchmark of restoring: time of its parts, and ways to reduce it."""

@@ -1,4 +1,4 @@
-"""Where the time of restoring goes, and what could make it cheaper.
+"""Benchmark of restoring: time of its parts, and ways to reduce it.
 
 python -m benchmarks.restoring PHOTOS --report docs/restoring.md
 
@@ -47,13 +47,19 @@ class _Loaded:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and write or print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="photographs; their middle 512 x 384 pixels are taken")
+    parser.add_argument(
+        "folder", type=Path, help="folder of photographs, of which the middle 512 x 384 pixels are used"
+    )
     parser.add_argument("--model-store", type=Path, default=default_model_store())
-    parser.add_argument("--pictures", type=int, default=8, help="how many, evenly over the folder")
+    parser.add_argument(
+        "--pictures", type=int, default=8, help="number of pictures, evenly spread over the folder (default 8)"
+    )
     parser.add_argument("--size", type=int, nargs=2, default=(512, 768), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each time, whose median counts (default 7)")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="repetitions of each measurement, of which the median counts (default 7)"
+    )
     parser.add_argument("--qualities", type=int, nargs="+", default=QUALITIES)
-    parser.add_argument("--report", type=Path, help="a Markdown file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write (default: stdout)")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
     store, processor = ModelStore(given.model_store, tolerant=True), Processor(threads=1)

@@ -1,4 +1,4 @@
-"""Convolutions of a network, each timed as the engine runs it, in other precisions and in 8-bit integers."""
+"""Times of a network's convolutions: as the engine runs them, in other precisions, and in 8-bit integers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """Convolution of a network: its module and the [1, C, h, w] features it is given, `count` times a picture."""
+    """Convolution of a network: its module, its input features [1, C, h, w], and its number in a picture."""
 
     convolution: nn.Conv2d
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class Layer:
 
     @property
     def gmac(self) -> float:
-        """Thousand million multiplications and additions of all `count`."""
+        """Billions of multiply-accumulate operations (GMAC) of all `count` runs."""
         module = self.convolution
         outputs = self.shape[2] * self.shape[3] // (module.stride[0] * module.stride[1])
         return self.count * module.weight.numel() * outputs / 1e9
@@ -47,16 +47,16 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerTimes:
-    """Processor seconds of a layer's convolutions by the way they are computed."""
+    """Processor seconds of a layer's convolutions, by implementation."""
 
     layer: Layer
     seconds: dict[str, float]
 
 
 def layers_of(network: nn.Module, picture: Tensor, vector: Tensor) -> list[Layer]:
-    """Convolutions that a network runs on a picture, alike ones counted, in order of their first run."""
+    """Convolutions that a network runs on a picture, in order of their first run; equal ones are counted together."""
     unfolded = copy.deepcopy(network)
-    keep_unfolded(unfolded)  # folded, a convolution is no call of its module
+    keep_unfolded(unfolded)  # a folded convolution does not call its module
     seen: dict[tuple[object, ...], Layer] = {}
 
     def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -75,7 +75,7 @@ def layers_of(network: nn.Module, picture: Tensor, vector: Tensor) -> list[Layer
 
 
 def layer_times(layer: Layer, precision: torch.dtype, rounds: int) -> LayerTimes:
-    """Times of a layer in the engine's precision, in the others, and in 8-bit integers by what is installed."""
+    """Times of a layer in the engine's precision, in others, and in 8-bit integers by the installed libraries."""
     features = torch.randn(layer.shape).to(memory_format=torch.channels_last)
     module = layer.convolution
     other = torch.float32 if precision == torch.bfloat16 else torch.bfloat16
@@ -98,7 +98,7 @@ def layer_times(layer: Layer, precision: torch.dtype, rounds: int) -> LayerTimes
 
 
 def totals(times: Sequence[LayerTimes]) -> dict[str, float]:
-    """Seconds of all layers, by way."""
+    """Seconds of all layers, by implementation."""
     return {name: sum(it.seconds[name] for it in times) for name in times[0].seconds}
 
 

@@ -1,4 +1,4 @@
-"""Flat tiles of photographs: how many need no network, and what leaving it out there would save and cost."""
+"""Flat tiles of photographs: their share, and the gain and cost of skipping the network for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from virtual_codec.codec.model import as_colour, plain_restore
 from virtual_codec.jobs import CompressOptions
 
 EQUAL_DB: Final = 0.05
-DEVIATIONS: Final = (0.5, 1.0, 2.0, 4.0)  # of the decoded samples of a tile, in levels: flat below
+DEVIATIONS: Final = (0.5, 1.0, 2.0, 4.0)  # limits on the deviation of a flat tile's decoded samples, in levels
 _MAX_SEGMENTS: Final = 1000
 
 

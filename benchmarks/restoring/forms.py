@@ -55,7 +55,7 @@ def _out_of_place(body: ConditionedBody, features: Tensor, condition: Tensor) ->
 
 
 def _fused(body: ConditionedBody, features: Tensor, condition: Tensor) -> Tensor:
-    fused = torch.ops.mkldnn._convolution_pointwise  # for PyTorch's own compiler
+    fused = torch.ops.mkldnn._convolution_pointwise  # internal operation of PyTorch's compiler
     for _, reduce, weight, bias in _folded(body, features, condition):
         hidden = fused(features, weight, bias, _ONES, _ONES, _ONES, 1, "relu", [], "")
         features = fused.binary(

@@ -1,4 +1,4 @@
-"""Page of what could make restoring cheaper."""
+"""Page of the benchmark of restoring."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Figures:
 
 
 def page(figures: Figures) -> str:
-    """Markdown of all figures."""
+    """Page of all figures in Markdown."""
     height, width = figures.size
     parts = [
         f"""# Cheaper restoring

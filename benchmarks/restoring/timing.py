@@ -1,4 +1,4 @@
-"""Processor time of alternatives that take turns, so that a busy machine slows all of them alike."""
+"""Processor times of alternatives, measured in turns, so that other load on the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 
 def medians_s(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median processor seconds of each alternative over `rounds` turns, after one that does not count."""
+    """Median processor seconds of each alternative over `rounds` turns, after one warm-up turn."""
     found: dict[str, list[float]] = {name: [] for name in alternatives}
     for turn in range(rounds + 1):
         for name, run in alternatives.items():

@@ -1,4 +1,4 @@
-"""Networks of other shapes, untrained: what width, depth and resolution cost."""
+"""Untrained networks of other shapes: cost of width, depth and resolution."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Variant:
 
     @property
     def gmac_per_s(self) -> float:
-        """Thousand million multiplications and additions a second."""
+        """Billions of multiply-accumulate operations per second."""
         return self.kmac_per_pixel / self.seconds_per_megapixel
 
 
 @final
 class _QuarterResolution(nn.Module):
-    """Flat trunk at a quarter of the image's resolution: four by four pixels are one feature."""
+    """Flat trunk at a quarter of the image's resolution: a feature stands for 4x4 pixels."""
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Servers of the comparison: each restores or compresses one picture a request, bytes in, bytes out."""
+"""Servers of the comparison. Each request restores or compresses one picture, from bytes to bytes."""

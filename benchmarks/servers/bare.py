@@ -1,4 +1,4 @@
-"""Upper limit of the comparison: the same codec in loops, without a server."""
+"""Upper limit of the comparison: the same codec in loops without a server."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from virtual_codec.load_test import LoadProfile, Report, Request, Sample
 
 
 class Bare:
-    """Processes that hold a codec and wait for work."""
+    """Processes with a warm codec that wait for work."""
 
     def __init__(self, pipes: Sequence[Connection], threads: int) -> None:
         self._pipes = pipes
         self._threads = threads
 
     def run(self, load: LoadProfile, contents: Sequence[bytes], *, alone: bool = False) -> Report:
-        """All do the pictures in turn for the time of the load; `alone`: one at a time, in one process."""
+        """Run the jobs in all processes for the time of the load, or with `alone` one at a time in one process."""
         loops = 1 if alone else self._threads
         pipes = self._pipes[:1] if alone else self._pipes
-        start = time.perf_counter()  # one clock for all processes of a machine
+        start = time.perf_counter()  # the processes of a machine share this clock
         order = Order(requests=load.requests, contents=contents, seconds=load.seconds, loops=loops, start=start)
         for pipe in pipes:
             pipe.send(order)
@@ -37,7 +37,7 @@ class Bare:
 
 @contextlib.contextmanager
 def bare(variant: Variant, *, task: str = "decompress") -> Iterator[Bare]:
-    """Warm processes with a codec each."""
+    """Start processes with a warm codec each."""
     context = multiprocessing.get_context("spawn")
     pairs = [context.Pipe() for _ in range(variant.processes)]
     workers = [context.Process(target=_work, args=(theirs, task, variant.threads)) for _, theirs in pairs]
@@ -58,7 +58,7 @@ def bare(variant: Variant, *, task: str = "decompress") -> Iterator[Bare]:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Work of one process: the pictures in turn, in some threads, until the time is over."""
+    """Work of one process: jobs in several threads until the time is over."""
 
     requests: Sequence[Request]
     contents: Sequence[bytes]

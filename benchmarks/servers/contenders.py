@@ -33,13 +33,13 @@ class Variant:
         return f"{self.processes} x {self.threads}"
 
 
-# Every core a process of its own, or all cores for one picture at a time.
+# One process for each core, or one process with all cores.
 VARIANTS = (Variant(processes=CORES, threads=1), Variant(processes=1, threads=CORES))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """One server. Ours runs as it comes, the others in the better of `VARIANTS`."""
+    """Server of the comparison. This project's server has its defaults, others the better of `VARIANTS`."""
 
     name: str
     module: str
@@ -62,7 +62,7 @@ class Served:
         return processes.family(self.pid)
 
     def workers(self) -> list[int]:
-        """The processes that do jobs."""
+        """Ids of the processes that run jobs."""
         if self.contender.name == OURS:
             return [pid for pid in self.family() if "virtual_codec.serving._worker" in processes.command_of(pid)]
         return [int(file.name) for file in self.pids.iterdir()]
@@ -87,7 +87,7 @@ CONTENDERS = (
 
 
 def installed(contender: Contender) -> str:
-    """Its version, or nothing when it is not installed."""
+    """Version of a server, or "" if it is not installed."""
     try:
         return importlib.metadata.version(contender.distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -98,7 +98,7 @@ def installed(contender: Contender) -> str:
 def serving(
     contender: Contender, variant: Variant | None, *, task: str = "decompress", batch: int = 1, timeout_s: float = 130.0
 ) -> Iterator[Served]:
-    """A server that is ready; it and all it started are ended afterwards."""
+    """Start a server for a block and wait until it is ready. All its processes are ended after the block."""
     command: Sequence[str] = SERVE
     if variant is not None:
         flags = {"task": task, "processes": variant.processes, "threads": variant.threads, "batch": batch}
@@ -115,11 +115,11 @@ def serving(
                 finally:
                     known = processes.identities(processes.family(pid))
         finally:
-            processes.kill_left(known)  # LitServe leaves some when it is told to end
+            processes.kill_left(known)  # LitServe leaves processes behind
 
 
 def _wait_for_workers(served: Served, count: int) -> None:
-    """A server may say that it is ready when the first of its workers is."""
+    """Wait for all workers, because a server may report readiness with the first one."""
     end = time.monotonic() + _START_LIMIT_S
     while len(served.workers()) < count:
         if time.monotonic() > end:

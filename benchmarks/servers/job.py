@@ -1,4 +1,4 @@
-"""Job of every compared server, and the record of the process that did it."""
+"""Job of every compared server, and the record of the processes that run jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from virtual_codec.codec import VirtualCodec
 
-PIDS = "BENCHMARK_PIDS"  # a folder; every process that does jobs leaves a file there, named by its id
+PIDS = "BENCHMARK_PIDS"  # variable with a folder, in which every process that runs jobs makes a file named by its id
 
 
 class Job(Protocol):
@@ -46,18 +46,20 @@ JOBS: dict[str, Callable[[int], Job]] = {"decompress": Restore, "compress": Comp
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line that all contenders share."""
+    """Command line of all contenders."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--task", choices=tuple(JOBS), default="decompress")
-    parser.add_argument("--processes", type=int, default=1, help="that do jobs")
-    parser.add_argument("--threads", type=int, default=1, help="of torch in each of them")
-    parser.add_argument("--batch", type=int, default=1, help="requests given to the model at once, where it can")
-    parser.add_argument("--timeout", type=float, default=130.0, help="seconds, where the server has such a setting")
+    parser.add_argument("--processes", type=int, default=1, help="number of processes that run jobs (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="PyTorch threads of each process (default 1)")
+    parser.add_argument("--batch", type=int, default=1, help="largest batch, if the server can batch (default 1)")
+    parser.add_argument(
+        "--timeout", type=float, default=130.0, help="timeout in seconds, if the server has one (default 130)"
+    )
     parser.add_argument("port", type=int)
     return parser.parse_args()
 
 
-def _open(threads: int) -> VirtualCodec:  # torch is imported only by those that work
+def _open(threads: int) -> VirtualCodec:  # only processes that run jobs import torch
     from virtual_codec.codec import open_codec
     from virtual_codec.store import default_model_store
 

@@ -1,4 +1,4 @@
-"""LitServe: worker processes behind a queue, as its documentation shows for files in and images out."""
+"""LitServe server: worker processes behind a queue, after the file and image examples of its documentation."""
 
 import litserve
 from fastapi import Request, Response  # no `from __future__ import annotations`: LitServe reads the types

@@ -1,4 +1,4 @@
-"""The pictures of the comparison, as the requests that every server takes."""
+"""Pictures of the comparison, as requests that all servers accept."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from virtual_codec.load_test import MIXED, Request, parse_sizes, synthetic_png
 
 _BOUNDARY = "benchmark-7f3a"
-_PER_SIZE = 4  # pictures, so that nobody answers one from memory
+_PER_SIZE = 4  # several pictures, so that no server can answer from a cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Material:
-    """Pictures of one kind: the files, and the requests that carry them."""
+    """Pictures of one kind: files, and requests with these files."""
 
     contents: Sequence[bytes]
     requests: Sequence[Request]
 
 
 def pictures(sizes: str, folder: Path | None) -> list[tuple[str, bytes, int]]:
-    """Label, PNG and pixels of each: crops of the images in `folder`, or made up."""
+    """Label, PNG and number of pixels of each picture: crops of the images in `folder`, or synthetic."""
     found = []
     for seed in range(_PER_SIZE):
         for width, height in parse_sizes(sizes):
@@ -32,7 +32,7 @@ def pictures(sizes: str, folder: Path | None) -> list[tuple[str, bytes, int]]:
 
 
 def material(pictured: Sequence[tuple[str, bytes, int]], task: str) -> Material:
-    """The files in the form that every server here takes: multipart, one part `file`."""
+    """Files as multipart requests with one part `file`, which all servers accept."""
     return Material(
         contents=[content for _, content, _ in pictured],
         requests=[request_of(content, task, label, pixels) for label, content, pixels in pictured],

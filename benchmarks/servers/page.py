@@ -33,7 +33,7 @@ callers, and in their behaviour under overload and faults.
 
 
 def write_page(results: dict[str, Any], path: Path) -> None:
-    """The page, and the rows of throughput as a CSV beside the results."""
+    """Write the page, and the rows of throughput as a CSV file beside the results."""
     rows: list[dict[str, Any]] = results["rows"]
     parts = [_HEAD, _conditions(results), _goals(rows)]
     for trial, title in (("512x512", "512x512 pictures"), ("mixed", "Mixed sizes, 256x256 to 1600x1200")):

@@ -1,4 +1,4 @@
-"""Plain FastAPI: the codec is called in a thread of the process that serves."""
+"""Plain FastAPI server: the codec runs in a thread of the serving process."""
 
 from __future__ import annotations
 

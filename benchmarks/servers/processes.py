@@ -1,4 +1,4 @@
-"""Processes of a server, read from /proc: their ids and processor times."""
+"""Ids and processor times of a server's processes, from /proc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def family(root: int) -> list[int]:
-    """`root` and everything it started, directly or not."""
+    """Ids of `root` and its descendants."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and (fields := _stat(int(folder.name))):
@@ -24,23 +24,23 @@ def family(root: int) -> list[int]:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """Processor time that those alive have taken so far."""
+    """Total processor seconds of the processes that are alive."""
     return sum((int(fields[11]) + int(fields[12])) * _TICK_S for pid in pids if (fields := _stat(pid)))
 
 
 def busiest(pids: Iterable[int]) -> int | None:
-    """The one alive that has taken the most processor time."""
+    """Id of the living process with the most processor time."""
     alive = [pid for pid in pids if _stat(pid)]
     return max(alive, key=lambda pid: cpu_s([pid]), default=None)
 
 
 def identities(pids: Iterable[int]) -> dict[int, str]:
-    """When each was started, which tells it from a later process of the same number."""
+    """Start time of each process, which distinguishes it from a later process with the same id."""
     return {pid: fields[19] for pid in pids if (fields := _stat(pid))}
 
 
 def kill_left(known: dict[int, str]) -> int:
-    """End those that are still there; how many there were."""
+    """Kill the processes that are still alive, and return their number."""
     left = [pid for pid, started in identities(known).items() if started == known[pid]]
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
@@ -56,7 +56,7 @@ def command_of(pid: int) -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields after the name, from the state on; none for one that is gone or a zombie."""
+    """Fields of /proc/PID/stat from the state on; empty for an ended process or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Ray Serve: replicas behind its HTTP proxy, in a cluster of its own on this machine, without a dashboard."""
+"""Ray Serve server: replicas behind its HTTP proxy, in a local cluster without a dashboard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterator
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Who reaches a port of Ray may run code; a token of our own, since else one is left in the home folder.
+# Anybody who reaches a port of Ray may run code, so a token is needed. Without a given one, Ray leaves one in the home
+# folder.
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
 import ray
@@ -27,7 +28,7 @@ from starlette.responses import Response
 
 from benchmarks.servers.job import JOBS, parse_arguments
 
-_JOBS_PER_S = 30  # and replica group, about: what may wait is what can be done within the time-out
+_JOBS_PER_S = 30  # estimate for all replicas; as many jobs may wait as can be done within the timeout
 _START_LIMIT_S = 150.0
 
 
@@ -71,7 +72,9 @@ def main() -> None:
             ray_actor_options={"num_cpus": 1},
         )
         serve.run(deployment.bind(arguments.task, arguments.threads), route_prefix="/", name="work")
-        signal.signal(signal.SIGTERM, lambda *_: stopped.set())  # in place of Ray's, which ends at once
+        signal.signal(
+            signal.SIGTERM, lambda *_: stopped.set()
+        )  # replaces Ray's handler, which ends the process at once
         stopped.wait()
         serve.shutdown()
         ray.shutdown()
@@ -108,10 +111,10 @@ def _cluster(cores: int) -> Iterator[str]:
 
 
 def _reached(address: str, cluster: subprocess.Popen[bytes]) -> str:
-    """The address, once there is a cluster with processors behind it."""
+    """Address of the cluster, after it is up and has CPUs."""
     end = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < end and cluster.poll() is None:
-        with contextlib.suppress(Exception):  # it raises what it likes while there is none
+        with contextlib.suppress(Exception):  # various exceptions while the cluster is not up
             ray.init(address=address, log_to_driver=False)
             if ray.cluster_resources().get("CPU"):
                 ray.shutdown()

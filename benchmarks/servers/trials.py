@@ -1,4 +1,4 @@
-"""Trials of the comparison: load, fourfold overload, undecodable inputs, killed workers."""
+"""Trials of the comparison: load, overload of four times the capacity, undecodable inputs, killed workers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from benchmarks.servers.contenders import OURS, Served
 from benchmarks.servers.material import request_of
 from virtual_codec.load_test import HttpSender, LoadProfile, Report, Request, run_load_test
 
-LIMIT_S = 5.0  # what a caller puts up with in the overload trial
+LIMIT_S = 5.0  # largest useful latency in the overload trial
 _POISON = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00" + b"\xff\xda" + bytes(300)
 
 
 @dataclass(kw_only=True)
 class Row:
-    """One measurement of one system; becomes a row of the tables."""
+    """Measurement of one system: a row of the tables."""
 
     trial: str
     system: str
@@ -32,19 +32,19 @@ class Row:
 
 
 def throughput(served: Served, requests: Sequence[Request], *, clients: int, seconds: float) -> dict[str, Any]:
-    """A closed loop."""
+    """Figures of a closed loop."""
     family = served.family()
     before_s = processes.cpu_s(family)
     with _sender(served) as sender:
         report = run_load_test(LoadProfile(requests=requests, clients=clients, seconds=seconds), sender)
     spent_s = processes.cpu_s(family) - before_s
-    # The warm-up is among the requests that were paid for.
+    # The processor time includes that of the warm-up requests.
     done = len(report.samples) + min(clients, 8)
     return {**summary(report), "clients": clients, "cpu_ms_per_image": round(1000 * spent_s / done, 1)}
 
 
 def overload(served: Served, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
-    """Capacity, then four times as many requests a second as that; an answer after `LIMIT_S` is of no use."""
+    """Capacity, then an open loop at four times that rate. Answers after `LIMIT_S` do not count."""
     with _sender(served) as sender:
         capacity = run_load_test(LoadProfile(requests=requests, clients=16, seconds=seconds / 2), sender).images_per_s
     load = LoadProfile(
@@ -64,7 +64,7 @@ def overload(served: Served, requests: Sequence[Request], *, seconds: float) -> 
 
 
 def poison(served: Served, requests: Sequence[Request], *, seconds: float) -> dict[str, Any]:
-    """One request of six cannot be decoded; what becomes of the others?"""
+    """Outcomes of valid requests when one request of six cannot be decoded."""
     mixed = [*requests[:5], request_of(_POISON, requests[0].path.strip("/"), "poison")]
     with _sender(served, timeout_s=20) as sender:
         report = run_load_test(LoadProfile(requests=mixed, clients=8, seconds=seconds), sender)
@@ -79,7 +79,7 @@ def poison(served: Served, requests: Sequence[Request], *, seconds: float) -> di
 
 
 def kills(served: Served, requests: Sequence[Request], *, seconds: float, every_s: float) -> dict[str, Any]:
-    """kill -9 of the busiest worker, time and again, under load."""
+    """Repeated SIGKILL of the busiest worker under load."""
     killed: list[int] = []
     over = threading.Event()
 
@@ -93,7 +93,7 @@ def kills(served: Served, requests: Sequence[Request], *, seconds: float, every_
     striker = threading.Thread(target=strike)
     with _sender(served, timeout_s=30) as sender:
         striker.start()
-        timer = threading.Timer(seconds - every_s / 2, over.set)  # the last are left in peace
+        timer = threading.Timer(seconds - every_s / 2, over.set)  # no kill near the end
         timer.start()
         report = run_load_test(LoadProfile(requests=requests, clients=8, seconds=seconds), sender)
         over.set()

@@ -1,1 +1,1 @@
-"""Benchmark of serving around the device: synthetic devices of known speed in place of a processor or a GPU."""
+"""Benchmark of serving around the device, with synthetic devices of known speed."""

@@ -38,13 +38,21 @@ _COUNT: Final = re.compile(r"^vcodec_batch_items_count\S* (\S+)", re.MULTILINE)
 def main() -> int:
     """Measure, and print JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default 10)")
-    parser.add_argument("--side", type=int, default=512, help="of the pictures in pixels (default 512)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="duration of each measurement in seconds (default 10)"
+    )
+    parser.add_argument("--side", type=int, default=512, help="side of the pictures in pixels (default 512)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--batch-ms", type=float, nargs="+", default=[0.0, 2.0], help="of the devices (default 0 2)")
+    parser.add_argument(
+        "--batch-ms",
+        type=float,
+        nargs="+",
+        default=[0.0, 2.0],
+        help="milliseconds of a batch on each device (default 0 2)",
+    )
     parser.add_argument("--structures", nargs="+", choices=STRUCTURES, default=list(STRUCTURES))
-    parser.add_argument("--threads", type=int, help="job threads of each worker (default: as the service chooses)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each structure (default 3)")
+    parser.add_argument("--threads", type=int, help="job threads of each worker (default: the service's)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each structure (default 3)")
     given = parser.parse_args()
     streams = streams_of(given.side)
     alone = codec_alone(given.side, given.seconds)
@@ -59,7 +67,7 @@ def main() -> int:
 
 
 def through_http(streams: list[bytes], batch_ms: float, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Restores a second, processor milliseconds of each, and the mean batch, by clients and structure; medians."""
+    """Medians of images per second, processor milliseconds per image and batch size, by clients and structure."""
     with contextlib.ExitStack() as stack:
         servers = {it: stack.enter_context(_serving(it, batch_ms, given.threads)) for it in given.structures}
         for url, _ in servers.values():
@@ -86,7 +94,7 @@ def _serving(structure: str, batch_ms: float, threads: int | None) -> AbstractCo
 
 
 def _measured(url: str, pid: int, streams: list[bytes], seconds: float, clients: int) -> dict[str, float]:
-    time.sleep(1.0)  # counters of a device's process come home twice a second
+    time.sleep(1.0)  # a device process reports its counters twice a second
     cpu_s, (tiles, batches) = _cpu_s(pid), _batches(url)
     report = load(url, streams, seconds, clients=clients)
     cpu_s = _cpu_s(pid) - cpu_s
@@ -103,7 +111,7 @@ def _measured(url: str, pid: int, streams: list[bytes], seconds: float, clients:
 
 
 def _batches(url: str) -> tuple[float, float]:
-    """Tiles and batches so far, of all workers."""
+    """Total numbers of tiles and batches of all workers."""
     with urllib.request.urlopen(f"{url}/metrics") as answer:  # noqa: S310  # a server of this benchmark
         text = answer.read().decode()
     return sum(map(float, _SUM.findall(text))), sum(map(float, _COUNT.findall(text)))

@@ -1,4 +1,4 @@
-"""The codec alone, without a server: what a machine's cores can do around an infinitely fast device."""
+"""Codec without a server: capacity of a machine's cores around an infinitely fast device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from virtual_codec.store import default_model_store
 
 
 def codec_alone(side: int, seconds: float) -> dict[str, float]:
-    """Restores a second of a process on each core, all at once, and processor milliseconds of each restore.
+    """Restored images per second of one process on each core, and processor milliseconds per image.
 
     All at once, since cores that share a physical core, a cache or memory are slower beside each other.
     """
@@ -28,12 +28,12 @@ def codec_alone(side: int, seconds: float) -> dict[str, float]:
 
 
 def streams_of(side: int) -> list[bytes]:
-    """JPEGs of other encoders to restore, of `side` pixels a side."""
+    """Foreign JPEGs with sides of `side` pixels."""
     return [other_jpeg(side, side, seed) for seed in range(8)]
 
 
 def _alone(side: int, seconds: float) -> dict[str, float]:
-    """Restores a second, and processor milliseconds of each, in one thread of this process."""
+    """Restored images per second, and processor milliseconds per image, in one thread of this process."""
     streams = streams_of(side)
     codec = open_synthetic(store=default_model_store(), device="cpu", batch_ms=0.0)
     codec.restore(streams[0])

@@ -1,4 +1,4 @@
-"""Synthetic device: a known time for each tile, and pixels repeated in place of a network."""
+"""Synthetic device with a known time for each batch, which repeats pixels instead of running a network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LIMITS: Final = BatchLimits(max_items=64, max_pixels=2**40)
 
 @final
 class SyntheticDevice:
-    """Device that takes `batch_s` seconds for a batch of any size, one at a time; 0 is infinitely fast.
+    """Device that takes `batch_s` seconds for a batch of any size, one batch at a time. 0 is infinitely fast.
 
     A result is the tile with its pixels repeated or skipped, so it costs next to no processor time. Devices of several
     processes are one where they have the same file `turn`, which who computes locks.
@@ -102,7 +102,7 @@ def open_synthetic(
     limits: ImageLimits | None = None,
     model: str | None = None,
 ) -> VirtualCodec:
-    """Worker factory: the codec around a synthetic device, not warmed, since no model keeps its promise there."""
+    """Worker factory: codec around a synthetic device, without the warm-up, whose model check would fail."""
     del device
     torch.set_num_threads(1)
     runner: Runner
@@ -116,7 +116,7 @@ def open_synthetic(
 def open_synthetic_process(
     *, store: Path, batch_ms: float, device_process: Path, model: str | None = None, **_: object
 ) -> DeviceProcess:
-    """Factory of the process that has a synthetic device."""
+    """Factory of the device process with a synthetic device."""
     return DeviceProcess(SyntheticDevice(batch_ms / 1000), store, device_process, model)
 
 

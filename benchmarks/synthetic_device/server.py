@@ -1,4 +1,4 @@
-"""Server with a synthetic device: `vcodec serve` in all but the device.
+"""Server with a synthetic device, otherwise the same as `vcodec serve`.
 
 python -m benchmarks.synthetic_device.server --batch-ms 2 --port 8000
 """
@@ -22,7 +22,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch-ms", type=float, required=True)
-    parser.add_argument("--whole-workers", action="store_true", help="each worker opens the device itself")
+    parser.add_argument("--whole-workers", action="store_true", help="let each worker open the device itself")
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
     settings = Settings.load(port=given.port)
