@@ -47,7 +47,7 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="OUT",
-        help='output: a file for one input, a folder for several, or "-" for stdout',
+        help='a file with its format\'s suffix for one input, a folder for several, or "-" for stdout',
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="replace files that exist")
