@@ -11,7 +11,13 @@ from tests.conftest import ROOT
 
 # Regular expressions over the text of service/, by the part of the code that a word was used in.
 RETIRED: Final[dict[str, tuple[str, ...]]] = {
-    "package": (r"\bfrom service\b", r"\bimport service\b", r"\bthe house\b"),
+    "package": (
+        r"\bfrom service\b",
+        r"\bimport service\b",
+        r"\bthe house\b",
+        r"\bfor it in\b(?! the\b)",
+        r"\blambda it\b",
+    ),
     "shared": (r"\b[Cc]rew\b", r"\bhired\b", r"\bdismiss(?:ed)?\b", r"interrupts\.came\b"),
     "api": (r"\bstrangers\b", r"\b_?of_runners\b", r"\bHeadLimits\b", r"\bcheck_apart\b", r"\battended\b"),
     "bitstream": (r"\b_ZIGZAG\b", r"\bsomebody else\b"),
@@ -32,6 +38,12 @@ RETIRED: Final[dict[str, tuple[str, ...]]] = {
         r"_LIKELIHOOD_A_LEVEL",
         r"\b_SPREAD\b",
         r"\b_STRAY\b",
+        r"\b_UNLIKE(?:_DB)?\b",
+        r"\b_DOUBT\b",
+        r"\b_TAKEN_BACK\b",
+        r"\b_CAUTION\b",
+        r"\b_LITTLE_MORE\b",
+        r"\b_WORTH_IT\b",
     ),
     "codecs": (r"\bdearest\b", r"\bsuffices\(", r"\bbit_worth\b"),
     "evaluation": (r"evaluation\._(?:points|curves|pictures)\b",),

@@ -1,4 +1,4 @@
-"""Progress of a job through its networks, for whoever waits for it in the same thread."""
+"""Progress of a job through its networks, reported to a listener in the same thread."""
 
 from __future__ import annotations
 
