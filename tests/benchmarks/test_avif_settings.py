@@ -25,7 +25,7 @@ def test_four_photographs_make_a_picture(tmp_path: Path) -> None:
     first, second = mosaics(tmp_path, "v", 8)
     assert first.shape == second.shape == (512, 512, 3)
     np.testing.assert_array_equal(first[:256, 256:], scene(260, 300, seed=1)[:256, :256])
-    with pytest.raises(SystemExit, match="no four"):
+    with pytest.raises(SystemExit, match="fewer than four"):
         mosaics(tmp_path, "trained", 8)
 
 

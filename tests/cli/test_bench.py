@@ -81,7 +81,7 @@ def test_the_table_is_for_people(server: EchoServer, capsys: pytest.CaptureFixtu
     assert "within 60000 ms" in rows["throughput"]
     assert rows["ms"].split()[1:] == ["p50", "p90", "p95", "p99", "p99.9", "max"]
     assert [len(rows[name].split()) for name in ("latency", "8x8", "16x16")] == [7, 7, 7]
-    assert rows["stages"].split()[1:] == ["decode", "1.5", "queue", "0", "device", "4.5", "ms", "a", "request"]
+    assert rows["stages"].split()[1:] == ["decode", "1.5", "queue", "0", "device", "4.5", "ms", "per", "request"]
     assert "sent" not in rows  # a closed loop is never late
 
 

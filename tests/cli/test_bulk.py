@@ -97,7 +97,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(capsys: pytest.Cap
         ("in out --codec nosuch", "supports jpeg, not nosuch"),
         ("in out --model nosuch", "nosuch"),
         ("in out --shard 3/3", "INDEX from 0 to COUNT - 1"),
-        ("in out --shard third", "--shard is INDEX/COUNT"),
+        ("in out --shard third", "--shard must be INDEX/COUNT"),
         ("in nosuch://bucket", "virtual-codec[bulk]"),
         ("in in", "contains the source"),
         ("model out", "there is no folder"),

@@ -232,7 +232,7 @@ def test_a_suffix_that_says_another_format_is_a_misuse(
 ) -> None:
     make(a_jpg="stream")
     assert run(codec, f"decompress a.jpg {arguments}") == 2
-    assert ": name it b." in capsys.readouterr().err
+    assert "; name it b." in capsys.readouterr().err
     assert not codec.configs
     assert [it.name for it in Path().iterdir()] == ["a.jpg"]
 

@@ -43,13 +43,13 @@ def test_what_came_in_place_of_answers_is_told() -> None:
 def test_throughput_that_moves_is_doubted() -> None:
     samples = [sample(number / 100, 0.05) for number in range(500)]  # nothing in the second half
     (doubt,) = report(samples).doubts()
-    assert "between 0 and 100 images/s" in doubt
+    assert "from 0 to 100 images/s" in doubt
 
 
 def test_a_rate_that_is_too_high_is_named() -> None:
     samples = [sample(number / 20, 0.05 + number / 400) for number in range(190)]
     doubts = report(samples, rate_per_s=20).doubts()
-    assert any("above the server.s capacity" in doubt for doubt in doubts)
+    assert any("above the server's capacity" in doubt for doubt in doubts)
     assert not any("latency grew" in doubt for doubt in report(samples).doubts())  # a closed loop never asks too much
 
 
