@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from typing import Any
@@ -168,6 +169,33 @@ def test_adobe_rgb_by_exif_applies_in_an_avif_whose_boxes_name_no_colours(primar
         files.append(bytes(avif))
     plain, tagged = map(decode, files)
     assert (np.abs(tagged.astype(int) - plain).max() > 10) == applies
+
+
+def avif_by_its_picture(primaries: int, transfer: int, **options: object) -> bytes:
+    """AVIF of which only the coded picture names a colour space."""
+    avif = written(smooth(), "AVIF", quality=95, **options).replace(b"colrnclx", b"freenclx")
+    start = avif.index(b"mdat") + 4
+    bits = "".join(f"{byte:08b}" for byte in avif[start : start + 24])
+    named = "1000000010000110100000110|1000000100000001000000110"  # a flag, then 1, 13, 6, or 2, 2, 6 beside a profile
+    bits, count = re.subn(named, f"1{primaries:08b}{transfer:08b}{6:08b}", bits)
+    assert count == 1
+    head = bytes(int(bits[place : place + 8], 2) for place in range(0, len(bits), 8))
+    return avif[:start] + head + avif[start + 24 :]
+
+
+def test_the_coded_picture_of_an_avif_without_a_box_for_colours_states_them() -> None:
+    plain = decode(avif_by_its_picture(1, 13))
+    assert np.array_equal(plain, decode(written(smooth(), "AVIF", quality=95)))
+    avif = bytearray(written(smooth(), "AVIF", quality=95))
+    start = avif.index(b"colrnclx") + 8
+    avif[start : start + 4] = struct.pack(">HH", 12, 13)
+    shown = decode(avif_by_its_picture(12, 13))
+    assert np.abs(shown.astype(int) - plain).max() > 10
+    assert np.array_equal(shown, decode(bytes(avif)))
+    with pytest.raises(UndecodableImage, match=r"the AVIF has high dynamic range \(PQ\)"):
+        decode(avif_by_its_picture(9, 16))
+    with_profile = avif_by_its_picture(9, 16, icc_profile=rgb_profile(SRGB_D50, 2.2))
+    assert np.abs(decode(with_profile).astype(int) - plain).max() < 20  # the profile goes first
 
 
 def test_end_points_of_a_bmp_apply_and_its_profile_does() -> None:

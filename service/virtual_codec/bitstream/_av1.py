@@ -39,6 +39,16 @@ def av1_quantisation(data: bytes) -> Quantisation | None:
     return None
 
 
+def av1_code_points(data: bytes) -> tuple[int, int] | None:
+    """Code points of primaries and transfer function in AV1 data (ITU-T H.273); None without a sequence header."""
+    try:
+        header = next((payload for kind, payload in _units(data) if kind == _SEQUENCE_HEADER), None)
+        sequence = None if header is None else read_sequence(BitReader(header))
+    except EndOfBits:
+        return None
+    return None if sequence is None else sequence.colour.points
+
+
 def _units(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Open bitstream units: type and payload."""
     position = 0

@@ -29,8 +29,12 @@ class SequenceHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class ColourConfig:
-    """Planes of the pictures, and whether the chroma planes have separate quantisers."""
+    """Planes of the pictures, and whether the chroma planes have separate quantisers.
 
+    `points` are the code points of primaries and transfer function (ITU-T H.273); 2 is unspecified.
+    """
+
+    points: tuple[int, int]
     is_grey: bool = False
     is_subsampled: bool = False
     separate_chroma: bool = False
@@ -102,9 +106,9 @@ def _read_colour(bits: BitReader, profile: int) -> ColourConfig:
     points = (bits.read(8), bits.read(8), bits.read(8)) if bits.flag() else (2, 2, 2)
     if is_grey:
         bits.read(1)  # range
-        return ColourConfig(is_grey=True)
+        return ColourConfig(points=points[:2], is_grey=True)
     if points == (1, 13, 0):  # RGB
-        return ColourConfig(separate_chroma=bits.flag())
+        return ColourConfig(points=points[:2], separate_chroma=bits.flag())
     bits.read(1)  # range
     across, down = profile != 1, profile == 0
     if has_twelve_bits:
@@ -112,4 +116,4 @@ def _read_colour(bits: BitReader, profile: int) -> ColourConfig:
         down = across and bits.flag()
     if across and down:
         bits.read(2)  # place of the chroma samples
-    return ColourConfig(is_subsampled=across, separate_chroma=bits.flag())
+    return ColourConfig(points=points[:2], is_subsampled=across, separate_chroma=bits.flag())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtual_codec.bitstream._av1 import av1_quantisation
+from virtual_codec.bitstream._av1 import av1_code_points, av1_quantisation
 from virtual_codec.bitstream._boxes import avif_picture
 from virtual_codec.bitstream._jpeg2000 import jpeg2000_code_stream, jpeg2000_quantisation
 from virtual_codec.bitstream._quantisation import CodecName, Quantisation
@@ -26,3 +26,9 @@ def quantisation(file: bytes, codec: CodecName) -> Quantisation | None:
         return jpeg2000_quantisation(file)
     picture = avif_picture(file)
     return None if picture is None else av1_quantisation(picture)
+
+
+def avif_code_points(file: bytes) -> tuple[int, int] | None:
+    """Code points of primaries and transfer function in an AVIF's coded picture; None if they are not found."""
+    picture = avif_picture(file)
+    return None if picture is None else av1_code_points(picture)

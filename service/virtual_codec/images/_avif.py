@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from virtual_codec import bitstream
 from virtual_codec.images._cicp import space_of_code_points
 from virtual_codec.images._colour_space import ColourSpace
 from virtual_codec.images._exif import read_exif
@@ -25,12 +26,13 @@ class _Box(NamedTuple):
 def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     """Hide an AVIF's EXIF from the decoder, because boxes and not EXIF state the rotation of an AVIF.
 
-    EXIF states the colour space if no box does. Raises `UndecodableImage` for high dynamic range.
+    The coded picture states the colour space if no box does, and EXIF if neither does. Raises `UndecodableImage` for
+    high dynamic range.
     """
     space: ColourSpace | None = None
     for box in _boxes(file, 0, len(file)):
         if box.kind == b"meta":
-            points = _code_points(file, box)
+            points = _code_points(file, box) or bitstream.avif_code_points(file) or (_UNSPECIFIED, _UNSPECIFIED)
             space = space_of_code_points("AVIF", *points)
             if points[0] == _UNSPECIFIED and file.find(b"Exif", box.start, box.end) >= 0:
                 space = _space_of_exif(file, limits) or space
@@ -46,11 +48,15 @@ def _space_of_exif(file: bytes, limits: ImageLimits) -> ColourSpace | None:
     return read_exif(exif.removeprefix(b"Exif\0\0")).space
 
 
-def _code_points(file: bytes, meta: _Box) -> tuple[int, int]:
-    """Primaries and transfer function in the primary item's nclx property (ISO/IEC 23008-12, 9.3)."""
+def _code_points(file: bytes, meta: _Box) -> tuple[int, int] | None:
+    """Primaries and transfer function in the primary item's colour properties (ISO/IEC 23008-12, 9.3).
+
+    They are unspecified where an ICC profile states the colours; None where no property does.
+    """
     properties: list[_Box] = []
     associated: dict[int, list[int]] = {}
     primary = -1
+    points: tuple[int, int] | None = None
     for box in _boxes(file, meta.start + 4, meta.end):
         if box.kind == b"pitm":
             primary = int.from_bytes(file[box.start + 4 : box.start + (6 if file[box.start] == 0 else 8)], "big")
@@ -65,7 +71,8 @@ def _code_points(file: bytes, meta: _Box) -> tuple[int, int]:
             body = file[properties[index - 1].start : properties[index - 1].end]
             if body[:4] == b"nclx" and len(body) >= 10:
                 return int.from_bytes(body[4:6], "big"), int.from_bytes(body[6:8], "big")
-    return _UNSPECIFIED, _UNSPECIFIED
+            points = _UNSPECIFIED, _UNSPECIFIED  # a profile; an nclx may follow
+    return points
 
 
 def _associations(body: bytes) -> dict[int, list[int]]:
