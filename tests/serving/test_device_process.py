@@ -11,22 +11,28 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.models import make_store
 from tests.pictures import saved, scene
 from tests.serving.test_local import all_ready, until
-from virtual_codec.errors import NoWorker
+from virtual_codec.errors import NoWorker, Unavailable
 from virtual_codec.jobs import Job, RestoreOptions, RestoreResult
 from virtual_codec.serving import PoolPolicy
 from virtual_codec.serving._layout import Layout
 from virtual_codec.serving._local import LocalPool
+from virtual_codec.store import Manifest, ModelStore
+
+if TYPE_CHECKING:
+    from virtual_codec.runner import Network
 
 POLICY = PoolPolicy(
     devices="synthetic:0", workers_per_device=2, threads=2, standby="off", stop_grace_s=0.2, device_factory="a:b"
 )
 DEVICE = f"{__name__}:open_processor"
+SMALL_DEVICE = f"{__name__}:open_small_processor"
 BROKEN = f"{__name__}:open_broken_device"
 CODEC = "virtual_codec.codec:open_codec"
 
@@ -37,6 +43,23 @@ def open_processor(*, store: Path, device_process: Path, model: str | None = Non
     from virtual_codec.runner.device_process import DeviceProcess
 
     return DeviceProcess(Processor(threads=1), store, device_process, model)
+
+
+def open_small_processor(*, store: Path, device_process: Path, model: str | None = None, **_: object) -> object:
+    """Process of a device that has no memory for the model `second` while the file `full` lies in the store."""
+    from virtual_codec.runner import Processor
+    from virtual_codec.runner.device_process import DeviceProcess
+
+    device = Processor(threads=1)
+    prepare = device.prepare
+
+    def prepare_if_there_is_room(store: ModelStore, manifest: Manifest, key: str) -> Network:
+        if manifest.name == "second" and (store.root / "full").exists():
+            raise MemoryError
+        return prepare(store, manifest, key)
+
+    device.prepare = prepare_if_there_is_room  # type: ignore[method-assign]
+    return DeviceProcess(device, store, device_process, model)
 
 
 def open_broken_device(**_: object) -> object:
@@ -144,6 +167,27 @@ async def test_jobs_run_through_the_devices_process_and_outlive_it(tmp_path: Pat
             assert result.image == expected.image
         assert pool.state().restarts == {"crash": 1, "hang": 0, "start": 0}
         assert pool.state().quarantined == 0
+
+
+async def test_a_lack_of_memory_for_a_network_is_the_answer_of_its_jobs_alone(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store")
+    second = make_store(tmp_path / "store", name="second", seed=1).get("second")
+    (store.root / "CURRENT").write_text("tiny\n")
+    (store.root / "full").touch()
+    other = Job(data=saved(scene(40, 48), "JPEG"), options=RestoreOptions(model=second.id))
+    async with running(store.root, SMALL_DEVICE) as pool:
+        await all_ready(pool)
+        pids = [slot.pid for slot in pool._slots]
+        async with asyncio.timeout(60):
+            with pytest.raises(Unavailable, match="not enough memory") as caught:
+                await pool.submit(other, pixels=2000)
+            assert caught.value.retry_after_s
+            assert isinstance(await pool.submit(restore(0), pixels=2000), RestoreResult)
+            (store.root / "full").unlink()
+            result = await pool.submit(other, pixels=2000)
+        assert result.model == second.id
+        assert [slot.pid for slot in pool._slots] == pids
+        assert pool.state().restarts == {"crash": 0, "hang": 0, "start": 0}
 
 
 async def test_without_its_device_no_worker_is_up(tmp_path: Path) -> None:
