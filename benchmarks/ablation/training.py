@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.ablation.variants import BASE, VARIANTS, Budget, base_config
-from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, under
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, read_progress, tensors_under
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.loop import TrainingTask, run
@@ -46,5 +46,5 @@ def networks_of(name: str, config: TrainConfig) -> VirtualCodecNetworks:
 
 def base_weights(runs: Path) -> dict[str, Tensor]:
     """Initial weights of a variant: the base's post-processing, copied into the virtual codec."""
-    restoring = under("postprocess.", load_average(runs / BASE / CHECKPOINT))
+    restoring = tensors_under("postprocess.", load_average(runs / BASE / CHECKPOINT))
     return {f"{role}.{name}": value for role in ("postprocess", "virtual_codec") for name, value in restoring.items()}

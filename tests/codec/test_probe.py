@@ -12,7 +12,7 @@ from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.probe import probe_of
 from virtual_codec.codec.promise import promise_of
-from virtual_codec.codec.search import at_quality
+from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.trial import Stopwatch, Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.jobs import CompressOptions
@@ -88,7 +88,7 @@ def test_the_image_itself_is_restored_seldom(model: ModelNetworks, monkeypatch: 
 
     monkeypatch.setattr(Trials, "measure", counted)
     for quality in (10, 30, 60):
-        at_quality(trials_of(model, LARGE), model.operating, CompressOptions(quality=quality, scale=1))
+        trial_at_quality(trials_of(model, LARGE), model.operating, CompressOptions(quality=quality, scale=1))
     assert measured.count(LARGE.size) == 3
     assert len(measured) > 3
 
@@ -96,7 +96,7 @@ def test_the_image_itself_is_restored_seldom(model: ModelNetworks, monkeypatch: 
 @pytest.mark.parametrize("size", [(2, 8), (480, 960)])
 def test_what_is_restored_exactly_ends_the_search(model: ModelNetworks, size: tuple[int, int]) -> None:
     black = np.zeros((*size, 3), np.uint8)
-    assert at_quality(trials_of(model, black), model.operating, CompressOptions(quality=60)).squared_error == 0
+    assert trial_at_quality(trials_of(model, black), model.operating, CompressOptions(quality=60)).squared_error == 0
 
 
 def test_an_image_unlike_its_probe_is_searched_itself(model: ModelNetworks) -> None:
@@ -104,7 +104,7 @@ def test_an_image_unlike_its_probe_is_searched_itself(model: ModelNetworks) -> N
     pixels[:40, :40] = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     trials = trials_of(model, pixels)
     assert trials.probe is not trials
-    best = at_quality(trials, model.operating, CompressOptions(quality=40))
+    best = trial_at_quality(trials, model.operating, CompressOptions(quality=40))
     assert trials.probe is trials
     promise = promise_of(trials, 40)
     assert promise is not None

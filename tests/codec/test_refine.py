@@ -13,8 +13,8 @@ from tests.pictures import scene
 from virtual_codec.codec.effort import EFFORTS, Effort
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
-from virtual_codec.codec.refine import damped, descended, gradient_descent, neighbours
-from virtual_codec.codec.search import at_quality
+from virtual_codec.codec.refine import damped, descent_trials, gradient_descent, neighbours
+from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.trial import Stopwatch, Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import DeadlineExceeded
@@ -72,7 +72,7 @@ def test_the_description_ends_as_that_of_the_cheapest_round(model: ModelNetworks
 def test_a_higher_effort_makes_a_smaller_stream_that_is_restored_no_worse(model: ModelNetworks, quality: int) -> None:
     photograph = np.ascontiguousarray(data.astronaut()[:256, 128:384])  # type: ignore[no-untyped-call]
     usual, longer = (
-        at_quality(trials_of(model, photograph), model.operating, CompressOptions(quality=quality, effort=effort))
+        trial_at_quality(trials_of(model, photograph), model.operating, CompressOptions(quality=quality, effort=effort))
         for effort in (4, 8)
     )
     assert longer.size_bytes < 0.98 * usual.size_bytes
@@ -83,7 +83,7 @@ def test_descent_keeps_the_step_and_moves_the_trellis(model: ModelNetworks) -> N
     mode = MODES[1]
     trials = trials_of(model, PHOTOGRAPH)
     best = trials.measure(mode, trials.settings(mode, 30.0))
-    moved = list(descended(trials, model.operating, best, PATIENT, lambda trial: 0.05))
+    moved = list(descent_trials(trials, model.operating, best, PATIENT, lambda trial: 0.05))
     assert len(moved) == PATIENT.rounds + 2
     assert len({trial.step for trial in moved}) == 1
     assert moved[0].step > best.step

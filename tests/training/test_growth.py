@@ -5,7 +5,7 @@ import torch
 from virtual_codec.networks import DescriptionNet, PostprocessNet, UShapedPostprocessNet
 from virtual_codec.networks.condition import CONDITION_SIZE
 from virtual_codec.training.config import TrainConfig
-from virtual_codec.training.growth import grown
+from virtual_codec.training.growth import grown_state
 from virtual_codec.training.joint import JointNetworks
 from virtual_codec.training.jpeg_recipes import joint_2
 from virtual_codec.training.loop import load_matching_weights
@@ -48,7 +48,7 @@ def test_a_narrower_u_shape_takes_no_convolution() -> None:
     small = UShapedPostprocessNet(scale=1, widths="8-12", down="1-1", up="1")
     wide = taught(UShapedPostprocessNet(scale=1, widths="12-16", down="1-1", up="1"))
     before = small.state_dict()
-    state = grown(before, wide.state_dict())
+    state = grown_state(before, wide.state_dict())
     assert all(torch.equal(state[name], value) for name, value in before.items() if value.ndim == 4)
 
 
@@ -73,7 +73,7 @@ def test_what_was_added_learns() -> None:
 def test_a_pair_grows_in_both_its_networks() -> None:
     config: TrainConfig = joint_2()
     small = {name: torch.rand(2) for name in ("elsewhere",)} | JointNetworks(config).state_dict()
-    large = grown(JointNetworks(config).state_dict(), small)
+    large = grown_state(JointNetworks(config).state_dict(), small)
     assert all(torch.equal(large[name], value) for name, value in small.items() if name != "elsewhere")
     assert "elsewhere" not in large
 
@@ -82,5 +82,5 @@ def test_a_larger_network_is_not_cut_down() -> None:
     large = taught(PostprocessNet(scale=1, channels=12, blocks=2))
     small = PostprocessNet(scale=1, channels=8, blocks=1)
     before = small.state_dict()
-    after = grown(before, large.state_dict())
+    after = grown_state(before, large.state_dict())
     assert torch.equal(after["body.expand.0.weight"], before["body.expand.0.weight"])

@@ -12,7 +12,7 @@ from tests.models import made_up_tables, make_store
 from virtual_codec.cli import main
 from virtual_codec.errors import BadModel
 from virtual_codec.training import RunOptions, TrainRequest, train
-from virtual_codec.training.checkpoint import CHECKPOINT, load_average, under
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, tensors_under
 from virtual_codec.training.export import ExportRequest, export
 from virtual_codec.training.weights import load_network, read_weights_folder
 
@@ -68,7 +68,7 @@ def test_a_run_goes_on_from_a_weights_folder(photographs: Path, tmp_path: Path) 
     first, second = (load_average(tmp_path / name / CHECKPOINT) for name in ("first", "second"))
     name = "embed.0.weight"
     for role in ("description", "postprocess"):
-        before, after = (under(f"{role}.body.", weights)[name] for weights in (first, second))
+        before, after = (tensors_under(f"{role}.body.", weights)[name] for weights in (first, second))
         assert float((before - after).abs().max()) < 1e-4
     with pytest.raises(BadModel, match="has no network 'postprocess-2'"):
         load_network(tmp_path / "first" / "weights", "postprocess-2")

@@ -22,9 +22,9 @@ from virtual_codec.codec.metadata_room import without_metadata
 from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.ordinary import encode_ordinary
 from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
-from virtual_codec.codec.search import at_quality
+from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.self_check import check_model
-from virtual_codec.codec.targets import at_target
+from virtual_codec.codec.targets import trial_at_target
 from virtual_codec.codec.trial import Stopwatch, Trials
 from virtual_codec.codecs import CODECS, QUALITY_CODECS, JpegSettings
 from virtual_codec.core_shares import CoreShares
@@ -139,7 +139,7 @@ class VirtualCodec:
         codec = CODECS[options.codec]
         effort = EFFORTS[options.effort]
         trials = Trials(pixels, model, codec, stopwatch=stopwatch, passes=effort.passes)
-        find = at_target if options.target else at_quality
+        find = trial_at_target if options.target else trial_at_quality
         best = find(trials, model.operating, without_metadata(options, len(metadata), height * width))
         with stopwatch.stage("encode"):
             # A size target counts the final bytes.

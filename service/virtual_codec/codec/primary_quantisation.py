@@ -23,7 +23,7 @@ from virtual_codec.codecs import ijg_luma_table
 Floats = NDArray[np.floating]
 Levels = NDArray[np.int32]
 
-LARGEST: Final = 1024  # greatest magnitude of a coefficient of 8-bit samples
+MAX_COEFFICIENT: Final = 1024  # greatest magnitude of a coefficient of 8-bit samples
 
 _FREQUENCY_COUNT: Final = 36  # in zig-zag order: nearly all levels above them are 0
 _MAX_LEVEL: Final = 60  # largest magnitude of a level that is counted
@@ -84,8 +84,8 @@ def primary_steps(levels: Levels, elsewhere: Sequence[Levels], steps: NDArray[np
 
 
 def expected_coefficients(step: int, primary_step: float) -> Floats:
-    """Expected primary coefficient of each level from 0 up: [LARGEST // step + 1]."""
-    levels = np.arange(LARGEST // step + 1)
+    """Expected primary coefficient of each level from 0 up: [MAX_COEFFICIENT // step + 1]."""
+    levels = np.arange(MAX_COEFFICIENT // step + 1)
     low, high = (levels - 0.5) * step, (levels + 0.5) * step
     lines = np.floor((low - 3) / primary_step)[:, None] + np.arange(int((step + 6) / primary_step) + 2)
     positions = lines * primary_step
@@ -111,7 +111,7 @@ def _histogram(levels: Levels, count: int) -> Floats:
 @lru_cache(maxsize=256)
 def _expected_shares(step: int) -> Floats:
     """Number of multiples of each primary step that fall on each level from 1 up: [_CANDIDATE_STEPS, levels]."""
-    edges = (np.arange(1, max(2, min(_MAX_LEVEL, LARGEST // step)) + 2) - 0.5) * step
+    edges = (np.arange(1, max(2, min(_MAX_LEVEL, MAX_COEFFICIENT // step)) + 2) - 0.5) * step
     below = edges / _CANDIDATE_STEPS[:, None]
     line = np.floor(below)
     offset = (below - line) * _CANDIDATE_STEPS[:, None]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec.bitstream import ZIGZAG
-from virtual_codec.codec.primary_quantisation import LARGEST, expected_coefficients, primary_steps
+from virtual_codec.codec.primary_quantisation import MAX_COEFFICIENT, expected_coefficients, primary_steps
 from virtual_codec.codecs import blocks_of, samples_of
 
 Plane = NDArray[np.uint8]
@@ -78,7 +78,7 @@ def _level_corrections(step: int, primary_step: float) -> NDArray[np.float32] | 
     """Correction of a coefficient by the magnitude of its level; None if all are zero."""
     if primary_step <= 1:
         return None
-    levels = np.arange(LARGEST // step + 1)
+    levels = np.arange(MAX_COEFFICIENT // step + 1)
     return (expected_coefficients(step, primary_step) - levels * step).astype(np.float32)
 
 

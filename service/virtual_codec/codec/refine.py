@@ -50,7 +50,7 @@ def neighbours(settings: JpegSettings) -> Iterator[JpegSettings]:
         yield replace(settings, **{name: getattr(settings, name) * factor for name, factor in factors.items()})
 
 
-def descended(
+def descent_trials(
     trials: Trials,
     table: OperatingTable,
     best: Trial,

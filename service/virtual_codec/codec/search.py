@@ -21,7 +21,7 @@ from virtual_codec.codec.operating import (
     bounded_step,
 )
 from virtual_codec.codec.promise import Promise, Slopes, promise_of
-from virtual_codec.codec.refine import damped, descended, neighbours
+from virtual_codec.codec.refine import damped, descent_trials, neighbours
 from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
@@ -35,7 +35,7 @@ _MAX_CORRECTIONS: Final = 3  # of the whole image's stream in one mode
 Choice = tuple[Mode, JpegSettings]
 
 
-def at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
+def trial_at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
     """Trial of least cost at the quality's Lagrange multiplier.
 
     Unless the options name a scale, the search goes on until the promise of the quality is kept or nothing more can be
@@ -141,7 +141,7 @@ def _refined_trial(trials: Trials, table: OperatingTable, best: Trial, effort: E
     if effort.neighbours:
         best = _best_neighbour_trial(trials, table, best)
     aim_db = least_db + _PSNR_MARGIN_DB
-    for trial in descended(trials, table, best, effort, lambda trial: (aim_db - trial.psnr_db) / DB_PER_LOG_STEP):
+    for trial in descent_trials(trials, table, best, effort, lambda trial: (aim_db - trial.psnr_db) / DB_PER_LOG_STEP):
         if trial.psnr_db >= least_db and trial.size_bytes < best.size_bytes:
             best = trial
     return best

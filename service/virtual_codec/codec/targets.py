@@ -20,7 +20,7 @@ from virtual_codec.codec.operating import (
     OperatingPoint,
     OperatingTable,
 )
-from virtual_codec.codec.refine import descended
+from virtual_codec.codec.refine import descent_trials
 from virtual_codec.codec.starting_quality import starting_quality
 from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings, quantisation_tables
@@ -35,7 +35,7 @@ _PROBE_COST_TOLERANCE: Final = 1.02
 _TOLERANCE_DB: Final = 0.02  # tolerance of a PSNR or MS-SSIM
 
 
-def at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
+def trial_at_target(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
     """Trial that meets the target of `options`, whose `target` is not None. Raises `UnreachableTarget`."""
     if options.max_bytes is not None:
         return _best_trial_within_bytes(trials, table, options, options.max_bytes)
@@ -85,7 +85,7 @@ def _best_trial_within_bytes(trials: Trials, table: OperatingTable, options: Com
             actual=smallest,
         )
     aim = math.log(most) - _SIZE_TOLERANCE_LOG_BYTES / 2
-    for trial in descended(
+    for trial in descent_trials(
         trials,
         table,
         best,
@@ -159,7 +159,7 @@ def _smallest_trial_reaching(
             actual=_rounded_down(nearest),
         )
     aim_db = decibels(least) + _TOLERANCE_DB / 2
-    for trial in descended(
+    for trial in descent_trials(
         trials,
         table,
         best,

@@ -62,7 +62,7 @@ class EvaluateConfig:
             raise BadOption(f"workers must be at least 1, got {self.workers}")
 
 
-def quickened(config: EvaluateConfig) -> EvaluateConfig:
+def quick_config(config: EvaluateConfig) -> EvaluateConfig:
     """Quick form of a configuration: fewer pictures, qualities and anchors."""
     return replace(
         config,

@@ -18,7 +18,7 @@ import PIL
 from PIL import features
 
 from virtual_codec.evaluation._anchors import ANCHORS, measure_anchors
-from virtual_codec.evaluation._config import EvaluateConfig, quickened
+from virtual_codec.evaluation._config import EvaluateConfig, quick_config
 from virtual_codec.evaluation._foreign import ForeignPoint, ForeignRow
 from virtual_codec.evaluation._measuring import (
     FOREIGN_FILE,
@@ -48,7 +48,7 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
     Raises `BadTrainingData` if there is no picture or a damaged one. Raises `BadOption` before any measurement if the
     rows to resume from belong to another model. An exception of the codec ends the evaluation.
     """
-    config = quickened(config) if config.quick else config
+    config = quick_config(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     config.out_dir.mkdir(parents=True, exist_ok=True)
     earlier_points = resumed_points(codec, config.out_dir / POINTS_FILE, config.variants) if config.resume else []
@@ -96,7 +96,7 @@ def evaluate_foreign(
     codec: TestedCodec, config: EvaluateConfig, *, progress: Progress | None = None
 ) -> list[ForeignRow]:
     """Restore foreign JPEGs only: write foreign.csv and return its means. Raises the errors of `evaluate`."""
-    config = quickened(config) if config.quick else config
+    config = quick_config(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     config.out_dir.mkdir(parents=True, exist_ok=True)
     steps = len(pictures) * len(config.foreign_kinds) * len(config.foreign_qualities)
@@ -105,7 +105,7 @@ def evaluate_foreign(
 
 def precompute_anchors(config: EvaluateConfig, *, progress: Progress | None = None) -> None:
     """Fill the cache of the anchors' measurements only. No codec under test is needed."""
-    config = quickened(config) if config.quick else config
+    config = quick_config(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     sweeps = {name: ANCHORS[name].settings for name in config.anchors if ANCHORS[name].is_available()}
     counter = Counter(len(pictures) * len(sweeps), progress)

@@ -26,7 +26,7 @@ __all__ = [
     "read_progress",
     "save_best",
     "save_checkpoint",
-    "under",
+    "tensors_under",
 ]
 
 BEST: Final = "best.safetensors"  # averaged weights of the best validation
@@ -87,8 +87,8 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-        network.load_state_dict(under("network.", tensors))
-        average.update(under("average.", tensors))
+        network.load_state_dict(tensors_under("network.", tensors))
+        average.update(tensors_under("average.", tensors))
         for name, parameter in network.named_parameters():
             if f"adam.step.{name}" not in tensors:  # a parameter that never had a gradient
                 continue
@@ -106,7 +106,7 @@ def load_average(path: Path) -> dict[str, Tensor]:
     """Averaged weights of a checkpoint. Raises `BadModel` if the file is not one."""
     try:
         with safe_open(path, framework="pt") as file:
-            return under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            return tensors_under("average.", {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise BadModel(f"{path} is not a checkpoint: {error}") from error
 
@@ -120,6 +120,6 @@ def read_progress(path: Path) -> Progress:
         raise BadModel(f"{path} is not a checkpoint: {error}") from error
 
 
-def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def tensors_under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors whose names begin with a prefix, without that prefix."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

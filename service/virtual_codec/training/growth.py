@@ -16,7 +16,7 @@ _HEAD_WEIGHT = "head.weight"
 _CONDITION_WEIGHT = "embed.0.weight"  # of the condition
 
 
-def grown(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def grown_state(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of a network, `own`, with the tensors replaced for which `weights` has a counterpart.
 
     A tensor of the same name and shape is copied. A conditioned body with more channels or blocks, with its head and

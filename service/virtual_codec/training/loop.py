@@ -23,7 +23,7 @@ from virtual_codec.training.checkpoint import (
     save_checkpoint,
 )
 from virtual_codec.training.config import TrainConfig
-from virtual_codec.training.growth import grown
+from virtual_codec.training.growth import grown_state
 from virtual_codec.training.interrupt import Interrupt
 from virtual_codec.training.options import RunOptions
 from virtual_codec.training.process_group import ProcessGroup
@@ -115,7 +115,7 @@ def learning_rate(config: TrainConfig, step: int, share_of_time: float | None = 
 
 def load_matching_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Load weights of the same name and shape into a network, or grow it from a smaller one; leave its others."""
-    network.load_state_dict(grown(network.state_dict(), weights))
+    network.load_state_dict(grown_state(network.state_dict(), weights))
 
 
 def compile_parts(network: nn.Module) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from virtual_codec.errors import BadOption
-from virtual_codec.training.checkpoint import under
+from virtual_codec.training.checkpoint import tensors_under
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.weights import INDEX, read_weights_folder
 
@@ -35,7 +35,7 @@ def networks_of_run(config: TrainConfig, weights: Mapping[str, Tensor]) -> dict[
     """Networks of a run's averaged weights by their keys in a manifest, such as `postprocess-1`."""
     architecture, arguments = config.postprocess_network
     arguments |= {"views": config.views} if config.views > 1 else {}
-    restoring = under("postprocess.", weights) if config.target in ("joint", "virtual") else weights
+    restoring = tensors_under("postprocess.", weights) if config.target in ("joint", "virtual") else weights
     key = f"postprocess-{config.scale}"
     networks = {key: TrainedNetwork(architecture=architecture, arguments=arguments, weights=restoring)}
     if config.target in ("joint", "virtual"):
@@ -45,7 +45,7 @@ def networks_of_run(config: TrainConfig, weights: Mapping[str, Tensor]) -> dict[
         }
         size |= {"scale": config.scale} if config.scale != 2 else {}
         networks[f"description-{config.scale}"] = TrainedNetwork(
-            architecture="description", arguments=size, weights=under("description.", weights)
+            architecture="description", arguments=size, weights=tensors_under("description.", weights)
         )
     return networks
 

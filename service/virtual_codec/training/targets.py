@@ -16,7 +16,7 @@ from torch import Tensor
 
 from virtual_codec.errors import BadOption
 from virtual_codec.networks import build
-from virtual_codec.training.checkpoint import CHECKPOINT, load_average, under
+from virtual_codec.training.checkpoint import CHECKPOINT, load_average, tensors_under
 from virtual_codec.training.codecs import CodecsValidation, codecs_batches
 from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.data import Pictures
@@ -189,12 +189,12 @@ def _initial_weights(config: TrainConfig, request: TrainRequest) -> dict[str, Te
     else:
         path = request.start_from / CHECKPOINT if request.start_from.is_dir() else request.start_from
         weights = load_average(path)
-    if config.target in ("postprocess", "codecs") and under("postprocess.", weights):
-        return under("postprocess.", weights)
-    if config.target == "joint" and not under("postprocess.", weights):
+    if config.target in ("postprocess", "codecs") and tensors_under("postprocess.", weights):
+        return tensors_under("postprocess.", weights)
+    if config.target == "joint" and not tensors_under("postprocess.", weights):
         return {f"postprocess.{name}": value for name, value in weights.items()}
-    if config.target == "virtual" and not under("virtual_codec.", weights):
-        restoring = under("postprocess.", weights) or weights
+    if config.target == "virtual" and not tensors_under("virtual_codec.", weights):
+        restoring = tensors_under("postprocess.", weights) or weights
         weights = {name: value for name, value in weights.items() if name.startswith("description.")}
         weights |= {f"{role}.{name}": v for role in ("postprocess", "virtual_codec") for name, v in restoring.items()}
     return weights
