@@ -1,4 +1,4 @@
-"""What a second buys: processor time a megapixel of this codec and of ordinary ones, and the bytes that each saves.
+"""Speed benchmark: processor time per megapixel of this codec and of ordinary ones, and the bytes that each saves.
 
 python -m benchmarks.speed PICTURES --report docs/speed.md
 

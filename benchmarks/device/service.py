@@ -38,7 +38,7 @@ class Question:
 
 
 def questions_of(url: str, side: int, formats: Sequence[str]) -> list[Question]:
-    """A picture to compress, and its stream to restore to each of the formats."""
+    """Requests that compress a picture, and that restore its stream to each of the formats."""
     size = f"{side}x{side}"
     picture = Request(path="/compress", content=synthetic_png(side, side), label=size, pixels=side * side)
     question = Question(request=picture, accept="image/jpeg")

@@ -24,7 +24,7 @@ DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
 
 def main() -> int:
-    """Run the scenarios. Exit status 1 when a request was lost, a worker died by itself, or memory grew."""
+    """Run the scenarios. The exit status is 1 if a request was lost, a worker died without a fault, or memory grew."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="SCENARIO", help=f"scenarios (default: all): {', '.join(SCENARIO_NAMES)}"

@@ -1,4 +1,4 @@
-"""The service as `serve run` deploys it, updated at each further line of settings.
+"""Deployment of the service as by `serve run`, with an update for each further line of settings.
 
     python -m benchmarks.reliability.ray_application HEAD_ADDRESS PORT < lines of JSON
 

@@ -17,7 +17,7 @@ _FLAT_DEVIATION: Final = 1.0  # of the column of work left
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """All that was measured; by scale where there is a post-processing network for each. Times in processor seconds."""
+    """Measurements, by scale for those of post-processing networks. Times are in processor seconds."""
 
     size: tuple[int, int]
     precision: str

@@ -82,7 +82,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _cluster(cores: int) -> Iterator[str]:
-    """The address of a cluster of our own, on ports that are settled beforehand.
+    """Start a cluster on ports that are chosen beforehand, and yield its address.
 
     A cluster that `ray.init` starts dies on a busy machine: it gives its agent 15 s to choose a port (ray#65983).
     """

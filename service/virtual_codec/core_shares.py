@@ -73,7 +73,7 @@ def create_table(path: Path, places: int) -> None:
 
 
 def clear_place(place: CorePlace) -> None:
-    """Clear the place of a process that has ended, whatever jobs it had."""
+    """Clear the place of a process that has ended, with its number of jobs."""
     with place.path.open("r+b") as file:
         file.seek(place.place)
         file.write(b"\0")

@@ -52,14 +52,14 @@ def check_names(given: Iterable[str], options: Iterable[Field[Any]]) -> None:
 
 
 def option_text(value: object) -> str:
-    """Text that `parse_option` reads as this value."""
+    """Text of a value, from which `parse_option` makes the same value."""
     if isinstance(value, tuple):
         return bytes(value).hex()
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse_option(name: str, value: str) -> object:
-    """Parse the text of an option. Raises `BadOption` that names the option and what it takes."""
+    """Parse the text of an option. Raises `BadOption` with the option's name and its allowed values."""
     match name:
         case "quality" | "max_bytes" | "effort":
             if not (value.isascii() and value.isdigit() and len(value) <= 15):

@@ -32,7 +32,7 @@ class Stream:
 
     @property
     def result(self) -> CompressResult:
-        """All of these values as one plain value."""
+        """Compression result with all of these values, as a dataclass."""
         return self._result
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -26,7 +26,7 @@ _RATIO_BUCKETS: Final = (0.5, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 100)
 
 @final
 class RequestCounters:
-    """Counters of requests, whatever their route."""
+    """Counters of requests of all routes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(

@@ -88,8 +88,8 @@ def _read_frame(bits: BitReader, sequence: SequenceHeader) -> Quantisation | Non
         chroma_dc, chroma_ac = _delta(bits), _delta(bits)
     return Quantisation(
         codec="avif",
-        luma=(_step(_DC_STEPS, index + luma_dc), _step(_AC_STEPS, index)),
-        chroma=(_step(_DC_STEPS, index + chroma_dc), _step(_AC_STEPS, index + chroma_ac)),
+        luma=(_quantiser_step(_DC_STEPS, index + luma_dc), _quantiser_step(_AC_STEPS, index)),
+        chroma=(_quantiser_step(_DC_STEPS, index + chroma_dc), _quantiser_step(_AC_STEPS, index + chroma_ac)),
         is_subsampled=sequence.colour.is_subsampled,
         is_grey=sequence.colour.is_grey,
         index=index,
@@ -167,6 +167,6 @@ def _delta(bits: BitReader) -> int:
     return bits.signed(7) if bits.flag() else 0
 
 
-def _step(table: tuple[int, ...], index: int) -> float:
+def _quantiser_step(table: tuple[int, ...], index: int) -> float:
     """Quantisation step of an index, in 8-bit samples of an orthonormal transform."""
     return float(np.interp(index, _TABLE_INDICES, table)) / _TRANSFORM_GAIN

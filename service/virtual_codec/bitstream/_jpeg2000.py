@@ -51,7 +51,7 @@ def jpeg2000_code_stream(file: bytes) -> bytes | None:
 
 
 def _walk(stream: bytes) -> tuple[bool, int]:
-    """Whether the transform is reversible, and the bytes of all tile parts without their headers."""
+    """Reversibility of the transform, and the bytes of all tile parts without their headers."""
     is_reversible, total = False, 0
     position = 2
     for _ in range(_MAX_MARKERS):

@@ -1,4 +1,4 @@
-"""Quantisation from a stream's headers, whatever codec and encoder made it."""
+"""Quantisation from a stream's headers, for all codecs and encoders."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Progress:
         self.totals.pixels += pixels
         if self._is_json:
             self._print(json.dumps(facts), sys.stdout)
-        self._step()
+        self._show_step()
 
     def add_failed(self, source: str, output: str, code: str, detail: str) -> None:
         """Count a failed file and print its error."""
@@ -67,7 +67,7 @@ class Progress:
             error = {"code": code, "detail": detail}
             self._print(json.dumps({"input": source, "output": output, "error": error}), sys.stdout)
         self._print(f"vcodec: {printable(source)}: {detail}", sys.stderr)
-        self._step()
+        self._show_step()
 
     def close(self, workers: int) -> None:
         """Print the totals as the last line."""
@@ -93,7 +93,7 @@ class Progress:
             text += f"{totals.source_bytes / 1e6:.1f} MB -> {totals.output_bytes / 1e6:.1f} MB; "
             print(text + f"{rate:.2f} MP/s, {rate / workers:.2f} MP/s a worker", file=sys.stderr)
 
-    def _step(self) -> None:
+    def _show_step(self) -> None:
         now = time.monotonic()
         self._first_end = self._first_end or now
         rate = self.totals.pixels / 1e6 / max(now - self._start, 1e-9)

@@ -7,7 +7,7 @@ import sys
 
 
 def discard_stdout() -> None:
-    """Send what is still written to stdout to the null device, so that Python does not fail on it when it exits."""
+    """Redirect stdout to the null device, so that Python's flush at exit does not fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

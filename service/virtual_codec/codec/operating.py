@@ -43,7 +43,7 @@ class Mode:
         return f"{self.scale}-{self.subsampling}"
 
     def suits(self, *, grey: bool) -> bool:
-        """True if the mode applies to such a picture; for a grey one only one subsampling counts."""
+        """True if the mode applies to a picture. A grey picture has one mode for each scale, with subsampling 420."""
         return not grey or self.subsampling == "420"
 
     @property

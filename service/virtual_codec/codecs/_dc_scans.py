@@ -104,18 +104,18 @@ def _read(
 @compiled
 def _difference(bits: NDArray[np.uint8], at: int, code: NDArray[np.uint16]) -> tuple[int, int]:
     """DC difference that begins at a bit, and the index of the bit after it."""
-    entry = int(code[_next(bits, at, 16)])
+    entry = int(code[_read_bits(bits, at, 16)])
     length, size = entry & ((1 << _scan_walk.STEP_BITS) - 1), entry >> _scan_walk.STEP_BITS
     at += length
     if size == 0:
         return 0, at
-    value = _next(bits, at, size)
+    value = _read_bits(bits, at, size)
     return (value if value >> (size - 1) else value - (1 << size) + 1), at + size
 
 
 @compiled
-def _next(bits: NDArray[np.uint8], at: int, count: int) -> int:
-    """The `count` bits from `at` on, 24 at most."""
+def _read_bits(bits: NDArray[np.uint8], at: int, count: int) -> int:
+    """Integer of `count` bits, 24 at most, from bit index `at` on."""
     byte = at >> 3
     window = (int(bits[byte]) << 24) | (int(bits[byte + 1]) << 16) | (int(bits[byte + 2]) << 8) | int(bits[byte + 3])
     return (window >> (32 - (at & 7) - count)) & ((1 << count) - 1)

@@ -46,12 +46,12 @@ def blocks_of(pixels: Pixels, *, halve_chroma: bool) -> Blocks:
     height, width = pixels.shape[:2]
     samples: NDArray[Any] = np.ascontiguousarray(pixels)
     if pixels.ndim == 2:
-        grey = np.empty((_up(height, 8), _up(width, 8)), np.float32)
+        grey = np.empty((_rounded_up(height, 8), _rounded_up(width, 8)), np.float32)
         _fill_grey(samples, grey)
         return Blocks(width=width, height=height, side=1, components=(_transformed(grey),))
     side = 2 if halve_chroma else 1
-    luma = np.empty((_up(height, 8), _up(width, 8)), np.float32)
-    blue = np.empty((_up(height, 8 * side) // side, _up(width, 8 * side) // side), np.float32)
+    luma = np.empty((_rounded_up(height, 8), _rounded_up(width, 8)), np.float32)
+    blue = np.empty((_rounded_up(height, 8 * side) // side, _rounded_up(width, 8 * side) // side), np.float32)
     red = np.empty_like(blue)
     _fill_colour(samples, side, luma, blue, red)
     components = (_transformed(luma), _transformed(blue), _transformed(red))
@@ -65,7 +65,7 @@ def samples_of(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(_DCT_BASIS_T @ natural.reshape(-1, 8, 8) @ DCT_BASIS, np.float32)
 
 
-def _up(length: int, unit: int) -> int:
+def _rounded_up(length: int, unit: int) -> int:
     return -(-length // unit) * unit
 
 

@@ -224,7 +224,7 @@ def _write_dc(levels: NDArray[np.int16], dc: NDArray[np.int64], out: NDArray[np.
             difference = levels[mcu, component] - before[component]
             before[component] = levels[mcu, component]
             size = bit_size(difference)
-            _put((dc[1, size] << size) | _magnitude(difference, size), dc[0, size] + size, state, out)
+            _put_bits((dc[1, size] << size) | _magnitude(difference, size), dc[0, size] + size, state, out)
     return _padded(state, out)
 
 
@@ -240,7 +240,7 @@ def _put_block(
 ) -> None:
     difference = levels[0] - before
     size = bit_size(difference)
-    _put((dc[1, size] << size) | _magnitude(difference, size), dc[0, size] + size, state, out)
+    _put_bits((dc[1, size] << size) | _magnitude(difference, size), dc[0, size] + size, state, out)
     run = 0
     for k in range(1, end + 1):
         level = levels[k] + 0  # as wide as a difference
@@ -248,21 +248,21 @@ def _put_block(
             run += 1
             continue
         while run > 15:
-            _put(ac[1, 0xF0], ac[0, 0xF0], state, out)
+            _put_bits(ac[1, 0xF0], ac[0, 0xF0], state, out)
             run -= 16
         size = bit_size(level)
         symbol = (run << 4) | size
-        _put((ac[1, symbol] << size) | _magnitude(level, size), ac[0, symbol] + size, state, out)
+        _put_bits((ac[1, symbol] << size) | _magnitude(level, size), ac[0, symbol] + size, state, out)
         run = 0
     if end < 63:
-        _put(ac[1, 0], ac[0, 0], state, out)
+        _put_bits(ac[1, 0], ac[0, 0], state, out)
 
 
 @compiled
 def _padded(state: NDArray[np.int64], out: NDArray[np.uint8]) -> int:
     """Fill the last byte with ones; return the bytes written."""
     if state[1]:
-        _put((1 << (8 - state[1])) - 1, 8 - state[1], state, out)
+        _put_bits((1 << (8 - state[1])) - 1, 8 - state[1], state, out)
     return int(state[2])
 
 
@@ -273,7 +273,7 @@ def _magnitude(value: int, size: int) -> int:
 
 
 @compiled
-def _put(bits: int, count: int, state: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+def _put_bits(bits: int, count: int, state: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
     held, held_count, size = (state[0] << count) | bits, state[1] + count, state[2]
     while held_count >= 8:
         held_count -= 8

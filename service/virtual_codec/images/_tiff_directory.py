@@ -92,7 +92,7 @@ class TiffReader:
         return {} if is_empty else self.directory(offset)[0]
 
     def content(self, entry: Entry) -> bytes:
-        """All bytes of an entry's values; none if its type is unknown."""
+        """Bytes of an entry's values; empty if its type is unknown."""
         end = entry.offset + VALUE_BYTES.get(entry.kind, 0) * entry.values
         if end > len(self._file):
             raise UndecodableImage("the TIFF is truncated")

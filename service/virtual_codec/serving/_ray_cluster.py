@@ -54,7 +54,7 @@ class OwnReplicas:
         if self._replicas is not None:
             await self._replicas.close()
         self._replicas = None
-        await asyncio.to_thread(self._end)
+        await asyncio.to_thread(self._end_cluster)
 
     async def run(self, call: Call) -> Frame:
         """Run a job on one replica."""
@@ -103,7 +103,7 @@ class OwnReplicas:
             ]
             raise NoWorker("; ".join(reasons) or str(error), retry_after_s=30.0) from error
 
-    def _end(self) -> None:
+    def _end_cluster(self) -> None:
         import ray
         from ray import serve
 

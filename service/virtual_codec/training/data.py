@@ -138,7 +138,7 @@ class _Reader:
         )
 
     def read(self, paths: Iterable[Path], entries: Mapping[Path, DatasetEntry]) -> list[NDArray[np.uint8]]:
-        """The usable images among `paths`, in that order."""
+        """Usable images among `paths`, in their order."""
 
         def read(path: Path) -> NDArray[np.uint8] | None:
             return self._read_one(path, is_reduced=path in entries and entries[path].is_reduced)

@@ -13,27 +13,27 @@ _IMAGE_WEIGHT: Final = 0.01  # weight of the SSIM term, which keeps the publishe
 
 
 def paper_jpeg_q5() -> TrainConfig:
-    """The published networks and algorithm around JPEG of quality 5, grey."""
+    """Published networks and algorithm around JPEG of quality 5, grey."""
     return _published("paper-jpeg-q5", "jpeg", 5)
 
 
 def paper_jpeg_q10() -> TrainConfig:
-    """The published networks and algorithm around JPEG of quality 10, grey."""
+    """Published networks and algorithm around JPEG of quality 10, grey."""
     return _published("paper-jpeg-q10", "jpeg", 10)
 
 
 def paper_jpeg_q20() -> TrainConfig:
-    """The published networks and algorithm around JPEG of quality 20, grey."""
+    """Published networks and algorithm around JPEG of quality 20, grey."""
     return _published("paper-jpeg-q20", "jpeg", 20)
 
 
 def paper_jpeg2000_r20() -> TrainConfig:
-    """The published networks around JPEG 2000 at a ratio of 20, 0.1 bits per pixel of the image, grey."""
+    """Published networks around JPEG 2000 at a ratio of 20, 0.1 bits per pixel of the image, grey."""
     return _published("paper-jpeg2000-r20", "jpeg2000", 20)
 
 
 def paper_jpeg2000_r40() -> TrainConfig:
-    """The published networks around JPEG 2000 at a ratio of 40, 0.05 bits per pixel of the image, grey."""
+    """Published networks around JPEG 2000 at a ratio of 40, 0.05 bits per pixel of the image, grey."""
     return _published("paper-jpeg2000-r40", "jpeg2000", 40)
 
 

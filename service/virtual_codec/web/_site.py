@@ -91,7 +91,7 @@ class WebSite:
         return WebFile(path=f"{self.version}/{model.id}-{scale}.bin", content=content)
 
     def model_files(self, store: ModelStore, model: Manifest) -> list[WebFile]:
-        """All files that restore a model's streams, the script first. Raises `BadModel` as `weights` does."""
+        """Files that restore a model's streams, the script first. Raises `BadModel` as `weights` does."""
         weights = [self.weights(store, model, scale) for scale in model.scales]
         ids = [model.id if codec in model.codecs else _default_id(store, codec) for codec in ("jpeg", "avif")]
         return [self.script(*ids), *self.fixed_files(model), *weights]
