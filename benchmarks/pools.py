@@ -15,7 +15,6 @@ import os
 import re
 import signal
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -28,7 +27,8 @@ from typing import Final
 import httpx2
 
 from tests.pictures import saved, scene
-from tests.pools.servers import Server, wait_for
+from tests.pools.servers import Server
+from tests.server_process import started, wait_for
 
 SECTION_MARKS: Final = (
     "<!-- figures: `python -m benchmarks.pools --report docs/ray.md` writes them -->",
@@ -73,7 +73,7 @@ def main() -> None:
         local = stack.enter_context(_serving({}))
         ray = stack.enter_context(_serving(RAY_SETTINGS))
         for server in (local, ray):
-            wait_for(server.is_ready, START_S)
+            wait_for(server.has_ready, START_S)
         lines = list(_compared(local, ray, arguments))
         lines += ["", _killed(ray, arguments.kills)]
     text = "\n".join([_conditions(arguments.rounds, arguments.seconds), "", *lines])
@@ -91,22 +91,9 @@ def main() -> None:
 def _serving(more: dict[str, str]) -> Iterator[Server]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VCODEC_")}
     command = [sys.executable, "-m", "virtual_codec", "serve"]
-    with subprocess.Popen(
-        command, env={**environment, **COMMON_SETTINGS, **more}, stderr=subprocess.PIPE, text=True
-    ) as process:
-        server = Server(process)
-        listener = threading.Thread(target=server.listen)
-        listener.start()
-        try:
-            wait_for(lambda: server.url, START_S)
-            yield server
-        finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            finally:
-                process.kill()
-                listener.join()
+    with started(Server, command, environment={**environment, **COMMON_SETTINGS, **more}) as server:
+        wait_for(lambda: server.url, START_S)
+        yield server
 
 
 def _compared(local: Server, ray: Server, arguments: argparse.Namespace) -> Iterator[str]:
@@ -164,12 +151,12 @@ def _killed(server: Server, kills: int) -> str:
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(_asked, server, load, is_over.is_set)
         for _ in range(kills):
-            wait_for(server.is_ready, START_S)
+            wait_for(server.has_ready, START_S)
             time.sleep(2)
             replicas = [pid for pid, line in server.descendants().items() if line.startswith("ray::ServeReplica")]
             os.kill(replicas[0], signal.SIGKILL)
             time.sleep(KILL_EVERY_S)
-        wait_for(server.is_ready, START_S)
+        wait_for(server.has_ready, START_S)
         is_over.set()
         answers = running.result()
     lost = sum(answer.status_code != 200 or answer.content != expected for answer in answers)

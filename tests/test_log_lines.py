@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import httpx2
 import pytest
 
 from tests.api.pretend import write_store
 from tests.pictures import saved, scene
+from tests.server_process import ServerProcess, started, wait_for, wait_until_ready
 from virtual_codec.keys import new_key
 
 SCRIPT = """
@@ -33,31 +30,11 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SECRET, KEY = new_key("alice")
 
 
-class Server:
-    """A server process with JSON lines, since nobody looks at a terminal."""
-
-    def __init__(self, store: Path) -> None:
-        self.text: list[str] = []
-        environment = os.environ | {"VCODEC_API_KEYS": KEY.entry, "VCODEC_PROT": "canary"}
-        command = [sys.executable, "-c", SCRIPT, str(store)]
-        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        self.reader = threading.Thread(target=self.read)
-        self.reader.start()
-
-    def read(self) -> None:
-        assert self.process.stderr is not None
-        self.text.extend(self.process.stderr)
-
-    @property
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in list(self.text)]
-
-    @property
-    def url(self) -> str:
-        return next((str(it["message"])[11:] for it in self.lines if "serving on" in str(it.get("message"))), "")
+class Server(ServerProcess):
+    """A server with JSON lines, since nobody looks at a terminal, and with a key."""
 
     def about(self, request_id: str) -> list[dict[str, object]]:
-        return [line for line in self.lines if line.get("request_id") == request_id]
+        return [line for line in self.records if line.get("request_id") == request_id]
 
     def post(self, path: str, request_id: str, **more: object) -> httpx2.Response:
         headers = {"X-Request-ID": request_id, "Authorization": f"Bearer {SECRET}", **more.pop("headers", {})}  # type: ignore[dict-item]  # a test's own
@@ -66,24 +43,15 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(write_store(tmp_path_factory.mktemp("store")))
-    try:
-        wait_for(lambda: running.url)
-        wait_for(lambda: httpx2.get(f"{running.url}/readyz").status_code == 200)
+    environment = os.environ | {"VCODEC_API_KEYS": KEY.entry, "VCODEC_PROT": "canary"}
+    command = [sys.executable, "-c", SCRIPT, str(write_store(tmp_path_factory.mktemp("store")))]
+    with started(Server, command, environment=environment, stop=_interrupt) as running:
+        wait_until_ready(running)
         yield running
-    finally:
-        running.process.send_signal(signal.SIGINT)
-        running.process.wait(20)
-        running.reader.join()
-        assert running.process.stderr is not None
-        running.process.stderr.close()
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 240  # a busy machine takes its time to start a worker
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+def _interrupt(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
 
 
 def test_a_request_is_one_line_with_all_there_is_to_know(server: Server) -> None:
@@ -123,7 +91,7 @@ def test_what_fails_says_where_and_as_what(server: Server) -> None:
 
 
 def test_a_setting_that_nobody_reads_is_told_by_name_only(server: Server) -> None:
-    [line] = [it for it in server.lines if it.get("variable") == "VCODEC_PROT"]
+    [line] = [it for it in server.records if it.get("variable") == "VCODEC_PROT"]
     assert (line["event"], line["did_you_mean"]) == ("unknown_setting", "VCODEC_PORT")
 
 
@@ -143,11 +111,11 @@ def test_nothing_that_callers_write_is_in_the_log(server: Server) -> None:
     httpx2.get(f"{server.url}/models/{canary}", headers={"X-Request-ID": "model", "Authorization": f"Bearer {SECRET}"})
     httpx2.get(f"{server.url}/problems/{canary}", headers={"X-Request-ID": "last"})
     wait_for(lambda: server.about("last"))
-    text = "".join(server.text)
+    text = "".join(server.lines)
     assert canary not in text.lower().replace("event=canary", "")
     assert SECRET not in text
     for request_id in ("form", "form-2", "query", "path", "body", "key", "trace", "crash", "method", "model", "last"):
         assert any(it["event"] == "request" for it in server.about(request_id)), request_id
     assert any(it["event"] == "job_broke" for it in server.about("crash"))
     assert PICTURE[:8].decode("latin-1") not in text
-    assert all(len(line) < 8000 for line in server.text)
+    assert all(len(line) < 8000 for line in server.lines)

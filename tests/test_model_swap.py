@@ -10,11 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -22,6 +20,7 @@ import pytest
 
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
+from tests.server_process import ServerProcess, started, wait_for, wait_until_ready
 from virtual_codec.cli import main
 from virtual_codec.codec import VirtualCodec
 from virtual_codec.jobs import CompressOptions, RestoreOptions
@@ -32,36 +31,14 @@ PICTURE = saved(scene(48, 64))
 FOREIGN = saved(scene(40, 56), "JPEG", quality=60)
 
 
-@dataclass
-class Server:
-    """A running `vcodec serve`, and what it has logged."""
+class Server(ServerProcess):
+    """A running `vcodec serve` that takes orders."""
 
-    process: subprocess.Popen[str]
-    lines: list[dict[str, object]] = field(default_factory=list)
-    urls: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        return self.urls["serving"]
-
-    @property
-    def admin(self) -> str:
-        return self.urls["admin"]
-
-    def read(self) -> None:
-        assert self.process.stderr is not None
-        for text in self.process.stderr:
-            line = json.loads(text)
-            self.lines.append(line)
-            purpose, _, url = str(line.get("message", "")).partition(" on http")
-            if url:
-                self.urls[purpose] = f"http{url}"
-
-    def events(self, name: str) -> list[dict[str, object]]:
-        return [line for line in self.lines if line.get("event") == name]
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in self.records if line.get("event") == name]
 
     def activate(self, model: str) -> httpx2.Response:
-        return httpx2.post(f"{self.admin}/admin/models/{model}/activate", timeout=60)
+        return httpx2.post(f"{self.admin_url}/admin/models/{model}/activate", timeout=60)
 
 
 @contextlib.contextmanager
@@ -77,25 +54,10 @@ def serving(store: Path) -> Iterator[Server]:
         "VCODEC_DRAIN_DELAY_S": "0",
     }
     command = [sys.executable, "-m", "virtual_codec", "serve"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        server = Server(process)
-        reader = threading.Thread(target=server.read)
-        reader.start()
-        try:
-            wait_for(lambda: {"serving", "admin"} <= server.urls.keys())
-            wait_for(lambda: httpx2.get(f"{server.url}/readyz").status_code == 200)
-            yield server
-        finally:
-            process.terminate()
-            process.wait(20)
-            reader.join()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 240  # a busy machine takes its time to start a worker
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    with started(Server, command, environment=environment) as server:
+        wait_for(lambda: server.admin_url)
+        wait_until_ready(server)
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -213,22 +175,22 @@ def test_streams_of_an_older_model_decode_and_the_state_is_shown(server: Server)
 
 
 def test_the_orders_have_a_port_of_their_own_that_takes_none_from_pages(server: Server) -> None:
-    for url in (f"{server.url}/admin/models/first/activate", f"{server.admin}/compress"):
+    for url in (f"{server.url}/admin/models/first/activate", f"{server.admin_url}/compress"):
         assert httpx2.post(url, content=PICTURE).json()["code"] == "not_found"
-    url = f"{server.admin}/admin/models/reload"
+    url = f"{server.admin_url}/admin/models/reload"
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}):
         response = httpx2.post(url, headers=headers)
         assert (response.status_code, response.json()["code"]) == (400, "bad_input"), headers
     assert httpx2.get(url).status_code == 405
-    assert {it["name"] for it in httpx2.get(f"{server.admin}/admin/models").json()} >= {"first", "second"}
+    assert {it["name"] for it in httpx2.get(f"{server.admin_url}/admin/models").json()} >= {"first", "second"}
 
 
 def test_the_command_line_gives_orders_too(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "--activate", "second", "--url", server.admin]) == 0
+    assert main(["models", "--activate", "second", "--url", server.admin_url]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "second"
-    assert main(["models", "--reload", "--url", server.admin]) == 0
+    assert main(["models", "--reload", "--url", server.admin_url]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "first"
-    assert main(["models", "--activate", "corrupt", "--url", server.admin]) == 1
+    assert main(["models", "--activate", "corrupt", "--url", server.admin_url]) == 1
     assert "not what its manifest says" in capsys.readouterr().err
     assert main(["models", "--reload", "--url", "http://127.0.0.1:9"]) == 1
     assert "cannot be reached" in capsys.readouterr().err

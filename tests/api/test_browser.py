@@ -10,7 +10,8 @@ import pytest
 
 from tests.api.browser import BROWSER, Tab, browsing
 from tests.api.pretend import picture, write_store
-from tests.api.test_server import Server, serving
+from tests.api.test_server import serving
+from tests.server_process import ServerProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")]
 
@@ -39,7 +40,7 @@ SMUGGLED = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with serving(write_store(tmp_path_factory.mktemp("store"))) as running:
         yield running
 
@@ -50,14 +51,14 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
-def test_the_documentation_is_drawn_by_its_script(server: Server, tab: Tab) -> None:
+def test_the_documentation_is_drawn_by_its_script(server: ServerProcess, tab: Tab) -> None:
     tab.open(f"{server.url}/docs")
     tab.wait_for("document.querySelectorAll('details').length >= 8")
     assert "/compress" in tab.run("document.body.innerText")
     assert tab.complaints == []
 
 
-def test_a_picture_goes_through_the_playground(server: Server, tab: Tab) -> None:
+def test_a_picture_goes_through_the_playground(server: ServerProcess, tab: Tab) -> None:
     tab.open(server.url)
     assert tab.complaints == []
     image = base64.b64encode(picture(size=(8, 8))).decode()
@@ -67,7 +68,7 @@ def test_a_picture_goes_through_the_playground(server: Server, tab: Tab) -> None
     assert not any("Content Security Policy" in text for text in tab.complaints)
 
 
-def test_the_page_of_a_problem_is_styled(server: Server, tab: Tab) -> None:
+def test_the_page_of_a_problem_is_styled(server: ServerProcess, tab: Tab) -> None:
     tab.open(f"{server.url}/problems/bad_option")
     assert tab.run("getComputedStyle(document.body).maxWidth") != "none"
     assert tab.complaints == []
@@ -75,7 +76,7 @@ def test_the_page_of_a_problem_is_styled(server: Server, tab: Tab) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/problems/bad_option"])
 @pytest.mark.parametrize("smuggled", SMUGGLED.values(), ids=list(SMUGGLED))
-def test_what_is_smuggled_into_a_page_does_nothing(server: Server, tab: Tab, path: str, smuggled: str) -> None:
+def test_what_is_smuggled_into_a_page_does_nothing(server: ServerProcess, tab: Tab, path: str, smuggled: str) -> None:
     tab.open(server.url + path)
     tab.run(f"(() => {{ try {{ {smuggled} }} catch (error) {{}} }})()")
     tab.run("new Promise(done => setTimeout(done, 300))")
@@ -85,7 +86,7 @@ def test_what_is_smuggled_into_a_page_does_nothing(server: Server, tab: Tab, pat
     )
 
 
-def test_no_other_page_can_frame_ours(server: Server, tab: Tab, tmp_path: Path) -> None:
+def test_no_other_page_can_frame_ours(server: ServerProcess, tab: Tab, tmp_path: Path) -> None:
     (tmp_path / "frame.html").write_text(f"<iframe src='{server.url}/' id='frame'></iframe>")
     tab.open((tmp_path / "frame.html").as_uri())
     tab.run("new Promise(done => setTimeout(done, 500))")

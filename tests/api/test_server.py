@@ -11,10 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -24,6 +21,7 @@ from PIL import Image
 from tests.api.large_codec import OPEN as LARGE
 from tests.api.pretend import picture, write_store
 from tests.api.slow_codec import OPEN
+from tests.server_process import ServerProcess, started, wait_for, wait_until_ready
 from virtual_codec.api.server import listen, run
 from virtual_codec.settings import Settings
 
@@ -40,22 +38,6 @@ run(Settings.load(model_store=store, host=sys.argv[5], port=0, drain_delay_s=del
 INSTANT, SECONDS = picture(size=(1, 1)), picture(size=(250, 1))
 
 
-@dataclass
-class Server:
-    """A server process, where it answers, and what it has logged."""
-
-    process: subprocess.Popen[str]
-    url: str = ""
-    lines: list[str] = field(default_factory=list)
-
-    def listen(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if "serving on " in line:
-                self.url = line.rstrip().rpartition("serving on ")[2].rstrip('"}')
-
-
 @contextlib.contextmanager
 def serving(
     model_store: Path,
@@ -64,42 +46,26 @@ def serving(
     log_format: str = "text",
     host: str = "127.0.0.1",
     codec: str = OPEN,
-) -> Iterator[Server]:
+) -> Iterator[ServerProcess]:
     command = [sys.executable, "-c", SCRIPT, str(model_store), codec, str(drain_delay_s), log_format, host]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        server = Server(process)
-        listener = threading.Thread(target=server.listen)
-        listener.start()
-        try:
-            wait_for(lambda: server.url)
-            wait_for(lambda: httpx2.get(f"{server.url}/readyz").status_code == 200)
-            yield server
-        finally:
-            process.kill()
-            listener.join()
-
-
-def wait_for(condition: object) -> None:
-    assert callable(condition)
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    with started(ServerProcess, command, stop=subprocess.Popen.kill) as server:
+        wait_until_ready(server)
+        yield server
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with serving(write_store(tmp_path_factory.mktemp("store"))) as running:
         yield running
 
 
 @pytest.fixture
-def passing_server(model_store: Path) -> Iterator[Server]:
+def passing_server(model_store: Path) -> Iterator[ServerProcess]:
     with serving(model_store) as running:
         yield running
 
 
-async def test_sigterm_loses_nothing(passing_server: Server) -> None:
+async def test_sigterm_loses_nothing(passing_server: ServerProcess) -> None:
     server = passing_server
     async with httpx2.AsyncClient(base_url=server.url, timeout=20) as client:
         slow = asyncio.create_task(client.post("/compress", content=SECONDS))
@@ -139,7 +105,7 @@ def test_ctrl_c_stops_without_the_delay(model_store: Path) -> None:
         assert server.process.wait(10) == 0
 
 
-def test_what_is_no_http_gets_a_problem_too(server: Server) -> None:
+def test_what_is_no_http_gets_a_problem_too(server: ServerProcess) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(b"GET / nonsense\r\n\r\n")
@@ -153,7 +119,7 @@ def test_what_is_no_http_gets_a_problem_too(server: Server) -> None:
     assert f"x-request-id: {problem['request_id']}".encode() in head
 
 
-def test_who_hangs_up_is_not_worked_for(server: Server) -> None:
+def test_who_hangs_up_is_not_worked_for(server: ServerProcess) -> None:
     with pytest.raises(httpx2.ReadTimeout):
         httpx2.post(f"{server.url}/compress", content=SECONDS, timeout=0.3)
     line = 'vcodec_requests_cancelled_total{where="worker"} 1.0'
@@ -161,7 +127,7 @@ def test_who_hangs_up_is_not_worked_for(server: Server) -> None:
     wait_for(lambda: any("status=499" in line for line in server.lines))
 
 
-def test_an_early_refusal_keeps_the_connection(server: Server) -> None:
+def test_an_early_refusal_keeps_the_connection(server: ServerProcess) -> None:
     with httpx2.Client(base_url=server.url) as client:
         response = client.post("/compress", content=bytes(65 * 2**20))
         assert response.status_code == 413
@@ -180,7 +146,7 @@ def test_lines_may_be_json(model_store: Path) -> None:
     assert all(json.loads(line) for line in server.lines)
 
 
-def test_open_to_all_without_keys_is_warned_of(server: Server, model_store: Path) -> None:
+def test_open_to_all_without_keys_is_warned_of(server: ServerProcess, model_store: Path) -> None:
     with serving(model_store, host="0.0.0.0") as open_server:
         assert sum("open_to_all" in line and "VCODEC_API_KEYS_FILE" in line for line in open_server.lines) == 1
     assert not any("open_to_all" in line for line in server.lines)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 
 from tests.pools.commanded import OPEN
+from tests.server_process import ServerProcess, started
 
 SCRIPT = """
 import pathlib, sys
@@ -31,25 +28,10 @@ run(Settings.load(model_store=store, port=0, admin_port=0, drain_delay_s=0, log_
 """
 
 
-@dataclass
-class Server:
-    """A server process, where it answers, and what it has logged."""
+class Server(ServerProcess):
+    """A server whose workers and processes are looked at."""
 
-    process: subprocess.Popen[str]
-    url: str = ""
-    admin_url: str = ""
-    lines: list[str] = field(default_factory=list)
-
-    def listen(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if "serving on " in line:
-                self.url = line.rstrip().rpartition("serving on ")[2]
-            if "admin on " in line:
-                self.admin_url = line.rstrip().rpartition("admin on ")[2]
-
-    def is_ready(self, workers: int = 2) -> bool:
+    def has_ready(self, workers: int = 2) -> bool:
         """True if so many workers are ready."""
         with contextlib.suppress(httpx2.HTTPError, ValueError, KeyError):
             answer = httpx2.get(f"{self.url}/readyz", timeout=30)
@@ -80,25 +62,5 @@ def serving(pool: str, store: Path, changes: Mapping[str, str] | None = None) ->
         assert before in script
         script = script.replace(before, after)
     command = [sys.executable, "-c", script, pool, str(store), OPEN]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        server = Server(process)
-        listener = threading.Thread(target=server.listen)
-        listener.start()
-        try:
-            yield server
-        finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            finally:
-                process.kill()
-                listener.join()
-
-
-def wait_for(condition: object, seconds: float = 120) -> None:
-    """Wait until a condition holds; other processes set no event."""
-    assert callable(condition)
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "not in time"
-        time.sleep(0.1)
+    with started(Server, command) as server:
+        yield server

@@ -22,7 +22,8 @@ import pytest
 from tests.models import make_store
 from tests.pictures import saved, scene
 from tests.pools.commanded import CRASH, HANG, SLEEP, SURPRISE
-from tests.pools.servers import Server, serving, wait_for
+from tests.pools.servers import Server, serving
+from tests.server_process import wait_for
 from virtual_codec.store import ModelStore
 
 pytestmark = [
@@ -103,7 +104,7 @@ def servers(store: Path) -> Iterator[dict[str, Server]]:
     with contextlib.ExitStack() as stack:
         opened = {name: stack.enter_context(serving(name, store)) for name in ("local", "ray")}
         for server in opened.values():
-            wait_for(server.is_ready, 180)
+            wait_for(server.has_ready, 180)
         yield opened
 
 

@@ -16,8 +16,9 @@ import pytest
 from tests.models import make_store
 from tests.pictures import saved, scene
 from tests.pools.commanded import SLEEP
-from tests.pools.servers import serving, wait_for
+from tests.pools.servers import serving
 from tests.pools.test_both_pools import PNG, told
+from tests.server_process import wait_for
 from virtual_codec.store import ModelStore
 
 pytestmark = [
@@ -108,8 +109,8 @@ def test_replicas_are_added_where_jobs_would_wait(store: Path) -> None:
     stopped = threading.Event()
     statuses: list[int] = []
     with serving("ray", store, follows) as server:
-        wait_for(lambda: server.is_ready(1))
-        assert not server.is_ready(2)
+        wait_for(lambda: server.has_ready(1))
+        assert not server.has_ready(2)
 
         def load() -> None:
             while not stopped.is_set():
@@ -122,7 +123,7 @@ def test_replicas_are_added_where_jobs_would_wait(store: Path) -> None:
         for caller in callers:
             caller.start()
         try:
-            wait_for(lambda: server.is_ready(2), 120)
+            wait_for(lambda: server.has_ready(2), 120)
         finally:
             stopped.set()
             for caller in callers:
