@@ -32,7 +32,7 @@ SIZES = ("96 x 96", "as it is", "enlarged", "four together")
 # Limits on the ratio of the first table's mean to that of the second.
 RATIOS = (0.72, 0.9, 1.12, 1.5, 3.0, math.inf)
 PAIRS = ((30, 60), (30, 80), (50, 40), (50, 60), (50, 80), (50, 90), (75, 70), (75, 80), (75, 90), (75, 95), (90, 95))
-GAINS_OF = 16
+GAIN_PICTURES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def gains(folder: Path) -> list[str]:
     ]
     for first, second in PAIRS:
         found = []
-        for path in paths[:: max(1, len(paths) // GAINS_OF)][:GAINS_OF]:
+        for path in paths[:: max(1, len(paths) // GAIN_PICTURES)][:GAIN_PICTURES]:
             original = images.decode(path.read_bytes())
             between_both = images.decode(Saving(quality=first, subsampling=2, flat=False).file(original))
             stream = Saving(quality=second, subsampling=2, flat=False).file(between_both)
@@ -187,16 +187,16 @@ def milliseconds(folder: Path) -> tuple[float, float]:
 
 def report(folder: Path, every: int, trials: int) -> str:
     looked, found = milliseconds(folder)
-    return TEXT.format(
+    return PAGE.format(
         counted="\n".join(count(folder, every, trials)),
         gains="\n".join(gains(folder)),
-        count=GAINS_OF,
+        count=GAIN_PICTURES,
         looked=looked,
         found=found,
     )
 
 
-TEXT = """# Double-compressed JPEGs
+PAGE = """# Double-compressed JPEGs
 
 This page describes how double-compressed JPEGs are detected and restored, how often the detection is wrong, and what it
 costs.

@@ -50,11 +50,11 @@ def write_report(journal: Path, runs: Path, full_size: Path | None, out: Path, b
     logs = {name: _log(runs / name / LOG) for name in VARIANTS if (runs / name / LOG).exists()}
     if any(name not in (ANCHOR, "area", "bicubic") for name in logs):
         draw_learning(logs, labels, out / "learning.png")
-        parts.append(_LEARNING)
+        parts.append(_CURVES_TEXT)
     shown = [name for name in VARIANTS if (runs / name / CHECKPOINT).exists()]
     shown += ["full-lanczos", "full-learned"] if full_size else []
     if draw_sheet(runs, full_size, shown, out / "descriptions.png"):
-        parts.append(_SHEET)
+        parts.append(_DESCRIPTIONS_TEXT)
     if full_size:
         parts.append(_CONCLUSION)
     (out / "README.md").write_text("\n\n".join(parts) + "\n")
@@ -99,14 +99,14 @@ Lanczos, from the same pictures: the fixed downscale has the longer training. Th
 `wider-2` as it is."""
 
 
-_LEARNING: Final = """## On the way
+_CURVES_TEXT: Final = """## On the way
 
 ![held-out figures over the steps](learning.png)
 
 On held-out crops, step 30 of the codec: bits of the learned description over those of the plain one, what it gains in
 PSNR at those bits, and how near the virtual codec comes to the chain that it imitates."""
 
-_SHEET: Final = """## Descriptions
+_DESCRIPTIONS_TEXT: Final = """## Descriptions
 
 ![descriptions of four pictures by every variant](descriptions.png)
 

@@ -36,11 +36,11 @@ def code(picture: Pixels, rate_bpp: float, codec: VirtualCodec) -> list[Shown]:
     restored = images.decode(codec.restore(stream).image)
     if restored.ndim == 2:
         restored = np.repeat(restored[..., None], 3, axis=2)
-    found = [_shown(OWN, stream, restored, picture)]
+    found = [_shown_file(OWN, stream, restored, picture)]
     for name in ("jpeg", "webp", "avif"):
         file = largest_within(ANCHORS[name], picture, len(stream))
         with Image.open(io.BytesIO(file)) as image:
-            found.append(_shown(ANCHORS[name].label, file, np.asarray(image.convert("RGB")), picture))
+            found.append(_shown_file(ANCHORS[name].label, file, np.asarray(image.convert("RGB")), picture))
     return found
 
 
@@ -73,7 +73,7 @@ def _by_bisection(anchor: Anchor, picture: Pixels, size_bytes: int) -> tuple[int
     return best
 
 
-def _shown(codec: str, file: bytes, pixels: Pixels, picture: Pixels) -> Shown:
+def _shown_file(codec: str, file: bytes, pixels: Pixels, picture: Pixels) -> Shown:
     return Shown(
         codec=codec,
         size_bytes=len(file),

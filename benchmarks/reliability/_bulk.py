@@ -46,11 +46,11 @@ def bulk(images: int, kills: int) -> Facts:
             _kill_at(folder / "source", folder / "killed", share * kill + generator.randrange(1, share + 1), generator)
             found = _contents(folder / "killed")
             torn += sum(content != expected.get(output) for output, content in found.items())
-            before, now = _written_at(folder / "killed"), before
+            before, now = _write_times(folder / "killed"), before
             written_again += sum(before.get(output) != at for output, at in now.items())
             done_at_kills.append(len(found))
         _finish(folder / "source", folder / "killed")
-        after = _written_at(folder / "killed")
+        after = _write_times(folder / "killed")
         written_again += sum(after.get(output) != at for output, at in before.items())
         found = _contents(folder / "killed")
         return {
@@ -63,9 +63,9 @@ def bulk(images: int, kills: int) -> Facts:
             "missing": len(expected.keys() - found.keys()) + images - len(expected),
             "differing": sum(found[output] != content for output, content in expected.items() if output in found),
             "others": len(found.keys() - expected.keys()),
-            "recorded_twice": sum(times > 1 for times in _recorded(folder / "killed").values()),
+            "recorded_twice": sum(times > 1 for times in _done_counts(folder / "killed").values()),
             "written_again": written_again,
-            "parts_left": len(_parts(folder / "killed")),
+            "parts_left": len(_unfinished_files(folder / "killed")),
         }
 
 
@@ -109,7 +109,7 @@ def _make_pictures(folder: Path, count: int) -> None:
 
 
 @contextlib.contextmanager
-def _begun(source: Path, target: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _bulk_process(source: Path, target: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run `vcodec bulk compress` in a process group of its own, and kill the group after the block if it still runs."""
     command = [sys.executable, "-m", "virtual_codec", "bulk", "compress", str(source), str(target), "--quiet"]
     process = subprocess.Popen(command, env=os.environ | {"VCODEC_DEVICES": "cpu"}, start_new_session=True)
@@ -122,14 +122,14 @@ def _begun(source: Path, target: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _finish(source: Path, target: Path) -> None:
-    with _begun(source, target) as process:
+    with _bulk_process(source, target) as process:
         if status := process.wait():
             raise RuntimeError(f"vcodec bulk ended with status {status}")
 
 
 def _kill_at(source: Path, target: Path, outputs: int, generator: random.Random) -> None:
     """Begin or continue a run, and kill it soon after a number of outputs exists."""
-    with _begun(source, target) as process:
+    with _bulk_process(source, target) as process:
         end = time.monotonic() + _START_LIMIT_S
         while len(_files(target)) < outputs:
             if process.poll() is not None or time.monotonic() > end:
@@ -151,16 +151,16 @@ def _contents(target: Path) -> dict[str, bytes]:
     return {str(path.relative_to(target)): path.read_bytes() for path in _files(target)}
 
 
-def _written_at(target: Path) -> dict[str, int]:
+def _write_times(target: Path) -> dict[str, int]:
     """Time at which each output was written, in nanoseconds."""
     return {str(path.relative_to(target)): path.stat().st_mtime_ns for path in _files(target)}
 
 
-def _parts(target: Path) -> list[Path]:
+def _unfinished_files(target: Path) -> list[Path]:
     return [path for path in (target / _BULK_FOLDER / "parts").rglob("*") if path.is_file()]
 
 
-def _recorded(target: Path) -> Counter[str]:
+def _done_counts(target: Path) -> Counter[str]:
     """Number of `done` records of each output in the manifest."""
     lines = (line for log in (target / _BULK_FOLDER / "manifest").iterdir() for line in log.read_bytes().splitlines())
     events = (json.loads(line) for line in lines if line.endswith(b"}"))  # a kill may leave half a line

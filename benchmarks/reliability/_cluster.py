@@ -118,7 +118,9 @@ def _under_load(served: Served, fault: Fault) -> Facts:
     """Results of a closed loop that begins before a fault and ends after the recovery."""
     sender = Balancer(served.urls)
     pictures = ordinary_requests()
-    streams = [Request(path="/decompress", content=sender.send(it).content, label="decompress") for it in pictures]
+    streams = [
+        Request(path="/decompress", content=sender.send(request).content, label="decompress") for request in pictures
+    ]
     checker = Checker(sender, AllowedOutcomes())
     checker.learn([*pictures, *streams])
     sender.sent_again.clear()

@@ -32,7 +32,7 @@ class Served:
         """Names of the ready workers in the service's metrics; empty if it does not answer."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             answer = get_text(f"{self.urls[0]}/readyz")
-            return [str(it["name"]) for it in json.loads(answer)["workers"] if it["ready"]]
+            return [str(worker["name"]) for worker in json.loads(answer)["workers"] if worker["ready"]]
         return []
 
     def processes(self, name: str, title: str) -> list[int]:

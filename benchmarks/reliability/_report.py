@@ -10,10 +10,10 @@ from benchmarks.reliability._cluster_report import cluster_failures, cluster_sec
 from benchmarks.reliability._scenarios import SCENARIOS
 
 MEMORY_PERCENT_AN_HOUR: Final = 1.0
-_FEW: Final = 1000
+_MIN_REQUESTS: Final = 1000
 _MORE_DESCRIPTORS: Final = 5  # connections that are about to close
 
-_HEAD: Final = """# Fault injection
+_INTRODUCTION: Final = """# Fault injection
 
 This page shows operators the answers that callers get while faults are injected into a running server.
 `python -m benchmarks.reliability` writes it from `reliability.json`; `--soak 3600` makes the last part an hour long.
@@ -43,7 +43,10 @@ machine; run `python -m benchmarks.reliability` to measure yours.
 def markdown(found: Mapping[str, Any]) -> str:
     """Write the page as Markdown."""
     scenarios = found["scenarios"]
-    parts = [_HEAD, f"Measured on {found['machine']}, which did other work besides: times are for orders of magnitude."]
+    parts = [
+        _INTRODUCTION,
+        f"Measured on {found['machine']}, which did other work besides: times are for orders of magnitude.",
+    ]
     if "capacity" in found:
         parts.append(
             "Capacity, 64x64 to 160x160 pixels, compress and decompress in turn: "
@@ -117,13 +120,13 @@ def is_flat(slope: Mapping[str, float]) -> bool:
 
 def _row(name: str, it: Mapping[str, Any]) -> str:
     if "skipped" in it:
-        return f"| {_words(name)} | not done here: {it['skipped']} | | | | | | |"
+        return f"| {_spaced(name)} | not done here: {it['skipped']} | | | | | | |"
     ok = sum(count for outcome, count in it["outcomes"].items() if outcome.endswith(": 200"))
     deaths = f"{it['worker_deaths']}, {it['worker_deaths_not_caused']}"
     times = f"{it['latency_ms']['p50']} / {it['latency_ms']['p100']}"
     refused = it["requests"] - ok - it["lost"]
     return (
-        f"| {_words(name)} | {it['requests']} | {ok} | {refused} | **{it['lost']}** | {deaths} | {times} | "
+        f"| {_spaced(name)} | {it['requests']} | {ok} | {refused} | **{it['lost']}** | {deaths} | {times} | "
         f"{it['recovery_s']} s |"
     )
 
@@ -131,12 +134,12 @@ def _row(name: str, it: Mapping[str, Any]) -> str:
 def _section(name: str, it: Mapping[str, Any]) -> list[str]:
     if "skipped" in it:
         return []
-    lines = [f"**{_words(name)}**: {it['description']}. {it['offered_per_s']} requests/s for {it['seconds']:g} s."]
+    lines = [f"**{_spaced(name)}**: {it['description']}. {it['offered_per_s']} requests/s for {it['seconds']:g} s."]
     outcomes = ", ".join(f"{outcome} {count}" for outcome, count in it["outcomes"].items())
     lines.append(f"Outcomes: {outcomes}.")
     if "refusal_p50_ms" in it:
         lines.append(f"Answered {it['answered_per_s']}/s; half of the refusals within {it['refusal_p50_ms']} ms.")
-    lines += [f"{_words(fact).capitalize()}: {_text(value)}." for fact, value in it["facts"].items()]
+    lines += [f"{_spaced(fact).capitalize()}: {_as_text(value)}." for fact, value in it["facts"].items()]
     before, after = it["before"]["descriptors"], it["after"]["descriptors"]
     lines.append(f"Descriptors of the server: {before['server']} before, {after['server']} after.")
     if "note" in it:
@@ -182,18 +185,18 @@ def _soak(it: Mapping[str, Any]) -> list[str]:
         lines += ["", "**Memory was not flat**: the goal, under 1 % an hour, is not shown by this run."]
     elif not all(map(is_flat, it["memory"].values())):
         lines += ["", "**The error is too large** to tell whether memory grows by less than 1 % an hour, the goal."]
-    if it["requests"] < _FEW:
+    if it["requests"] < _MIN_REQUESTS:
         times = it["requests"] // (2 * len(it["sizes"]))
         few = f"{it['requests']} requests are few: each size was met about {times} times by each endpoint"
         lines += ["", f"{few}, so caches and arenas may still fill. An hour on a machine of its own decides."]
     return [*lines, ""]
 
 
-def _words(name: str) -> str:
+def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _text(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
     if isinstance(value, list):

@@ -79,23 +79,23 @@ class Scenario:
     fault_happened: FaultCheck = field(default=lambda _: True)
 
 
-def _had(outcome: str) -> FaultCheck:
+def _has_outcome(outcome: str) -> FaultCheck:
     """Check that some request had an outcome."""
-    return lambda it: any(outcome in name for name in it["outcomes"])
+    return lambda result: any(outcome in name for name in result["outcomes"])
 
 
-def _did(fact: str, most: int = 0) -> FaultCheck:
+def _was_injected(fact: str, most: int = 0) -> FaultCheck:
     """Check that the fault was injected more than `most` times."""
-    return lambda it: it["facts"][fact] > most
+    return lambda result: result["facts"][fact] > most
 
 
-def _clock_jumped(it: Mapping[str, Any]) -> bool:
-    return len({date[:16] for date in it["facts"]["the server's clock"]}) > 1  # days
+def _clock_jumped(result: Mapping[str, Any]) -> bool:
+    return len({date[:16] for date in result["facts"]["the server's clock"]}) > 1  # days
 
 
-def _slow_requests_were_refused(it: Mapping[str, Any]) -> bool:
+def _slow_requests_were_refused(result: Mapping[str, Any]) -> bool:
     """Check that slow heads and bodies were refused, except late ones. Slow readers may be served."""
-    ends = {end for end in it["facts"]["how they ended"] if not end.startswith("reading")}
+    ends = {end for end in result["facts"]["how they ended"] if not end.startswith("reading")}
     refused = {"a head: 408", "a body: 408"}
     return refused <= ends <= refused | {f"{what}: still served when it ended" for what in ("a head", "a body")}
 
@@ -110,14 +110,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         allowed=_MAY_REFUSE,
         rate=2.0,
         environment={"VCODEC_QUEUE_LIMIT_S": "2"},
-        fault_happened=_had(OVERLOADED),
+        fault_happened=_has_outcome(OVERLOADED),
     ),
     "overload_10x": Scenario(
         description="ten times as many requests as it can do; at most 2 s of work may wait",
         allowed=_MAY_REFUSE,
         rate=10.0,
         environment={"VCODEC_QUEUE_LIMIT_S": "2"},
-        fault_happened=_had(OVERLOADED),
+        fault_happened=_has_outcome(OVERLOADED),
     ),
     "poison": Scenario(
         description="one request in a hundred, each another file, ends its worker by SIGSEGV",
@@ -126,13 +126,13 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         module=FAULTY,
         seconds=60.0,
         deaths_by_request=_DEATHS,
-        fault_happened=_had("poison:"),
+        fault_happened=_has_outcome("poison:"),
     ),
     "kill_9": Scenario(
         description="kill -9 of a warm worker every 3 s, but never of the last that is warm",
         fault=_faults.kill_9,
         seconds=45.0,
-        fault_happened=_did("workers killed"),
+        fault_happened=_was_injected("workers killed"),
     ),
     "freeze": Scenario(
         description="SIGSTOP of a worker every 10 s; requests have 6 s, a worker is given up 2 s later",
@@ -141,7 +141,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         timeout_ms=6_000,
         seconds=45.0,
         environment={"VCODEC_HANG_GRACE_S": "2"},
-        fault_happened=_did("workers stopped"),
+        fault_happened=_was_injected("workers stopped"),
     ),
     "full_disk": Scenario(
         description="no byte left where temporary files and the log go; uploads of 3 MB",
@@ -161,13 +161,13 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         mix=with_poison(MEMORY),
         module=FAULTY,
         seconds=60.0,
-        fault_happened=_had("poison:"),
+        fault_happened=_has_outcome("poison:"),
     ),
     "vanishing_clients": Scenario(
         description="half of all callers hang up: in the head, in the body, before the answer",
         fault=_faults.disconnecting_clients,
         rate=0.25,
-        fault_happened=_did("vanished", 3),
+        fault_happened=_was_injected("vanished", 3),
     ),
     "slow_clients": Scenario(
         description="90 connections send heads and bodies, or read, a byte at a time",

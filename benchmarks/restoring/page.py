@@ -48,7 +48,7 @@ compare columns, not seconds.""",
         _VARIANT_NOTES,
         _variants(figures.variants),
         _flat(figures),
-        _FOOT,
+        _CONCLUSION,
     ]
     return "\n\n".join(parts)
 
@@ -58,7 +58,7 @@ def _layers(scale: int, figures: Figures) -> str:
     ways = list(times[0].seconds)
     sums = totals(times)
     whole = figures.network_s[scale]
-    gmac = sum(it.layer.gmac for it in times)
+    gmac = sum(row.layer.gmac for row in times)
     rows = [
         (
             f"{it.layer.count} x {it.layer.name}",
@@ -137,7 +137,7 @@ _VARIANT_NOTES: Final = """## Width, depth, resolution
 Untrained networks at scale 1: time does not depend on the weights. kMAC are thousand multiplications and additions for
 a pixel of the restored image."""
 
-_FOOT: Final = """Made by `python -m benchmarks.restoring PHOTOS --report docs/restoring.md`.
+_CONCLUSION: Final = """Made by `python -m benchmarks.restoring PHOTOS --report docs/restoring.md`.
 
 ## What to conclude
 

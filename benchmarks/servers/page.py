@@ -35,11 +35,11 @@ callers, and in their behaviour under overload and faults.
 def write_page(results: dict[str, Any], path: Path) -> None:
     """Write the page, and the rows of throughput as a CSV file beside the results."""
     rows: list[dict[str, Any]] = results["rows"]
-    parts = [_HEAD, _conditions(results), _goals(rows)]
+    parts = [_HEAD, _conditions(results), _ratios_section(rows)]
     for trial, title in (("512x512", "512x512 pictures"), ("mixed", "Mixed sizes, 256x256 to 1600x1200")):
-        parts.append(_throughput(rows, trial, f"## /decompress, {title}"))
-    parts.append(_throughput(rows, "compress", "## /compress, 512x512 pictures"))
-    parts += [_overload(rows), _poison(rows), _kill(rows), _shapes(rows), _CONCLUSION]
+        parts.append(_throughput_section(rows, trial, f"## /decompress, {title}"))
+    parts.append(_throughput_section(rows, "compress", "## /compress, 512x512 pictures"))
+    parts += [_overload_section(rows), _poison_section(rows), _kill_section(rows), _variants_section(rows), _CONCLUSION]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(part for part in parts if part), encoding="utf-8")
     _write_csv(rows, path.parent / "results" / "serving.csv")
@@ -53,52 +53,54 @@ def _conditions(results: dict[str, Any]) -> str:
         f"{hardware}, Python {machine.get('python')}; {versions}.\n"
         "The generator runs on the same cores. In the tables of /decompress and /compress all were up at the same\n"
         "time and measured in turn. Compare ratios within a table, not absolute figures, and not tables of different\n"
-        "parts.\n\n" + _measured(results)
+        "parts.\n\n" + _measured_parts(results)
     )
 
 
-def _measured(results: dict[str, Any]) -> str:
+def _measured_parts(results: dict[str, Any]) -> str:
     lines = ["| part | measured (UTC) | commit | load average |", "| --- | --- | --- | --- |"]
     for part, of in results.get("measured", {}).items():
         lines.append(f"| {part} | {of['at']} | {of['commit']} | {of['load_average'] or 'not noted'} |")
     return "\n".join([*lines, ""])
 
 
-def _goals(rows: Sequence[dict[str, Any]]) -> str:
+def _ratios_section(rows: Sequence[dict[str, Any]]) -> str:
     lines = ["## Ratios", "", "| what | ratio | |", "| --- | --- | --- |"]
     for trial in ("512x512", "mixed"):
-        ours = _best(rows, trial, OURS)
+        ours = _best_row(rows, trial, OURS)
         if ours is None:
             continue
-        for rival in (rival for rival in _RIVALS if _of(rows, trial, rival)):
-            lines += [_over(rows, trial, ours, rival), _alone(rows, trial, rival)]
-        limit = _mean([row for row in _of(rows, trial, BARE) if "one at a time" not in row["variant"]], "images_per_s")
+        for rival in (rival for rival in _RIVALS if _rows_of(rows, trial, rival)):
+            lines += [_throughput_row(rows, trial, ours, rival), _one_client_row(rows, trial, rival)]
+        limit = _mean(
+            [row for row in _rows_of(rows, trial, BARE) if "one at a time" not in row["variant"]], "images_per_s"
+        )
         if limit:
             share = ours["figures"]["images_per_s"] / limit
             lines.append(f"| throughput through HTTP over in-process, {trial} | {share:.2f} | all cores |")
-    single = [row for row in _of(rows, "512x512", BARE) if "one at a time" in row["variant"]]
-    if single and (ours := _at(rows, "512x512", OURS, 1)):
+    single = [row for row in _rows_of(rows, "512x512", BARE) if "one at a time" in row["variant"]]
+    if single and (ours := _row_at(rows, "512x512", OURS, 1)):
         ratio = ours["figures"]["p50_ms"] / single[0]["figures"]["p50_ms"]
         lines.append(f"| median latency of one client over one call in-process, 512x512 | {ratio:.2f} | |")
     for rival in _RIVALS:
-        for theirs, ours in zip(_of(rows, "overload", rival), _of(rows, "overload", OURS), strict=False):
+        for theirs, ours in zip(_rows_of(rows, "overload", rival), _rows_of(rows, "overload", OURS), strict=False):
             lines.append(f"| goodput over {rival}, four times too much | {_ratio(ours, theirs, 'goodput_per_s')} | |")
     return "\n".join([*lines, ""]) if len(lines) > 4 else ""
 
 
-def _over(rows: Sequence[dict[str, Any]], trial: str, ours: dict[str, Any], rival: str) -> str:
-    throughput = _ratio(ours, _best(rows, trial, rival), "images_per_s")
-    p99 = _ratio(_at(rows, trial, OURS, 16), _at(rows, trial, rival, 16), "p99_ms")
+def _throughput_row(rows: Sequence[dict[str, Any]], trial: str, ours: dict[str, Any], rival: str) -> str:
+    throughput = _ratio(ours, _best_row(rows, trial, rival), "images_per_s")
+    p99 = _ratio(_row_at(rows, trial, OURS, 16), _row_at(rows, trial, rival, 16), "p99_ms")
     return f"| throughput over {rival}, {trial} | {throughput} | p99 {p99} of its, 16 clients |"
 
 
-def _alone(rows: Sequence[dict[str, Any]], trial: str, rival: str) -> str:
-    one, other = (_at(rows, trial, system, 1) for system in (OURS, rival))
+def _one_client_row(rows: Sequence[dict[str, Any]], trial: str, rival: str) -> str:
+    one, other = (_row_at(rows, trial, system, 1) for system in (OURS, rival))
     throughput, p99 = (_ratio(one, other, name) for name in ("images_per_s", "p99_ms"))
     return f"| throughput over {rival}, {trial}, one client | {throughput} | p99 {p99} of its |"
 
 
-def _throughput(rows: Sequence[dict[str, Any]], trial: str, title: str) -> str:
+def _throughput_section(rows: Sequence[dict[str, Any]], trial: str, title: str) -> str:
     found = [row for row in rows if row["trial"] == trial]
     if not found:
         return ""
@@ -111,14 +113,14 @@ def _throughput(rows: Sequence[dict[str, Any]], trial: str, title: str) -> str:
     order = {name: place for place, name in enumerate([BARE, *(it.name for it in CONTENDERS)])}
     for row in sorted(found, key=lambda row: (row["figures"].get("clients", 0), order[row["system"]])):
         figures = row["figures"]
-        cells = [figures.get("clients", "-"), _name(row["system"]), row["variant"], figures["images_per_s"]]
+        cells = [figures.get("clients", "-"), _display_name(row["system"]), row["variant"], figures["images_per_s"]]
         cells += [figures["megapixels_per_s"], figures["p50_ms"], figures["p99_ms"], figures["errors"]]
         cells.append(figures.get("cpu_ms_per_image", "-"))
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     return "\n".join([*lines, ""])
 
 
-def _overload(rows: Sequence[dict[str, Any]]) -> str:
+def _overload_section(rows: Sequence[dict[str, Any]]) -> str:
     found = [row for row in rows if row["trial"] == "overload"]
     if not found:
         return ""
@@ -135,13 +137,18 @@ def _overload(rows: Sequence[dict[str, Any]]) -> str:
     for row in found:
         figures = row["figures"]
         refusals = [figures["refusal_p50_ms"], figures["refusal_p99_ms"]]
-        cells = [_name(row["system"]), figures["capacity_per_s"], figures["goodput_per_s"], figures["goodput_share"]]
+        cells = [
+            _display_name(row["system"]),
+            figures["capacity_per_s"],
+            figures["goodput_per_s"],
+            figures["goodput_share"],
+        ]
         cells += ["-" if value is None else value for value in refusals]
-        lines.append(f"| {' | '.join(str(cell) for cell in cells)} | {_statuses(figures['statuses'])} |")
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} | {_status_counts(figures['statuses'])} |")
     return "\n".join([*lines, ""])
 
 
-def _poison(rows: Sequence[dict[str, Any]]) -> str:
+def _poison_section(rows: Sequence[dict[str, Any]]) -> str:
     found = [row for row in rows if row["trial"] == "poison"]
     if not found:
         return ""
@@ -156,12 +163,12 @@ def _poison(rows: Sequence[dict[str, Any]]) -> str:
     for row in found:
         figures = row["figures"]
         failed = f"{figures['good_failed']} of {figures['good']}"
-        answered = _statuses(figures["poison_statuses"])
-        lines.append(f"| {_name(row['system'])} | {row['variant']} | {failed} | {answered} |")
+        answered = _status_counts(figures["poison_statuses"])
+        lines.append(f"| {_display_name(row['system'])} | {row['variant']} | {failed} | {answered} |")
     return "\n".join([*lines, ""])
 
 
-def _kill(rows: Sequence[dict[str, Any]]) -> str:
+def _kill_section(rows: Sequence[dict[str, Any]]) -> str:
     found = [row for row in rows if row["trial"] == "kill"]
     if not found:
         return ""
@@ -176,13 +183,18 @@ def _kill(rows: Sequence[dict[str, Any]]) -> str:
     ]
     for row in found:
         figures = row["figures"]
-        cells = [_name(row["system"]), figures["kills"], figures["requests"], figures["lost"]]
-        cells += [_statuses(figures["statuses"]), figures["images_per_s"], figures["max_ms"], figures["afterwards"]]
+        cells = [_display_name(row["system"]), figures["kills"], figures["requests"], figures["lost"]]
+        cells += [
+            _status_counts(figures["statuses"]),
+            figures["images_per_s"],
+            figures["max_ms"],
+            figures["afterwards"],
+        ]
         lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
     return "\n".join([*lines, ""])
 
 
-def _shapes(rows: Sequence[dict[str, Any]]) -> str:
+def _variants_section(rows: Sequence[dict[str, Any]]) -> str:
     found = [row for row in rows if row["trial"] == "choose"]
     if not found:
         return ""
@@ -196,7 +208,9 @@ def _shapes(rows: Sequence[dict[str, Any]]) -> str:
     ]
     for row in found:
         figures = row["figures"]
-        lines.append(f"| {_name(row['system'])} | {row['variant']} | {figures['images_per_s']} | {figures['p99_ms']} |")
+        lines.append(
+            f"| {_display_name(row['system'])} | {row['variant']} | {figures['images_per_s']} | {figures['p99_ms']} |"
+        )
     return "\n".join([*lines, ""])
 
 
@@ -212,16 +226,16 @@ def _write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
                 writer.writerow([row["trial"], row["system"], row["variant"], *values])
 
 
-def _of(rows: Sequence[dict[str, Any]], trial: str, system: str) -> list[dict[str, Any]]:
+def _rows_of(rows: Sequence[dict[str, Any]], trial: str, system: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["trial"] == trial and row["system"] == system]
 
 
-def _best(rows: Sequence[dict[str, Any]], trial: str, system: str) -> dict[str, Any] | None:
-    return max(_of(rows, trial, system), key=lambda row: row["figures"]["images_per_s"], default=None)
+def _best_row(rows: Sequence[dict[str, Any]], trial: str, system: str) -> dict[str, Any] | None:
+    return max(_rows_of(rows, trial, system), key=lambda row: row["figures"]["images_per_s"], default=None)
 
 
-def _at(rows: Sequence[dict[str, Any]], trial: str, system: str, clients: int) -> dict[str, Any] | None:
-    return next((row for row in _of(rows, trial, system) if row["figures"].get("clients") == clients), None)
+def _row_at(rows: Sequence[dict[str, Any]], trial: str, system: str, clients: int) -> dict[str, Any] | None:
+    return next((row for row in _rows_of(rows, trial, system) if row["figures"].get("clients") == clients), None)
 
 
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float:
@@ -234,9 +248,9 @@ def _ratio(one: dict[str, Any] | None, other: dict[str, Any] | None, name: str) 
     return f"{one['figures'][name] / other['figures'][name]:.2f}"
 
 
-def _statuses(statuses: dict[str, int]) -> str:
+def _status_counts(statuses: dict[str, int]) -> str:
     return ", ".join(f"{count} x {status}" for status, count in statuses.items()) or "-"
 
 
-def _name(system: str) -> str:
+def _display_name(system: str) -> str:
     return f"**{system}**" if system == OURS else system

@@ -104,13 +104,13 @@ def _cluster(cores: int) -> Iterator[str]:
         command += [f"--num-cpus={cores}", *(f"--{name}={port}" for name, port in zip(names, ports, strict=True))]
         cluster = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=sys.stderr)
         try:
-            yield _reached(f"127.0.0.1:{ports[0]}", cluster)
+            yield _wait_for_cluster(f"127.0.0.1:{ports[0]}", cluster)
         finally:
             cluster.terminate()
             cluster.wait()
 
 
-def _reached(address: str, cluster: subprocess.Popen[bytes]) -> str:
+def _wait_for_cluster(address: str, cluster: subprocess.Popen[bytes]) -> str:
     """Address of the cluster, after it is up and has CPUs."""
     end = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < end and cluster.poll() is None:

@@ -22,8 +22,8 @@ def codec_alone(side: int, seconds: float) -> dict[str, float]:
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as processes:
         found = list(processes.map(_alone, [side] * count, [seconds] * count))
     return {
-        "images_per_s": sum(it["images_per_s"] for it in found),
-        "cpu_ms": statistics.fmean(it["cpu_ms"] for it in found),
+        "images_per_s": sum(figures["images_per_s"] for figures in found),
+        "cpu_ms": statistics.fmean(figures["cpu_ms"] for figures in found),
     }
 
 
