@@ -158,3 +158,7 @@ def test_the_commands_say_the_same(
     assert '"psnr_db": null' in capsys.readouterr().out
     assert np.unique(np.asarray(Image.open("d.png"))).tolist() == [128]
     assert main(["compare", "a.png", "a.png", "--diff", "d.png"]) == 1
+    assert capsys.readouterr().err == "vcodec: d.png: exists; --force replaces it\n"
+    assert main(["compare", "a.png", "d.png", "--diff", "./d.png", "--force"]) == 2
+    assert "--diff would replace d.png, which is an input" in capsys.readouterr().err
+    assert np.unique(np.asarray(Image.open("d.png"))).tolist() == [128]

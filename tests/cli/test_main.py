@@ -180,6 +180,14 @@ def test_train_lists_each_recipe_on_a_line(capsys: pytest.CaptureFixture[str]) -
     assert all(line.endswith(".") for line in listing)
 
 
+def test_pictures_to_evaluate_that_are_not_there_are_a_misuse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["evaluate", "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 2
+    assert "nowhere is not a folder of pictures" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_recipe_is_a_misuse_that_lists_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["train", "magic", "--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "no recipe 'magic'; have " in capsys.readouterr().err

@@ -11,7 +11,7 @@ from typing import Final
 
 from virtual_codec.cli._file_io import read, write
 from virtual_codec.cli._image_codec import OpenCodec
-from virtual_codec.cli._verb import Verb
+from virtual_codec.cli._verb import Misuse, Verb
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     from virtual_codec.comparison import compare, difference
 
+    inputs = {path.resolve() for path in (arguments.original, arguments.other)}
+    if arguments.diff is not None and arguments.diff.resolve() in inputs:
+        raise Misuse(f"--diff would replace {arguments.diff}, which is an input; name another file")
     first, second = read(arguments.original), read(arguments.other)
     measures = asdict(compare(first, second))
     if arguments.diff is not None:

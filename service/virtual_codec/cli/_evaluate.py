@@ -87,6 +87,8 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         "foreign_kinds": () if arguments.no_foreign else None,
         "cache_dir": arguments.cache,
     }
+    if not arguments.data.is_dir():
+        raise Misuse(f"--data: {arguments.data} is not a folder of pictures")
     root = check_store(arguments.model_store or default_store_root())
     config = EvaluateConfig(
         restored=() if arguments.no_restored else _restorable(arguments.anchors, ModelStore(root)),

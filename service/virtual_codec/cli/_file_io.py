@@ -67,8 +67,8 @@ def _move_to_new(part: Path, target: Path) -> None:
     """Rename a file without replacing another: one created since the check stays."""
     try:
         os.link(part, target)
-    except FileExistsError:
-        raise
+    except FileExistsError as error:
+        raise FileExistsError(errno.EEXIST, "exists; --force replaces it", str(target)) from error
     except OSError:  # a file system without hard links: hold the name with an empty file for a moment
         target.open("xb").close()
         try:
