@@ -115,5 +115,5 @@ def test_a_run_becomes_a_model_beside_the_default(
         stream = codec.compress(saved(image), CompressOptions(codec=name, effort=0)).stream
         assert opened(codec.restore(stream).image).shape == image.shape
     codec.warm_model("others")
-    with pytest.raises(BadOption, match="by themselves"):
+    with pytest.raises(BadOption, match="without other runs"):
         export(ExportRequest(runs=(run, run), data=photographs, store=tmp_path, name="twice", show_progress=False))

@@ -121,7 +121,7 @@ def test_the_default_model_changes_only_when_asked(
     (store / "second").rename(store.parent / "away")
     manifest = exported(store, photographs, "--make-default")
     assert ModelStore(store).default == manifest
-    assert f"it is the default model of {store}" in capsys.readouterr().out
+    assert f"is the default model of {store}" in capsys.readouterr().out
 
 
 def with_arguments(arguments: dict[str, int], file: str) -> str:
