@@ -20,7 +20,8 @@ from virtual_codec import images
 from virtual_codec.codec import VirtualCodec, open_codec
 from virtual_codec.codec.model import ModelNetworks, lanczos_reduced, plain_restore
 from virtual_codec.codec.operating import MODES, Mode
-from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner

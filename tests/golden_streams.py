@@ -29,7 +29,9 @@ def main() -> None:
     codec = VirtualCodec(store, DirectRunner())
     folder = ROOT / "tests" / "golden" / "streams"
     folder.mkdir(parents=True, exist_ok=True)
-    for model in {store.default_of(name).id: store.default_of(name) for name in SUFFIXES}.values():
+    in_use = {store.default_of(name).id: store.default_of(name) for name in SUFFIXES}
+    in_use |= {name: store.get(name) for model in in_use.values() for name in model.alternatives}
+    for model in in_use.values():
         for coded in model.codecs:
             for name, (picture, quality) in CASES.items():
                 for scale in model.scales:

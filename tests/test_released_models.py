@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from tests.conftest import ROOT
 from tests.golden_streams import SUFFIXES
@@ -51,6 +52,33 @@ def test_every_model_codec_and_scale_has_a_golden_stream() -> None:
     assert have >= {
         (model.id, codec, scale) for model in STORE.models() for codec in model.codecs for scale in model.scales
     }
+
+
+def test_alternatives_of_the_default_model_share_its_descriptions() -> None:
+    default = STORE.default
+    assert default.alternatives
+    for alternative in map(STORE.get, default.alternatives):
+        for scale in default.scales:
+            key = f"description-{scale}"
+            assert alternative.networks[key] == default.networks[key]
+
+
+def test_text_is_restored_by_the_alternative_for_drawings(codec: VirtualCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Image.new("RGB", (320, 240), (250, 250, 245))
+    for line in range(14):
+        ImageDraw.Draw(page).text(
+            (8, 6 + 16 * line), "def restore(stream): return network(decoded)  # 0123", fill=(20, 40, 90)
+        )
+    data, options = saved(np.asarray(page)), CompressOptions(quality=40, scale=1)
+    chosen = codec.compress(data, options)
+    assert [chosen.model] == STORE.default.alternatives
+    assert find_header(chosen.stream, ImageLimits()) is not None
+    monkeypatch.setattr("virtual_codec.codec.with_best_restorer", lambda trials, *_: trials)
+    default = codec.compress(data, options)
+    assert default.model == STORE.default.id
+    assert chosen.psnr_db is not None
+    assert default.psnr_db is not None
+    assert chosen.psnr_db > default.psnr_db
 
 
 @pytest.mark.parametrize("scale", [1, 2])

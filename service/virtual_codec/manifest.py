@@ -78,9 +78,11 @@ class Manifest:
 
     `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
     `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. Without
-    `encoder` the encoder's defaults apply. `devices` are the kinds of devices for which the model is meant, such as
-    "cuda"; none means any. The model runs on all devices, only slower. `licence` is the licence of the weights,
-    `data_licences` those of the training pictures, the most frequent first; "" and [] mean that nothing is stated.
+    `encoder` the encoder's defaults apply. `alternatives` are the ids of models that may restore descriptions of this
+    one, of which the encoder chooses (`virtual_codec.codec.restorer_choice`). `devices` are the kinds of devices for
+    which the model is meant, such as "cuda"; none means any. The model runs on all devices, only slower. `licence` is
+    the licence of the weights, `data_licences` those of the training pictures, the most frequent first; "" and [] mean
+    that nothing is stated.
     """
 
     format: int = field(default=_FORMAT, init=False)
@@ -93,6 +95,7 @@ class Manifest:
     codecs: list[str]
     networks: dict[str, NetworkEntry]
     encoder: EncoderParameters = EncoderParameters()
+    alternatives: list[str] = field(default_factory=list)
     devices: list[str] = field(default_factory=list)
     tables: dict[str, list[float]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -105,6 +108,8 @@ class Manifest:
         _check_date(self.created)
         if not self.codecs:
             raise ValueError("codecs: must name at least one")
+        for alternative in self.alternatives:
+            _check_form("alternatives", alternative, _MODEL_ID, "model ids, 8 hex digits each")
         for device in self.devices:
             _check_form("devices", device, _DEVICE, "kinds such as cuda or cpu")
         for key in self.networks:
@@ -125,7 +130,7 @@ class Manifest:
             fields.refuse("format", f"must be {_FORMAT}, got {found:g}")
         networks, tables, metrics = fields.child("networks"), fields.child("tables", {}), fields.child("metrics", {})
         codecs, devices = fields.items("codecs"), fields.items("devices", [])
-        data_licences = fields.items("data_licences", [])
+        data_licences, alternatives = fields.items("data_licences", []), fields.items("alternatives", [])
         manifest = fields.build(
             cls,
             name=fields.text("name"),
@@ -137,6 +142,7 @@ class Manifest:
             codecs=[codecs.text(index) for index in codecs.names()],
             networks={key: NetworkEntry.read(networks.child(key)) for key in networks.names()},
             encoder=EncoderParameters.read(fields.child("encoder", {})),
+            alternatives=[alternatives.text(index) for index in alternatives.names()],
             devices=[devices.text(index) for index in devices.names()],
             tables={key: _numbers(tables.items(key)) for key in tables.names()},
             metrics={key: metrics.number(key) for key in metrics.names()},

@@ -7,7 +7,8 @@ from tests.pictures import scene
 from virtual_codec.codec.mode_decision import candidate_points
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES
-from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import Trials
 from virtual_codec.codecs import CODECS
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner

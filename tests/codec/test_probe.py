@@ -13,7 +13,8 @@ from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.probe import probe_of
 from virtual_codec.codec.promise import promise_of
 from virtual_codec.codec.search import trial_at_quality
-from virtual_codec.codec.trial import Stopwatch, Trial, Trials
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner

@@ -14,7 +14,8 @@ from virtual_codec.codec.operating import DB_PER_LOG_STEP, LOG_BYTES_PER_LOG_STE
 from virtual_codec.codec.promise import LOWEST_PROMISED, Promise, Slopes, promise_of
 from virtual_codec.codec.reference import reference_jpeg
 from virtual_codec.codec.search import _corrected_trial
-from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.metrics import psnr
 from virtual_codec.runner import DirectRunner

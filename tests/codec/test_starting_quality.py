@@ -6,7 +6,8 @@ from tests.pictures import scene
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.reference import reference_jpeg, reference_picture
 from virtual_codec.codec.starting_quality import starting_quality
-from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import Trials
 from virtual_codec.codecs import CODECS
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 from virtual_codec.metrics import ms_ssim, psnr

@@ -219,6 +219,18 @@ def test_a_standard_codec_stands_beside_its_restored_form(config: EvaluateConfig
         evaluate(PlainJpeg(model="11111111"), replace(few, variants=(Variant(name="other"),), resume=True))
 
 
+def test_rows_of_alternatives_are_resumed(config: EvaluateConfig, tmp_path: Path) -> None:
+    few = replace(config, out_dir=tmp_path, qualities=(30,), foreign_kinds=(), anchors=())
+    evaluate(PlainJpeg(model="11111111"), few)
+    codec = PlainJpeg()
+    with pytest.raises(BadOption, match=r"points\.csv was measured with model 11111111"):
+        evaluate(codec, replace(few, resume=True))
+    evaluate(codec, replace(few, resume=True, alternatives=frozenset({"11111111"})))
+    assert {row["model"] for row in rows_of(tmp_path / "points.csv") if row["codec"] == few.variants[0].name} == {
+        "11111111"
+    }
+
+
 def _cached(config: EvaluateConfig, anchor: str) -> list[dict[str, int]]:
     assert config.cache_dir is not None
     return [it for path in config.cache_dir.rglob(f"{anchor}-*.json") for it in json.loads(path.read_text()).values()]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_figures_go_into_manifest_and_card_and_may_be_renewed(tmp_path: Path) ->
 
 
 def test_figures_of_several_models_are_refused(tmp_path: Path) -> None:
-    store = make_store(tmp_path)
+    other = make_store(tmp_path, name="other", seed=1).default
+    default = make_store(tmp_path).default
     with pytest.raises(BadOption, match="2"):
-        record(summary_of(store.default.id, "00000000"), store, tmp_path, codec="virtual-codec")
+        record(summary_of(default.id, other.id), ModelStore(tmp_path), tmp_path, codec="virtual-codec")
+
+
+def test_figures_go_to_the_model_that_describes_not_to_its_alternative(tmp_path: Path) -> None:
+    other = make_store(tmp_path, name="other", seed=1).default
+    default = make_store(tmp_path).default
+    (tmp_path / "tiny" / "manifest.json").write_text(replace(default, alternatives=[other.id]).to_json())
+    (tmp_path / "tiny" / "MODEL_CARD.md").write_text("# tiny\n")
+    record(summary_of(other.id, default.id), ModelStore(tmp_path), tmp_path, codec="virtual-codec")
+    after = ModelStore(tmp_path)
+    assert after.get("tiny").metrics
+    assert not after.get("other").metrics

@@ -90,8 +90,10 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     if not arguments.data.is_dir():
         raise Misuse(f"--data: {arguments.data} is not a folder of pictures")
     root = check_store(arguments.model_store or default_store_root())
+    store = ModelStore(root)
     config = EvaluateConfig(
-        restored=() if arguments.no_restored else _restorable(arguments.anchors, ModelStore(root)),
+        restored=() if arguments.no_restored else _restorable(arguments.anchors, store),
+        alternatives=frozenset(name for model in store.models() for name in model.alternatives),
         data_dir=arguments.data,
         out_dir=arguments.out,
         quick=arguments.quick,

@@ -21,11 +21,13 @@ from virtual_codec.codec.loaded_models import LoadedModels
 from virtual_codec.codec.metadata_room import without_metadata
 from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.ordinary import encode_ordinary
+from virtual_codec.codec.restorer_choice import with_best_restorer
 from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
 from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.self_check import check_model
+from virtual_codec.codec.stopwatch import Stopwatch
 from virtual_codec.codec.targets import trial_at_target
-from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codec.trial import Trials
 from virtual_codec.codecs import CODECS, QUALITY_CODECS, JpegSettings
 from virtual_codec.core_shares import CoreShares
 from virtual_codec.counts import RunnerCounts
@@ -139,6 +141,7 @@ class VirtualCodec:
         codec = CODECS[options.codec]
         effort = EFFORTS[options.effort]
         trials = Trials(pixels, model, codec, stopwatch=stopwatch, passes=effort.passes)
+        trials = with_best_restorer(trials, self._models.alternatives_of(model), model.operating, options)
         find = trial_at_target if options.target else trial_at_quality
         best = find(trials, model.operating, without_metadata(options, len(metadata), height * width))
         with stopwatch.stage("encode"):
@@ -155,7 +158,7 @@ class VirtualCodec:
         return CompressResult(
             stream=stream,
             media_type=codec.media_type,
-            model=model.manifest.id,
+            model=best.header.model,
             scale=best.mode.scale,
             width=width,
             height=height,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from virtual_codec.codec.levels import LevelTrials, best_level
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.quality_scale import QualityScale
-from virtual_codec.codec.trial import Stopwatch
+from virtual_codec.codec.stopwatch import Stopwatch
 from virtual_codec.codecs import QUALITY_CODECS
 from virtual_codec.images import Metadata
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions, CompressResult, check_deadline

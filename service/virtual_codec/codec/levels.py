@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from virtual_codec import bitstream
 from virtual_codec.codec.model import ModelNetworks, as_grey, condition_of_quantisation
 from virtual_codec.codec.quality_scale import QualityScale
-from virtual_codec.codec.trial import Stopwatch, mean_squared_error
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import mean_squared_error
 from virtual_codec.codecs import QualityCodec, QualitySettings
 from virtual_codec.errors import BadOption, UndecodableImage, UnreachableTarget
 from virtual_codec.images import Metadata

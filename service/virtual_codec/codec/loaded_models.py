@@ -52,6 +52,14 @@ class LoadedModels:
             )
         return model
 
+    def alternatives_of(self, model: ModelNetworks) -> list[ModelNetworks]:
+        """Return the models of the store that may restore a model's descriptions, at each of its scales."""
+        with self._lock:
+            stored = {manifest.id: manifest for manifest in self._store.models()}
+        found = (stored.get(name) for name in model.manifest.alternatives)
+        scales = set(model.manifest.scales)
+        return [self._model_named(each.id) for each in found if each is not None and scales <= set(each.scales)]
+
     def of_stream(self, header: StreamHeader) -> ModelNetworks:
         """Return the model that a stream names. Raises `UnknownStreamModel`."""
         try:

@@ -18,7 +18,7 @@ from virtual_codec.codec.model import (
     condition_of_quantisation,
     plain_restore,
 )
-from virtual_codec.codec.trial import Stopwatch
+from virtual_codec.codec.stopwatch import Stopwatch
 from virtual_codec.codecs import QUALITY_CODECS, QualityCodec, is_transposed
 from virtual_codec.errors import BadStream
 from virtual_codec.images import DecodedJpeg, ImageLimits, ParsedJpeg

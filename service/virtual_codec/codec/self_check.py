@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from virtual_codec import bitstream
 from virtual_codec.codec.model import ModelNetworks, condition_of, condition_of_quantisation, plain_restore
 from virtual_codec.codec.operating import MODES
-from virtual_codec.codec.trial import Stopwatch, Trials
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import Trials
 from virtual_codec.codecs import CODECS, QUALITY_CODECS, QualitySettings
 from virtual_codec.errors import BadModel
 from virtual_codec.metrics import psnr

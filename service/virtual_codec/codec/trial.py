@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from virtual_codec import bitstream
 from virtual_codec.codec.model import ModelNetworks, condition_of, lanczos_reduced, plain_restore
 from virtual_codec.codec.operating import Mode
 from virtual_codec.codec.probe import Probe, probe_of
+from virtual_codec.codec.stopwatch import Stopwatch
 from virtual_codec.codecs import JpegSettings, StandardCodec, description_settings, quantisation_tables
 from virtual_codec.jobs import check_deadline
 from virtual_codec.networks.condition import condition
@@ -31,23 +31,6 @@ _FINEST_DESCRIPTION_STEP: Final = 3.2
 _MAX_DESCRIPTION_CHANGE: Final = 0.02
 
 _MAX_KEPT_SAMPLES: Final = 1_500_000  # of an image or a probe whose trials are kept: some 20 of them, in a search
-
-
-@final
-class Stopwatch:
-    """Stopwatch of the stages of a job, in seconds."""
-
-    def __init__(self) -> None:
-        self.stages_s: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of the block to a stage."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages_s[name] = self.stages_s.get(name, 0.0) + time.perf_counter() - started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +86,7 @@ class ReferenceJpeg:
 class Trials:
     """Trials of one image with one model and codec.
 
+    `model` makes the descriptions. `restorer` restores them, and the streams name it; by default it is `model` too.
     `reference_jpegs` caches the measures of the image as an ordinary JPEG, by quality.
     """
 
@@ -114,6 +98,7 @@ class Trials:
         *,
         stopwatch: Stopwatch,
         passes: int = 2,
+        restorer: ModelNetworks | None = None,
     ) -> None:
         self.pixels = pixels
         self._sampled: Probe | None = None
@@ -121,6 +106,7 @@ class Trials:
         self.reference_jpegs: dict[int, ReferenceJpeg] = {}
         self._passes = passes
         self._model = model
+        self._restorer = restorer or model
         self._codec = codec
         self._stopwatch = stopwatch
 
@@ -142,9 +128,20 @@ class Trials:
             probe = probe_of(self.pixels) if self.least_scale == 1 else None
         if probe is None:
             return self
-        trials = Trials(probe.pixels, self._model, self._codec, stopwatch=self._stopwatch, passes=self._passes)
+        trials = self._of_pixels(probe.pixels, self._restorer)
         trials._sampled = probe
         return trials
+
+    def restored_by(self, restorer: ModelNetworks) -> Trials:
+        """Trials of the same image whose descriptions another model restores."""
+        trials = self._of_pixels(self.pixels, restorer)
+        trials._sampled, trials.reference_jpegs = self._sampled, self.reference_jpegs
+        return trials
+
+    def _of_pixels(self, pixels: NDArray[np.uint8], restorer: ModelNetworks) -> Trials:
+        return Trials(
+            pixels, self._model, self._codec, stopwatch=self._stopwatch, passes=self._passes, restorer=restorer
+        )
 
     @cached_property
     def halving_error(self) -> float:
@@ -231,12 +228,12 @@ class Trials:
         decoded = self.decode(coded)
         with self.stage("device"):
             vector = condition_of(bitstream.layout(coded), own=True)
-            restored = self._cropped(self._model.restore(decoded, mode.scale, vector))
+            restored = self._cropped(self._restorer.restore(decoded, mode.scale, vector))
         plain = self._cropped(plain_restore(decoded, mode.scale))
         error, plain_error = (self.squared_error(shown) for shown in (restored, plain))
         show_decoded = plain_error <= error
         header = bitstream.StreamHeader(
-            model=self._model.manifest.id,
+            model=self._restorer.manifest.id,
             scale=mode.scale,
             width_remainder=self.pixels.shape[1] - mode.scale * (decoded.shape[1] - 1),
             height_remainder=self.pixels.shape[0] - mode.scale * (decoded.shape[0] - 1),
@@ -273,7 +270,7 @@ class Trials:
     def error_gradient(self, mode: Mode, settings: JpegSettings, decoded: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Derivative of the restored image's squared error, summed over its samples, by each sample of `decoded`."""
         with self.stage("device"):
-            return self._model.error_gradient(decoded, mode.scale, self.condition(mode, settings), self.pixels)
+            return self._restorer.error_gradient(decoded, mode.scale, self.condition(mode, settings), self.pixels)
 
     def condition(self, mode: Mode, settings: JpegSettings) -> NDArray[np.float32]:
         """Condition vector of the stream that a mode and settings make."""

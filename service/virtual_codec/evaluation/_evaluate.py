@@ -51,7 +51,11 @@ def evaluate(codec: TestedCodec, config: EvaluateConfig, *, progress: Progress |
     config = quick_config(config) if config.quick else config
     pictures = find_pictures(config.data_dir, per_set=config.pictures_per_set)
     config.out_dir.mkdir(parents=True, exist_ok=True)
-    earlier_points = resumed_points(codec, config.out_dir / POINTS_FILE, config.variants) if config.resume else []
+    earlier_points = (
+        resumed_points(codec, config.out_dir / POINTS_FILE, config.variants, config.alternatives)
+        if config.resume
+        else []
+    )
     earlier_foreign = _resumed_foreign(codec, config)
     earlier_restored = resumed_restored(codec, config.out_dir / RESTORED_FILE, config.restored) if config.resume else []
     notes = []

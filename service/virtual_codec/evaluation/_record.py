@@ -16,13 +16,16 @@ _HEADING: Final = "\n## Results\n"
 
 
 def record(summary: Summary, store: ModelStore, root: Path, *, codec: str) -> None:
-    """Write the BD-rates of `codec`, a measured variant, into the folder of the model that made its streams.
+    """Write the BD-rates of `codec`, a measured variant, into the folder of the model that described its images.
 
     `root` is the store's folder. The model's id does not change. Raises `BadOption` if several models were measured.
     """
-    if len(summary.models) != 1:
-        raise BadOption(f"only figures of one model can be recorded, but {len(summary.models)} were measured")
-    manifest = store.get(summary.models[0])
+    measured = [store.get(model) for model in summary.models]
+    alternatives = {name for manifest in measured for name in manifest.alternatives}
+    describing = [manifest for manifest in measured if manifest.id not in alternatives]
+    if len(describing) != 1:
+        raise BadOption(f"only figures of one model can be recorded, but {len(describing)} were measured")
+    manifest = describing[0]
     rates = {
         (row.set, row.metric, row.low_bpp, row.high_bpp): row.percent
         for row in summary.bd_rates

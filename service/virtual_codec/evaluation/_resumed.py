@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,18 +17,20 @@ from virtual_codec.evaluation._restored import restored_name
 from virtual_codec.evaluation._sweep import TestedCodec, Variant, as_png
 from virtual_codec.evaluation.points import Point
 
-_PROBE_PICTURE: Final = np.full((32, 32, 3), 128, np.uint8)  # any picture does: only the name of the model is needed
+# Any picture does that no alternative restores, hence one without flat areas: only the name of the model is needed.
+_PROBE_PICTURE: Final = np.add.outer(np.arange(32), 2 * np.arange(32)).astype(np.uint8)[..., None].repeat(3, axis=2)
 _PROBE_QUALITY: Final = 50
 
 
-def resumed_points(codec: TestedCodec, path: Path, variants: Iterable[Variant]) -> list[Point]:
-    """Rows of points.csv, empty without a file. Raises `BadOption` if a variant's rows belong to another model.
+def resumed_points(codec: TestedCodec, path: Path, variants: Iterable[Variant], alternatives: Set[str]) -> list[Point]:
+    """Rows of points.csv, empty without a file.
 
-    The codec compresses one small picture for each variant that has rows.
+    The codec compresses one small picture for each variant that has rows. Raises `BadOption` if a variant's rows belong
+    to another model than that picture's stream or one of the `alternatives`.
     """
     rows = read_rows(path, Point)
     for variant in variants:
-        models = [row.model for row in rows if row.codec == variant.name]
+        models = {row.model for row in rows if row.codec == variant.name} - alternatives
         if models:
             probed = codec.compress(as_png(_PROBE_PICTURE), replace(variant.options, quality=_PROBE_QUALITY))
             _check_model(path, models, probed.model)

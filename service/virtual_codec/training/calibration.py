@@ -20,7 +20,8 @@ from virtual_codec import bitstream
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES
 from virtual_codec.codec.promise import ALLOWED_BYTES, LOWEST_PROMISED
-from virtual_codec.codec.trial import Stopwatch, Trials, mean_squared_error
+from virtual_codec.codec.stopwatch import Stopwatch
+from virtual_codec.codec.trial import Trials, mean_squared_error
 from virtual_codec.codecs import CODECS
 
 _STEPS: Final = np.exp(np.linspace(np.log(1.0), np.log(180.0), 15))

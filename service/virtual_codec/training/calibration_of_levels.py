@@ -18,7 +18,7 @@ from virtual_codec.codec.levels import LevelTrials
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.promise import ALLOWED_BYTES
 from virtual_codec.codec.quality_scale import level_of_decibels, ordinary_jpeg_psnr_db
-from virtual_codec.codec.trial import Stopwatch
+from virtual_codec.codec.stopwatch import Stopwatch
 from virtual_codec.codecs import QUALITY_CODECS, QualityCodec
 from virtual_codec.jobs import DEFAULT_EFFORT
 from virtual_codec.training.calibration import ordinary_jpegs
