@@ -23,9 +23,8 @@ def _wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def two_threads() -> Iterator[None]:
+def any_threads() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
 
@@ -55,11 +54,14 @@ def test_features_in_planes_give_the_same() -> None:
     assert torch.equal(minimal.added(given.contiguous(), given.contiguous()), minimal.added(given, given))
 
 
-def test_threads_change_no_bit(two_threads: None) -> None:
-    minimal, given = MinimalFilter(convolution()), features(90, 70)
-    by_two = minimal.added(given, given)
-    torch.set_num_threads(1)
-    assert torch.equal(by_two, minimal.added(given, given))
+@pytest.mark.parametrize("size", [(7, 13), (12, 12), (24, 33), (90, 70)])
+def test_threads_change_no_bit(any_threads: None, size: tuple[int, int]) -> None:
+    minimal, given = MinimalFilter(convolution()), features(*size)
+    results = []
+    for threads in (1, 2, 3, 4):
+        torch.set_num_threads(threads)
+        results.append(minimal.added(given, given))
+    assert all(torch.equal(result, results[0]) for result in results)
 
 
 def test_a_network_keeps_its_output_and_its_gradient() -> None:

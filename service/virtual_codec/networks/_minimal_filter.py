@@ -96,11 +96,15 @@ def _pixels(features: Tensor) -> Floats:
 
 
 def _divide(work: Callable[[range], None], count: int) -> None:
-    """Divide `count` pieces of work between as many threads as PyTorch may use here."""
-    threads = min(torch.get_num_threads(), count)
+    """Divide `count` pieces of work between as many threads as PyTorch may use here.
+
+    PyTorch has one thread within a piece of work, because its matrix product with more has other bits.
+    """
+    threads = torch.get_num_threads()
     if threads == 1:
         work(range(count))
         return
+    threads = min(threads, count)
     shares = [range(count * index // threads, count * (index + 1) // threads) for index in range(threads)]
     for share in [_threads().submit(work, share) for share in shares]:
         share.result()
