@@ -1,7 +1,7 @@
 # Kinds of processors for which the image has compiled loops: any, and x86-64-v3 (AVX2, FMA and what came with them).
 
 processor_kind() {
-    for feature in avx2 bmi1 bmi2 f16c fma movbe; do
+    for feature in abm avx2 bmi1 bmi2 f16c fma movbe; do
         grep -qw "$feature" /proc/cpuinfo || { echo any; return; }
     done
     echo x86-64-v3

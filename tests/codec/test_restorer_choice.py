@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from tests.models import make_store
 from tests.pictures import opened, saved, scene
 from virtual_codec.codec import VirtualCodec
+from virtual_codec.codec.loaded_models import LoadedModels
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.restorer_choice import flat_share
 from virtual_codec.jobs import CompressOptions
@@ -69,15 +71,40 @@ def test_a_named_model_without_alternatives_restores_everything(store: ModelStor
     assert codec.compress(saved(drawing()), CompressOptions(model="drawings")).model == store.get("drawings").id
 
 
-def test_an_alternative_without_a_scale_of_the_model_is_passed_over(tmp_path: Path) -> None:
-    alternative = make_store(tmp_path, name="drawings", strength=1e-6, seed=1, full_size=True).default
-    networks = {key: entry for key, entry in alternative.networks.items() if key != "postprocess-2"}
-    narrow = replace(alternative, networks=networks, id=model_id(networks))
-    _write(tmp_path, narrow)
-    default = make_store(tmp_path, name="photographs", strength=0.01, seed=2, full_size=True).default
-    _write(tmp_path, replace(default, alternatives=[narrow.id]))
-    result = VirtualCodec(ModelStore(tmp_path), DirectRunner()).compress(saved(drawing()), CompressOptions(quality=30))
-    assert result.model == default.id
+def _without_half_size(manifest: Manifest) -> Manifest:
+    networks = {key: entry for key, entry in manifest.networks.items() if key != "postprocess-2"}
+    return replace(manifest, networks=networks, id=model_id(networks))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without_half_size,
+        lambda manifest: replace(manifest, retired=True),
+        lambda manifest: replace(manifest, codecs=["webp"]),
+    ],
+    ids=["a scale is missing", "retired", "another codec"],
+)
+def test_models_that_cannot_restore_for_the_model_are_no_alternatives(
+    tmp_path: Path, change: Callable[[Manifest], Manifest]
+) -> None:
+    alternative = change(make_store(tmp_path, name="drawings", seed=1, full_size=True).default)
+    _write(tmp_path, alternative)
+    default = make_store(tmp_path, name="photographs", seed=2, full_size=True).default
+    _write(tmp_path, replace(default, alternatives=[alternative.id]))
+    models = LoadedModels(ModelStore(tmp_path), DirectRunner())
+    assert models.alternatives_of(models.default()) == []
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "postprocess-1.safetensors"])
+def test_a_damaged_alternative_is_passed_over(tmp_path: Path, file: str, caplog: pytest.LogCaptureFixture) -> None:
+    alternative = make_store(tmp_path, name="drawings", seed=1, full_size=True).default
+    default = make_store(tmp_path, name="photographs", seed=2, full_size=True).default
+    _write(tmp_path, replace(default, alternatives=[alternative.id]))
+    (tmp_path / "drawings" / file).write_bytes(b"damaged")
+    codec = VirtualCodec(ModelStore(tmp_path, tolerant=True), DirectRunner())
+    assert codec.compress(saved(drawing()), CompressOptions(quality=30, scale=1)).model == default.id
+    assert ("alternative_refused" in caplog.text) == (file != "manifest.json")
 
 
 def test_flat_share() -> None:

@@ -225,7 +225,9 @@ def test_rows_of_alternatives_are_resumed(config: EvaluateConfig, tmp_path: Path
     codec = PlainJpeg()
     with pytest.raises(BadOption, match=r"points\.csv was measured with model 11111111"):
         evaluate(codec, replace(few, resume=True))
-    evaluate(codec, replace(few, resume=True, alternatives=frozenset({"11111111"})))
+    with pytest.raises(BadOption, match=r"measured with model 11111111; the present model is 0badcafe"):
+        evaluate(codec, replace(few, resume=True, alternatives={"22222222": ["11111111"]}))
+    evaluate(codec, replace(few, resume=True, alternatives={"0badcafe": ["11111111"]}))
     assert {row["model"] for row in rows_of(tmp_path / "points.csv") if row["codec"] == few.variants[0].name} == {
         "11111111"
     }

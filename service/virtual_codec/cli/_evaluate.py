@@ -93,7 +93,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     store = ModelStore(root)
     config = EvaluateConfig(
         restored=() if arguments.no_restored else _restorable(arguments.anchors, store),
-        alternatives=frozenset(name for model in store.models() for name in model.alternatives),
+        alternatives={model.id: model.alternatives for model in store.models()},
         data_dir=arguments.data,
         out_dir=arguments.out,
         quick=arguments.quick,
@@ -118,7 +118,11 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
     for note in summary.notes:
         print(f"vcodec: {note}", file=sys.stderr)
     if arguments.record:
-        record(summary, ModelStore(root), root, codec=config.variants[0].name)
+        measured = config.variants[0]
+        model = (
+            store.get(measured.options.model) if measured.options.model else store.default_of(measured.options.codec)
+        )
+        record(summary, model, root, codec=measured.name)
     if arguments.json:
         print(json.dumps(json.loads((arguments.out / "summary.json").read_text(encoding="utf-8"))))
     else:

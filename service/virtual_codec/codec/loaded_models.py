@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import final
 
 from virtual_codec.bitstream import StreamHeader
 from virtual_codec.codec.model import ModelNetworks
-from virtual_codec.errors import BadOption, ModelNotFound, UnknownStreamModel, UnsupportedFormat
+from virtual_codec.errors import BadModel, BadOption, ModelNotFound, UnknownStreamModel, UnsupportedFormat
 from virtual_codec.images import RESTORABLE
 from virtual_codec.runner import Runner
-from virtual_codec.store import ModelStore, check_compresses
+from virtual_codec.store import Manifest, ModelStore, check_compresses
 
 
 @final
@@ -53,12 +54,15 @@ class LoadedModels:
         return model
 
     def alternatives_of(self, model: ModelNetworks) -> list[ModelNetworks]:
-        """Return the models of the store that may restore a model's descriptions, at each of its scales."""
-        with self._lock:
-            stored = {manifest.id: manifest for manifest in self._store.models()}
-        found = (stored.get(name) for name in model.manifest.alternatives)
-        scales = set(model.manifest.scales)
-        return [self._model_named(each.id) for each in found if each is not None and scales <= set(each.scales)]
+        """Return the models of the store in use that may restore a model's descriptions, at each of its scales.
+
+        Those that are missing or damaged are passed over.
+        """
+        found = []
+        for name in model.manifest.alternatives:
+            with contextlib.suppress(ModelNotFound, BadModel):
+                found.append(self._model_named(name))
+        return [each for each in found if _can_restore_for(each.manifest, model.manifest)]
 
     def of_stream(self, header: StreamHeader) -> ModelNetworks:
         """Return the model that a stream names. Raises `UnknownStreamModel`."""
@@ -97,3 +101,8 @@ class LoadedModels:
             if manifest.id not in self._loaded:
                 self._loaded[manifest.id] = ModelNetworks(self._store, manifest, self._runner)
             return self._loaded[manifest.id]
+
+
+def _can_restore_for(alternative: Manifest, model: Manifest) -> bool:
+    has_scales_and_codecs = {*model.scales} <= {*alternative.scales} and {*model.codecs} <= {*alternative.codecs}
+    return has_scales_and_codecs and not alternative.retired

@@ -7,6 +7,7 @@ original.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,12 +18,16 @@ from virtual_codec.codec.mode_decision import candidate_points
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import OperatingPoint, OperatingTable
 from virtual_codec.codec.trial import Trials
+from virtual_codec.errors import BadModel
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
+from virtual_codec.logs import Event
 
 # Least share of flat samples of an image for which alternatives are tried. Crops of held-out photographs have 0.02 at
 # the third quartile and 0.16 to 0.24 at 95 %, rendered drawings 0.74 at the first quartile.
 _MIN_FLAT_SHARE: Final = 0.25
 _BAND_ROWS: Final = 256
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def with_best_restorer(
@@ -30,15 +35,24 @@ def with_best_restorer(
 ) -> Trials:
     """Trials of the same image, restored by the model that does it best on the probe.
 
-    Each model restores the first candidate of the quality. Only images with flat areas are tried: photographs cost no
-    time.
+    Each model restores the first candidate of the quality, of the default one if the options have another target. Only
+    images with flat areas are tried: photographs cost no time. A model with damaged weights is passed over.
     """
     if not alternatives or flat_share(trials.pixels) < _MIN_FLAT_SHARE:
         return trials
     multiplier = table.multiplier(options.quality or DEFAULT_QUALITY)
-    point = candidate_points(trials, table, options, multiplier)[0]
-    choices = [trials, *(trials.restored_by(model) for model in alternatives)]
-    return min(choices, key=lambda each: _squared_error(each.probe, point))
+    point = candidate_points(trials.probe, table, options, multiplier)[0]
+    best, least = trials, _squared_error(trials.probe, point)
+    for model in alternatives:
+        other = trials.restored_by(model)
+        try:
+            error = _squared_error(other.probe, point)
+        except BadModel as reason:
+            _LOG.error(Event("alternative_refused", model=model.manifest.id, reason=reason))
+            continue
+        if error < least:
+            best, least = other, error
+    return best
 
 
 def _squared_error(probe: Trials, point: OperatingPoint) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,8 +30,8 @@ class EvaluateConfig:
     codecs; JPEG is always measured. The files of the anchors in `restored` are also restored, with the model for their
     codec. `foreign_kinds` are the kinds of foreign JPEGs to restore; an empty tuple skips them. `cache_dir` keeps the
     anchors' measurements, by default in the user's cache. `resume` continues an interrupted run of the same models:
-    rows in `out_dir` are not measured again; they may name the models under test and `alternatives`. `ssimulacra2` adds
-    that metric if its package is installed.
+    rows in `out_dir` are not measured again; they may name the models under test and their alternatives, ids by the id
+    of a model in `alternatives`. `ssimulacra2` adds that metric if its package is installed.
     """
 
     data_dir: Path
@@ -46,7 +47,7 @@ class EvaluateConfig:
     workers: int = 2
     cache_dir: Path | None = None
     resume: bool = False
-    alternatives: frozenset[str] = frozenset()
+    alternatives: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ssimulacra2: bool = False
 
     def __post_init__(self) -> None:

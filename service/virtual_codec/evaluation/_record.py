@@ -9,23 +9,22 @@ from typing import Final
 
 from virtual_codec.errors import BadOption
 from virtual_codec.evaluation._summary import BD_RANGES_BPP, Summary
-from virtual_codec.store import ModelStore
+from virtual_codec.store import Manifest
 
 _METRICS: Final = {"psnr_rgb": "RGB PSNR", "psnr_y": "Y PSNR", "ms_ssim": "MS-SSIM"}
 _HEADING: Final = "\n## Results\n"
 
 
-def record(summary: Summary, store: ModelStore, root: Path, *, codec: str) -> None:
-    """Write the BD-rates of `codec`, a measured variant, into the folder of the model that described its images.
+def record(summary: Summary, model: Manifest, root: Path, *, codec: str) -> None:
+    """Write the BD-rates of `codec`, a variant measured with a model, into the model's folder.
 
-    `root` is the store's folder. The model's id does not change. Raises `BadOption` if several models were measured.
+    `root` is the store's folder. The model's id does not change. Raises `BadOption` if other models were measured, the
+    model's alternatives excepted.
     """
-    measured = [store.get(model) for model in summary.models]
-    alternatives = {name for manifest in measured for name in manifest.alternatives}
-    describing = [manifest for manifest in measured if manifest.id not in alternatives]
-    if len(describing) != 1:
-        raise BadOption(f"only figures of one model can be recorded, but {len(describing)} were measured")
-    manifest = describing[0]
+    if others := {*summary.models} - {model.id, *model.alternatives}:
+        raise BadOption(
+            f"only figures of one model can be recorded, {model.name}; {', '.join(sorted(others))} was measured too"
+        )
     rates = {
         (row.set, row.metric, row.low_bpp, row.high_bpp): row.percent
         for row in summary.bd_rates
@@ -35,8 +34,8 @@ def record(summary: Summary, store: ModelStore, root: Path, *, codec: str) -> No
         f"{name}/bd_rate/{metric}/{low:g}-{high:g}_bpp": round(percent, 2)
         for (name, metric, low, high), percent in rates.items()
     }
-    folder = root / manifest.name
-    changed = replace(manifest, metrics=manifest.metrics | metrics)
+    folder = root / model.name
+    changed = replace(model, metrics=model.metrics | metrics)
     _replace(folder / "manifest.json", changed.to_json())
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8").split(_HEADING)[0]
     _replace(folder / "MODEL_CARD.md", card + _HEADING + _table(rates))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,18 +22,20 @@ _PROBE_PICTURE: Final = np.add.outer(np.arange(32), 2 * np.arange(32)).astype(np
 _PROBE_QUALITY: Final = 50
 
 
-def resumed_points(codec: TestedCodec, path: Path, variants: Iterable[Variant], alternatives: Set[str]) -> list[Point]:
+def resumed_points(
+    codec: TestedCodec, path: Path, variants: Iterable[Variant], alternatives: Mapping[str, Sequence[str]]
+) -> list[Point]:
     """Rows of points.csv, empty without a file.
 
     The codec compresses one small picture for each variant that has rows. Raises `BadOption` if a variant's rows belong
-    to another model than that picture's stream or one of the `alternatives`.
+    to another model than that picture's stream or one of its alternatives.
     """
     rows = read_rows(path, Point)
     for variant in variants:
-        models = {row.model for row in rows if row.codec == variant.name} - alternatives
+        models = [row.model for row in rows if row.codec == variant.name]
         if models:
             probed = codec.compress(as_png(_PROBE_PICTURE), replace(variant.options, quality=_PROBE_QUALITY))
-            _check_model(path, models, probed.model)
+            _check_models(path, models, probed.model, alternatives.get(probed.model, ()))
     return rows
 
 
@@ -47,7 +49,7 @@ def resumed_restored(codec: TestedCodec, path: Path, anchors: Iterable[str]) -> 
         models = [row.model for row in rows if row.codec == restored_name(anchor)]
         if models:
             setting = ANCHORS[anchor].settings[0]
-            _check_model(path, models, codec.restore(ANCHORS[anchor].encode(_PROBE_PICTURE, setting)).model)
+            _check_models(path, models, codec.restore(ANCHORS[anchor].encode(_PROBE_PICTURE, setting)).model)
     return rows
 
 
@@ -59,12 +61,12 @@ def resumed_foreign(codec: TestedCodec, path: Path, kinds: Sequence[str]) -> lis
     rows = read_rows(path, ForeignPoint)
     models = [row.model for row in rows if row.kind in kinds]
     if models:
-        _check_model(path, models, codec.restore(foreign_jpeg(_PROBE_PICTURE, "colour", _PROBE_QUALITY)).model)
+        _check_models(path, models, codec.restore(foreign_jpeg(_PROBE_PICTURE, "colour", _PROBE_QUALITY)).model)
     return rows
 
 
-def _check_model(path: Path, models: Iterable[str], model: str) -> None:
-    for other in sorted({*models} - {model}):
+def _check_models(path: Path, models: Iterable[str], model: str, alternatives: Sequence[str] = ()) -> None:
+    for other in sorted({*models} - {model, *alternatives}):
         measured = f"was measured with model {other}" if other else "does not state its model"
         raise BadOption(
             f"{path.name} {measured}; the present model is {model}. Remove {path}, or evaluate without resume"

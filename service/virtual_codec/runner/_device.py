@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from virtual_codec.runner._network import Network, load_network
 from virtual_codec.store import Manifest, ModelStore
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
+
+_ALL_THREADS: Final = torch.get_num_threads()  # read once: threads with a setting of their own change PyTorch's default
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +95,7 @@ class Processor:
     def __init__(self, *, threads: int | None = None, shares: CoreShares | None = None) -> None:
         keep_freed_memory()
         self._shares = shares
-        self._threads = threads or (shares.all if shares else min(torch.get_num_threads(), usable_cores()))
+        self._threads = threads or (shares.all if shares else min(_ALL_THREADS, usable_cores()))
         self._device = torch.device("cpu")
         self._precision = torch.bfloat16 if _has_fast_bfloat16() else torch.float32
         torch.set_num_threads(self._threads)
