@@ -277,7 +277,7 @@ def test_a_network_that_ends_processes_while_it_is_loaded_is_given_up(tmp_path: 
 
     def play() -> None:
         for count in range(3):
-            with closing(Link(listening.accept()[0])) as link, suppress(OSError):
+            with suppress(OSError), closing(Link(listening.accept()[0])) as link:
                 link.send({"did": "hello", "notes": {}, "max_items": 1})
                 while (received := link.receive()) is not None:
                     if received[0]["do"] != "open":
@@ -347,7 +347,7 @@ def test_only_a_tile_that_ends_processes_alone_is_given_up(tmp_path: Path, blame
 
     def play() -> None:
         for count in range(4):
-            with closing(Link(listening.accept()[0])) as link, suppress(OSError):
+            with suppress(OSError), closing(Link(listening.accept()[0])) as link:
                 link.send({"did": "hello", "notes": {}, "max_items": 1})
                 while (received := link.receive()) is not None:
                     message, descriptors = received
