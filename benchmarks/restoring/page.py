@@ -147,8 +147,8 @@ _CONCLUSION: Final = """Made by `python -m benchmarks.restoring PHOTOS --report 
   was restored while compressing, so a decoder on every machine would have to compute in the same integers. They would
   be another model, trained for it, not a setting of the engine; and the library's interface to them is about to go.
 - **Minimal filtering** makes a network 1.5 times as fast as PyTorch's convolutions on this processor: the same
-  network, with a quarter of the multiplications in its 3x3 convolutions. One sample in 100,000 differs, by one
-  level. The engine uses it in float32 with AVX2, for trunks of at least 40 channels.
+  network, with a quarter of the multiplications in its 3x3 convolutions. A test allows differences of 1e-4 of a
+  sample's range. The engine uses it in float32 with AVX2, for trunks of at least 40 channels.
 - **Convolutions** are nearly all of the time. What surrounds them has little left to give: ReLU and sums inside
   oneDNN's convolutions gain nothing, nor do two tiles at a time.
 - **Show as decoded**: a stream with that flag runs no network; the plain filter is all. Nothing is left to save there.

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -62,6 +63,17 @@ def test_threads_change_no_bit(any_threads: None, size: tuple[int, int]) -> None
         torch.set_num_threads(threads)
         results.append(minimal.added(given, given))
     assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_threads_that_cannot_start_change_no_bit(any_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    minimal, given = MinimalFilter(convolution()), features(90, 70)
+    torch.set_num_threads(1)
+    alone = minimal.added(given, given)
+    closed = ThreadPoolExecutor(1)
+    closed.shutdown()
+    monkeypatch.setattr(_minimal_filter, "_threads", lambda: closed)
+    torch.set_num_threads(2)
+    assert torch.equal(minimal.added(given, given), alone)
 
 
 def test_a_network_keeps_its_output_and_its_gradient() -> None:

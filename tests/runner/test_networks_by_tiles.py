@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models import make_store
+from tests.models import Networks, make_store
 from tests.pictures import scene
 from virtual_codec.errors import BadModel
 from virtual_codec.networks.condition import CONDITION_SIZE
 from virtual_codec.progress import progress_scope
-from virtual_codec.runner import DirectRunner, Network, run_network, run_network_to_bytes, tiles_of
+from virtual_codec.runner import DirectRunner, Network, Processor, Task, run_network, run_network_to_bytes, tiles_of
 from virtual_codec.store import ModelStore
 
 VECTOR = np.linspace(-1, 1, CONDITION_SIZE, dtype=np.float32)
@@ -36,6 +36,40 @@ def test_tiles_of_a_u_shaped_network_are_seamless(u_shaped: ModelStore, key: str
     tiled = run_network(direct, network, pixels, VECTOR, core=24) / 255
     levels = np.abs(whole - tiled).max() * 255
     assert levels < 0.02, f"seams of {levels} levels"
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    """Networks as wide as released ones: minimal filtering, and convolutions that depend on the number of threads."""
+    networks: Networks = {
+        f"postprocess-{scale}": (
+            "u-shaped-postprocess",
+            {"scale": scale, "widths": "48-64", "down": "1-1", "up": "1"},
+        )
+        for scale in (1, 2)
+    }
+    networks["description-1"] = ("description", {"scale": 1, "channels": 24, "blocks": 3})
+    return make_store(tmp_path_factory.mktemp("wide"), strength=0.05, networks=networks)
+
+
+@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2"])
+def test_tiles_of_a_wide_network_are_seamless(wide: ModelStore, key: str) -> None:
+    direct = DirectRunner()
+    network = direct.prepare(wide, wide.default, key)
+    pixels = scene(112, 144)
+    whole, tiled = (run_network(direct, network, pixels, VECTOR, core=core) for core in (512, 24))
+    assert np.abs(whole - tiled).max() < 0.02
+
+
+@pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2", "description-1"])
+def test_tiles_beside_others_keep_their_bits(wide: ModelStore, key: str) -> None:
+    processor = Processor(threads=4)
+    network = processor.prepare(wide, wide.default, key)
+    for size in ((8, 16), (24, 48), (32, 32), (48, 64), (64, 96), (96, 96), (120, 136)):
+        task = Task(network=network, pixels=scene(*size), condition=VECTOR)
+        alone, *beside = (processor.run([task], concurrent=others)[0] for others in (0, 1, 3))
+        for result in beside:
+            np.testing.assert_array_equal(result, alone, err_msg=f"{size}")
 
 
 @pytest.mark.parametrize("key", ["postprocess-1", "postprocess-2"])

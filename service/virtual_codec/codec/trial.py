@@ -84,7 +84,7 @@ class ReferenceJpeg:
 
 @final
 class Trials:
-    """Trials of one image with one model and codec.
+    """Trials of one image with one codec.
 
     `model` makes the descriptions. `restorer` restores them, and the streams name it; by default it is `model` too.
     `reference_jpegs` caches the measures of the image as an ordinary JPEG, by quality.

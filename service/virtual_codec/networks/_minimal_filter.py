@@ -8,7 +8,7 @@ the 36 numbers is multiplied with a matrix over the channels, and the products a
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Final, final
 
@@ -35,8 +35,8 @@ Floats = NDArray[np.float32]
 class MinimalFilter:
     """3x3 convolution with as many output as input channels, stride 1 and zeros around the picture, without gradient.
 
-    It copies the weights of `convolution`. Results differ from the convolution's by 1e-5 of the largest feature. They
-    do not depend on the number of threads.
+    The weights of `convolution` must not change afterwards. Results differ from the convolution's by 1e-5 of the
+    largest feature. They do not depend on the number of threads.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -106,8 +106,20 @@ def _divide(work: Callable[[range], None], count: int) -> None:
         return
     threads = min(threads, count)
     shares = [range(count * index // threads, count * (index + 1) // threads) for index in range(threads)]
-    for share in [_threads().submit(work, share) for share in shares]:
-        share.result()
+    for done in [_submitted(work, share) for share in shares]:
+        done.result()
+
+
+def _submitted(work: Callable[[range], None], share: range) -> Future[None]:
+    """Future of a share. At the interpreter's exit, and without memory for a thread, it is done here instead."""
+    try:
+        return _threads().submit(work, share)
+    except RuntimeError:
+        torch.set_num_threads(1)
+        work(share)
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
 
 
 @lru_cache(maxsize=1)
