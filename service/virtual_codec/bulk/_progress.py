@@ -40,9 +40,8 @@ class Progress:
         self._is_json = is_json
         self._is_quiet = is_quiet
         self._start = self._last_print = time.monotonic()
-        self._first_end: float | None = (
-            None  # end of the first file; the start of workers before it does not count in the rate
-        )
+        # End of the first file: the workers' start before it does not count in the rate.
+        self._first_end: float | None = None
         self._bar: tqdm[None] | None = None
         if shows_bar or (sys.stderr.isatty() and not is_quiet):
             from tqdm import tqdm
