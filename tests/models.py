@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +110,13 @@ def add_codecs_model(root: Path, *, strength: float = 0.02, name: str = "tiny-co
         },
     )
     (folder / "manifest.json").write_text(manifest.to_json())
+    return manifest
+
+
+def list_alternatives(store: ModelStore, alternatives: Iterable[str]) -> Manifest:
+    """Write ids of models that restore for the default model of a store into its manifest."""
+    manifest = replace(store.default, alternatives=[*alternatives])
+    (store.root / manifest.name / "manifest.json").write_text(manifest.to_json())
     return manifest
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.models import list_alternatives, make_store
 from virtual_codec.errors import BadModel, ModelNotFound
 from virtual_codec.json_object import JsonObject
 from virtual_codec.store import Manifest, ModelStore, NetworkEntry, model_id
@@ -352,3 +353,16 @@ def test_a_models_weight_is_that_of_its_files(root: Path) -> None:
     (root / "first" / "postprocess-1.safetensors").unlink()
     with pytest.raises(BadModel, match="cannot be read"):
         store.size_bytes(first)
+
+
+def test_the_size_of_a_model_counts_what_its_alternatives_restore_with(tmp_path: Path) -> None:
+    alternative = make_store(tmp_path, name="drawings", seed=1)
+    plain = make_store(tmp_path, name="photographs", seed=2)
+    own = plain.size_bytes(plain.default)
+    list_alternatives(plain, [alternative.default.id, "00000000"])
+    files = ["postprocess-1.safetensors", "postprocess-2.safetensors"]
+    sizes = [(tmp_path / "drawings" / file).stat().st_size for file in files]
+    store = ModelStore(tmp_path)
+    assert store.size_bytes(store.default) == own + sum(sizes)
+    (tmp_path / "drawings" / files[0]).unlink()
+    assert store.size_bytes(store.default) == own + sizes[1]

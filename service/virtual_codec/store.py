@@ -130,6 +130,15 @@ class ModelStore:
         have = ", ".join(f"{model.name} ({model.id})" for model in self._models) or "none"
         raise ModelNotFound(f"no model {name_or_id[:80]!r}; have {have}")
 
+    def alternatives_of(self, model: Manifest) -> list[Manifest]:
+        """Models that may restore a model's descriptions, at each of its scales, in the order of its manifest.
+
+        Those that are missing, damaged, retired or unfit are passed over.
+        """
+        by_id = {other.id: other for other in self._models}
+        listed = [by_id[name] for name in model.alternatives if name in by_id]
+        return [other for other in listed if _can_restore_for(other, model)]
+
     def weights(self, manifest: Manifest, network: str) -> bytes:
         """Contents of the safetensors file of a network, such as `postprocess-2`.
 
@@ -148,10 +157,19 @@ class ModelStore:
         return weights
 
     def size_bytes(self, manifest: Manifest) -> int:
-        """Size of a model's weights on disk, in bytes. Raises `BadModel` when a file is missing."""
+        """Size on disk of the weights that a model needs, in bytes. Raises `BadModel` when one of its files is missing.
+
+        These are its own networks, and the post-processing networks of its alternatives.
+        """
+        own = [self.root / manifest.name / entry.file for entry in manifest.networks.values()]
+        others = [
+            self.root / other.name / entry.file
+            for other in self.alternatives_of(manifest)
+            for key, entry in other.networks.items()
+            if is_restoring(key)
+        ]
         try:
-            files = {entry.file for entry in manifest.networks.values()}
-            return sum((self.root / manifest.name / file).stat().st_size for file in files)
+            return sum(file.stat().st_size for file in {*own, *(file for file in others if file.is_file())})
         except OSError as error:
             raise BadModel(f"model {manifest.name}: its weights cannot be read") from error
 
@@ -169,6 +187,11 @@ class ModelStore:
                 return model
         have = ", ".join(model.name for model in self._models if not model.retired) or "none"
         raise BadModel(f"CURRENT names {name[:80]!r}, which is no model in use; have {have}")
+
+
+def _can_restore_for(alternative: Manifest, model: Manifest) -> bool:
+    has_scales_and_codecs = {*model.scales} <= {*alternative.scales} and {*model.codecs} <= {*alternative.codecs}
+    return has_scales_and_codecs and not alternative.retired
 
 
 def _read_current(root: Path) -> str | None:

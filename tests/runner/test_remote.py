@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models import make_store
+from tests.models import list_alternatives, make_store
 from tests.pictures import scene
 from tests.runner.fakes import NETWORK, POISON, ObedientDevice
 from virtual_codec.errors import BadModel, DeadlineExceeded, DeviceLost
@@ -228,6 +230,31 @@ def test_a_network_that_cannot_be_loaded_is_refused_with_the_reason(tmp_path: Pa
         with pytest.raises(BadModel, match=weights.name):
             runner.prepare(store, store.default, "postprocess-1")
         assert runner.prepare(store, store.default, "postprocess-2").ratio == 2
+
+
+def test_the_alternatives_of_a_model_are_loaded_and_freed_with_it(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    alternative = make_store(root, name="drawings", seed=1).default
+    store = make_store(root, seed=2)
+    device, loaded = Processor(threads=1), weakref.WeakSet[Network]()
+    prepare = device.prepare
+
+    def prepare_and_note(store: ModelStore, manifest: Manifest, key: str) -> Network:
+        network = prepare(store, manifest, key)
+        if manifest.id == alternative.id:
+            loaded.add(network)
+        return network
+
+    device.prepare = prepare_and_note  # type: ignore[method-assign]
+    list_alternatives(store, [alternative.id, "00000000"])
+    process = DeviceProcess(device, root, tmp_path / "socket", None)
+    assert len(loaded) == 2, "both post-processing networks, no description network"
+    process.forget_model(store.default.id)
+    gc.collect()
+    assert not loaded
+    (root / "drawings" / "postprocess-2.safetensors").write_bytes(b"damaged")
+    process.warm_model(store.default.id)
+    assert process.network(store.default.id, "postprocess-2").ratio == 2
 
 
 def test_a_lack_of_memory_for_a_network_is_told_and_later_it_is_loaded(tmp_path: Path) -> None:

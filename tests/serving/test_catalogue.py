@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.api.pretend import PretendPool, write_model
+from tests.api.pretend import PretendPool, manifest_of, write_model
 from virtual_codec.errors import BadModel, ModelNotFound, Unavailable
-from virtual_codec.serving.catalogue import Catalogue
-from virtual_codec.store import ModelStore
+from virtual_codec.networks._body import ConditionedBody
+from virtual_codec.runner._network import load_network
+from virtual_codec.serving.catalogue import _MODEL_COPIES, Catalogue
+from virtual_codec.store import ModelStore, default_model_store
+
+RELEASED = ModelStore(default_model_store())
 
 Open = Callable[..., Catalogue]
 
@@ -128,6 +134,29 @@ async def test_without_memory_for_two_the_old_one_stays(root: Path, pool: Preten
     with pytest.raises(Unavailable, match="model second needs 64 MiB besides the active one, and 1 are free"):
         await catalogue.activate("second")
     assert not pool.warmed
+
+
+async def test_memory_is_checked_for_the_alternatives_too(root: Path, pool: PretendPool) -> None:
+    third = manifest_of("third").id
+    write_model(root, "third")
+    second = root / "second" / "manifest.json"
+    second.write_text(replace(manifest_of("second"), alternatives=[third]).to_json())
+    (root / "third" / "p1.safetensors").write_bytes(bytes(2**20))
+    catalogue = Catalogue(ModelStore(root), pool, available_bytes=lambda: 74 * 2**20)
+    with pytest.raises(Unavailable, match="model second needs 75 MiB"):
+        await catalogue.activate("second")
+
+
+@pytest.mark.parametrize("name", [model.name for model in RELEASED.models() if not model.retired])
+def test_memory_for_a_released_model_is_not_underrated(name: str) -> None:
+    model, taken = RELEASED.get(name), 0
+    for key in model.networks:
+        file = len(RELEASED.weights(model, key))
+        module = load_network(RELEASED, model, key, device=torch.device("cpu"), precision=torch.float32).module
+        bodies = [part for part in module.modules() if isinstance(part, ConditionedBody)]
+        filters = [each for body in bodies for pair in body.filters for each in pair]
+        taken += sum(parameter.nbytes for parameter in module.parameters()) + sum(each.nbytes for each in filters)
+        assert taken + 2 * file <= _MODEL_COPIES * RELEASED.size_bytes(model)
 
 
 async def test_a_retired_model_serves_nobody_new(catalogue: Catalogue) -> None:

@@ -21,7 +21,7 @@ from virtual_codec.codec.loaded_models import LoadedModels
 from virtual_codec.codec.metadata_room import without_metadata
 from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.ordinary import encode_ordinary
-from virtual_codec.codec.restorer_choice import with_best_restorer
+from virtual_codec.codec.restorer_choice import warm_alternatives, with_best_restorer
 from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
 from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.self_check import check_model
@@ -225,13 +225,16 @@ class VirtualCodec:
         self._models.adopt(beside._models)
 
     def forget_model(self, model: str) -> None:
-        """Free the memory of the model of that id. Jobs that use it go on; a later job loads it again."""
+        """Free the memory of the model of that id, and of alternatives that no other default has.
+
+        Jobs that use them go on; a later job loads them again.
+        """
         self._models.forget(model)
 
     def warm(self) -> None:
         """Load and check the default model, and run whole jobs with it, so that the first request does not wait.
 
-        Raises `BadModel` if the model fails the check.
+        Its alternatives are loaded too; damaged ones are passed over. Raises `BadModel` if the model fails the check.
         """
         model = self._models.default()
         model.warm()
@@ -241,6 +244,7 @@ class VirtualCodec:
         codec = next(iter(model.manifest.codecs))
         if codec == "jpeg":
             self.restore(CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0)))  # without its segment: a foreign JPEG
+            warm_alternatives(self._models.alternatives_of(model))
         colour = images.encode(pixels, "png")
         effort = min(5, self._max_effort)  # efforts from 5 on compute gradients too
         for scale in model.manifest.scales:

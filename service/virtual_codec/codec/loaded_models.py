@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import final
 
 from virtual_codec.bitstream import StreamHeader
 from virtual_codec.codec.model import ModelNetworks
-from virtual_codec.errors import BadModel, BadOption, ModelNotFound, UnknownStreamModel, UnsupportedFormat
+from virtual_codec.errors import BadOption, ModelNotFound, UnknownStreamModel, UnsupportedFormat
 from virtual_codec.images import RESTORABLE
 from virtual_codec.runner import Runner
 from virtual_codec.store import Manifest, ModelStore, check_compresses
@@ -26,6 +25,7 @@ class LoadedModels:
         self._initial_store = store
         self._runner = runner
         self._loaded: dict[str, ModelNetworks] = {}
+        self._served = {store.default.id} if store.models() else set()  # defaults: the first, and adopted ones
         self._lock = threading.Lock()
 
     def default(self) -> ModelNetworks:
@@ -54,15 +54,9 @@ class LoadedModels:
         return model
 
     def alternatives_of(self, model: ModelNetworks) -> list[ModelNetworks]:
-        """Return the models of the store in use that may restore a model's descriptions, at each of its scales.
-
-        Those that are missing or damaged are passed over.
-        """
-        found = []
-        for name in model.manifest.alternatives:
-            with contextlib.suppress(ModelNotFound, BadModel):
-                found.append(self._model_named(name))
-        return [each for each in found if _can_restore_for(each.manifest, model.manifest)]
+        """Return the models that may restore a model's descriptions (`ModelStore.alternatives_of`)."""
+        with self._lock:
+            return [self._networks_of(other) for other in self._store.alternatives_of(model.manifest)]
 
     def of_stream(self, header: StreamHeader) -> ModelNetworks:
         """Return the model that a stream names. Raises `UnknownStreamModel`."""
@@ -84,11 +78,21 @@ class LoadedModels:
                 if manifests.get(key, model.manifest) == model.manifest
             }
             self._store, self._loaded = others._store, kept | others._loaded
+            self._served |= others._served
 
     def forget(self, model: str) -> None:
-        """Free the memory of the model of that id. Jobs that use it go on; a later job loads it again."""
+        """Free the memory of the model of that id and of its alternatives, unless another default needs them.
+
+        Jobs that use them go on; a later job loads them again.
+        """
         with self._lock:
-            self._loaded.pop(model, None)
+            self._served.discard(model)
+            needed = self._served.union(*map(self._alternative_ids, self._served))
+            for unused in {model, *self._alternative_ids(model)} - needed:
+                self._loaded.pop(unused, None)
+
+    def _alternative_ids(self, model: str) -> list[str]:
+        return self._loaded[model].manifest.alternatives if model in self._loaded else []
 
     def _model_for_codec(self, codec: str, name_or_id: str | None) -> ModelNetworks:
         return self._model_named(name_or_id or self._initial_store.default_of(codec).id)
@@ -97,12 +101,9 @@ class LoadedModels:
         with self._lock:
             if name_or_id in self._loaded:
                 return self._loaded[name_or_id]
-            manifest = self._store.get(name_or_id)
-            if manifest.id not in self._loaded:
-                self._loaded[manifest.id] = ModelNetworks(self._store, manifest, self._runner)
-            return self._loaded[manifest.id]
+            return self._networks_of(self._store.get(name_or_id))
 
-
-def _can_restore_for(alternative: Manifest, model: Manifest) -> bool:
-    has_scales_and_codecs = {*model.scales} <= {*alternative.scales} and {*model.codecs} <= {*alternative.codecs}
-    return has_scales_and_codecs and not alternative.retired
+    def _networks_of(self, manifest: Manifest) -> ModelNetworks:
+        if manifest.id not in self._loaded:
+            self._loaded[manifest.id] = ModelNetworks(self._store, manifest, self._runner)
+        return self._loaded[manifest.id]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from virtual_codec.bitstream import JpegLayout, Quantisation
 from virtual_codec.codec.operating import OperatingTable
+from virtual_codec.manifest import is_restoring
 from virtual_codec.networks.condition import codec_condition, condition
 from virtual_codec.runner import Network, Runner, run_error_gradient, run_network, run_network_to_bytes
 from virtual_codec.store import Manifest, ModelStore
@@ -82,7 +83,7 @@ class ModelNetworks:
     def warm(self) -> None:
         """Prepare all networks now, so that the first request does not wait for them."""
         for key in self.manifest.networks:
-            if not (self.manifest.retired and key.startswith("description")):
+            if is_restoring(key) or not self.manifest.retired:
                 self._network(key)
 
     def _described(

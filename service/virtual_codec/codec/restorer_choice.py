@@ -14,10 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from virtual_codec import bitstream
 from virtual_codec.codec.mode_decision import candidate_points
-from virtual_codec.codec.model import ModelNetworks
+from virtual_codec.codec.model import ModelNetworks, condition_of
 from virtual_codec.codec.operating import OperatingPoint, OperatingTable
 from virtual_codec.codec.trial import Trials
+from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import BadModel
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 from virtual_codec.logs import Event
@@ -48,11 +50,30 @@ def with_best_restorer(
         try:
             error = _squared_error(other.probe, point)
         except BadModel as reason:
-            _LOG.error(Event("alternative_refused", model=model.manifest.id, reason=reason))
+            _log_refusal(model, reason)
             continue
         if error < least:
             best, least = other, error
     return best
+
+
+def warm_alternatives(alternatives: Sequence[ModelNetworks]) -> None:
+    """Load alternatives and restore a small picture by each, so that the first drawing does not wait.
+
+    A model with damaged weights is passed over.
+    """
+    coded = CODECS["jpeg"].encode(np.zeros((48, 64, 3), np.uint8), JpegSettings(step=16.0))
+    decoded, vector = CODECS["jpeg"].decode(coded), condition_of(bitstream.layout(coded), own=True)
+    for model in alternatives:
+        try:
+            for scale in model.manifest.scales:
+                model.restore(decoded, scale, vector)
+        except BadModel as reason:
+            _log_refusal(model, reason)
+
+
+def _log_refusal(model: ModelNetworks, reason: BadModel) -> None:
+    _LOG.error(Event("alternative_refused", model=model.manifest.id, reason=reason))
 
 
 def _squared_error(probe: Trials, point: OperatingPoint) -> float:

@@ -50,6 +50,11 @@ class MinimalFilter:
         self._to_planes = to_planes_of(self._channels, self._blocks)
         self._to_blocks = to_blocks_of(self._channels, self._blocks)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the transformed weights: four times that of the convolution's weights."""
+        return self._weights.nbytes
+
     @staticmethod
     def suits(convolution: nn.Conv2d) -> bool:
         """True if minimal filtering is faster than PyTorch's convolution: float32 on an x86-64 CPU with AVX2."""

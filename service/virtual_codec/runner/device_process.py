@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Final, NoReturn, final
 
 from virtual_codec.counts import RunnerCounts
-from virtual_codec.errors import ModelNotFound, is_device_lost, is_out_of_memory
+from virtual_codec.errors import BadModel, ModelNotFound, is_device_lost, is_out_of_memory
 from virtual_codec.jobs import Job
 from virtual_codec.logs import Event
+from virtual_codec.manifest import is_restoring
 from virtual_codec.runner import open_device
 from virtual_codec.runner._batch_queue import BatchQueue
 from virtual_codec.runner._caller import Caller
@@ -80,15 +81,20 @@ class DeviceProcess:
         raise NotImplementedError("the device process runs no jobs")
 
     def warm_model(self, model: str) -> None:
-        """Reread the store and load all networks of a model. Raises `BadModel` or `ModelNotFound`."""
+        """Reread the store, and load all networks of a model and those that restore of its alternatives.
+
+        Raises `BadModel` or `ModelNotFound`. Alternatives with damaged weights are passed over.
+        """
         store = ModelStore(self._store.root, default=model, tolerant=True)
         manifest = store.get(model)
         networks = [self._network(store, manifest, key) for key in manifest.networks if _is_used(manifest, key)]
+        for alternative in store.alternatives_of(manifest):
+            networks += self._restoring_networks(store, alternative)
         self._store = store
         self._warm[manifest.id] = networks
 
     def forget_model(self, model: str) -> None:
-        """Free the networks of a model once no caller uses them."""
+        """Free the networks of a model and its alternatives once no caller and no other warm model uses them."""
         self._warm.pop(model, None)
 
     def network(self, model: str, key: str) -> Network:
@@ -99,6 +105,13 @@ class DeviceProcess:
         except ModelNotFound:  # the model was added since the store was read
             manifest = ModelStore(store.root, default=model, tolerant=True).get(model)
         return self._network(store, manifest, key)
+
+    def _restoring_networks(self, store: ModelStore, alternative: Manifest) -> list[Network]:
+        try:
+            return [self._network(store, alternative, key) for key in alternative.networks if is_restoring(key)]
+        except BadModel as reason:
+            _LOG.error(Event("alternative_refused", model=alternative.id, reason=reason))
+            return []
 
     def _network(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         entry = manifest.networks[key]
@@ -142,7 +155,7 @@ class DeviceProcess:
 
 
 def _is_used(manifest: Manifest, key: str) -> bool:
-    return not (manifest.retired and key.startswith("description"))
+    return is_restoring(key) or not manifest.retired
 
 
 def _exit_device_lost(reason: str, error: BaseException | None) -> NoReturn:
