@@ -215,6 +215,7 @@ def test_an_unknown_model_is_a_misuse_before_anything_is_loaded(
         ("--device tpu", "vcodec: no device 'tpu'; give cpu, cuda or cuda:N\n"),
         ("--device meta:x", "vcodec: no device 'meta:x'; give cpu, cuda or cuda:N\n"),
         ("--codec gif", "codec must be one of avif, jpeg, jpeg2000, webp, got 'gif'"),
+        (f"--codec {'x' * 99}", f"codec must be one of avif, jpeg, jpeg2000, webp, got '{'x' * 40}'"),
     ],
 )
 def test_what_this_machine_has_not_is_a_misuse(

@@ -129,11 +129,10 @@ def first_device() -> str:
 
 def _check_options(root: Path, options: CompressOptions) -> None:
     from virtual_codec.codecs import QUALITY_CODECS
-    from virtual_codec.images import RESTORABLE
+    from virtual_codec.images import check_codec
     from virtual_codec.store import ModelStore, check_compresses
 
-    if options.codec not in RESTORABLE:
-        raise Misuse(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {options.codec!r}")
+    check_codec(options.codec)
     codec = QUALITY_CODECS.get(options.codec)
     if codec is not None and not codec.is_available:
         raise Misuse(f"this machine's Pillow was built without {codec.title}; use another codec")

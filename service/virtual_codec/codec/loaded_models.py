@@ -7,8 +7,8 @@ from typing import final
 
 from virtual_codec.bitstream import StreamHeader
 from virtual_codec.codec.model import ModelNetworks
-from virtual_codec.errors import BadOption, ModelNotFound, UnknownStreamModel, UnsupportedFormat
-from virtual_codec.images import RESTORABLE
+from virtual_codec.errors import ModelNotFound, UnknownStreamModel, UnsupportedFormat
+from virtual_codec.images import RESTORABLE, check_codec
 from virtual_codec.runner import Runner
 from virtual_codec.store import Manifest, ModelStore, check_compresses
 
@@ -37,8 +37,7 @@ class LoadedModels:
 
         Raises `BadOption` for an unknown codec, or one that the model does not support, and `ModelNotFound`.
         """
-        if codec not in RESTORABLE:
-            raise BadOption(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {codec[:40]!r}")
+        check_codec(codec)
         model = self._model_for_codec(codec, name_or_id)
         check_compresses(model.manifest, codec)
         return model

@@ -17,7 +17,7 @@ from virtual_codec.images._metadata import (
     read_metadata,
 )
 from virtual_codec.images._pillow import configure_pillow
-from virtual_codec.images._sniff import RESTORABLE, sniff
+from virtual_codec.images._sniff import RESTORABLE, check_codec, sniff
 
 __all__ = [
     "MEDIA_TYPES",
@@ -27,6 +27,7 @@ __all__ = [
     "Metadata",
     "ParsedJpeg",
     "Picture",
+    "check_codec",
     "configure_pillow",
     "decode",
     "decode_jpeg",

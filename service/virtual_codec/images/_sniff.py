@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from virtual_codec.errors import EmptyInput, UnsupportedFormat
+from virtual_codec.errors import BadOption, EmptyInput, UnsupportedFormat
 
 _PREFIXES = {
     b"\x89PNG\r\n\x1a\n": "png",
@@ -24,6 +24,12 @@ _PREFIXES = {
 # Titles of the formats whose artefacts can be removed.
 RESTORABLE: Final[Mapping[str, str]] = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF", "jpeg2000": "JPEG 2000"}
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+
+
+def check_codec(codec: str) -> None:
+    """Check that a codec is one of `RESTORABLE`. Raises `BadOption`."""
+    if codec not in RESTORABLE:
+        raise BadOption(f"codec must be one of {', '.join(sorted(RESTORABLE))}, got {codec[:40]!r}")
 
 
 def sniff(image: bytes) -> str:
