@@ -180,11 +180,26 @@ def test_train_lists_each_recipe_on_a_line(capsys: pytest.CaptureFixture[str]) -
     assert all(line.endswith(".") for line in listing)
 
 
-def test_pictures_to_evaluate_that_are_not_there_are_a_misuse(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("evaluate --data nowhere --out out", "--data: nowhere is not a folder"),
+        ("train smoke --data nowhere --out out", "--data: nowhere is not a folder"),
+        ("train smoke --data . --start-from nowhere --out out", "--start-from: nowhere does not exist"),
+        ("export nowhere --name new --data . --model-store out", "RUN: nowhere is not a folder"),
+        ("export . --name new --data nowhere --model-store out", "--data: nowhere is not a folder"),
+        ("export . --name new --data . --notes nowhere --model-store out", "--notes: nowhere does not exist"),
+        ("bench nowhere", "IN: nowhere does not exist"),
+        ("compare a.png nowhere --diff out", "B: nowhere does not exist"),
+    ],
+)
+def test_an_input_that_does_not_exist_is_a_misuse(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str, complaint: str
 ) -> None:
-    assert main(["evaluate", "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 2
-    assert "nowhere is not a folder of pictures" in capsys.readouterr().err
+    (tmp_path / "a.png").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err == f"vcodec: {complaint}\n"
     assert not (tmp_path / "out").exists()
 
 

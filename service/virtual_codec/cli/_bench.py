@@ -13,6 +13,7 @@ from typing import Final
 
 from virtual_codec import interrupts
 from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._inputs import check_exists
 from virtual_codec.cli._verb import Misuse, Verb, positive, positive_number, positive_seconds
 from virtual_codec.errors import VirtualCodecError
 from virtual_codec.load_test import (
@@ -112,6 +113,8 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     headers = dict(_header(text) for text in arguments.header)
     if arguments.find_rate and arguments.limit is None:
         raise Misuse("--find-rate needs --limit MS, the latency to keep")
+    for path in arguments.inputs:
+        check_exists(path, "IN")
     pictures = _pictures(arguments)
     interrupts.raise_keyboard_interrupt()
     with contextlib.nullcontext((arguments.url, 0)) if arguments.url else temporary_server() as (url, _):

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from virtual_codec.cli._file_io import read, write
+from virtual_codec.cli._file_io import STANDARD_STREAM, read, write
 from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._inputs import check_exists
 from virtual_codec.cli._verb import Misuse, Verb
 
 
@@ -30,6 +31,9 @@ def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
     inputs = {path.resolve() for path in (arguments.original, arguments.other)}
     if arguments.diff is not None and arguments.diff.resolve() in inputs:
         raise Misuse(f"--diff would replace {arguments.diff}, which is an input; name another file")
+    for path, argument in ((arguments.original, "A"), (arguments.other, "B")):
+        if path != STANDARD_STREAM:
+            check_exists(path, argument)
     first, second = read(arguments.original), read(arguments.other)
     measures = asdict(compare(first, second))
     if arguments.diff is not None:

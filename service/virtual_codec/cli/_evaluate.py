@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from virtual_codec.cli._image_codec import CodecConfig, OpenCodec
+from virtual_codec.cli._inputs import check_folder
 from virtual_codec.cli._open import add_codec_arguments, check_store, default_store_root, opened_codec
 from virtual_codec.cli._verb import Misuse, Verb, positive
 
@@ -87,8 +88,7 @@ def _run(arguments: argparse.Namespace, open_codec: OpenCodec) -> int:
         "foreign_kinds": () if arguments.no_foreign else None,
         "cache_dir": arguments.cache,
     }
-    if not arguments.data.is_dir():
-        raise Misuse(f"--data: {arguments.data} is not a folder of pictures")
+    check_folder(arguments.data, "--data")
     root = check_store(arguments.model_store or default_store_root())
     store = ModelStore(root)
     config = EvaluateConfig(

@@ -11,6 +11,7 @@ from typing import Final
 from virtual_codec import interrupts
 from virtual_codec.cli._file_io import write
 from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._inputs import check_exists, check_folder
 from virtual_codec.cli._open import add_codec_arguments, check_device, check_store, default_store_root, first_device
 from virtual_codec.cli._verb import Misuse, Verb
 
@@ -127,6 +128,12 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def _export_runs(arguments: argparse.Namespace, store: Path) -> int:
+    for run in arguments.runs:
+        check_folder(run, "RUN")
+    check_folder(arguments.data, "--data")
+    if arguments.notes is not None:
+        check_exists(arguments.notes, "--notes")
+
     from virtual_codec.store import ModelStore
     from virtual_codec.training.export import ExportRequest, export
 

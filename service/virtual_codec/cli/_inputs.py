@@ -29,6 +29,18 @@ class UnreadableFolder:
     reason: str
 
 
+def check_folder(path: Path, argument: str) -> None:
+    """Check that the folder of an argument exists. Raises `Misuse`."""
+    if not path.is_dir():
+        raise Misuse(f"{argument}: {path} is not a folder")
+
+
+def check_exists(path: Path, argument: str) -> None:
+    """Check that the file or folder of an argument exists. Raises `Misuse`."""
+    if not path.exists():
+        raise Misuse(f"{argument}: {path} does not exist")
+
+
 @final
 @dataclass(kw_only=True)
 class InputExpander:

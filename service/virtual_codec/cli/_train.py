@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from virtual_codec import interrupts
 from virtual_codec.cli._image_codec import OpenCodec
+from virtual_codec.cli._inputs import check_exists, check_folder
 from virtual_codec.cli._open import add_device_argument, check_device, first_device
 from virtual_codec.cli._verb import Verb, positive, positive_seconds
 
@@ -74,6 +75,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, _open_codec: OpenCodec) -> int:
+    check_folder(arguments.data, "--data")
+    if arguments.start_from is not None:
+        check_exists(arguments.start_from, "--start-from")
+
     from virtual_codec.training import train
 
     request = _request(arguments)
