@@ -26,10 +26,10 @@ def decode(
     """Decode an image file: [H, W, 3] sRGB, or [H, W] if the file is grey. Upright, without alpha.
 
     EXIF's orientation is applied. Colours are converted to sRGB by the file's ICC profile (a broken one is ignored), or
-    by PNG's cICP, cHRM and gAMA, AVIF's nclx, EXIF's Adobe RGB, or a BMP's endpoints, before 16 bits become 8. CMYK is
-    converted; transparent pixels are flattened onto `background`, an RGB colour. High dynamic range, and kinds of files
-    that are not known to be decoded correctly, are refused by name. A grey picture with transparent pixels stays grey
-    only on a grey background.
+    by PNG's cICP, cHRM and gAMA, AVIF's nclx, a TIFF's tags, EXIF's Adobe RGB, or a BMP's endpoints, before 16 bits
+    become 8. CMYK is converted; transparent pixels are flattened onto `background`, an RGB colour. High dynamic range,
+    and kinds of files that are not known to be decoded correctly, are refused by name. A grey picture with transparent
+    pixels stays grey only on a grey background.
 
     Raises `EmptyInput`, `UnsupportedFormat`, and before anything is decoded `TooManyPixels`, `SideTooLong`,
     `TooManyScans`, `TooManySegments`, `ProfileTooLarge` and `AnimatedImage`; `UndecodableImage` for any other damage,

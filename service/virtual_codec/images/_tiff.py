@@ -7,6 +7,7 @@ from virtual_codec.errors import AnimatedImage, TooManySegments, UndecodableImag
 from virtual_codec.images._exif import exif_of
 from virtual_codec.images._limits import ImageLimits
 from virtual_codec.images._stripped import StrippedFile
+from virtual_codec.images._tiff_colour import space_of_tags
 from virtual_codec.images._tiff_directory import VALUE_BYTES, Entry, TiffReader, first_value
 from virtual_codec.images._tiff_kinds import kind_of, read_by_pillow
 from virtual_codec.images._tiff_wide import read_wide
@@ -83,7 +84,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
         ),
         size=size,
         orientation=exif.orientation,
-        space=exif.space,
+        space=space_of_tags(reader, entries, kind, exif),
     )
 
 
