@@ -126,6 +126,32 @@ def test_a_refused_number_is_answered_with_the_whole_range(value: str) -> None:
                 CompressOptions.parse({name: wrong})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "limit"),
+    [
+        ("quality", "0", 1),
+        ("quality", "-3", 1),
+        ("quality", "101", 100),
+        ("max_bytes", "9" * 30, 2**40),
+        ("effort", "-1", 0),
+        ("max_bpp", "0", 0),
+        ("min_psnr", "-1e300", 0),
+        ("min_ms_ssim", "1.25", 1),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_the_bound_that_it_passed(name: str, value: str, limit: int) -> None:
+    with pytest.raises(BadOption, match=name) as caught:
+        CompressOptions.parse({name: value})
+    assert (caught.value.limit, caught.value.actual) == (limit, float(value))
+
+
+@pytest.mark.parametrize(("name", "value"), [("quality", "-0"), ("effort", "-0"), ("quality", "+5"), ("min_psnr", "x")])
+def test_what_is_no_number_passes_no_bound(name: str, value: str) -> None:
+    with pytest.raises(BadOption, match=name) as caught:
+        CompressOptions.parse({name: value})
+    assert (caught.value.limit, caught.value.actual) == (None, None)
+
+
 def test_a_number_that_is_none_is_in_no_range() -> None:
     with pytest.raises(BadOption, match="min_psnr"):
         CompressOptions(min_psnr=float("nan"))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
-from numbers import Real
 from typing import Literal, get_args
 
 from virtual_codec.errors import BadOption, DeadlineExceeded
@@ -57,9 +56,8 @@ class CompressOptions:
             raise BadOption(f"give at most one of {', '.join(_TARGETS)}; got {' and '.join(given)}")
         for name, allowed in RANGES.items():
             value = getattr(self, name)
-            is_number = isinstance(value, Real)
-            if value is not None and not (is_number and allowed.holds(value)):
-                raise BadOption(f"{name} must be {allowed}, got {f'{value:.15g}' if is_number else f'{value!r:.40}'}")
+            if value is not None:
+                allowed.check(name, value)
         if self.scale not in (None, 1, 2):
             raise BadOption(f"scale must be None (automatic), 1 or 2, got {self.scale!r}")
         for name in ("codec", "model"):
@@ -138,8 +136,8 @@ class OrdinaryOptions:
             raise BadOption("give either quality or max_bytes")
         for name in ("quality", "max_bytes"):
             value = getattr(self, name)
-            if value is not None and not RANGES[name].holds(value):
-                raise BadOption(f"{name} must be {RANGES[name]}, got {value}")
+            if value is not None:
+                RANGES[name].check(name, value)
 
     @classmethod
     def parse(cls, text: Mapping[str, str]) -> OrdinaryOptions:

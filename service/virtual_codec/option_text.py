@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass
+from numbers import Real
 from typing import Any, Final
 
 from virtual_codec.errors import BadOption
@@ -25,6 +26,22 @@ class Range:
             return self.low <= value <= self.high and value == int(value)
         return self.low < value <= self.high
 
+    def check(self, name: str, value: object) -> None:
+        """Check the value of the option `name`. Raises `BadOption`, with the bound that a number has passed."""
+        if not isinstance(value, Real):
+            raise BadOption(f"{name} must be {self}, got {value!r:.40}")
+        number = float(value)
+        if not self.holds(number):
+            limit = self._passed_bound(number)
+            actual = None if limit is None else number
+            raise BadOption(f"{name} must be {self}, got {number:.15g}", limit=limit, actual=actual)
+
+    def _passed_bound(self, value: float) -> int | None:
+        """Bound that a value outside the range has passed; None for a fraction of a whole number's range, and NaN."""
+        if value > self.high:
+            return self.high
+        return self.low if value < self.low or (value == self.low and not self.is_whole) else None
+
     def __str__(self) -> str:
         if self.is_whole:
             return f"a whole number from {self.low} to {self.high}"
@@ -39,6 +56,8 @@ RANGES: Final[Mapping[str, Range]] = {
     "min_ms_ssim": Range(low=0, high=1),
     "effort": Range(low=0, high=9, is_whole=True),
 }
+# A whole number without superfluous signs. One below the range is read too, so that the error has the range's bound.
+_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,300}|-[1-9][0-9]{0,299}")
 # A decimal number of JSON, with a sign or without leading digits too. (`float` reads " 1_0" and digits of any script.)
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,4})?")
 
@@ -62,7 +81,7 @@ def parse_option(name: str, value: str) -> object:
     """Parse the text of an option. Raises `BadOption` with the option's name and its allowed values."""
     match name:
         case "quality" | "max_bytes" | "effort":
-            if not (value.isascii() and value.isdigit() and len(value) <= 15):
+            if not _WHOLE_NUMBER.fullmatch(value):
                 raise BadOption(f"{name} must be {RANGES[name]}, got {value[:40]!r}")
             return int(value)
         case "max_bpp" | "min_psnr" | "min_ms_ssim":

@@ -112,6 +112,19 @@ async def test_options_that_cannot_be_meant_are_refused(
     assert pool.jobs == []
 
 
+@pytest.mark.parametrize(
+    ("query", "limit", "actual"),
+    [("quality=101", 100, 101), ("effort=-1", 0, -1), ("min_ms_ssim=1.5", 1, 1.5), ("max_bpp=1e300", 100_000, 1e300)],
+)
+async def test_a_number_out_of_range_is_answered_with_the_bound(
+    client: httpx2.AsyncClient, query: str, limit: float, actual: float
+) -> None:
+    response = await client.post(f"/compress?{query}", content=picture())
+    body = problem(response, 422, "bad_option")
+    assert (body["limit"], body["actual"]) == (limit, actual)
+    assert len(response.content) < 500
+
+
 @pytest.mark.parametrize("query", ["?quality=40", "?effort=2"])
 async def test_options_in_both_places_are_refused(client: httpx2.AsyncClient, query: str) -> None:
     response = await client.post(f"/compress{query}", files={"file": ("a.png", picture())}, data={"quality": "40"})

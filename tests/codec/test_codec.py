@@ -138,8 +138,9 @@ def test_an_unreachable_target_says_what_can_be_had(codec: VirtualCodec) -> None
     with pytest.raises(UnreachableTarget, match=r"the best is [0-9.]+ dB") as too_good:
         codec.compress(data, CompressOptions(min_psnr=90))
     assert (codec.compress(data, CompressOptions(min_psnr=too_good.value.actual)).psnr_db or 0) < 90
-    with pytest.raises(BadOption, match="at least 161"):
+    with pytest.raises(BadOption, match="at least 161") as too_narrow:
         codec.compress(saved(scene(160, 300)), CompressOptions(min_ms_ssim=0.9))
+    assert (too_narrow.value.limit, too_narrow.value.actual) == (161, 160)
 
 
 def test_the_same_input_gives_the_same_bytes_in_any_company(codec: VirtualCodec) -> None:

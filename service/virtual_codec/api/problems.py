@@ -20,6 +20,8 @@ __all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "answer"]
 
 MEDIA_TYPE: Final = "application/problem+json"
 
+_EXACT: Final = 2**53  # floats have all whole numbers below it
+
 
 def answer(scope: Scope, error: VirtualCodecError, *, more: Mapping[str, object] | None = None) -> Response:
     """Problem document of an error, as the answer to the request with this scope. `more` are extension members."""
@@ -63,4 +65,4 @@ def _reference(path: str) -> str:
 def _number(value: float) -> float | int:
     if not math.isfinite(value):
         return 0
-    return int(value) if value == int(value) else value
+    return int(value) if abs(value) < _EXACT and value == int(value) else value

@@ -113,7 +113,8 @@ class VirtualCodec:
         """Compress an image file to a stream. Raises subclasses of `errors.BadInput`, or `DeadlineExceeded`."""
         options = options or CompressOptions()
         if options.effort > self._max_effort:
-            raise BadOption(f"effort must be at most {self._max_effort} on this server, got {options.effort}")
+            detail = f"effort must be at most {self._max_effort} on this server, got {options.effort}"
+            raise BadOption(detail, limit=self._max_effort, actual=options.effort)
         stopwatch = Stopwatch()
         model = self._models.of_codec(options.codec, options.model)
         pixels, is_flattened = self._pixels(data, options.background, stopwatch)
@@ -131,7 +132,8 @@ class VirtualCodec:
     ) -> CompressResult:
         height, width = pixels.shape[:2]
         if options.min_ms_ssim is not None and min(height, width) < MS_SSIM_MIN_SIDE:
-            raise BadOption(f"min_ms_ssim needs sides of at least {MS_SSIM_MIN_SIDE} pixels, got {width}x{height}")
+            detail = f"min_ms_ssim needs sides of at least {MS_SSIM_MIN_SIDE} pixels, got {width}x{height}"
+            raise BadOption(detail, limit=MS_SSIM_MIN_SIDE, actual=min(width, height))
         grey_as_colour = is_neutral(pixels)
         if grey_as_colour:
             pixels = pixels[..., 0].copy()
