@@ -332,9 +332,10 @@ async def test_the_callers_time_is_kept_up_to_the_servers_maximum(connect: Conne
             assert pool.jobs[-1][0].deadline == pytest.approx(time.monotonic() + seconds, abs=5)
         await client.post("/compress", content=picture())
         assert pool.jobs[-1][0].deadline == pytest.approx(time.monotonic() + 20, abs=5)
-        for header in ("0", "-5", "soon", "1.5", ""):
+        for header, actual in (("0", 0), ("-5", -5), ("soon", None), ("1.5", None), ("", None)):
             response = await client.post("/compress", content=picture(), headers={"Request-Timeout-Ms": header})
-            problem(response, 422, "bad_option")
+            body = problem(response, 422, "bad_option")
+            assert (body.get("limit"), body.get("actual")) == (None if actual is None else 1, actual)
 
 
 async def test_what_the_pool_raises_is_what_the_caller_gets(client: httpx2.AsyncClient, pool: PretendPool) -> None:

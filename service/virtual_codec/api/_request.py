@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from virtual_codec.errors import (
 
 TIMEOUT_HEADER: Final = "Request-Timeout-Ms"
 SLOWEST_BYTES_PER_S: Final = 128 * 1024
+
+_BELOW_ONE: Final = re.compile(r"0{1,15}|-[0-9]{1,15}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,11 @@ class BodyReader:
         seconds = self._policy.default_deadline_s
         if (text := request.headers.get(TIMEOUT_HEADER)) is not None:
             if not (text.isascii() and text.isdigit() and text.strip("0")):
+                is_below = _BELOW_ONE.fullmatch(text) is not None
                 raise BadOption(
-                    f"{TIMEOUT_HEADER} must be a whole number of milliseconds, at least 1, got {text[:40]!r}"
+                    f"{TIMEOUT_HEADER} must be a whole number of milliseconds, at least 1, got {text[:40]!r}",
+                    limit=1 if is_below else None,
+                    actual=int(text) if is_below else None,
                 )
             seconds = min(int(text.lstrip("0")[:15]) / 1000, self._policy.max_deadline_s)
         exchange = exchange_of(request.scope)
