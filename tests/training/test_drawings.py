@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from virtual_codec.training.crops import training_crop
+from virtual_codec.training.crops import training_crop, validation_crops
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.drawings import DRAWINGS, drawing
 from virtual_codec.training.drawings._fonts import font_files, random_font
@@ -67,3 +67,15 @@ def test_a_share_of_the_crops_is_drawn(tmp_path: Path) -> None:
     assert plain_crops(0.0) == 40
     assert 5 < plain_crops(0.5) < 35
     assert plain_crops(1.0) < 5
+
+
+def test_validation_draws_its_share_of_crops_and_repeats_them(tmp_path: Path) -> None:
+    Image.fromarray(np.full((64, 64, 3), 100, np.uint8)).save(tmp_path / "0.png")
+    pictures = Pictures(tmp_path, smallest=32, only_held_out=True)
+    config = replace(RECIPES["smoke"](), crop=32, drawings_share=0.85)
+    crops = validation_crops(pictures, config, 20)
+    assert [it.tobytes() for it in crops] == [it.tobytes() for it in validation_crops(pictures, config, 20)]
+    assert len({it.tobytes() for it in crops[:17]}) == 17
+    squares = [it.tobytes() for it in pictures.held_out_crops(32, 3)]
+    assert [it.tobytes() for it in crops[17:]] == squares
+    assert [it.tobytes() for it in validation_crops(pictures, replace(config, drawings_share=0.0), 3)] == squares

@@ -15,7 +15,7 @@ from virtual_codec import bitstream
 from virtual_codec.codec.model import as_colour, condition_of_quantisation
 from virtual_codec.codecs import QUALITY_CODECS, QualityCodec, QualitySettings
 from virtual_codec.training.config import TrainConfig
-from virtual_codec.training.crops import training_crop
+from virtual_codec.training.crops import training_crop, validation_crops
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import mean_psnr
 from virtual_codec.training.samples import Batch, collate, prefetched
@@ -82,7 +82,7 @@ class CodecsValidation:
         self._device = device
         self._bfloat16 = bfloat16
         self._batches: dict[str, Batch] = {}
-        crops = pictures.held_out_crops(config.crop, most)
+        crops = validation_crops(pictures, config, most)
         for codec in (QUALITY_CODECS[name] for name, _ in config.codecs):
             for level in _VALIDATION_LEVELS[codec.name]:
                 settings = QualitySettings(

@@ -22,7 +22,7 @@ from virtual_codec.training.coding import (
     tables_of,
 )
 from virtual_codec.training.config import TrainConfig
-from virtual_codec.training.crops import training_crop
+from virtual_codec.training.crops import training_crop, validation_crops
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import LOSSES, mean_psnr, squared_error
 from virtual_codec.training.samples import Batch, default_settings, draw_settings, plain_batch, prefetched, to_tensor
@@ -195,7 +195,7 @@ class JointValidation:
         self._device = device
         self._bfloat16 = bfloat16
         self._scale = config.scale
-        images = to_tensor(pictures.held_out_crops(config.crop, most))
+        images = to_tensor(validation_crops(pictures, config, most))
         self.batches = {
             step: joint_batch(images, [default_settings(step, config)] * len(images), scale=config.scale)
             for step in (10.0, 30.0, 60.0)

@@ -141,6 +141,30 @@ def drawings_2() -> TrainConfig:
     )
 
 
+def drawings_3() -> TrainConfig:
+    """Post-processing at full size for drawings, with few photographs; start it from `standard-3-drawings`."""
+    return replace(
+        drawings_1(),
+        name="drawings-3",
+        starts_from="standard-3-drawings",
+        foreign_share=0.2,  # the encoder names this model; foreign JPEGs are restored by the default one
+        grey_share=0.1,
+        drawings_share=0.85,
+        full_chroma_share=0.5,
+    )
+
+
+def drawings_4() -> TrainConfig:
+    """Post-processing at scale 2 for drawings, with few photographs; start it from `standard-3-drawings`."""
+    return replace(
+        drawings_2(),
+        name="drawings-4",
+        starts_from="standard-3-drawings",
+        grey_share=0.1,
+        drawings_share=0.85,
+    )
+
+
 def wider_2() -> TrainConfig:
     """Networks of `joint-2` with a wider description, a weaker pull, soft pictures too; start it from `softer-2`."""
     return replace(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from virtual_codec.networks import enlarge
 from virtual_codec.training.config import TrainConfig
+from virtual_codec.training.crops import validation_crops
 from virtual_codec.training.data import Pictures
 from virtual_codec.training.losses import LOSSES, mean_psnr
 from virtual_codec.training.samples import Batch, collate, default_settings, shrink_pixels, through_codec
@@ -39,7 +40,7 @@ class PostprocessValidation:
         self._batches: dict[float, Batch] = {}
         for step in VALIDATION_STEPS:
             samples = []
-            for image in pictures.held_out_crops(config.crop, most=48):
+            for image in validation_crops(pictures, config, most=48):
                 settings = default_settings(step, config)
                 decoded, vector, _ = through_codec(shrink_pixels(image, config.scale), settings)
                 samples.append((decoded, image, vector))

@@ -10,6 +10,8 @@ from virtual_codec.training.config import TrainConfig
 from virtual_codec.training.jpeg_recipes import (
     drawings_1,
     drawings_2,
+    drawings_3,
+    drawings_4,
     joint_1,
     joint_2,
     lanczos_2,
@@ -52,6 +54,8 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "joint-1": joint_1,
     "drawings-1": drawings_1,
     "drawings-2": drawings_2,
+    "drawings-3": drawings_3,
+    "drawings-4": drawings_4,
     "wider-2": wider_2,
     "lanczos-2": lanczos_2,
     "best-1": best_1,
