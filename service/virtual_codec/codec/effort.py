@@ -12,13 +12,15 @@ class Effort:
 
     `modes` are the candidates of the mode decision: the mode predicted best for the image, the plausible ones, or all.
     `margin` is the distance from the decision threshold between the scales, as a logarithm of squared error, within
-    which both scales are plausible. `polish` is true if the scans are optimised. `passes` counts the quantiser's runs.
-    `neighbours` is true if other encoder settings are tried around the best. `rounds` counts the steps of gradient
-    descent on the description, each of `stride` levels on average until one is taken back.
+    which both scales are plausible. `measured` is what is restored and measured: the image, only its probe, or only the
+    probe and only once. `polish` is true if the scans are optimised. `passes` counts the quantiser's runs. `neighbours`
+    is true if other encoder settings are tried around the best. `rounds` counts the steps of gradient descent on the
+    description, each of `stride` levels on average until one is taken back.
     """
 
     modes: Literal["predicted", "plausible", "all"]
     margin: float = 0.0
+    measured: Literal["image", "probe", "probe-once"] = "image"
     polish: bool
     passes: int
     neighbours: bool = False
@@ -27,8 +29,8 @@ class Effort:
 
 
 EFFORTS: Final = (
-    Effort(modes="predicted", polish=False, passes=1),
-    Effort(modes="predicted", polish=False, passes=2),
+    Effort(modes="predicted", measured="probe-once", polish=False, passes=1),
+    Effort(modes="predicted", measured="probe", polish=True, passes=2),
     Effort(modes="predicted", polish=True, passes=2),
     Effort(modes="plausible", margin=1.5, polish=True, passes=2),
     Effort(modes="plausible", margin=1.5, polish=True, passes=2),

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import images
-from virtual_codec.codec.trial import ReferenceJpeg, Trials
+from virtual_codec.codec.coded_image import ReferenceJpeg
+from virtual_codec.codec.trial import Trials
 
 
 def reference_jpeg(trials: Trials, quality: int) -> ReferenceJpeg:
