@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.codec.test_restorer_choice import drawing
 from tests.models import list_alternatives, make_store
@@ -80,6 +82,26 @@ def test_a_damaged_alternative_keeps_no_model_from_being_ready(
     codec.warm_model("first")
     first = ModelStore(tmp_path, tolerant=True).get("first").id
     assert codec.compress(saved(drawing()), CompressOptions(quality=30, scale=2, model=first)).model == first
+
+
+def test_an_alternative_with_one_damaged_network_restores_at_no_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_models(tmp_path, "first")
+    restore = ModelNetworks.restore
+
+    def restore_as_trained(
+        model: ModelNetworks, decoded: NDArray[np.uint8], scale: int, vector: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        restored = restore(model, decoded, scale, vector)
+        return drawing() if model.manifest.name == "drawings" else restored
+
+    monkeypatch.setattr(ModelNetworks, "restore", restore_as_trained)
+    options = CompressOptions(quality=30, scale=1)
+    made = [VirtualCodec(ModelStore(tmp_path), DirectRunner()).compress(saved(drawing()), options).model]
+    (tmp_path / "drawings" / "postprocess-2.safetensors").write_bytes(b"damaged")
+    made += [VirtualCodec(ModelStore(tmp_path), DirectRunner()).compress(saved(drawing()), options).model]
+    assert made == [ModelStore(tmp_path).get(name).id for name in ("drawings", "first")]
 
 
 def test_alternatives_are_freed_with_the_model_that_they_restore_for(tmp_path: Path) -> None:

@@ -82,9 +82,15 @@ class ModelNetworks:
 
     def warm(self) -> None:
         """Prepare all networks now, so that the first request does not wait for them."""
-        for key in self.manifest.networks:
-            if is_restoring(key) or not self.manifest.retired:
+        self.warm_restoring()
+        if not self.manifest.retired:
+            for key in self.manifest.networks:
                 self._network(key)
+
+    def warm_restoring(self) -> None:
+        """Prepare the post-processing networks of all scales now. Raises `BadModel` if one is damaged."""
+        for key in filter(is_restoring, self.manifest.networks):
+            self._network(key)
 
     def _described(
         self, pixels: NDArray[np.uint8], scale: int, network: Network, vector: NDArray[np.float32]

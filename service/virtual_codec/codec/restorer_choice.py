@@ -48,6 +48,7 @@ def with_best_restorer(
     for model in alternatives:
         other = trials.restored_by(model)
         try:
+            model.warm_restoring()  # later trials may need other scales than the probe
             error = _squared_error(other.probe, point)
         except BadModel as reason:
             _log_refusal(model, reason)
