@@ -75,8 +75,8 @@ def test_psnr_goes_before_bytes_up_to_those_of_the_ordinary_jpeg(promise: Promis
     assert promise.shortfall(good_and_larger) < promise.shortfall(outcome(psnr_db=promise.psnr_db - 0.6, size_bytes=9))
 
 
-def test_polishing_leaves_room_for_bytes(promise: Promise) -> None:
-    before = promise.before_polishing(0.8)
+def test_a_promise_before_optimisation_allows_more_bytes(promise: Promise) -> None:
+    before = promise.before_optimisation(0.8)
     assert before.psnr_db == promise.psnr_db
     assert 0.8 * before.most_bytes == pytest.approx(promise.most_bytes)
     assert 0.8 * before.jpeg_bytes == pytest.approx(promise.jpeg_bytes)

@@ -26,7 +26,7 @@ from virtual_codec.store import ModelStore
 
 STORE = Path(__file__).parents[2] / "model_store"
 PHOTOGRAPH = np.ascontiguousarray(data.astronaut()[20:123, 180:310])  # type: ignore[no-untyped-call]
-PATIENT = Effort(modes="all", polish=False, passes=2, rounds=4, stride=0.3)
+PATIENT = Effort(modes="all", optimises_scans=False, passes=2, rounds=4, stride=0.3)
 
 
 @pytest.fixture(scope="module")

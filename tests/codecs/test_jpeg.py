@@ -20,7 +20,7 @@ from virtual_codec.bitstream import ZIGZAG
 from virtual_codec.codecs import CODECS, JpegSettings, _entropy, quantisation_tables
 from virtual_codec.codecs._dc_scans import with_separate_dc
 from virtual_codec.codecs._scans import check_scans_complete
-from virtual_codec.codecs.jpeg import analyse, decode, encode, encode_blocks, polish, quantised
+from virtual_codec.codecs.jpeg import analyse, decode, encode, encode_blocks, optimise_scans, quantised
 from virtual_codec.errors import UndecodableImage
 
 Sampling = Literal["420", "444"]
@@ -238,7 +238,7 @@ def test_scan_optimisation_keeps_the_pixels_and_never_costs() -> None:
     for side in (16, 512):
         picture = astronaut()[:side, :side]
         plain = encode(picture, JpegSettings(step=30))
-        optimised = polish(plain)
+        optimised = optimise_scans(plain)
         assert np.array_equal(decode(plain), decode(optimised))
         assert len(optimised) <= len(plain)
         assert b"JFIF" not in optimised

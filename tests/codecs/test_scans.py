@@ -42,9 +42,9 @@ def own(picture: Pixels) -> bytes:
     return CODECS["jpeg"].encode(picture, JpegSettings(step=12.0))
 
 
-def polished(picture: Pixels) -> bytes:
+def optimised(picture: Pixels) -> bytes:
     """Progressive, with scans of mozjpeg's choice, where it is installed."""
-    return CODECS["jpeg"].polish(written(picture, quality=85))
+    return CODECS["jpeg"].optimise_scans(written(picture, quality=85))
 
 
 def lossless(components: int, data_bytes: int) -> bytes:
@@ -71,7 +71,7 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "progressive": lambda: written(face(), progressive=True),
     "progressive grey": lambda: written(face()[..., 1], progressive=True, quality=95),
     "progressive with restarts": lambda: written(face(), progressive=True, restart_marker_blocks=3),
-    "mozjpeg": lambda: polished(face()),
+    "mozjpeg": lambda: optimised(face()),
     "of this project": lambda: own(face()),
 }
 

@@ -60,7 +60,7 @@ def entropy_prices(monkeypatch: pytest.MonkeyPatch) -> None:
         bits: NDArray[np.float64] = np.clip(-np.log2(share), 1, 16) + (np.arange(256) & 15) + 8 / (counts + 1)
         return bits
 
-    monkeypatch.setattr("virtual_codec.codecs.jpeg.price", entropy)
+    monkeypatch.setattr("virtual_codec.codecs.jpeg.symbol_costs", entropy)
 
 
 def test_prices_by_entropy_choose_nearly_the_same(codec: DeviceCodec, device: str) -> None:

@@ -19,7 +19,7 @@ from virtual_codec.codec.coded_image import Trial
 from virtual_codec.codec.compress_by_quality import compress_by_quality
 from virtual_codec.codec.effort import EFFORTS
 from virtual_codec.codec.loaded_models import LoadedModels
-from virtual_codec.codec.metadata_room import without_metadata
+from virtual_codec.codec.metadata_budget import without_metadata
 from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.ordinary import encode_ordinary
 from virtual_codec.codec.restorer_choice import warm_alternatives, with_best_restorer
@@ -111,7 +111,10 @@ class VirtualCodec:
         return self.restore(job.data, job.options)
 
     def compress(self, data: bytes, options: CompressOptions | None = None) -> CompressResult:
-        """Compress an image file to a stream. Raises subclasses of `errors.BadInput`, or `DeadlineExceeded`."""
+        """Compress an image file to a stream.
+
+        Raises subclasses of `errors.BadInput`, `ModelNotFound`, `BadModel`, and `DeadlineExceeded`.
+        """
         options = options or CompressOptions()
         if options.effort > self._max_effort:
             detail = f"effort must be at most {self._max_effort} on this server, got {options.effort}"
@@ -151,7 +154,7 @@ class VirtualCodec:
         with stopwatch.stage("encode"):
             # A size target counts the final bytes.
             is_final = options.max_bytes is not None or options.max_bpp is not None
-            coded = codec.polish(best.coded) if effort.polish and not is_final else best.coded
+            coded = codec.optimise_scans(best.coded) if effort.optimises_scans and not is_final else best.coded
             stream = bitstream.insert(coded, replace(best.header, grey_as_colour=grey_as_colour))
             if metadata:
                 stream = images.insert_segments(stream, metadata)
@@ -224,9 +227,9 @@ class VirtualCodec:
         `model` is a name or id. If it raises `BadModel` or `ModelNotFound`, nothing has changed.
         """
         store = ModelStore(self._store_root, default=model, tolerant=True)
-        beside = VirtualCodec(store, self._runner, limits=self._limits, max_effort=self._max_effort)
-        beside.warm()
-        self._models.adopt(beside._models)
+        candidate = VirtualCodec(store, self._runner, limits=self._limits, max_effort=self._max_effort)
+        candidate.warm()
+        self._models.adopt(candidate._models)
 
     def forget_model(self, model: str) -> None:
         """Free the memory of the model of that id, and of alternatives that no other default has.
@@ -247,7 +250,8 @@ class VirtualCodec:
         pixels = np.stack([ramp, ramp[::-1], 255 - ramp], axis=2)
         codec = next(iter(model.manifest.codecs))
         if codec == "jpeg":
-            self.restore(CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0)))  # without its segment: a foreign JPEG
+            foreign = CODECS["jpeg"].encode(pixels, JpegSettings(step=16.0))  # without a segment
+            self.restore(foreign)
             warm_alternatives(self._models.alternatives_of(model))
         colour = images.encode(pixels, "png")
         effort = min(5, self._max_effort)  # efforts from 5 on compute gradients too

@@ -54,9 +54,9 @@ class Trial(CodedImage):
         return 100.0 if self.squared_error == 0 else 10 * math.log10(255**2 / self.squared_error)
 
     def cost(self, multiplier: float) -> float:
-        """Lagrangian cost: squared error over all pixels plus `multiplier` times bits, times the mode's favour."""
+        """Lagrangian cost: squared error over all pixels plus `multiplier` times bits, times the mode's cost factor."""
         pixels: int = self.restored.shape[0] * self.restored.shape[1]
-        return self.mode.favour * (self.squared_error * pixels + multiplier * 8 * self.size_bytes)
+        return self.mode.cost_factor * (self.squared_error * pixels + multiplier * 8 * self.size_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

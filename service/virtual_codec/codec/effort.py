@@ -10,18 +10,19 @@ from typing import Final, Literal
 class Effort:
     """Extent of the search at one effort level.
 
-    `modes` are the candidates of the mode decision: the mode predicted best for the image, the plausible ones, or all.
-    `margin` is the distance from the decision threshold between the scales, as a logarithm of squared error, within
-    which both scales are plausible. `measured` is what is restored and measured: the image, only its probe, or only the
-    probe and only once. `polish` is true if the scans are optimised. `passes` counts the quantiser's runs. `neighbours`
-    is true if other encoder settings are tried around the best. `rounds` counts the steps of gradient descent on the
-    description, each of `stride` levels on average until one is taken back.
+    `modes` are the candidates of the mode decision: the predicted best mode of the image, the plausible modes, or all.
+    Both scales are plausible if the image is within `margin` of the threshold between them, a difference of logarithms
+    of squared error. `measured` is the picture that is restored and measured: the image, only its probe, or its probe
+    once. `optimises_scans` is true if the scans are optimised. `passes` is the number of runs of the quantiser.
+    `neighbours` is true if other encoder settings are tried around the best. `rounds` is the number of steps of gradient
+    descent on the description. A step changes samples by `stride` levels on average, and by half of it after a step was
+    undone.
     """
 
     modes: Literal["predicted", "plausible", "all"]
     margin: float = 0.0
     measured: Literal["image", "probe", "probe-once"] = "image"
-    polish: bool
+    optimises_scans: bool
     passes: int
     neighbours: bool = False
     rounds: int = 0
@@ -29,14 +30,14 @@ class Effort:
 
 
 EFFORTS: Final = (
-    Effort(modes="predicted", measured="probe-once", polish=False, passes=1),
-    Effort(modes="predicted", measured="probe", polish=True, passes=2),
-    Effort(modes="predicted", polish=True, passes=2),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=1, stride=0.4),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=2, stride=0.35),
-    Effort(modes="plausible", margin=1.5, polish=True, passes=2, rounds=4, stride=0.3),
-    Effort(modes="all", polish=True, passes=2, rounds=8, stride=0.3),
-    Effort(modes="all", polish=True, passes=2, neighbours=True, rounds=20, stride=0.25),
+    Effort(modes="predicted", measured="probe-once", optimises_scans=False, passes=1),
+    Effort(modes="predicted", measured="probe", optimises_scans=True, passes=2),
+    Effort(modes="predicted", optimises_scans=True, passes=2),
+    Effort(modes="plausible", margin=1.5, optimises_scans=True, passes=2),
+    Effort(modes="plausible", margin=1.5, optimises_scans=True, passes=2),
+    Effort(modes="plausible", margin=1.5, optimises_scans=True, passes=2, rounds=1, stride=0.4),
+    Effort(modes="plausible", margin=1.5, optimises_scans=True, passes=2, rounds=2, stride=0.35),
+    Effort(modes="plausible", margin=1.5, optimises_scans=True, passes=2, rounds=4, stride=0.3),
+    Effort(modes="all", optimises_scans=True, passes=2, rounds=8, stride=0.3),
+    Effort(modes="all", optimises_scans=True, passes=2, neighbours=True, rounds=20, stride=0.25),
 )

@@ -1,4 +1,4 @@
-"""Outcome of a stream, and its estimate for an image from a trial of the image's probe."""
+"""Size and error of a stream, and their estimate for an image from a trial of its probe."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from virtual_codec.codec.coded_image import CodedImage, Trial
 from virtual_codec.codec.reference import reference_jpeg
 from virtual_codec.codec.trial import Trials
 
-# Share of the plain filters' squared error from halving that remains in an image restored from half size.
+# Share of the squared error of halving by the plain filters that remains in an image restored from half size.
 _REMAINING_HALVING_ERROR: Final = 0.5
-_HEADER_BYTES: Final = 300  # size of the headers of any stream, about: it does not grow with the picture
+_HEADER_BYTES: Final = 300  # approximate size of the headers of any stream: it does not grow with the picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Estimator:
 
     The ordinary JPEG of the quality is the control variate: the bytes of coded data and the squared error are assumed
     to differ between probe and image by the same factors as the ordinary JPEG's. At half size the plain filters' error
-    of halving is a second control variate, because a few sharp places of an image can cause most of it.
+    of halving is a second control variate, because a few sharp edges of an image can cause most of it.
     """
 
     def __init__(self, trials: Trials, quality: int) -> None:
@@ -61,11 +61,11 @@ class Estimator:
             squared_error=error,
         )
 
-    def cost(self, on_probe: Trial, multiplier: float, *, favour: bool = True) -> float:
-        """Expected Lagrangian cost for the image, as in `Trial.cost`; optionally without the mode's favour."""
+    def cost(self, on_probe: Trial, multiplier: float, *, with_factor: bool = True) -> float:
+        """Expected Lagrangian cost for the image, as in `Trial.cost`; `with_factor` includes the mode's cost factor."""
         outcome = self.outcome(on_probe)
         cost = outcome.squared_error * self._pixels + multiplier * 8 * outcome.size_bytes
-        return cost * on_probe.mode.favour if favour else cost
+        return cost * on_probe.mode.cost_factor if with_factor else cost
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Foreign JPEGs, made by other encoders: restored at their own size, with limits on the network's changes.
 
-finest luma tables               the luma as decoded; the network's chroma where that was subsampled
-double compression               between the primary JPEG's picture and the network's
-everything else                  the network's picture, within the cells of the quantisation
+finest luma tables    the luma as decoded; the network's chroma if it was subsampled
+double compression    an interpolation between the primary JPEG's picture and the network's
+all others            the network's picture, within the cells of the quantisation
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ Plane = NDArray[np.float16]
 # dB at quality 98 and 1.5 dB at 100. Subsampled chroma still gains.
 _FINE_TABLE_MEAN: Final = 3.5
 
-# Fraction of the way to the point where the estimated error equals that of the plain decode. On training crops 1 goes
-# 0.5 dB too far, 0.8 at most 0.2 dB, and 0.8 keeps nine tenths of the gain of 1 against the original picture.
+# Share of the distance to the point where the estimated error equals that of the plain decode. On training crops, 1 is
+# up to 0.5 dB worse than the plain decode, 0.8 at most 0.2 dB. With 0.8, nine tenths of the gain of 1 against the
+# original picture remain.
 _INTERPOLATION_SHARE: Final = 0.8
 
 _ROUNDING_TOLERANCE: Final = 0.5  # added to half a step of each coefficient, because decoded samples are rounded
@@ -109,14 +110,14 @@ def _interpolated(decoded: Pixels, restored: Pixels, correction: Plane) -> Pixel
     original. The result may be at most as far from the primary JPEG's picture as the plain decode is; this distance is
     the norm of the correction.
     """
-    allowed = asked = 0.0
+    correction_energy = change_energy = 0.0
     for band in _bands(decoded):
         moved = restored[band].astype(np.float32) - decoded[band]
         luma = moved @ _LUMA_WEIGHTS if moved.ndim == 3 else moved
         corrected = correction[band].astype(np.float32)
-        allowed += float(np.square(corrected).sum())
-        asked += float(np.square(luma - corrected).sum())
-    share = _INTERPOLATION_SHARE * min(1.0, math.sqrt(allowed / max(asked, 1e-9)))
+        correction_energy += float(np.square(corrected).sum())
+        change_energy += float(np.square(luma - corrected).sum())
+    share = _INTERPOLATION_SHARE * min(1.0, math.sqrt(correction_energy / max(change_energy, 1e-9)))
     result = np.empty_like(decoded)
     for band in _bands(decoded):
         shown = decoded[band].astype(np.float32)

@@ -21,7 +21,7 @@ class LoadedModels:
     """
 
     def __init__(self, store: ModelStore, runner: Runner) -> None:
-        self._store = store  # as it was last read
+        self._store = store  # the store as it was last read
         self._initial_store = store
         self._runner = runner
         self._loaded: dict[str, ModelNetworks] = {}

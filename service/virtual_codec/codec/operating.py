@@ -1,4 +1,4 @@
-"""Operating points: the encoder settings that a quality stands for, in each mode of a model.
+"""Operating points: the encoder settings of each quality, in each mode of a model.
 
 A *mode* is a scale and a chroma subsampling. The *Lagrange multiplier* of a quality is the squared error that one bit
 costs: streams are compared by squared error plus multiplier times bits. Calibration of a model measures the multiplier
@@ -22,11 +22,11 @@ COARSEST_STEP: Final = 255.0
 
 # Estimate for photographs: doubling the quantisation step gives 2^-0.8 times the bytes.
 LOG_BYTES_PER_LOG_STEP: Final = -0.8
-# Loss of PSNR at that change of the step: twice the bytes give about 2.7 dB.
+# Change of PSNR by the log step, in dB: twice the bytes give about 2.7 dB.
 DB_PER_LOG_STEP: Final = -3.1
 
-# At equal squared error a smaller description keeps more structure. Multiplying its cost by 0.96 changed BD-rate on
-# held-out crops by +0.4 % (RGB-PSNR), +0.6 % (Y-PSNR) and -2.9 % (MS-SSIM); 0.9 by +2.4, +3.1 and -5.3 %.
+# Factor on the cost by scale. At equal squared error a smaller description keeps more structure. On held-out crops the
+# factor 0.96 changed BD-rate by +0.4 % (RGB-PSNR), +0.6 % (Y-PSNR) and -2.9 % (MS-SSIM); 0.9 by +2.4, +3.1 and -5.3 %.
 _COST_FACTORS: Final = {1: 1.0, 2: 0.96}
 
 
@@ -47,8 +47,8 @@ class Mode:
         return not grey or self.subsampling == "420"
 
     @property
-    def favour(self) -> float:
-        """Factor on the cost when modes are compared."""
+    def cost_factor(self) -> float:
+        """Factor on the Lagrangian cost when modes are compared."""
         return _COST_FACTORS[self.scale]
 
 
@@ -100,8 +100,8 @@ class OperatingTable:
     ) -> list[OperatingPoint]:
         """Operating points of the modes at a Lagrange multiplier, by falling share.
 
-        `scale` selects the modes of one scale, `least_scale` those of at least that scale, `grey` those that are
-        distinct for a grey image. The list may be empty.
+        `scale` selects the modes of one scale, `least_scale` those of at least that scale. `grey` selects the modes
+        that apply to a grey image. The list may be empty.
         """
         points = [
             OperatingPoint(

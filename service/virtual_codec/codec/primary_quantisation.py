@@ -1,10 +1,10 @@
 """Primary quantisation table of a double-compressed JPEG, estimated from its histograms of levels.
 
 The coefficients of a decoded JPEG are multiples of its quantisation steps. If the picture is compressed again on the
-same block grid, some levels of the second quantiser receive two of these multiples, some one, some none; the period
-reveals the primary step. A picture compressed once has smooth histograms. (J. Lukas and J. Fridrich, "Estimation of
-primary quantization matrix in double compressed JPEG images", DFRWS 2003.) The histogram without double compression is
-estimated from the same picture on other block grids. Two such grids are used, because the picture may be a crop of a
+same block grid, each level of the second quantiser receives none, one or two of these multiples. The period reveals the
+primary step. A picture compressed once has smooth histograms. (J. Lukas and J. Fridrich, "Estimation of primary
+quantization matrix in double compressed JPEG images", DFRWS 2003.) The reference histogram, without double compression,
+is estimated from the same picture on other block grids. Two such grids are used, because the picture may be a crop of a
 JPEG whose grid is one of them.
 """
 
@@ -46,23 +46,23 @@ _INTEGER_STEPS: Final = np.arange(2, 256)
 _CANDIDATE_STEPS: Final = np.concatenate([_INTEGER_STEPS, _INTEGER_STEPS * _VIDEO_RANGE_FACTOR])
 
 
-def primary_steps(levels: Levels, elsewhere: Sequence[Levels], steps: NDArray[np.int64]) -> Floats | None:
+def primary_steps(levels: Levels, shifted: Sequence[Levels], steps: NDArray[np.int64]) -> Floats | None:
     """Primary steps [64] in zig-zag order, 0 where unknown, or None where no double compression is detected.
 
     `levels` [blocks, 64] are a stream's quantised levels in zig-zag order, `steps` [64] its quantisation steps.
-    `elsewhere` holds the levels of the same picture on other block grids, [blocks, 64] each.
+    `shifted` has the levels of the same picture on shifted block grids, [blocks, 64] each.
     """
     levels = _distinct_blocks(levels)
-    elsewhere = [_distinct_blocks(each) for each in elsewhere]
+    shifted = [_distinct_blocks(each) for each in shifted]
     likelihoods = np.zeros((_FREQUENCY_COUNT, len(_CANDIDATE_STEPS)))
     counts = np.zeros(_FREQUENCY_COUNT)
     for index in range(_FREQUENCY_COUNT):
         shares = _expected_shares(int(steps[index]))
-        seen, *usual = (_histogram(each[:, index], shares.shape[1]) for each in (levels, *elsewhere))
-        if min(seen.sum(), *(each.sum() for each in usual)) < _MIN_COUNT:
+        seen, *reference = (_histogram(each[:, index], shares.shape[1]) for each in (levels, *shifted))
+        if min(seen.sum(), *(each.sum() for each in reference)) < _MIN_COUNT:
             continue
         counts[index] = seen.sum()
-        likelihoods[index] = np.min([_likelihoods(shares, each) @ seen for each in usual], axis=0)
+        likelihoods[index] = np.min([_likelihoods(shares, each) @ seen for each in reference], axis=0)
     count = max(1.0, counts.sum())
 
     best = likelihoods.max(axis=1)
@@ -71,16 +71,16 @@ def primary_steps(levels: Levels, elsewhere: Sequence[Levels], steps: NDArray[np
         ((_table_log_likelihood(likelihoods, counts, each), each) for each in _libjpeg_tables()),
         key=lambda pair: pair[0],
     )
-    is_usual = of_table > max(_MIN_LOG_LIKELIHOOD, _MIN_LOG_LIKELIHOOD_PER_LEVEL * count)
-    if is_usual and of_table > 0.8 * free:
+    is_libjpeg_table = of_table > max(_MIN_LOG_LIKELIHOOD, _MIN_LOG_LIKELIHOOD_PER_LEVEL * count)
+    if is_libjpeg_table and of_table > 0.8 * free:
         return table.steps
     confident = best > _MIN_STEP_LOG_LIKELIHOOD
-    is_any = free > max(_MIN_FREE_LOG_LIKELIHOOD, _MIN_FREE_LOG_LIKELIHOOD_PER_LEVEL * count)
-    if is_any and confident.sum() >= max(4, np.count_nonzero(counts) / 3):
+    has_free_steps = free > max(_MIN_FREE_LOG_LIKELIHOOD, _MIN_FREE_LOG_LIKELIHOOD_PER_LEVEL * count)
+    if has_free_steps and confident.sum() >= max(4, np.count_nonzero(counts) / 3):
         found = np.zeros(64)
         found[:_FREQUENCY_COUNT] = np.where(confident, _CANDIDATE_STEPS[np.argmax(likelihoods, axis=1)], 0)
         return found
-    return table.steps if is_usual else None
+    return table.steps if is_libjpeg_table else None
 
 
 def expected_coefficients(step: int, primary_step: float) -> Floats:
@@ -122,11 +122,11 @@ def _expected_shares(step: int) -> Floats:
     return shares
 
 
-def _likelihoods(shares: Floats, usual: Floats) -> Floats:
+def _likelihoods(shares: Floats, reference: Floats) -> Floats:
     """Log-likelihood ratio of each primary step for one occurrence of each level: [_CANDIDATE_STEPS, levels]."""
-    usual = (usual + 1e-3) / (usual + 1e-3).sum()
+    reference = (reference + 1e-3) / (reference + 1e-3).sum()
     result: Floats = np.log(
-        (1 - _OUTLIER_SHARE) * shares / np.maximum(shares @ usual, _OUTLIER_SHARE)[:, None] + _OUTLIER_SHARE
+        (1 - _OUTLIER_SHARE) * shares / np.maximum(shares @ reference, _OUTLIER_SHARE)[:, None] + _OUTLIER_SHARE
     )
     return result
 

@@ -27,9 +27,13 @@ _MAX_SLOPE_RATIO: Final = 2.0
 _PSNR_MARGIN_DB: Final = 0.1  # margin in PSNR while the image's slopes are unknown
 _PSNR_MARGIN_WITH_SLOPES_DB: Final = 0.03
 _SIZE_MARGIN_LOG_BYTES: Final = 0.03
-_MAX_CORRECTION: Final = math.log(1.6)  # largest log change of the step at once, for images unlike photographs
+_MAX_CORRECTION: Final = math.log(
+    1.6
+)  # largest change of the log step in one correction, for images unlike photographs
 _MIN_CORRECTION: Final = math.log(1.005)
-_SIZE_TOLERANCE: Final = 1.01  # tolerance of bytes that does not justify coding again; corrections aim below it
+_SIZE_TOLERANCE: Final = (
+    1.01  # factor on the allowed bytes up to which a stream is not coded again; corrections aim below it
+)
 # If PSNR and bytes conflict, PSNR has priority: the mean over photographs has bytes to spare at every quality.
 _SIZE_WEIGHT: Final = 0.5
 
@@ -65,8 +69,8 @@ class Promise:
     most_bytes: float
     jpeg_bytes: float
 
-    def before_polishing(self, share: float) -> Promise:
-        """Promise in bytes of streams that are to be polished, which leaves a share of them."""
+    def before_optimisation(self, share: float) -> Promise:
+        """Promise in bytes of streams before `optimise_scans`, which leaves a share of them."""
         return replace(self, most_bytes=self.most_bytes / share, jpeg_bytes=self.jpeg_bytes / share)
 
     def is_kept(self, outcome: Outcome) -> bool:
@@ -74,12 +78,12 @@ class Promise:
         return outcome.psnr_db >= self.psnr_db and outcome.size_bytes <= _SIZE_TOLERANCE * self.most_bytes
 
     def shortfall(self, outcome: Outcome) -> float:
-        """Distance from the promise in logarithms of bytes, 0 if it is kept; too many bytes count by half."""
+        """Distance from the promise in log bytes, 0 if it is kept; an excess of bytes counts by half."""
         missing = max(0.0, self.psnr_db - outcome.psnr_db) / _DB_PER_LOG_BYTES
         return missing + _SIZE_WEIGHT * max(0.0, math.log(outcome.size_bytes / self.most_bytes))
 
     def log_step_correction(self, outcome: Outcome, slopes: Slopes | None = None) -> float:
-        """Correction of the log step with which a stream should keep the promise; 0 if it does, or nothing helps.
+        """Correction of the log step with which a stream should keep the promise; 0 if none is needed or would help.
 
         Where PSNR and bytes cannot both be kept, the correction aims at the PSNR, within the bytes of the ordinary
         JPEG. `slopes` are the image's own where two trials have measured them; without them a photograph's are used,

@@ -1,4 +1,4 @@
-"""JPEG's quality scale for codecs with their own levels, from tables in the model's manifest."""
+"""Conversion of JPEG's quality scale to the levels of other codecs, by tables in the model's manifest."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class QualityScale:
         return min(max(round(value), 0), self._codec.finest_level)
 
     def nearest_quality(self, level: int) -> int:
-        """Quality from 1 to 100 whose level is about closest to a level."""
+        """Quality from 1 to 100 whose level is about the closest to `level`."""
         low, high = 1, 100
         while high - low > 1:
             middle = (low + high) // 2
@@ -59,6 +59,6 @@ def ordinary_jpeg_psnr_db(pixels: NDArray[np.uint8], quality: int) -> float:
 
 
 def level_of_decibels(decibels: tuple[float, float], wanted: float) -> float:
-    """Level at which an encoder aims at a PSNR in dB; `decibels` are those of levels 0 and 100."""
+    """Level of an encoder for a target PSNR in dB; `decibels` are the target PSNRs of levels 0 and 100."""
     low, high = decibels
     return 100 * (wanted - low) / (high - low)

@@ -13,12 +13,12 @@ from virtual_codec.codecs import blocks_of, samples_of
 
 Plane = NDArray[np.uint8]
 
-_MAX_BLOCKS: Final = 8192  # most blocks that are analysed: enough for certainty, little work beside the network's
+_MAX_BLOCKS: Final = 8192  # most blocks that are analysed: enough for detection, in a small share of the network's time
 _GRID_SHIFTS: Final = ((3, 5), (6, 2))  # shifts (rows, columns) of the block grid
 _BAND_ROWS: Final = 256
 
-# Finest primary table that is corrected, as a fraction of the last table. Below it the network alone does well: at 0.67
-# it still gains 0.8 dB against the primary JPEG's picture, at 0.8 it loses 2.4.
+# Least ratio of primary to last steps at which the luma is corrected. Below it the network alone is better: at 0.67 it
+# still gains 0.8 dB against the primary JPEG's picture, at 0.8 it loses 2.4.
 _MIN_PRIMARY_STEP_RATIO: Final = 0.72
 
 # Largest mean squared distance between coefficients and multiples of their steps; rounding alone gives 0.08.
@@ -54,7 +54,7 @@ def primary_correction(luma: Plane, table: NDArray[np.uint16]) -> NDArray[np.flo
 
 
 def _primary_steps(luma: Plane, steps: NDArray[np.int64]) -> NDArray[np.floating] | None:
-    """Primary steps [64] in zig-zag order, or None if none are found or if they are too fine to matter."""
+    """Primary steps [64] in zig-zag order, or None if none are found or if they are too fine for a correction."""
     sets = []
     for down, right in ((0, 0), *_GRID_SHIFTS):
         whole = _whole_blocks(luma[down:, right:])
@@ -66,7 +66,7 @@ def _primary_steps(luma: Plane, steps: NDArray[np.int64]) -> NDArray[np.floating
     (coefficients, levels), *others = sets
     if not len(levels) or float(np.square(coefficients - levels * steps).mean()) > _MAX_COEFFICIENT_ERROR:
         return None
-    found = primary_steps(levels, [elsewhere for _, elsewhere in others], steps)
+    found = primary_steps(levels, [shifted for _, shifted in others], steps)
     if found is None:
         return None
     known = found > 0

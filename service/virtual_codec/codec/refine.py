@@ -30,7 +30,7 @@ _NEIGHBOURS: Final[tuple[dict[str, float], ...]] = (
     {"masking": 0.5},
 )
 
-# The smooth rate misses what the trellis zeroes; 1.3 measured better than 1 and as good as 1.5.
+# The smooth rate ignores that the trellis sets coefficients to zero. A weight of 1.3 was better than 1, as good as 1.5.
 _RATE_WEIGHT: Final = 1.3
 _MOMENT_DECAY: Final = (0.8, 0.95)  # decay of the running means of the gradient and of its square
 _REFERENCE_STEP: Final = 40.0  # step for which strides are stated; finer tables need shorter ones
@@ -58,9 +58,9 @@ def descent_trials(
     effort: Effort,
     log_step_move: Callable[[Trial], float],
     *,
-    polish: bool = False,
+    optimise: bool = False,
 ) -> Iterator[Trial]:
-    """Trials of a gradient descent that keeps the goal met by `best`, and two that bring the cheapest one to the goal.
+    """Trials of a gradient descent that keeps the goal met by `best`, and two that move the cheapest one to the goal.
 
     `log_step_move` returns the change of the log step with which a trial would meet the goal. The caller chooses among
     the trials, because the cost does not fall in every round.
@@ -70,15 +70,17 @@ def descent_trials(
     multiplier = table.multiplier_at(best.mode, best.step)
     settings = replace(best.settings, step=bounded_step(best.step * _STEP_INCREASE))
     description = trials.describe(best.mode, best.settings).astype(np.float32)
-    first = trials.measure(best.mode, settings, trials.encode(best.mode, settings, description, polish=polish))
-    cheapest = yield from gradient_descent(trials, first, description, multiplier, effort, log_step_move, polish=polish)
+    first = trials.measure(best.mode, settings, trials.encode(best.mode, settings, description, optimise=optimise))
+    cheapest = yield from gradient_descent(
+        trials, first, description, multiplier, effort, log_step_move, optimise=optimise
+    )
     if cheapest is first:
         return
     move = 0.0
     for _ in range(2):
         move = damped(log_step_move(cheapest), move)
         settings = _corrected_settings(cheapest.settings, move)
-        coded = trials.encode(best.mode, settings, description, polish=polish)
+        coded = trials.encode(best.mode, settings, description, optimise=optimise)
         cheapest = trials.measure(best.mode, settings, coded)
         yield cheapest
 
@@ -91,7 +93,7 @@ def gradient_descent(
     effort: Effort,
     log_step_move: Callable[[Trial], float] = lambda _: 0.0,
     *,
-    polish: bool = False,
+    optimise: bool = False,
 ) -> Generator[Trial, None, Trial]:
     """Trials of a description moved down the gradient of squared error plus `multiplier` times bits, one a round.
 
@@ -117,7 +119,7 @@ def gradient_descent(
         descent.move(gradient)
         del gradient  # frees 600 MB for the largest images while the next stream is made
         settings = _corrected_settings(trial.settings, _CORRECTION_SHARE * log_step_move(trial))
-        trial = trials.measure(mode, settings, trials.encode(mode, settings, description, polish=polish))
+        trial = trials.measure(mode, settings, trials.encode(mode, settings, description, optimise=optimise))
         yield trial
         if kept is None:
             cheapest = trial

@@ -1,6 +1,6 @@
 """Choice of the model that restores an image: the one that describes it, or one of its alternatives.
 
-Photographs and drawings (text, screens, charts, pixel art) need different post-processing. A model for drawings
+Photographs and drawings (text, screenshots, charts, pixel art) need different post-processing. A model for drawings
 restores the descriptions of the model for photographs. The stream names the model whose restored image is closer to the
 original.
 """
@@ -24,8 +24,9 @@ from virtual_codec.errors import BadModel
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 from virtual_codec.logs import Event
 
-# Least share of flat samples of an image for which alternatives are tried. By `python -m benchmarks.drawings`, 95 % of
-# held-out photographs have at most 0.22, of the same enlarged 0.32, and 95 % of rendered drawings at least 0.45.
+# Least share of flat samples of an image for which alternatives are tried. In `python -m benchmarks.drawings`, 95 % of
+# held-out photographs have at most 0.22, 95 % of the same photographs enlarged at most 0.32, and 95 % of rendered
+# drawings at least 0.45.
 _MIN_FLAT_SHARE: Final = 0.35
 _BAND_ROWS: Final = 256
 
@@ -35,10 +36,11 @@ _LOG: Final = logging.getLogger(__name__)
 def with_best_restorer(
     trials: Trials, alternatives: Sequence[ModelNetworks], table: OperatingTable, options: CompressOptions
 ) -> Trials:
-    """Trials of the same image, restored by the model that does it best on the probe.
+    """Trials of the same image, restored by the model with the least squared error on the probe.
 
-    Each model restores the first candidate of the quality, of the default one if the options have another target. Only
-    images with flat areas are tried: photographs cost no time. A model with damaged weights is passed over.
+    Each model restores the probe at the first candidate point of the quality, or of the default quality if the options
+    have a target. Alternatives are tried only for images with flat areas, so photographs take no longer. A model with
+    damaged weights is skipped, and logged as `alternative_refused`.
     """
     if not alternatives or flat_share(trials.pixels) < _MIN_FLAT_SHARE:
         return trials
@@ -82,9 +84,9 @@ def _squared_error(probe: Trials, point: OperatingPoint) -> float:
 
 
 def flat_share(pixels: NDArray[np.uint8]) -> float:
-    """Share of the samples of an image, [H, W, 3] or [H, W], that equal the next one to the right and below.
+    """Share (0 to 1) of the samples of an image, [H, W, 3] or [H, W], that equal their right and lower neighbours.
 
-    It is that of the green or grey samples; 0 for an image with a side of one sample.
+    Only green or grey samples are counted. The share is 0 for an image with a side of one sample.
     """
     plane = pixels if pixels.ndim == 2 else pixels[..., 1]
     flat, count = 0, (plane.shape[0] - 1) * (plane.shape[1] - 1)

@@ -29,9 +29,9 @@ from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 
 _MAX_SAME_MODE_CORRECTION: Final = math.log(1.15)  # log correction of the step beyond which another mode may be best
 _MAX_PROBE_ERROR_DB: Final = 0.5  # largest difference in PSNR between an image and the estimate from its probe
-_PROBE_UNCERTAINTY: Final = 0.05  # of a shortfall that was estimated on the probe
+_PROBE_UNCERTAINTY: Final = 0.05  # uncertainty of a shortfall that was estimated on the probe, in log bytes
 _PSNR_MARGIN_DB: Final = 0.01  # margin above a PSNR that must be reached
-_MAX_CORRECTIONS: Final = 3  # of the whole image's stream in one mode
+_MAX_CORRECTIONS: Final = 3  # most corrections of a stream's step in one mode
 # Share of the plain filter's squared error that may remain after post-processing of the probe, if the image itself is
 # not restored: its stream must not be one that is better shown as decoded.
 _MAX_REMAINING_ERROR: Final = 0.95
@@ -50,8 +50,8 @@ def image_at_quality(trials: Trials, table: OperatingTable, options: CompressOpt
 def trial_at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
     """Trial of least cost at the quality's Lagrange multiplier.
 
-    Unless the options name a scale, the search goes on until the promise of the quality is kept or nothing more can be
-    done. Higher efforts then look for a smaller stream that is restored as well.
+    Unless the options name a scale, the search goes on until the promise of the quality is kept or all corrections are
+    used up. Higher efforts then look for a smaller stream whose restored image has the same PSNR.
     """
     on_probe, promise = _cheapest_trial_and_promise(trials, table, options)
     if promise is None:
@@ -86,23 +86,24 @@ def _unmeasured_image(trials: Trials, table: OperatingTable, options: CompressOp
 def _cheapest_trial_and_promise(
     trials: Trials, table: OperatingTable, options: CompressOptions
 ) -> tuple[Trial, Promise | None]:
-    """Cheapest trial of the probe, and the promise of the quality in bytes before polishing."""
+    """Cheapest trial of the probe, and the promise of the quality in bytes before `optimise_scans`."""
     quality = options.quality or DEFAULT_QUALITY
     estimator = Estimator(trials, quality)
     promise = promise_of(trials, quality) if options.scale is None else None
     cheapest = _cheapest_trial(trials.probe, table, options, table.multiplier(quality), estimator)
-    if promise is not None and EFFORTS[options.effort].polish:
-        promise = promise.before_polishing(trials.probe.polished_share(cheapest.coded))
+    if promise is not None and EFFORTS[options.effort].optimises_scans:
+        promise = promise.before_optimisation(trials.probe.optimised_share(cheapest.coded))
     return cheapest, promise
 
 
 def _trial_within_promise(
     trials: Trials, table: OperatingTable, options: CompressOptions, promise: Promise, cheapest: Trial
 ) -> Trial:
-    """Trial that keeps the promise, or the nearest to it; `cheapest` is the one of the probe.
+    """Trial that keeps the promise, or the nearest to it; `cheapest` is the cheapest trial of the probe.
 
-    Mode and step are chosen on the probe; the image's stream is corrected in its mode, and in another mode if that is
-    not enough and the probe speaks for it. An image that its probe does not stand for becomes its own probe.
+    Mode and step are chosen on the probe. The step of the image's stream is then corrected. If that is not enough,
+    another mode is tried for which the probe predicts a better result. If the probe's estimate is wrong by more than
+    `_MAX_PROBE_ERROR_DB`, the image becomes its own probe.
     """
     quality = options.quality or DEFAULT_QUALITY
     estimator = Estimator(trials, quality)
@@ -133,11 +134,12 @@ def _probe_trials(
 ) -> list[Trial]:
     """Trials of the probe that come near to the promise, at most one for each mode, the best first.
 
-    It is the cheapest one, `best`, corrected. The other modes follow where that one is expected to miss the promise.
+    The first is `best`, the cheapest one, with a corrected step. Those of the other modes follow only if the first is
+    expected to miss the promise.
     """
     multiplier = table.multiplier(options.quality or DEFAULT_QUALITY)
     correction = promise.log_step_correction(estimator.outcome(best))
-    if abs(correction) > _MAX_SAME_MODE_CORRECTION:  # another mode may be best there
+    if abs(correction) > _MAX_SAME_MODE_CORRECTION:  # another mode may be best at that step
         multiplier *= math.exp(2 * correction)  # squared error goes with the square of the step
         best = _cheapest_trial(probe, table, options, multiplier, estimator)
     best = _corrected(probe.measure, promise, best, estimator.outcome)

@@ -73,10 +73,10 @@ def _measure_by_quality(model: ModelNetworks, picture: NDArray[np.uint8]) -> dic
         if codec.is_available:
             settings = QualitySettings(level=_TEST_LEVEL, speed=codec.usual_speed, subsampling=codec.subsamplings[-1])
             coded = codec.encode(picture, settings)
-            stated = bitstream.quantisation(coded, codec.name)
-            if stated is not None:
+            quantisation = bitstream.quantisation(coded, codec.name)
+            if quantisation is not None:
                 decoded = codec.decode(coded)
-                restored = model.restore(decoded, 1, condition_of_quantisation(stated))
+                restored = model.restore(decoded, 1, condition_of_quantisation(quantisation))
                 found[codec.name] = (psnr(restored, picture), psnr(decoded, picture))
     return found
 

@@ -57,16 +57,16 @@ def _best_trial_within_bytes(trials: Trials, table: OperatingTable, options: Com
     effort = EFFORTS[options.effort]
     smallest = math.inf
 
-    def meet(mode: Mode, first: float) -> Trial | None:
+    def search_mode(mode: Mode, first: float) -> Trial | None:
         nonlocal smallest
 
-        def coded(log_step: float) -> tuple[float, tuple[JpegSettings, bytes]]:
+        def encode_at(log_step: float) -> tuple[float, tuple[JpegSettings, bytes]]:
             settings = trials.settings(mode, math.exp(-log_step))
-            stream = trials.encode(mode, settings, polish=effort.polish)
+            stream = trials.encode(mode, settings, optimise=effort.optimises_scans)
             return -math.log(len(stream) + SEGMENT_BYTES), (settings, stream)
 
         found, value = solve_by_false_position(
-            coded,
+            encode_at,
             target=-math.log(most),
             low=-_LOG_STEPS[1],
             high=-_LOG_STEPS[0],
@@ -78,7 +78,7 @@ def _best_trial_within_bytes(trials: Trials, table: OperatingTable, options: Com
         smallest = min(smallest, round(math.exp(-value)))
         return trials.measure(mode, *found) if found else None
 
-    best = _best_of_modes(trials, table, options, meet, lambda trial: trial.squared_error)
+    best = _best_of_modes(trials, table, options, search_mode, lambda trial: trial.squared_error)
     if best is None:
         raise UnreachableTarget(
             f"no stream of this image is that small; the smallest has {smallest:.0f} bytes",
@@ -92,7 +92,7 @@ def _best_trial_within_bytes(trials: Trials, table: OperatingTable, options: Com
         best,
         effort,
         lambda trial: (aim - math.log(trial.size_bytes)) / LOG_BYTES_PER_LOG_STEP,
-        polish=effort.polish,
+        optimise=effort.optimises_scans,
     ):
         if trial.size_bytes <= most and trial.squared_error < best.squared_error:
             best = trial
@@ -129,17 +129,17 @@ def _smallest_trial_reaching(
     """
     nearest = -math.inf
 
-    def meet(mode: Mode, first: float) -> Trial | None:
+    def search_mode(mode: Mode, first: float) -> Trial | None:
         nonlocal nearest
         values: list[float] = []
 
-        def measured(log_step: float) -> tuple[float, Trial]:
+        def measure_at(log_step: float) -> tuple[float, Trial]:
             trial = trials.measure(mode, trials.settings(mode, math.exp(log_step)))
             values.append(measure(trial))
             return decibels(values[-1]), trial
 
         found, _ = solve_by_false_position(
-            measured,
+            measure_at,
             target=decibels(least),
             low=_LOG_STEPS[0],
             high=_LOG_STEPS[1],
@@ -148,10 +148,12 @@ def _smallest_trial_reaching(
             tolerance=_TOLERANCE_DB,
             key=lambda log_step: _tables_key(trials.settings(mode, math.exp(log_step))),
         )
-        nearest = max(nearest, values[-1])  # at the finest step, where every search for too much ends: it can be had
+        nearest = max(
+            nearest, values[-1]
+        )  # a search for too much ends at the finest step, so this value can be reached
         return found
 
-    best = _best_of_modes(trials, table, options, meet, lambda trial: trial.size_bytes)
+    best = _best_of_modes(trials, table, options, search_mode, lambda trial: trial.size_bytes)
     if best is None:
         unit = " dB" if options.min_psnr is not None else ""
         raise UnreachableTarget(
@@ -176,10 +178,10 @@ def _best_of_modes(
     trials: Trials,
     table: OperatingTable,
     options: CompressOptions,
-    meet: Callable[[Mode, float], Trial | None],
+    search_mode: Callable[[Mode, float], Trial | None],
     key: Callable[[Trial], float],
 ) -> Trial | None:
-    """Best trial by `key` of those that `meet(mode, first step)` returns, or None if no mode meets the target.
+    """Trial of least `key` of those that `search_mode(mode, first step)` returns; None if no mode meets the target.
 
     The step found in the first mode gives the Lagrange multiplier of the target, and hence the other candidates and
     their first steps. Candidates that clearly cost more on the image's probe are skipped. If no candidate meets the
@@ -188,7 +190,7 @@ def _best_of_modes(
     quality = starting_quality(trials, options)
     estimator, multiplier = Estimator(trials, quality), table.multiplier(quality)
     first = candidate_points(trials.probe, table, options, multiplier)[0]
-    best = meet(first.mode, first.step)
+    best = search_mode(first.mode, first.step)
     if best is not None:
         multiplier = table.multiplier_at(best.mode, best.step)
     tried = {first.mode}
@@ -197,7 +199,7 @@ def _best_of_modes(
             if point.mode not in tried:
                 tried.add(point.mode)
                 if best is None or _is_competitive(trials, point, best, multiplier, estimator):
-                    trial = meet(point.mode, point.step)
+                    trial = search_mode(point.mode, point.step)
                     if trial is not None and (best is None or key(trial) < key(best)):
                         best = trial
         if best is not None:
@@ -211,7 +213,7 @@ def _is_competitive(
     """True if an operating point is expected, from the probe, to cost at most a little more than `best`."""
     mode, settings = point.mode, trials.settings(point.mode, point.step)
     here, there = (
-        estimator.cost(trials.probe.measure(*choice), multiplier, favour=False)
+        estimator.cost(trials.probe.measure(*choice), multiplier, with_factor=False)
         for choice in ((best.mode, best.settings), (mode, settings))
     )
     return there <= _PROBE_COST_TOLERANCE * here

@@ -22,14 +22,15 @@ from virtual_codec.jobs import check_deadline
 from virtual_codec.networks.condition import condition
 
 # Largest step at which the image itself is the better description at full size without subsampling. Up to this step
-# photographs gain 0.3 to 6 % by it (held-out crops), above it they lose as much.
+# it makes photographs' streams 0.3 to 6 % smaller (held-out crops); above it, as much larger.
 _FINEST_DESCRIPTION_STEP: Final = 3.2
-# And wherever the network would change it by more than a fifth of what quantisation does, as it does with noise,
-# dithering and drawings: from step 4 to 64 their streams cost 15 % less by this rule, and 15.5 % less if the better one
-# were always known; photographs 0.25 and 0.3 %. In squared distance over the squared step, quantisation's is about 0.1.
+# Largest change by the network, as a squared distance over the squared step, at which its description is used. (The
+# change by quantisation is about 0.1.) Noise, dithering and drawings exceed it. From step 4 to 64 this rule makes their
+# streams 15 % smaller; always taking the better description would make them 15.5 % smaller. For photographs the two
+# figures are 0.25 and 0.3 %.
 _MAX_DESCRIPTION_CHANGE: Final = 0.02
 
-_MAX_KEPT_SAMPLES: Final = 1_500_000  # of an image or a probe whose trials are kept: some 20 of them, in a search
+_MAX_KEPT_SAMPLES: Final = 1_500_000  # largest image or probe whose trials are kept: a search makes some 20 of them
 
 
 @final
@@ -73,7 +74,7 @@ class Trials:
 
     @cached_property
     def probe(self) -> Trials:
-        """Trials of a small picture that stands for the image; of the image itself if that is small."""
+        """Trials of the image's probe, a sample of its tiles. A small image is its own probe."""
         with self.stage("encode"):
             probe = probe_of(self.pixels) if self.least_scale == 1 else None
         if probe is None:
@@ -95,14 +96,14 @@ class Trials:
 
     @cached_property
     def halving_error(self) -> float:
-        """Mean squared error of the image after halving and doubling by the plain filters."""
+        """Mean squared error of the image after downscaling and upscaling by 2 with the plain filters."""
         with self.stage("encode"):
             halved = lanczos_reduced(self.pixels, 2)
             return self.squared_error(self._cropped(plain_restore(halved, 2)))
 
     @cached_property
     def halved_chroma_error(self) -> float:
-        """Mean squared error of the image after halving and doubling its chroma; 0 for a grey one."""
+        """Mean squared error of the image after downscaling and upscaling its chroma by 2; 0 for a grey image."""
         if self.is_grey:
             return 0.0
         with self.stage("encode"):
@@ -153,14 +154,14 @@ class Trials:
         settings: JpegSettings,
         description: NDArray[np.uint8] | NDArray[np.float32] | None = None,
         *,
-        polish: bool = False,
+        optimise: bool = False,
     ) -> bytes:
         """Stream of the description, or of the one given, without this project's segment."""
         if description is None:
             description = self.describe(mode, settings)
         with self.stage("encode"):
             coded = self._codec.encode(description, settings)
-            return self._codec.polish(coded) if polish else coded
+            return self._codec.optimise_scans(coded) if optimise else coded
 
     def measure(self, mode: Mode, settings: JpegSettings, coded: bytes | None = None) -> Trial:
         """Trial of a mode and settings: code the image (or take `coded`), decode, restore and compare.
@@ -214,7 +215,7 @@ class Trials:
         )
 
     def squared_error(self, picture: NDArray[np.uint8]) -> float:
-        """Mean squared error of a picture of the image's size; of a probe, that of the image it stands for."""
+        """Mean squared error of a picture of the image's size; for a probe, the estimated error of its image."""
         if self._sampled is None:
             return mean_squared_error(picture, self.pixels)
         return sum(
@@ -222,10 +223,12 @@ class Trials:
             for area, weight in zip(self._sampled.areas, self._sampled.weights, strict=True)
         )
 
-    def polished_share(self, coded: bytes) -> float:
-        """Share of a stream's bytes that polishing leaves."""
+    def optimised_share(self, coded: bytes) -> float:
+        """Share of a stream's bytes that remains after `optimise_scans`."""
         with self.stage("encode"):
-            return (len(self._codec.polish(coded)) + bitstream.SEGMENT_BYTES) / (len(coded) + bitstream.SEGMENT_BYTES)
+            return (len(self._codec.optimise_scans(coded)) + bitstream.SEGMENT_BYTES) / (
+                len(coded) + bitstream.SEGMENT_BYTES
+            )
 
     def decode(self, coded: bytes) -> NDArray[np.uint8]:
         """Decoded picture of a stream, as every decoder of the standard shows it."""

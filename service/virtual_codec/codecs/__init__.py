@@ -70,7 +70,7 @@ class StandardCodec(Protocol):
     def encode(self, pixels: Pixels, settings: JpegSettings) -> bytes:
         """Encode [h, w, 3] RGB or [h, w] grey samples, 0 to 255. Floats are not rounded first."""
 
-    def polish(self, stream: bytes) -> bytes:
+    def optimise_scans(self, stream: bytes) -> bytes:
         """Recode the stream losslessly in fewer bytes, or return `stream` unchanged."""
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:

@@ -36,7 +36,7 @@ def within_cells(
 def keep_flat_areas(decoded: Pixels, limited: Pixels, rows: int, columns: int) -> None:
     """Copy `decoded` into `limited`, [h, w, channels] each, in areas where 3 x 3 MCUs have one colour.
 
-    There all AC coefficients are zero and the DCs are equal, so nothing remains of any texture. An MCU has `rows` x
+    There all AC coefficients are zero and the DCs are equal, so no texture can be restored. An MCU has `rows` x
     `columns` pixels.
     """
     _keep_flat(decoded, limited, rows, columns)

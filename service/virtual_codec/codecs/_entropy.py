@@ -59,7 +59,7 @@ class _Codes:
             return _Codes(codes=(shared,), of=(0, 0))
         return _Codes(codes=own, of=(0, 1))
 
-    def by(self, component: int) -> HuffmanCode:
+    def code_of(self, component: int) -> HuffmanCode:
         """Code of a component."""
         return self.codes[self.of[min(component, 1)]]
 
@@ -100,10 +100,10 @@ class _Plan:
             self.last[0],
             self.last[blue],
             self.last[red],
-            self.dc.by(0).table,
-            self.dc.by(blue).table,
-            self.ac.by(0).table,
-            self.ac.by(blue).table,
+            self.dc.code_of(0).table,
+            self.dc.code_of(blue).table,
+            self.ac.code_of(0).table,
+            self.ac.code_of(blue).table,
             out,
         )
         return segment_of(0xDA, selectors + bytes([0, 63, 0])) + out[:size].tobytes()

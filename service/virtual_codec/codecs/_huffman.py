@@ -48,8 +48,8 @@ def best_code(counts: NDArray[np.int64]) -> HuffmanCode:
     return HuffmanCode(table=table, coded_bits=int(coded_bits))
 
 
-def price(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Bits of each symbol with its magnitude bits ([256]) in the best code for its counts ([256]).
+def symbol_costs(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Cost in bits of each symbol, magnitude bits included ([256]), in the best code for its counts ([256]).
 
     A symbol without a code costs more than the longest code. The byte that lists a symbol in its DHT segment is shared
     among its uses and one more.

@@ -176,7 +176,7 @@ def _refinement(
     nonzero: NDArray[np.int64],
     block: int,
 ) -> tuple[int, int]:
-    """Bit index and run as from `_band`, for a refinement scan: each nonzero level passed over has a bit of its own."""
+    """Bit index and run as from `_band`, for a refinement scan: each skipped nonzero level has its own bit."""
     k, mask = band[0], nonzero[block]
     while run == 0 and k <= band[1]:
         code = codes[0, _next_16(bits, at)]

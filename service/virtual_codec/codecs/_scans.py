@@ -19,7 +19,7 @@ _DHT, _SOS, _DRI = 0xC4, 0xDA, 0xDD
 _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = frozenset({0xC2, 0xCA}), 0xC3, frozenset({0xC9, 0xCA, 0xCB})
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, _LOSSLESS}) | _ARITHMETIC
 
-_UNSENT_BIT = 99  # marks a level of which no scan has sent any bit
+_UNSENT_BIT = 99  # marks a level of which no scan has had any bit
 
 _WITH_DC, _WITH_AC = (
     (_scan_walk.SEQUENTIAL, _scan_walk.DC),
@@ -60,13 +60,13 @@ class _Part(NamedTuple):
     down: int
     columns: int
     rows: int
-    low_bits: NDArray[np.int64]  # [64]: low bits of each level that no scan has sent yet
+    low_bits: NDArray[np.int64]  # [64]: number of low bits of each level that no scan has had yet
     nonzero: NDArray[np.int64]  # [blocks]: a bit for each level that is nonzero so far
 
 
 @final
 class _Frame:
-    """Frame of a JPEG, and the parts of its coefficients that its scans have sent so far."""
+    """Frame of a JPEG, and the coefficients that its scans have contained so far."""
 
     def __init__(self, marker: int, body: bytes) -> None:
         self._is_progressive = marker in _PROGRESSIVE

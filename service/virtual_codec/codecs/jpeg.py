@@ -15,7 +15,7 @@ from virtual_codec.bitstream import ZIGZAG
 from virtual_codec.codecs._dc_scans import with_separate_dc
 from virtual_codec.codecs._dct import Blocks, Pixels, blocks_of
 from virtual_codec.codecs._entropy import counts_ac, counts_dc, file_of
-from virtual_codec.codecs._huffman import price
+from virtual_codec.codecs._huffman import symbol_costs
 from virtual_codec.codecs._tables import ANNEX_K_CHROMA, ANNEX_K_LUMA, scaled_table
 from virtual_codec.codecs._trellis import block_weights, quantise_ac, quantise_dc, round_blocks
 from virtual_codec.errors import UndecodableImage
@@ -104,7 +104,7 @@ def quantisation_tables(settings: JpegSettings) -> tuple[NDArray[np.uint8], NDAr
 
 
 def encode(pixels: Pixels, settings: JpegSettings) -> bytes:
-    """Encode [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG; `polish` may shorten it.
+    """Encode [h, w, 3] RGB or [h, w] grey samples, 0 to 255, as a baseline JPEG; `optimise_scans` may shorten it.
 
     Floats are taken unrounded. The same pixels give the same bytes on one machine.
     """
@@ -156,7 +156,7 @@ def decode(stream: bytes) -> NDArray[np.uint8]:
         raise UndecodableImage(f"the stream is not a JPEG that libjpeg decodes: {error}") from error
 
 
-def polish(stream: bytes) -> bytes:
+def optimise_scans(stream: bytes) -> bytes:
     """Recode a stream losslessly as a progressive one with optimised scans; unchanged if that is not smaller.
 
     Without the package mozjpeg-lossless-optimization the stream is always unchanged.
@@ -183,9 +183,9 @@ class Jpeg:
         """Encode as the module's `encode` does."""
         return encode(pixels, settings)
 
-    def polish(self, stream: bytes) -> bytes:
-        """Recode as the module's `polish` does."""
-        return polish(stream)
+    def optimise_scans(self, stream: bytes) -> bytes:
+        """Recode as the module's `optimise_scans` does."""
+        return optimise_scans(stream)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Decode as the module's `decode` does."""
@@ -206,9 +206,9 @@ def _quantised(
     for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
         round_blocks(blocks, steps, 0.5, own_levels, own_last)
     for _ in range(passes if multiplier > 0 else 0):
-        dc_price = (price(counts_dc(levels)) * multiplier).astype(np.float32)
-        ac_price = (price(counts_ac(levels, last)) * multiplier).astype(np.float32)
+        dc_costs = (symbol_costs(counts_dc(levels)) * multiplier).astype(np.float32)
+        ac_costs = (symbol_costs(counts_ac(levels, last)) * multiplier).astype(np.float32)
         for blocks, own_levels, own_last in zip(components, levels, last, strict=True):
-            quantise_ac(blocks, steps, weight_of, ac_price, own_levels, own_last)
-            quantise_dc(blocks, float(steps[0]), weight_of, dc_price, own_levels)
+            quantise_ac(blocks, steps, weight_of, ac_costs, own_levels, own_last)
+            quantise_dc(blocks, float(steps[0]), weight_of, dc_costs, own_levels)
     return list(zip(levels, last, strict=True))

@@ -84,13 +84,13 @@ def _rate_distortion_hull(
     pixels = np.array([image.shape[0] * image.shape[1] for image in pictures], np.float64)
     fine = np.linspace(np.log(_STEPS[0]), np.log(_STEPS[-1]), 400)
     log_errors, log_bits, log_bytes = (_interpolated(np.log(values), fine) for values in (errors, bits, coded_bytes))
-    favour = np.array([[mode.favour] for mode in MODES])
+    factors = np.array([[mode.cost_factor] for mode in MODES])
     image = np.arange(len(pictures))
     rows: list[tuple[Floats, Floats, float, float]] = []
     for multiplier in _MULTIPLIERS:
         cost = np.exp(log_errors) * pixels[None, :, None] + multiplier * np.exp(log_bits)  # [modes, images, steps]
         best = cost.argmin(axis=2)
-        mode = (cost.min(axis=2) * favour).argmin(axis=0)
+        mode = (cost.min(axis=2) * factors).argmin(axis=0)
         step = best[mode, image]
         rows.append(
             (

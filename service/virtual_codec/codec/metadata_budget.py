@@ -1,4 +1,4 @@
-"""Share of a target size that metadata uses."""
+"""Target sizes of streams, reduced by the size of the metadata that is added later."""
 
 from __future__ import annotations
 
