@@ -2,11 +2,11 @@
 
 from virtual_codec.bitstream._attached import ATTACHED_BYTES, attach, detach, find_attached
 from virtual_codec.bitstream._boxes import JP2_EXIF, JP2_XMP, Box, boxes, uuid_bodies, uuid_box
+from virtual_codec.bitstream._coded_picture import avif_code_points, picture_bytes, quantisation
 from virtual_codec.bitstream._frame import ZIGZAG
 from virtual_codec.bitstream._jpeg2000 import jpeg2000_code_stream
 from virtual_codec.bitstream._layout import DEFAULT_MAX_SCANS, JpegLayout, check_scan_count, layout
 from virtual_codec.bitstream._markers import DEFAULT_MAX_SEGMENTS, Segment, leading_segments, next_marker, segments
-from virtual_codec.bitstream._of_picture import avif_code_points, picture_bytes, quantisation
 from virtual_codec.bitstream._quantisation import CODEC_NAMES, CodecName, Quantisation
 from virtual_codec.bitstream._segment import (
     SEGMENT_BYTES,

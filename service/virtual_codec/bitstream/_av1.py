@@ -78,7 +78,7 @@ def _read_frame(bits: BitReader, sequence: SequenceHeader) -> Quantisation | Non
     size = _read_start(bits, sequence)
     if size is None:
         return None
-    _pass_tiles(bits, *size, sequence.superblock)
+    _skip_tiles(bits, *size, sequence.superblock)
     index = bits.read(8)
     luma_dc = _delta(bits)
     chroma_dc = chroma_ac = 0
@@ -125,7 +125,7 @@ def _read_start(bits: BitReader, sequence: SequenceHeader) -> tuple[int, int] | 
     return width, height
 
 
-def _pass_tiles(bits: BitReader, width: int, height: int, superblock: int) -> None:
+def _skip_tiles(bits: BitReader, width: int, height: int, superblock: int) -> None:
     """Skip the division into tiles (5.9.15)."""
     across, down = (-(-2 * (-(-side // 8)) * 4 // superblock) for side in (width, height))
     widest, largest = 4096 // superblock, 4096 * 2304 // superblock**2
@@ -135,10 +135,10 @@ def _pass_tiles(bits: BitReader, width: int, height: int, superblock: int) -> No
         columns = _count_up(bits, least_across, _log2(1, min(across, _MAX_TILES)))
         rows = _count_up(bits, max(least - columns, 0), _log2(1, min(down, _MAX_TILES)))
     else:
-        count, broadest = _pass_sizes(bits, across, widest)
+        count, broadest = _skip_tile_sizes(bits, across, widest)
         columns = _log2(1, count)
         area = across * down >> (least + 1 if least else 0)
-        rows = _log2(1, _pass_sizes(bits, down, max(area // broadest, 1))[0])
+        rows = _log2(1, _skip_tile_sizes(bits, down, max(area // broadest, 1))[0])
     if columns or rows:
         bits.read(rows + columns + 2)
 
@@ -149,7 +149,7 @@ def _count_up(bits: BitReader, least: int, most: int) -> int:
     return least
 
 
-def _pass_sizes(bits: BitReader, total: int, most: int) -> tuple[int, int]:
+def _skip_tile_sizes(bits: BitReader, total: int, most: int) -> tuple[int, int]:
     """Number of tiles with individual sizes, and the largest size."""
     start = count = broadest = 0
     while start < total:

@@ -47,7 +47,7 @@ def read_sequence(bits: BitReader) -> SequenceHeader | None:
     is_reduced = bits.flag()
     if is_reduced:
         bits.read(5)
-    elif not _pass_operating_points(bits):
+    elif not _skip_operating_points(bits):
         return None
     size_bits = bits.read(4) + 1, bits.read(4) + 1
     width, height = bits.read(size_bits[0]) + 1, bits.read(size_bits[1]) + 1
@@ -72,7 +72,7 @@ def read_sequence(bits: BitReader) -> SequenceHeader | None:
     )
 
 
-def _pass_operating_points(bits: BitReader) -> bool:
+def _skip_operating_points(bits: BitReader) -> bool:
     """Skip the operating points; False if timing information precedes them."""
     if bits.flag():
         return False

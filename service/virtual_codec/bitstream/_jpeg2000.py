@@ -1,7 +1,7 @@
 """Rate and transform of a JPEG 2000 codestream (ITU-T T.800, Annex A), read without decoding.
 
-The step sizes in a codestream apply before its encoder drops bit planes, so they say little. Steps are therefore
-estimated from the rate.
+The step sizes in a codestream apply before its encoder drops bit planes, so its effective steps are larger. They are
+therefore estimated from the rate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Layout of a JPEG: the facts in its markers, read without decoding."""
+"""Layout of a JPEG: the properties in its marker segments, read without decoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ColourModel = Literal["grey", "ycbcr", "rgb", "four components"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JpegLayout:
-    """Facts in the markers of a JPEG, up to the first end-of-image.
+    """Properties of a JPEG in its marker segments, up to the first end-of-image.
 
     `process` is baseline, extended, progressive, lossless or arithmetic; `precision` is bits per sample.
     `sampling` holds (horizontal, vertical) factors, `tables` the quantisation table each component uses:
@@ -71,10 +71,10 @@ def layout(
 ) -> JpegLayout:
     """Read a JPEG's layout from its markers, in time proportional to the length and without decoding.
 
-    Each scan costs a decoder a pass over the picture, and an attacker only ten bytes. Therefore more than `max_scans`
-    scans raise `TooManyScans`, and more than `max_segments` segments raise `TooManySegments`. Raises `UndecodableImage`
-    for a file that is not a JPEG, lacks its frame, scans or tables, or is hierarchical. A missing end-of-image is left
-    to the decoder.
+    A scan of ten bytes makes a decoder process the whole picture once more. Therefore more than `max_scans` scans raise
+    `TooManyScans`, and more than `max_segments` segments raise `TooManySegments`. Raises `UndecodableImage`
+    for a file that is not a JPEG, lacks its frame, scans or tables, or is hierarchical. A missing end-of-image is
+    not checked here.
     """
     reader = _LayoutReader(stream, max_scans)
     for segment in segments(stream, max_segments):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from virtual_codec.errors import TooManySegments, UndecodableImage
 
-DEFAULT_MAX_SEGMENTS = 4096  # an ordinary file has tens; an ICC profile can take 255
+DEFAULT_MAX_SEGMENTS = 4096  # an ordinary file has some tens of segments; an ICC profile can have 255
 
 SOS, EOI, DQT = 0xDA, 0xD9, 0xDB
 APP0, APP1, APP11, APP14 = 0xE0, 0xE1, 0xEB, 0xEE

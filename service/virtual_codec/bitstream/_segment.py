@@ -88,7 +88,7 @@ def insert(stream: bytes, header: StreamHeader) -> bytes:
     """
     position = 2
     for segment in leading_segments(stream):
-        if _is_ours(stream, segment):
+        if _is_vcdc(stream, segment):
             raise BadStream("the stream already has a VCDC segment; strip it first")
         if segment.marker in (APP0, APP1) and segment.start == position:
             position = segment.end
@@ -101,24 +101,24 @@ def find(stream: bytes, *, max_segments: int = DEFAULT_MAX_SEGMENTS) -> StreamHe
     Raises `BadStream` if the segment is damaged, repeated, or of a later version, `UndecodableImage` for a file that is
     not a JPEG or ends within its headers, and `TooManySegments`.
     """
-    ours = [segment for segment in leading_segments(stream, max_segments) if _is_ours(stream, segment)]
-    if len(ours) > 1:
-        raise BadStream(f"the stream has {len(ours)} VCDC segments; it must have one")
-    return _unpack(stream[ours[0].start : ours[0].end]) if ours else None
+    found = [segment for segment in leading_segments(stream, max_segments) if _is_vcdc(stream, segment)]
+    if len(found) > 1:
+        raise BadStream(f"the stream has {len(found)} VCDC segments; it must have one")
+    return _unpack(stream[found[0].start : found[0].end]) if found else None
 
 
 def strip(stream: bytes) -> bytes:
     """JPEG without its VCDC segments, valid or not. Raises `UndecodableImage` as `find` does."""
     kept, position = [], 0
     for segment in leading_segments(stream):
-        if _is_ours(stream, segment):
+        if _is_vcdc(stream, segment):
             kept.append(stream[position : segment.start])
             position = segment.end
     kept.append(stream[position:])
     return b"".join(kept)
 
 
-def _is_ours(stream: bytes, segment: Segment) -> bool:
+def _is_vcdc(stream: bytes, segment: Segment) -> bool:
     return segment.marker == APP11 and stream.startswith(SIGNATURE, segment.start + 4, segment.end)
 
 

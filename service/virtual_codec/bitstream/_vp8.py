@@ -44,7 +44,7 @@ def _read_frame(body: bytes) -> Quantisation | None:
     bits.read(1)  # kind of loop filter
     filter_level = bits.read(6)
     bits.read(3)  # sharpness
-    _pass_filter_deltas(bits)
+    _skip_filter_deltas(bits)
     bits.read(2)  # partitions
     index = bits.read(7)
     luma_dc, _, _, chroma_dc, chroma_ac = (bits.optional(4) for _ in range(5))
@@ -76,7 +76,7 @@ def _read_segments(bits: _BoolReader) -> tuple[list[int] | None, bool]:
     return quantisers, is_absolute
 
 
-def _pass_filter_deltas(bits: _BoolReader) -> None:
+def _skip_filter_deltas(bits: _BoolReader) -> None:
     if bits.read(1) and bits.read(1):
         for _ in range(8):
             bits.optional(6)

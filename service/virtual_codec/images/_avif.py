@@ -10,7 +10,7 @@ from virtual_codec.images._cicp import space_of_code_points
 from virtual_codec.images._colour_space import ColourSpace
 from virtual_codec.images._exif import read_exif
 from virtual_codec.images._limits import ImageLimits
-from virtual_codec.images._pillow import opened
+from virtual_codec.images._pillow import open_image
 from virtual_codec.images._stripped import StrippedFile
 
 _MAX_BOXES = 4096
@@ -43,7 +43,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
 
 
 def _space_of_exif(file: bytes, limits: ImageLimits) -> ColourSpace | None:
-    with opened(file, "AVIF", ("AVIF",), limits) as header:
+    with open_image(file, "AVIF", ("AVIF",), limits) as header:
         exif: bytes = header.info.get("exif", b"")
     return read_exif(exif.removeprefix(b"Exif\0\0")).space
 

@@ -20,7 +20,7 @@ _MAX_RUN_LENGTH_BYTES, _MAX_RUN_LENGTH_PIXELS = 1 << 20, 8_000_000
 _RAW, _RUN_LENGTHS, _MASKS = 0, (1, 2), (3, 6)
 _OS2_HEADERS: Final = (12, 16, 64)
 _HEADERS: Final = (12, 40, 52, 56, 64, 108, 124)
-_CALIBRATED, _EMBEDDED = b"\0\0\0\0", b"DEBM"  # bV5CSType as it stands in the file
+_CALIBRATED, _EMBEDDED = b"\0\0\0\0", b"DEBM"  # bV5CSType in the byte order of the file
 _BAND_ROWS: Final = 256
 
 
@@ -109,7 +109,7 @@ def _masked_reader(file: bytes, header: int, width: int, height: int, bits: int)
 
 
 def _profile(file: bytes, header: int, limits: ImageLimits) -> bytes | None:
-    """ICC profile inside a BMP of version 5. A linked profile, which is a path on some machine, is never followed."""
+    """ICC profile inside a BMP of version 5. A linked profile, a path on the writer's machine, is never opened."""
     if header < 124 or file[70:74] != _EMBEDDED:
         return None
     offset, size = 14 + _u32(file, 126), _u32(file, 130)

@@ -14,7 +14,7 @@ from virtual_codec.images._colour import WHITE, Picture, to_srgb
 from virtual_codec.images._exif import exif_orientation
 from virtual_codec.images._limits import DEFAULT_LIMITS, ImageLimits
 from virtual_codec.images._orientation import swaps_sides, upright
-from virtual_codec.images._pillow import foreign_errors, load, opened
+from virtual_codec.images._pillow import foreign_errors, load, open_image
 from virtual_codec.images._sniff import sniff
 from virtual_codec.images._stripped import StrippedFile
 from virtual_codec.images._wide import wide_to_srgb
@@ -48,7 +48,7 @@ def decode_picture(
         if stripped.wide is not None:
             picture = wide_to_srgb(stripped.wide(), stripped.profile, stripped.space, background)
             return picture._replace(pixels=upright(picture.pixels, stripped.orientation))
-        with opened(stripped.file, reader.title, reader.pillow_formats, limits) as loaded:
+        with open_image(stripped.file, reader.title, reader.pillow_formats, limits) as loaded:
             profile: bytes | None = stripped.profile or loaded.info.get("icc_profile")
             limits.check_profile(len(profile or b""))
             orientation = _orientation(stripped, loaded)
@@ -69,7 +69,7 @@ def probe(image: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, i
         if stripped.size is not None:
             size, orientation = stripped.size, stripped.orientation
         else:
-            with opened(stripped.file, reader.title, reader.pillow_formats, limits) as header:
+            with open_image(stripped.file, reader.title, reader.pillow_formats, limits) as header:
                 size, orientation = header.size, _orientation(stripped, header)
     return size[::-1] if swaps_sides(orientation) else size
 

@@ -14,7 +14,7 @@ from virtual_codec.images._colour import WHITE, to_srgb
 from virtual_codec.images._colour_space import ColourSpace
 from virtual_codec.images._limits import DEFAULT_LIMITS, ImageLimits
 from virtual_codec.images._orientation import Sample, upright
-from virtual_codec.images._pillow import foreign_errors, load, opened
+from virtual_codec.images._pillow import foreign_errors, load, open_image
 from virtual_codec.images._stripped import StrippedFile
 
 _TITLE, _FORMATS = "JPEG", ("JPEG", "MPO")
@@ -67,7 +67,7 @@ def decode_jpeg(parsed: ParsedJpeg) -> DecodedJpeg:
 
     stripped, limits = parsed.stripped, parsed.limits
     luma: NDArray[np.uint8] | None = None
-    with foreign_errors(_TITLE, limits), opened(stripped.file, _TITLE, _FORMATS, limits) as image:
+    with foreign_errors(_TITLE, limits), open_image(stripped.file, _TITLE, _FORMATS, limits) as image:
         profile: bytes | None = image.info.get("icc_profile")
         limits.check_profile(len(profile or b""))
         if parsed.layout.colour_model == "ycbcr":

@@ -32,7 +32,7 @@ def strip_with_layout(file: bytes, limits: ImageLimits) -> tuple[StrippedFile, b
     limits.check(found.width, found.height)
     if found.precision != 8:
         raise UndecodableImage(f"the JPEG has {found.precision} bits a sample; only 8 are supported")
-    _check_room(found)
+    _check_data_size(found)
     exif: Exif | None = None
     position = 2
     kept = [file[:2]]
@@ -87,7 +87,7 @@ def _with_end_of_image(file: bytes, limits: ImageLimits) -> bytes:
     return (file[:end] if end else file) + _END_OF_IMAGE
 
 
-def _check_room(found: bitstream.JpegLayout) -> None:
+def _check_data_size(found: bitstream.JpegLayout) -> None:
     """Raise `UndecodableImage` if there is less data than the fewest possible bits of all blocks.
 
     Decoders fill missing blocks with grey, which takes as long as decoding them.

@@ -13,7 +13,7 @@ from virtual_codec.jobs import LeftOut, MetadataChoice
 
 
 def left_out(image: bytes, choice: MetadataChoice, *, is_flattened: bool = False) -> tuple[LeftOut, ...]:
-    """Kinds of metadata of a valid image file that the chosen option drops and another value would keep.
+    """Kinds of metadata of a valid image file that `choice` drops and another choice would keep.
 
     Location and maker notes are named only if the EXIF or XMP data around them is kept. Damaged data, which cannot be
     kept, counts as absent. XMP data that is dropped as a whole is neither inflated nor parsed. `is_flattened` adds

@@ -15,15 +15,15 @@ from virtual_codec.errors import AnimatedImage, TooManyPixels, UndecodableImage,
 from virtual_codec.images._limits import PILLOW_MAX_PIXELS, ImageLimits
 
 _DECODER_BYTES_PER_PIXEL = 12  # rough upper bound: 4 for the picture, 6 for the levels of a progressive JPEG
-# Pillow gives an optimised JPEG a byte a pixel to write into, which noise in a narrow picture does not fit: there most
-# of what is coded is padding. Noise of 230x65500 is the widest that may need more, 15 MB. This is more than memory
-# allocators keep (`virtual_codec.memory`): pages of its own, that go back whole. Of 16 MB in kept memory a stream
-# stayed behind each time.
-_ENCODER_ROOM_BYTES = 144 << 20
+# Buffer for an optimised JPEG. Pillow's own has a byte a pixel, which is too small for noise in a narrow picture,
+# because most of its blocks are padding. The widest noise that may need more is 230x65500, with 15 MB. The buffer is
+# larger than any block that memory allocators keep (`virtual_codec.memory`), so its pages are returned to the system as
+# a whole. With 16 MB, in kept memory, each stream left some memory allocated.
+_ENCODER_BUFFER_BYTES = 144 << 20
 
 
 @contextmanager
-def opened(file: bytes, title: str, formats: tuple[str, ...], limits: ImageLimits) -> Iterator[Image.Image]:
+def open_image(file: bytes, title: str, formats: tuple[str, ...], limits: ImageLimits) -> Iterator[Image.Image]:
     """Open a file as one of Pillow's `formats`. Raises `TooManyPixels`, `SideTooLong` and `AnimatedImage`."""
     with Image.open(io.BytesIO(file), formats=formats) as image:
         limits.check(*image.size)
@@ -40,7 +40,9 @@ def load(image: Image.Image, title: str, *, is_complete: bool = True) -> None:
     try:
         image.load()
     except Exception as error:
-        np.empty((*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8)  # only for a moment, without touching a page
+        np.empty(
+            (*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8
+        )  # raises MemoryError if it cannot be allocated; its pages are never used
         if not is_complete:
             raise UndecodableImage(f"the {title} is truncated") from error
         raise
@@ -63,13 +65,13 @@ def foreign_errors(title: str, limits: ImageLimits) -> Iterator[None]:
 
 @cache
 def configure_pillow() -> None:
-    """Set Pillow's process-wide settings, once: pixel limit, warnings, and room for encoded files.
+    """Set Pillow's process-wide settings, once: pixel limit, warnings, and buffer for encoded files.
 
     The server and `VirtualCodec` call it when they start, so that no job changes the settings; otherwise the first
     picture does. This pixel limit is above that of `ImageLimits`, which can differ between calls and threads. It is a
     safeguard for pictures that a decoder finds inside a file.
     """
     Image.MAX_IMAGE_PIXELS = PILLOW_MAX_PIXELS
-    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, _ENCODER_ROOM_BYTES)
+    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, _ENCODER_BUFFER_BYTES)
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

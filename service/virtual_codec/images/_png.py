@@ -36,7 +36,7 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
     limits.check(*size)
     depth, kind = file[24], file[25]
     kept, position = [SIGNATURE], len(SIGNATURE)
-    facts = _Facts(limits)
+    ancillary = _AncillaryChunks(limits)
     has_pixels = False
     for count in range(limits.max_chunks):
         end = position + 12 + int.from_bytes(file[position : position + 4], "big")
@@ -47,28 +47,28 @@ def strip(file: bytes, limits: ImageLimits) -> StrippedFile:
             if name == b"IDAT":
                 kept.append(_chunk(name, file[body]))
             kept.append(_chunk(b"IEND", b""))  # the decoder detects missing rows
-            return replace(facts.stripped(b"".join(kept)), is_complete=False)
+            return replace(ancillary.stripped(b"".join(kept)), is_complete=False)
         if name == b"IHDR" and count:
             raise UndecodableImage("the PNG is damaged: it has two headers")
         if name == b"acTL" and (frames := int.from_bytes(file[body][:4], "big")) > 1:
             raise AnimatedImage("the PNG is animated; send one frame of it", limit=1, actual=frames)
         if name == b"tRNS":
-            facts.transparent = file[body]
+            ancillary.transparent = file[body]
             kept.append(_chunk(name, _in_pixel_values(file[body], depth, kind)))
         elif name in _KEPT_CHUNKS:
             kept.append(file[position:end])
             has_pixels = has_pixels or name == b"IDAT"
         elif not has_pixels or name == b"eXIf":
-            facts.read(name, file[body])
+            ancillary.read(name, file[body])
         position = end
         if name == b"IEND":
-            return facts.stripped(b"".join(kept))
+            return ancillary.stripped(b"".join(kept))
     raise too_many("chunks", limits.max_chunks)
 
 
 @final
-class _Facts:
-    """Facts from a PNG's ancillary chunks that decoding needs. The first chunk of each kind counts."""
+class _AncillaryChunks:
+    """Ancillary chunks of a PNG that decoding needs. The first chunk of each kind counts."""
 
     def __init__(self, limits: ImageLimits) -> None:
         self.transparent: bytes | None = None
@@ -96,7 +96,7 @@ class _Facts:
             self._chromaticities = self._chromaticities or body
 
     def stripped(self, file: bytes) -> StrippedFile:
-        """Stripped file with these facts. Priority: cICP, iCCP, sRGB, then gAMA and cHRM."""
+        """Stripped file with the properties of these chunks. Priority: cICP, iCCP, sRGB, then gAMA and cHRM."""
         exif = self._exif or Exif()
         has_code_points = self._code_points is not None
         return StrippedFile(

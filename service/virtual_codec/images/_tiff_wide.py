@@ -52,7 +52,7 @@ def _planes(file: bytes, reader: TiffReader, entries: dict[int, Entry], kind: Ti
     channels = 1 if kind.is_planar else len(kind.bits)
     pixel_bytes = channels * bits // 8
     pieces = len(offsets) // planes
-    if not counts:  # of uncompressed data they may be missing
+    if not counts:  # they may be missing for uncompressed data
         counts = (first_value(reader, entries, _HEIGHT) * width * pixel_bytes,) * len(offsets)
     unit = first_value(reader, entries, _TILE_WIDTH) if is_tiled else width
     for plane in range(min(planes, kind.channels + kind.has_alpha)):

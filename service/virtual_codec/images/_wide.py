@@ -46,7 +46,7 @@ def wide_to_srgb(wide: WideSamples, profile: bytes | None, space: ColourSpace | 
     result = np.empty((wide.height, wide.width) if stays_grey else (wide.height, wide.width, 3), np.uint8)
     if wide.colours == "cmyk":  # EXIF knows RGB only
         space = None
-    elif profile is not None:  # it goes before what EXIF says
+    elif profile is not None:  # it has priority over EXIF
         space = space_of_profile(profile, is_grey=is_grey)
     top, is_flattened = 0, False
     for band in wide.bands:
