@@ -25,20 +25,20 @@ def places(folder: Path, count: int, cores: int) -> list[CorePlace]:
 
 def test_who_works_alone_has_all_cores_and_who_does_not_has_a_share_by_jobs(tmp_path: Path) -> None:
     one, two, _ = (CoreShares(place) for place in places(tmp_path, 3, 8))
-    assert one.now == 8
+    assert one.usable == 8
     with one.job():
-        assert one.now == 8
+        assert one.usable == 8
         with two.job():
-            assert (one.now, two.now) == (4, 4)
+            assert (one.usable, two.usable) == (4, 4)
             with one.job(), one.job():
-                assert (one.now, two.now) == (6, 2)
-        assert one.now == 8
+                assert (one.usable, two.usable) == (6, 2)
+        assert one.usable == 8
 
 
 def test_nobody_has_less_than_a_core(tmp_path: Path) -> None:
     shares = [CoreShares(place) for place in places(tmp_path, 5, 2)]
     with shares[0].job(), shares[1].job(), shares[2].job(), shares[3].job():
-        assert [share.now for share in shares] == [1, 1, 1, 1, 1]
+        assert [share.usable for share in shares] == [1, 1, 1, 1, 1]
 
 
 def test_jobs_of_a_process_that_died_count_until_its_place_is_cleared(tmp_path: Path) -> None:
@@ -49,6 +49,6 @@ def test_jobs_of_a_process_that_died_count_until_its_place_is_cleared(tmp_path: 
         assert process.stdout.readline() == b"busy\n"
         process.kill()
     with shares.job():
-        assert shares.now == 2
+        assert shares.usable == 2
         clear_place(second)
-        assert shares.now == 4
+        assert shares.usable == 4

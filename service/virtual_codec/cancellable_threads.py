@@ -25,11 +25,11 @@ class CancellableThreads:
     def submit(self, call: Callable[_Given, _Made], *given: _Given.args, **named: _Given.kwargs) -> Future[_Made]:
         """Schedule a call. Calls start in the order of submission."""
 
-        def attend() -> _Made:
+        def run_in_scope() -> _Made:
             with deadline_scope(None, self._cancelled.is_set):
                 return call(*given, **named)
 
-        return self._executor.submit(attend)
+        return self._executor.submit(run_in_scope)
 
     def cancel(self) -> None:
         """Drop waiting calls, make running ones raise `Abandoned` at their next `check_deadline`, and join all."""

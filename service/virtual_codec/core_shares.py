@@ -27,8 +27,8 @@ class CoreShares:
     """Share of one process in the cores, which depends on the jobs that all processes run at the moment.
 
     The processes map one file, the table, which has one byte for each process with its number of running jobs. A
-    process may use the cores in proportion to its jobs, so a process that works alone uses all. No process waits for
-    another.
+    process may use the cores in proportion to its jobs, so a process that works alone may use all cores. No process
+    waits for another.
     """
 
     def __init__(self, place: CorePlace) -> None:
@@ -41,12 +41,12 @@ class CoreShares:
         self._table[self._place] = 0
 
     @property
-    def all(self) -> int:
+    def total(self) -> int:
         """Number of cores that the processes share."""
         return self._all
 
     @property
-    def now(self) -> int:
+    def usable(self) -> int:
         """Number of cores that this process may use now, at least one."""
         own = max(1, self._jobs)
         others = sum(self._table[:]) - self._table[self._place]

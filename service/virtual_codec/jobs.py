@@ -206,7 +206,7 @@ class Job:
     deadline: float | None = None
 
     @property
-    def marks(self) -> dict[str, str]:
+    def log_fields(self) -> dict[str, str]:
         """Log fields of the job."""
         marks = {"request_id": self.request_id, "trace_id": self.trace_id}
         return {name: value for name, value in marks.items() if value}

@@ -73,7 +73,7 @@ class FakeReplicas:
         assert answer is not None
         return answer
 
-    async def ask(self, method: str, *arguments: object) -> list[Any]:
+    async def call_all(self, method: str, *arguments: object) -> list[Any]:
         self.asked.append((method, arguments))
         match method:
             case "snapshot":

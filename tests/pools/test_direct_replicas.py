@@ -48,7 +48,7 @@ async def connected(count: int) -> AsyncIterator[tuple[DirectReplicas, list[Repl
     inner = FakeReplicas(snapshots=[replace(snapshot(f"{n}"), direct=it) for n, it in enumerate(addresses)])
     direct = DirectReplicas(inner)
     await direct.open()
-    await direct.ask("snapshot", "pool", 0.0)
+    await direct.call_all("snapshot", "pool", 0.0)
     await until(lambda: len(direct._channels) == count)
     try:
         yield direct, replicas, inner
@@ -121,12 +121,12 @@ async def test_a_replica_that_ray_has_let_go_gets_no_further_call_and_finishes_t
         calls = [asyncio.create_task(direct.run(CALL)) for _ in range(2)]
         await until(lambda: all(len(it.calls) == 1 for it in replicas))
         inner.snapshots = inner.snapshots[1:]
-        await direct.ask("snapshot", "pool", 0.0)
+        await direct.call_all("snapshot", "pool", 0.0)
         for replica in replicas:
             replica.may_answer.set()
         assert await asyncio.gather(*calls, *(direct.run(CALL) for _ in range(3))) == [done(CALL)] * 5
         assert [len(it.calls) for it in replicas] == [1, 4]
-        await direct.ask("snapshot", "pool", 0.0)
+        await direct.call_all("snapshot", "pool", 0.0)
         assert list(direct._channels) == ["1"]
 
 
@@ -141,7 +141,7 @@ async def test_without_a_connection_calls_go_by_ray(wrong: Callable[[DirectAddre
         assert known.direct is not None
         inner = FakeReplicas(done, snapshots=[replace(known, direct=wrong(known.direct))])
         direct = DirectReplicas(inner)
-        await direct.ask("snapshot", "pool", 0.0)
+        await direct.call_all("snapshot", "pool", 0.0)
         await until(lambda: not direct._opening and not [it for it in direct._channels.values() if it.is_open])
         assert await direct.run(CALL) == done(CALL)
         assert (len(inner.calls), replica.calls) == (1, [])

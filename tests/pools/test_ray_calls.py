@@ -52,7 +52,7 @@ log = logging.getLogger("virtual_codec")
 log.setLevel(logging.INFO)
 log.addHandler(Lines())
 asked = HandleReplicas(Handle("one", RayActorError(), ValueError("a fault"), "two"))
-answers = asyncio.run(asked.ask("warm_model", "a"))
+answers = asyncio.run(asked.call_all("warm_model", "a"))
 raised = {}
 for error in (RayActorError(), BackPressureError(num_queued_requests=3, max_queued_requests=2)):
     try:

@@ -22,10 +22,10 @@ from virtual_codec.jobs import CompressResult, RestoreResult
 from virtual_codec.serving._frames import FrameError, decode, encode, read_frame, write_frame
 from virtual_codec.serving._messages import (
     Broken,
+    Cancelled,
     CannotOpen,
     Done,
     Failed,
-    Left,
     Logged,
     Message,
     ModelWarmed,
@@ -56,7 +56,7 @@ MESSAGES: list[Message] = [
     Done(number=2, result=RESTORED, seconds=0.0, counts=COUNTS),
     Broken(number=3, report="Traceback: Größe"),
     NoMemory(number=4),
-    Left(number=5),
+    Cancelled(number=5),
     ModelWarmed(number=6, error=None),
     Logged(logger="virtual_codec.x", level=20, facts={"event": "told", "count": 3, "share": 0.5, "none": None}),
 ]
@@ -107,8 +107,8 @@ def changed_result(**values: object) -> bytes:
         b"[" * 100_000,
         b'{"message": "Failed", "number": 1, "error": null}',
         b'{"message": "Failed", "number": 1, "error": {"code": "made up", "detail": ""}}',
-        b'{"message": "Left", "number": "1"}',
-        b'{"message": "Left", "number": 1e999}',
+        b'{"message": "Cancelled", "number": "1"}',
+        b'{"message": "Cancelled", "number": 1e999}',
         pickle.dumps(DONE),
         changed(seconds=math.nan),
         changed(seconds=-1),
@@ -207,7 +207,7 @@ async def test_a_hostile_worker_runs_no_code_in_its_parent_and_is_replaced(tmp_p
     elif kind == "noise":
         data = os.urandom(10_000)
     else:
-        message: Message = Logged(logger="a", level=20, facts={}) if kind == "flood" else Left(number=12345)
+        message: Message = Logged(logger="a", level=20, facts={}) if kind == "flood" else Cancelled(number=12345)
         head, _ = encode(message)
         data = (len(head).to_bytes(4, "big") + bytes(8) + head) * (20_000 if kind == "flood" else 1)
     (tmp_path / "hostile").write_bytes(data)

@@ -113,6 +113,6 @@ async def test_the_jobs_of_a_dead_worker_are_kept_where_its_place_cannot_be_clea
     opening = Opening(worker_factory=OPEN, arguments={}, device="cpu", threads=1, cores=place)
     slot = WorkerSlot("cpu/0", opening, is_spare=False, policy=POLICY)
     slot.running[1] = queued(1)
-    died = await slot.bury()
+    died = await slot.reap()
     assert [it.number for it in died.jobs] == [1]
     assert slot.running == {}

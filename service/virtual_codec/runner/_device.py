@@ -99,7 +99,7 @@ class Processor:
     def __init__(self, *, threads: int | None = None, shares: CoreShares | None = None) -> None:
         keep_freed_memory()
         self._shares = shares
-        self._threads = threads or (shares.all if shares else min(_ALL_THREADS, usable_cores()))
+        self._threads = threads or (shares.total if shares else min(_ALL_THREADS, usable_cores()))
         self._device = torch.device("cpu")
         self._precision = torch.bfloat16 if _has_fast_bfloat16() else torch.float32
         torch.set_num_threads(self._threads)
@@ -126,7 +126,7 @@ class Processor:
     @property
     def parallel_batches(self) -> int:
         """Number of cores that this process may use now."""
-        return min(self._threads, self._shares.now) if self._shares else self._threads
+        return min(self._threads, self._shares.usable) if self._shares else self._threads
 
     def prepare(self, store: ModelStore, manifest: Manifest, key: str) -> Network:
         """Load a model's network. Raises `BadModel`."""

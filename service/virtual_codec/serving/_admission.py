@@ -25,7 +25,7 @@ class Cost:
 
 def check_workers(workers: Sequence[WorkerSlot], *, is_starting: bool) -> None:
     """Raise `NoWorker` if no worker is ready or about to be. `workers` are the workers without spares."""
-    if all(slot.is_hopeless for slot in workers) and (workers or not is_starting):
+    if all(slot.fails_to_start for slot in workers) and (workers or not is_starting):
         reasons = "; ".join(sorted({slot.reason for slot in workers})) or "not started"
         wait_s = min((slot.retry_s for slot in workers), default=1.0)
         raise NoWorker(f"no worker is ready ({reasons})", retry_after_s=retry_after_s(wait_s))

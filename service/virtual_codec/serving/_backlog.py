@@ -1,4 +1,4 @@
-"""Run time estimates, learnt from finished jobs, and the refusals based on them."""
+"""Estimates of run times from finished jobs, and the refusals based on them."""
 
 from __future__ import annotations
 

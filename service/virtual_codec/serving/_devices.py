@@ -16,7 +16,7 @@ _LOG: Final = logging.getLogger(__name__)
 _WORKER_BYTES: Final = 2**30  # memory planned for one worker, mostly for the images that it works on
 _IDLE_BYTES: Final = 300 * 2**20
 _BYTES_PER_PIXEL: Final = 64  # memory while an image is compressed
-_SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not be what makes the system swap
+_SPARE_BYTES: Final = 4 * 2**30  # a worker takes about 1 GiB; a spare must not make the system swap
 _CGROUP_FILES: Final = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),  # version 1, on older systems

@@ -1,11 +1,11 @@
-"""Frames between a pool and a replica on a connection of their own.
+"""Frames between a pool and a replica on a direct connection.
 
     ┌──────────────┬───────────────────┬───────────────────┬───────────┬──────┐
     │ number (u64) │ head length (u32) │ body length (u64) │ JSON head │ body │
     └──────────────┴───────────────────┴───────────────────┴───────────┴──────┘
 
 A call's head holds options and times, its body the image. An answer has the number of its call, and head and body of
-`virtual_codec.serving._frames`. A frame to a replica without a head gives up the call of that number.
+`virtual_codec.serving._frames`. A frame to a replica without a head cancels the call of that number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Replicas by direct connections: a job goes to the replica with the fewest calls, without Ray's router.
 
-    run ──► channel with the fewest calls ──► replica
-    ask ──► Ray ──► all replicas: which there are, and where they listen
+    run ───────► channel with the fewest calls ──► replica
+    call_all ──► Ray ──► all replicas; their snapshots have the names and addresses
 
 A call by Ray's handle takes several times the processor time of a frame on a connection (docs/ray.md has the
 throughput). A connection also ends with its replica, and soon after the network to it, so that its calls are retried.
@@ -30,12 +30,12 @@ from virtual_codec.serving._replicas import Call, DirectAddress, Frame, ReplicaL
 
 _LOG: Final = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S: Final = 5.0
-_SILENCE_LIMIT_S: Final = 10  # what was sent is not confirmed for so long: the machine or the network has gone
+_SILENCE_LIMIT_S: Final = 10  # time without confirmation of sent data after which the connection counts as lost
 
 
 @final
 class DirectReplicas:
-    """Replicas of which each has a channel. Calls go by `inner` until the first is open, and all questions do."""
+    """Replicas with a channel each. `inner` runs jobs until a channel is open, and serves `call_all`."""
 
     def __init__(self, inner: Replicas) -> None:
         self._inner = inner
@@ -55,22 +55,22 @@ class DirectReplicas:
         await self._inner.close()
 
     async def run(self, call: Call) -> Frame:
-        """Have the replica with the fewest calls do a job."""
+        """Run a job on the replica with the fewest calls. Raises `ReplicaLost` if its connection ends first."""
         usable = [channel for channel in self._channels.values() if channel.is_open]
         if not usable:
             return await self._inner.run(call)
         fewest = min(channel.calls for channel in usable)
         return await random.choice([replica for replica in usable if replica.calls == fewest]).run(call)  # noqa: S311 - no secret
 
-    async def ask(self, method: str, *arguments: object) -> list[Any]:
-        """Call a method on every replica. Snapshots tell which replicas there are."""
-        answers = await self._inner.ask(method, *arguments)
+    async def call_all(self, method: str, *arguments: object) -> list[Any]:
+        """Call a method on every replica. The snapshots of `snapshot` update the channels."""
+        answers = await self._inner.call_all(method, *arguments)
         if method == "snapshot":
-            self._follow(answers)
+            self._update_channels(answers)
         return answers
 
-    def _follow(self, snapshots: Sequence[Snapshot]) -> None:
-        """Open channels to new replicas, and send no more to those that Ray no longer has."""
+    def _update_channels(self, snapshots: Sequence[Snapshot]) -> None:
+        """Open channels to new replicas, and retire those of replicas that have no snapshot any more."""
         found = {snapshot.replica: snapshot.direct for snapshot in snapshots}
         for name, channel in list(self._channels.items()):
             if name not in found:
@@ -83,8 +83,8 @@ class DirectReplicas:
 
     async def _connect(self, name: str, address: DirectAddress) -> None:
         try:
-            self._channels[name] = await _Channel.to(address)
-        except (OSError, TimeoutError) as error:  # it is asked for again with the next snapshot
+            self._channels[name] = await _Channel.connect(address)
+        except (OSError, TimeoutError) as error:  # the next snapshot opens it again
             _LOG.warning(Event("no_direct_connection", replica=name, reason=str(error) or type(error).__name__))
         finally:
             self._opening.pop(name, None)
@@ -102,17 +102,17 @@ class _Channel:
         self._answers = asyncio.create_task(self._read(reader), name="answers of a replica")
 
     @classmethod
-    async def to(cls, address: DirectAddress) -> _Channel:
-        """Connect. Raises `OSError` and `TimeoutError`."""
+    async def connect(cls, address: DirectAddress) -> _Channel:
+        """Connect to a replica. Raises `OSError` and `TimeoutError`."""
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(address.host, address.port, limit=BUFFER_BYTES)
-        _notice_silence(writer.get_extra_info("socket"))
+        _set_silence_limit(writer.get_extra_info("socket"))
         writer.write(address.token)
         return cls(reader, writer)
 
     @property
     def is_open(self) -> bool:
-        """True if it takes calls."""
+        """True if the channel accepts calls."""
         return not self._is_retired and not self._answers.done()
 
     @property
@@ -121,7 +121,7 @@ class _Channel:
         return len(self._waiting)
 
     async def run(self, call: Call) -> Frame:
-        """Answer to a call. Raises `ReplicaLost` if the connection ends before; a cancelled call is given up."""
+        """Answer to a call; cancelling it cancels the call. Raises `ReplicaLost` if the connection ends first."""
         number = next(self._numbers)
         answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
@@ -141,13 +141,13 @@ class _Channel:
                 self.close()
 
     def retire(self) -> None:
-        """Take no more calls, and close when those under way are answered."""
+        """Accept no more calls, and close when all calls are answered."""
         self._is_retired = True
         if not self._waiting:
             self.close()
 
     def close(self) -> None:
-        """Close the connection; calls under way are lost."""
+        """Close the connection. Unanswered calls raise `ReplicaLost`."""
         self._answers.cancel()
         self._writer.close()
 
@@ -167,8 +167,8 @@ class _Channel:
                     answer.set_exception(ReplicaLost(reason))
 
 
-def _notice_silence(connection: socket.socket) -> None:
-    """Have the system end a connection whose other side no longer confirms anything. Linux; elsewhere Ray notices."""
+def _set_silence_limit(connection: socket.socket) -> None:
+    """Make the kernel end a connection whose peer confirms no data. Linux only; on other systems Ray ends replicas."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 1000 * _SILENCE_LIMIT_S}
     for name, value in options.items():

@@ -1,4 +1,4 @@
-"""Direct connections of a replica: pools send their calls here, past Ray's router."""
+"""Server of a replica for direct connections of pools, without Ray's router."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _TOKEN_TIMEOUT_S: Final = 5.0
 
 @final
 class DirectServer:
-    """Server for pools that know its token, which a replica tells them by a call of Ray.
+    """Server for pools that send its token, which is in the replica's snapshot (`DirectAddress`).
 
-    `run` does a call; it is cancelled when the caller gives the call up, or its connection ends.
+    `run` runs a call. It is cancelled when the pool cancels the call, or when the connection ends.
     """
 
     def __init__(self, run: Callable[[Call], Awaitable[Frame]]) -> None:
@@ -45,7 +45,7 @@ class DirectServer:
         return DirectAddress(host=host, port=self._server.sockets[0].getsockname()[1], token=self._token)
 
     async def close(self) -> None:
-        """Close all connections; calls that are under way are cancelled."""
+        """Close all connections and cancel the running calls."""
         if self._server is not None:
             self._server.close()
         for connection in self._connections:
@@ -64,7 +64,7 @@ class DirectServer:
                 _LOG.warning(Event("direct_connection_refused"))
                 return
             while True:
-                await self._take(reader, writer, calls)
+                await self._handle_frame(reader, writer, calls)
         except FrameError as error:
             _LOG.error(Event("direct_connection_broke", reason=error))
         except (EOFError, OSError, TimeoutError, asyncio.CancelledError):
@@ -75,15 +75,17 @@ class DirectServer:
                 call.cancel()
             writer.close()
 
-    async def _take(self, reader: StreamReader, writer: StreamWriter, calls: dict[int, asyncio.Task[None]]) -> None:
-        """Take one frame of a pool: a call, or that it gives one up."""
+    async def _handle_frame(
+        self, reader: StreamReader, writer: StreamWriter, calls: dict[int, asyncio.Task[None]]
+    ) -> None:
+        """Handle one frame of a pool: a new call, or the cancellation of a call."""
         number, head, body = await read_numbered(reader)
         if head:
             task = asyncio.create_task(self._answer(writer, number, decode_call(head, body)))
             calls[number] = task
             task.add_done_callback(lambda _: calls.pop(number, None))
-        elif (given_up := calls.get(number)) is not None:
-            given_up.cancel()
+        elif (cancelled := calls.get(number)) is not None:
+            cancelled.cancel()
 
     async def _answer(self, writer: StreamWriter, number: int, call: Call) -> None:
         head, body = await self._run(call)

@@ -27,11 +27,11 @@ from virtual_codec.jobs import CompressResult
 from virtual_codec.serving import Result
 from virtual_codec.serving._messages import (
     Broken,
+    Cancelled,
     CannotOpen,
     Counted,
     Done,
     Failed,
-    Left,
     Logged,
     Message,
     ModelWarmed,
@@ -270,12 +270,13 @@ def _shortened(value: Any) -> Any:
 
 
 _ADAPTERS: Final[dict[type[Any], TypeAdapter[Any]]] = {
-    kind: TypeAdapter(kind) for kind in (Ready, CannotOpen, Done, Broken, NoMemory, Left, Counted, Logged, _ErrorFields)
+    kind: TypeAdapter(kind)
+    for kind in (Ready, CannotOpen, Done, Broken, NoMemory, Cancelled, Counted, Logged, _ErrorFields)
 }
 _DECODERS: Final[dict[str, Callable[[Mapping[str, Any], bytes], Message]]] = {
     "Done": _done,
     "Failed": _failed,
     "Counted": _counted,
     "ModelWarmed": _model_warmed,
-    **{kind.__name__: _plain(kind) for kind in (Ready, CannotOpen, Broken, NoMemory, Left, Logged)},
+    **{kind.__name__: _plain(kind) for kind in (Ready, CannotOpen, Broken, NoMemory, Cancelled, Logged)},
 }

@@ -72,7 +72,7 @@ class InlinePool:
 
         def run() -> Result:
             started_at = time.monotonic()
-            with deadline_scope(job.deadline, is_cancelled.is_set), bound(**job.marks):
+            with deadline_scope(job.deadline, is_cancelled.is_set), bound(**job.log_fields):
                 check_deadline()
                 result = handler.run(job)
             self._throughput.learn(kind, pixels, time.monotonic() - started_at)
@@ -96,7 +96,7 @@ class InlinePool:
         except Exception as error:
             if is_out_of_memory(error):
                 raise no_memory() from error
-            _LOG.exception(Event("job_broke", **job.marks))
+            _LOG.exception(Event("job_broke", **job.log_fields))
             raise VirtualCodecError("internal error; the log has the details") from error
         finally:
             is_cancelled.set()

@@ -191,7 +191,7 @@ class LocalPool:
         """Run one worker after the other. Any exception counts as the death of a worker, and the next worker starts."""
         while True:
             try:
-                died = await slot.bury(await self._run_worker(slot))
+                died = await slot.reap(await self._run_worker(slot))
                 self._restarts[died.cause] += 1
                 self._retry(died)
                 self._dispatch()

@@ -16,7 +16,7 @@ from virtual_codec.serving import Result
 class Opening:
     """First message to a worker: its factory (an import string), the arguments, and its number of job threads.
 
-    `cores` is its place among the workers that share the machine's cores, None if it does not share them.
+    `cores` is the worker's entry in the table of shared cores, None if it shares no cores.
     `device_process` is the socket of the device process. A worker connects to it; the device process itself, which has
     no job threads, listens on it.
     """
@@ -53,7 +53,7 @@ class Cancel:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """Message of a worker that is warm and takes jobs."""
+    """Message of a worker that is warm and accepts jobs."""
 
     notes: Mapping[str, str]
 
@@ -99,8 +99,8 @@ class NoMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Left:
-    """Job that was cancelled by `Cancel`."""
+class Cancelled:
+    """End of a job that was cancelled by `Cancel`."""
 
     number: int
 
@@ -129,6 +129,6 @@ class Logged:
     facts: Mapping[str, str | int | float | bool | None]
 
 
-Answer = Done | Failed | Broken | NoMemory | Left
+Answer = Done | Failed | Broken | NoMemory | Cancelled
 Message = Ready | CannotOpen | Answer | ModelWarmed | Counted | Logged
 Order = WarmModel | ForgetModel | Cancel

@@ -80,7 +80,7 @@ class WorkerProcess:
         self._max_answer_bytes[number] = max_answer_bytes
         self._outbox.put((number, job))
 
-    def tell(self, order: Order) -> None:
+    def send_order(self, order: Order) -> None:
         """Send an order."""
         self._outbox.put(order)
 

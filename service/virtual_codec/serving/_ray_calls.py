@@ -71,7 +71,7 @@ class HandleReplicas:
             raise internal_error() from error
         return head, body
 
-    async def ask(self, method: str, *arguments: object) -> list[Any]:
+    async def call_all(self, method: str, *arguments: object) -> list[Any]:
         """Call a method on every replica. Replicas that raise are logged and left out."""
         response = self._handle.broadcast(method, *arguments)
         answers = await response.results_async(timeout_s=_ASK_TIMEOUT_S, return_exceptions=True)

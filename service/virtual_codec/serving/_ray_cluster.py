@@ -62,9 +62,9 @@ class OwnReplicas:
             raise NoWorker(_NOT_READY_MESSAGE, retry_after_s=5.0)
         return await self._replicas.run(call)
 
-    async def ask(self, method: str, *arguments: object) -> list[Any]:
+    async def call_all(self, method: str, *arguments: object) -> list[Any]:
         """Call a method on every replica; an empty list while there is none."""
-        return [] if self._replicas is None else await self._replicas.ask(method, *arguments)
+        return [] if self._replicas is None else await self._replicas.call_all(method, *arguments)
 
     def _connect(self) -> None:
         policy = self._policy.replicas

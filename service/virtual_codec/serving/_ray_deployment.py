@@ -14,7 +14,7 @@ from virtual_codec.serving._ray_autoscaling import WaitPolicy
 from virtual_codec.serving._ray_replica import CodecReplica
 
 NAME: Final = "codec"
-_MAX_CALLS: Final = 1000  # the callers' admission refuses long before this
+_MAX_CALLS: Final = 1000  # admission in the API process refuses calls long before this
 _HEALTH_PERIOD_S: Final = 5.0
 _HEALTH_TIMEOUT_S: Final = 20.0
 _MAX_STARTS: Final = 3

@@ -160,7 +160,7 @@ class RayPool:
         while True:
             try:
                 async with asyncio.timeout(_POLL_TIMEOUT_S):
-                    self._take(await self._replicas.ask("snapshot", self._name, self._work_s()))
+                    self._take(await self._replicas.call_all("snapshot", self._name, self._work_s()))
                 failures = 0
             except TimeoutError:  # one that hangs: the others are as they were
                 _LOG.warning(Event("replica_silent"))
@@ -193,7 +193,7 @@ class RayPool:
     async def _warm_all(self, model: str) -> None:
         """Load a model in all replicas. If one fails, the others forget the model and the first error is raised."""
         async with asyncio.timeout(self._policy.start_timeout_s):
-            answers = [decode(*frame) for frame in await self._replicas.ask("warm_model", model)]
+            answers = [decode(*frame) for frame in await self._replicas.call_all("warm_model", model)]
         errors = [answer.error for answer in answers if isinstance(answer, ModelWarmed) and answer.error is not None]
         if errors:
             if model != self._model:
@@ -203,7 +203,7 @@ class RayPool:
             raise BadModel("a replica did not answer the request to load the model")
 
     async def _forget_all(self, model: str) -> None:
-        await self._replicas.ask("forget_model", model)
+        await self._replicas.call_all("forget_model", model)
 
     def _dispatch(self) -> None:
         for job, _ in self._queue.assign([self._calls]):
@@ -222,12 +222,12 @@ class RayPool:
         try:
             answer = await self._answer(job)
         except ReplicaLost as error:
-            _LOG.warning(Event("replica_lost", reason=error, **job.job.marks))
+            _LOG.warning(Event("replica_lost", reason=error, **job.job.log_fields))
             self._states.note_loss()
             await asyncio.sleep(_LOST_PAUSE_S)
             was_lost = True
         except Exception:
-            _LOG.exception(Event("call_failed", **job.job.marks))
+            _LOG.exception(Event("call_failed", **job.job.log_fields))
             answer = Failed(number=job.number, error=internal_error())
         self._calls.running.pop(job.number, None)
         self._tasks.pop(job.number, None)

@@ -15,7 +15,7 @@ Frame = tuple[bytes, bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class DirectAddress:
-    """Address of a replica for direct connections, and the token that it asks for."""
+    """Address of a replica for direct connections, and the token that it requires."""
 
     host: str
     port: int
@@ -63,7 +63,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """State of one replica's pool, the id of the model that it has warm, and where it takes direct connections."""
+    """State of one replica's pool, the id of the model that it has warm, and its address for direct connections."""
 
     replica: str
     state: PoolState
@@ -75,7 +75,7 @@ class Replicas(Protocol):
     """Replicas of one codec, all alike."""
 
     async def open(self) -> None:
-        """Start the replicas. Raises where they cannot be started."""
+        """Start the replicas. Raises an error if they cannot be started."""
 
     async def close(self) -> None:
         """End what `open` started."""
@@ -86,5 +86,5 @@ class Replicas(Protocol):
         Raises `ReplicaLost`, or a `VirtualCodecError` if no replica accepts the job.
         """
 
-    async def ask(self, method: str, *arguments: object) -> list[Any]:
+    async def call_all(self, method: str, *arguments: object) -> list[Any]:
         """Call a method on every replica. Answers of replicas that end meanwhile are left out."""

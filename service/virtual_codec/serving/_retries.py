@@ -74,12 +74,12 @@ class Retries:
 
     def after_error(self, job: QueuedJob, report: str) -> None:
         """Retry a job that raised an unexpected error, because the device may only have been short of memory."""
-        _LOG.error(Event("job_broke", **job.job.marks, report=report))
+        _LOG.error(Event("job_broke", **job.job.log_fields, report=report))
         self._retry_once(job, internal_error())
 
     def after_shortage(self, job: QueuedJob, worker: str) -> None:
         """Retry a job that ran out of memory, because other jobs may have used the memory that it needed."""
-        _LOG.warning(Event("job_out_of_memory", worker=worker, alone=job.alone, **job.job.marks))
+        _LOG.warning(Event("job_out_of_memory", worker=worker, alone=job.alone, **job.job.log_fields))
         self._retry_once(job, no_memory())
 
     def _retry_once(self, job: QueuedJob, error: VirtualCodecError) -> None:
@@ -109,7 +109,7 @@ class Retries:
         try:
             self._quarantine.check(job.digest)
         except PoisonInput as error:
-            _LOG.error(Event("quarantine", **job.job.marks))
+            _LOG.error(Event("quarantine", **job.job.log_fields))
             job.fail(error)
             return True
         return False

@@ -9,7 +9,7 @@ from virtual_codec.errors import DeadlineExceeded
 from virtual_codec.serving import Result
 from virtual_codec.serving._backlog import Throughput
 from virtual_codec.serving._job_queue import QueuedJob
-from virtual_codec.serving._messages import Answer, Broken, Done, Failed, Left, NoMemory
+from virtual_codec.serving._messages import Answer, Broken, Cancelled, Done, Failed, NoMemory
 from virtual_codec.serving._outcomes import JobAnswered
 from virtual_codec.serving._retries import Retries, internal_error
 
@@ -42,9 +42,9 @@ def _settle(job: QueuedJob, answer: Answer, worker: str, throughput: Throughput,
             retries.after_error(job, answer.report)
         case NoMemory():
             retries.after_shortage(job, worker)
-        case Left():  # the caller has already left
+        case Cancelled():  # the caller has already left
             throughput.learn_lower_bound(job.kind, job.pixels, time.monotonic() - job.started_at)
-    if was_alone and not isinstance(answer, Left) and not _ran_out_of_time(answer):
+    if was_alone and not isinstance(answer, Cancelled) and not _ran_out_of_time(answer):
         retries.clear(job)
 
 

@@ -38,7 +38,7 @@ StartProcess = Callable[[Opening, asyncio.AbstractEventLoop], WorkerProcess]
 _LOG: Final = logging.getLogger(__name__)
 _SHORTEST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 30.0
-_HOPELESS_FAILURES: Final = 3
+_MAX_START_FAILURES: Final = 3
 _MAX_SHORTAGES: Final = 3
 _HUNG_REASON: Final = "hung and was killed"
 _FIXED_ANSWER_BYTES: Final = 64 * 2**20  # metadata and format headers
@@ -48,11 +48,11 @@ _MAX_LOGGERS: Final = 1000
 
 @final
 class WorkerSlot:
-    """Slot of one worker at a time: owns the worker and its jobs, and yields their outcomes.
+    """Slot of one worker at a time. It owns the worker and its jobs, and yields their outcomes.
 
         while True:
             async for outcome in slot.outcomes(): ...    # one worker, from its start to its end
-            died = await slot.bury()
+            died = await slot.reap()
             await asyncio.sleep(slot.retry_s)
 
     The next worker starts at once. If workers end before they are ready, it starts after a delay that doubles each
@@ -86,7 +86,7 @@ class WorkerSlot:
         self._watchdogs: dict[int, asyncio.TimerHandle] = {}
         self._order_numbers = itertools.count(1)
         self._warming: dict[int, asyncio.Future[None]] = {}
-        self._failures = 0  # to become ready, in a row
+        self._failures = 0  # workers in a row that ended before they were ready
         self._shortages = 0  # jobs in a row that ran out of memory
         self._end_reason = ""
         self._was_signal = False
@@ -125,9 +125,9 @@ class WorkerSlot:
         return min(_LONGEST_WAIT_S, _SHORTEST_WAIT_S * 2.0**doublings)
 
     @property
-    def is_hopeless(self) -> bool:
-        """True if jobs should not wait for the next worker, because starts fail by themselves or repeatedly."""
-        return self._failures >= _HOPELESS_FAILURES or (self._failures > 0 and not self._was_signal)
+    def fails_to_start(self) -> bool:
+        """True if workers fail to start, repeatedly or without a signal. Jobs should then not wait for the next one."""
+        return self._failures >= _MAX_START_FAILURES or (self._failures > 0 and not self._was_signal)
 
     def state(self) -> WorkerState:
         """Snapshot of the worker."""
@@ -151,7 +151,7 @@ class WorkerSlot:
     def cancel(self, job: QueuedJob) -> None:
         """Cancel a job, if the worker has it."""
         if job.number in self.running and self._process is not None:
-            self._process.tell(Cancel(number=job.number))
+            self._process.send_order(Cancel(number=job.number))
 
     async def warm_model(self, model: str, timeout_s: float) -> None:
         """Load a model in the worker while its jobs go on.
@@ -162,7 +162,7 @@ class WorkerSlot:
             raise WorkerEnded(f"worker {self.name} is not up")
         number = next(self._order_numbers)  # the answer to an older order must not confirm this one
         warmed = self._warming[number] = asyncio.get_running_loop().create_future()
-        self._process.tell(WarmModel(number=number, model=model))
+        self._process.send_order(WarmModel(number=number, model=model))
         try:
             async with asyncio.timeout(timeout_s):
                 await warmed
@@ -175,7 +175,7 @@ class WorkerSlot:
     def forget_model(self, model: str) -> None:
         """Free the worker's memory of a model."""
         if self._process is not None:
-            self._process.tell(ForgetModel(model=model))
+            self._process.send_order(ForgetModel(model=model))
 
     async def outcomes(self) -> AsyncGenerator[Outcome]:
         """Start a worker, and yield outcomes until it has ended. Raises the errors of starting a process."""
@@ -205,8 +205,8 @@ class WorkerSlot:
         finally:
             timer.cancel()
 
-    async def bury(self, error: Exception | None = None) -> WorkerDied:
-        """End the worker if it still runs, and record its end. `error` is what interrupted its supervision."""
+    async def reap(self, error: Exception | None = None) -> WorkerDied:
+        """End the worker if it still runs, and return its jobs. `error` is the one that interrupted its supervision."""
         process, self._process = self._process, None
         was_ready, status = self.is_ready, 0
         self.warm.clear()
@@ -234,7 +234,7 @@ class WorkerSlot:
         return died
 
     async def end(self) -> None:
-        """End the worker for good."""
+        """End the worker without a successor. Its jobs are dropped."""
         self.warm.clear()
         self._take_all_back()
         if self._process is not None:
@@ -277,7 +277,7 @@ class WorkerSlot:
         return jobs
 
     def _on_hang(self, job: QueuedJob) -> None:
-        _LOG.error(Event("worker_hung", worker=self.name, **job.job.marks))
+        _LOG.error(Event("worker_hung", worker=self.name, **job.job.log_fields))
         self._kill(_HUNG_REASON)
 
     def _kill(self, reason: str) -> None:

@@ -2,7 +2,7 @@
 
     parent ──(number, job)──► job threads ──► JobHandler.run ────(Done | Failed | ...)──► parent
     parent ──WarmModel──► one thread ───────► JobHandler.warm_model ─────ModelWarmed────► parent
-    parent ──Cancel──► the job ends at its next stage or tile ───────────────Left───────► parent
+    parent ──Cancel──► the job ends at its next stage or tile ───────────────Cancelled───────► parent
 
 The worker runs until the parent closes its end of the pipe. Log lines go to the parent, which writes them.
 """
@@ -32,12 +32,12 @@ from virtual_codec.serving._messages import (
     Answer,
     Broken,
     Cancel,
+    Cancelled,
     CannotOpen,
     Counted,
     Done,
     Failed,
     ForgetModel,
-    Left,
     Logged,
     Message,
     ModelWarmed,
@@ -174,7 +174,7 @@ def _answer(handler: JobHandler, number: int, job: Job) -> Answer:
     started = time.monotonic()
     try:
         check_deadline()
-        with bound(**job.marks):
+        with bound(**job.log_fields):
             result = handler.run(job)
         seconds = time.monotonic() - started
         counts = getattr(handler, "counts", RunnerCounts())
@@ -182,7 +182,7 @@ def _answer(handler: JobHandler, number: int, job: Job) -> Answer:
     except VirtualCodecError as error:
         return Failed(number=number, error=error)
     except Abandoned:
-        return Left(number=number)
+        return Cancelled(number=number)
     except BaseException as error:
         _end_if_device_lost(error)  # a fresh worker runs the jobs again, each alone
         if is_out_of_memory(error):
