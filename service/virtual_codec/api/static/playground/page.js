@@ -1,5 +1,5 @@
 "use strict";
-// Page state and its parts: elements, units, addresses of pictures, requests, problems.
+// Page state, and functions for elements, units, addresses of pictures, requests and problems.
 const $ = id => document.getElementById(id);
 const state = { file: null, shown: null, run: null, urls: {}, timer: 0, left: "before", result: null, files: {} };
 const chosen = name => document.querySelector(`[name=${name}]:checked`).value;
@@ -12,14 +12,14 @@ function element(name, content = [], more = {}) {
   made.append(...[content].flat());
   return made;
 }
-function show(name, blob) {           // a blob as an address; the one before is given back
+function setUrl(name, blob) {  // make an address for a blob, and free the previous one of that name
   if (state.urls[name]) URL.revokeObjectURL(state.urls[name]);
   return state.urls[name] = blob ? URL.createObjectURL(blob) : "";
 }
 function keyHeaders() {
   return $("key").value ? { "X-API-Key": $("key").value } : {};
 }
-async function refusal(response) {     // the problem of an answer, as an error
+async function problemOf(response) {  // error with the problem document of a response
   const problem = await response.json().catch(() => ({ title: `Status ${response.status}`, detail: "" }));
   if (response.status === 401) { $("key").hidden = false; $("key").focus(); }
   const detail = response.status === 401 ? "type it into the field above" : problem.detail;
@@ -30,21 +30,21 @@ async function post(path, body, signal) {
   if (headers["Content-Type"] === "application/x-www-form-urlencoded") headers["Content-Type"] = "application/octet-stream";
   const started = performance.now();
   const response = await fetch(path, { method: "POST", body, headers, signal });
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await problemOf(response);
   return { blob: await response.blob(), headers: response.headers, ms: performance.now() - started };
 }
-function complain(error) {
+function showProblem(error) {
   if (error.name === "AbortError") return;
   const bold = element("b", error.title || "No answer"), link = element("a", "What to do", { href: error.page || "" });
   $("wrong").replaceChildren(bold, ` ${error.message} `, error.page ? link : "");
   $("wrong").hidden = false;
 }
-function facts(rows) {
+function showFacts(rows) {
   $("list").replaceChildren(...rows.filter(row => row[1]).map(([name, value, big]) =>
     element("div", [element("dt", name), element("dd", value, { className: big ? "big" : "" })])));
   $("facts").hidden = false;
 }
-function stand(word) {                 // the empty stage: nothing of an earlier picture is left on it
+function showEmptyStage(word) {  // hide the result of the last picture
   $("ask").textContent = word || "Drop a picture here"; $("how").hidden = !!word;
   $("drop").hidden = false;
   for (const id of ["view", "facts", "sides", "measures", "rates"]) $(id).hidden = true;

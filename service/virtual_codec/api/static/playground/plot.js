@@ -1,5 +1,5 @@
-// The rate-distortion plot: one request after the other, with progress, until it is done or cancelled.
-const SWEEPS = {                       // curve -> qualities
+// Rate-distortion plot. The requests are sent one after another, with a progress bar and a button that cancels them.
+const SWEEPS = {  // curve -> qualities
   restored: [8, 18, 32, 50, 70, 85], jpeg: [8, 20, 38, 58, 76, 88], webp: [1, 15, 38, 62, 82, 90], avif: [12, 28, 42, 56, 68, 78],
 };
 const AXES = { psnr: { header: "Vcodec-Psnr", name: "PSNR in dB" }, similarity: { header: "Vcodec-Ms-Ssim", name: "MS-SSIM" } };
@@ -11,8 +11,8 @@ const svg = (name, attributes, text = "") => {
 };
 const plot = { run: null, points: {} };
 
-async function sweep() {
-  forgetPlot();
+async function plotCurves() {
+  clearPlot();
   const run = plot.run = new AbortController(), file = state.file;
   const jobs = Object.values(SWEEPS)[0].flatMap((_, index) => Object.entries(SWEEPS).map(([curve, qualities]) => [curve, qualities[index]]));
   $("wrong").hidden = true; $("cancel").hidden = $("done").hidden = false; $("plot").disabled = true; $("done").max = jobs.length;
@@ -23,18 +23,18 @@ async function sweep() {
       const path = curve === "restored" ? "/compress" : "/playground/ordinary";
       const { headers } = await post(`${path}?${new URLSearchParams(options)}`, file, run.signal);
       (plot.points[curve] ??= []).push(headers);
-      draw();
+      drawPlot();
     }
-  } catch (error) { complain(error); } finally { if (plot.run === run) stopPlot(); }
+  } catch (error) { showProblem(error); } finally { if (plot.run === run) stopPlot(); }
 }
 function stopPlot() {
   plot.run?.abort(); plot.run = null;
   $("cancel").hidden = $("done").hidden = true; $("plot").disabled = false;
 }
-function forgetPlot() {
+function clearPlot() {
   stopPlot(); plot.points = {}; $("figure").hidden = $("axis").hidden = true;
 }
-function draw() {
+function drawPlot() {
   const axis = AXES[$("measure").value], [left, right, top, bottom] = [84, 704, 30, 296];
   const curves = Object.entries(plot.points).map(([curve, points]) => [curve, points
     .map(headers => ({ x: +headers.get("Vcodec-Bpp"), y: +headers.get(axis.header), q: headers.get("Vcodec-Quality") }))
