@@ -43,7 +43,7 @@ def test_large_reservations_leave_a_quarter_to_small_ones() -> None:
 
 
 def test_the_largest_request_always_fits() -> None:
-    with ByteBudget.holding(1, 1001).reserve() as reservation:
+    with ByteBudget.at_least(1, 1001).reserve() as reservation:
         reservation.grow(1001)
 
 

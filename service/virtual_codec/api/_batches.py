@@ -15,7 +15,7 @@ def runner_metrics(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
     for name, meaning in (
         ("batch_items", "Tiles of a batch."),
         ("batch_pixels", "Pixels of a batch, halos included."),
-        ("batch_duration_seconds", "How long a batch was on the device."),
+        ("batch_duration_seconds", "Seconds that a batch ran on the device."),
     ):
         family = HistogramMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
         for device, device_counts in counts.items():
@@ -39,7 +39,7 @@ def runner_metrics(counts: Mapping[str, RunnerCounts]) -> Iterator[Metric]:
     for name, meaning, field in (
         ("device_queue_items", "Tiles that wait for the device.", "waiting_items"),
         ("device_queue_pixels", "Pixels of the tiles that wait for the device.", "waiting_pixels"),
-        ("device_pixel_budget", "Most pixels of a batch; less after memory ran out.", "budget_pixels"),
+        ("device_pixel_budget", "Limit on the pixels of a batch; it shrinks when memory runs out.", "budget_pixels"),
     ):
         gauge = GaugeMetricFamily(f"vcodec_{name}", meaning, labels=["device"])
         for device, device_counts in counts.items():

@@ -7,10 +7,10 @@ from typing import Final, Self, final
 
 from virtual_codec.errors import Overloaded
 
-# A reservation above `_LARGE_SHARE` of the budget leaves `_SPARED_SHARE` of it free, so that a few large answers that
-# are read slowly do not keep everybody else out.
+# A reservation above `_LARGE_SHARE` of the budget leaves `_RESERVED_SHARE` of it free, so that a few large answers that
+# are read slowly do not block all other requests.
 _LARGE_SHARE: Final = 1 / 8
-_SPARED_SHARE: Final = 1 / 4
+_RESERVED_SHARE: Final = 1 / 4
 
 
 @final
@@ -22,9 +22,9 @@ class ByteBudget:
         self.held_bytes = 0
 
     @classmethod
-    def holding(cls, max_bytes: int, largest: int) -> Self:
+    def at_least(cls, max_bytes: int, largest: int) -> Self:
         """Budget of `max_bytes`, or larger if a single request of `largest` bytes would not fit."""
-        return cls(max(max_bytes, -int(-largest // (1 - _SPARED_SHARE))))
+        return cls(max(max_bytes, -int(-largest // (1 - _RESERVED_SHARE))))
 
     def reserve(self) -> Reservation:
         """Open an empty reservation, a context manager."""
@@ -32,7 +32,8 @@ class ByteBudget:
 
     def check(self, total: int, growth: int) -> None:
         """Raise `Overloaded` if a reservation cannot grow by `growth` bytes to `total`."""
-        limit = self.max_bytes if total <= _LARGE_SHARE * self.max_bytes else int((1 - _SPARED_SHARE) * self.max_bytes)
+        is_large = total > _LARGE_SHARE * self.max_bytes
+        limit = int((1 - _RESERVED_SHARE) * self.max_bytes) if is_large else self.max_bytes
         if growth > 0 and self.held_bytes + growth > limit:
             raise Overloaded(
                 "the service holds too many bytes of other requests and answers; send this again in a moment",

@@ -34,13 +34,16 @@ class RequestCounters:
         )
         self._seconds = Histogram(
             "vcodec_http_request_duration_seconds",
-            "From the head of the request to the last byte of the answer.",
+            "Seconds from the headers of the request to the last byte of the answer.",
             ["route", "status_class"],
             buckets=_SECONDS_BUCKETS,
             registry=registry,
         )
         self.in_progress = Gauge(
-            "vcodec_http_requests_in_progress", "Jobs being received or done.", ["route"], registry=registry
+            "vcodec_http_requests_in_progress",
+            "Jobs that are being received or processed.",
+            ["route"],
+            registry=registry,
         )
         self._received = Histogram(
             "vcodec_http_request_body_bytes",
@@ -90,11 +93,11 @@ class JobCounters:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._key_pixels = Counter(
-            "vcodec_key_pixels", "Pixels of the jobs done, by API key.", ["key"], registry=registry
+            "vcodec_key_pixels", "Pixels of finished jobs, by API key.", ["key"], registry=registry
         )
         self._stages = Histogram(
             "vcodec_request_stage_duration_seconds",
-            "Stages of requests whose jobs were done: receive, queue, decode, device, encode, send.",
+            "Seconds of each stage of finished jobs: receive, queue, decode, device, encode, send.",
             ["route", "stage"],
             buckets=_SECONDS_BUCKETS,
             registry=registry,
@@ -111,20 +114,20 @@ class JobCounters:
         )
         self._ratio = Histogram(
             "vcodec_compression_ratio",
-            "Bytes of the files that came over bytes of the streams made of them.",
+            "Bytes of the input file divided by bytes of its stream.",
             ["model"],
             buckets=_RATIO_BUCKETS,
             registry=registry,
         )
         self._images = Counter(
             "vcodec_images",
-            "Images that jobs were done on, by the format they came in.",
+            "Images of finished jobs, by their input format.",
             ["route", "format", "model", "scale"],
             registry=registry,
         )
         self._codec_seconds = Histogram(
             "vcodec_codec_job_duration_seconds",
-            "Work of a job without what it waited, by the codec of the stream that was made or restored.",
+            "Seconds of decoding, device and encoding of a job, by the codec of the stream that was made or restored.",
             ["route", "codec"],
             buckets=_SECONDS_BUCKETS,
             registry=registry,

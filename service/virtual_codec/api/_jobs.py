@@ -75,7 +75,7 @@ class Jobs:
         return await self._encode(request, "/compress", self._options)
 
     async def ordinary(self, request: Request) -> Response:
-        """Encode an image as an ordinary JPEG, WebP or AVIF, to compare with: the playground's endpoint."""
+        """Encode an image as an ordinary JPEG, WebP or AVIF, for the comparison in the playground."""
         return await self._encode(request, "/playground/ordinary", OrdinaryOptions.parse)
 
     async def decompress(self, request: Request) -> Response:
@@ -159,7 +159,7 @@ class Jobs:
         exchange.facts["pixels"] = pixels
         if self._quotas is not None:
             await self._quotas.take_pixels(exchange.key, pixels)
-        with self._catalogue.use(*_model_wanted(options, data)) as model:
+        with self._catalogue.use(*_requested_model(options, data)) as model:
             job = Job(
                 data=data,
                 options=options if isinstance(options, OrdinaryOptions) else replace(options, model=model.id),
@@ -207,7 +207,9 @@ class Jobs:
         return width * height
 
 
-def _model_wanted(options: CompressOptions | RestoreOptions | OrdinaryOptions, data: bytes) -> tuple[str | None, str]:
+def _requested_model(
+    options: CompressOptions | RestoreOptions | OrdinaryOptions, data: bytes
+) -> tuple[str | None, str]:
     """Model that a job names, and the codec that a model chosen instead must support."""
     if isinstance(options, OrdinaryOptions):
         return None, "jpeg"

@@ -164,7 +164,7 @@ def ordinary_docs(*, timeout_s: float, max_timeout_s: float) -> JsonObject:
     parameters, fields = _option_docs(_ORDINARY_OPTIONS)
     codes = (*_BODY_PROBLEMS, "animated_image", "unreachable_target")
     return {
-        "summary": "Image to ordinary JPEG, WebP or AVIF, to compare with",
+        "summary": "Image to ordinary JPEG, WebP or AVIF, for comparison",
         "tags": ["playground"],
         "responses": {
             200: _answer("The file.", ["image/jpeg", "image/webp", "image/avif"], _ORDINARY_HEADERS),

@@ -42,27 +42,36 @@ class StateCollector(Collector):
         for name, meaning, value in (
             ("queue_items", "Jobs that wait for a worker.", state.queued_items),
             ("queue_pixels", "Pixels of the jobs that wait.", state.queued_pixels),
-            ("queue_oldest_age_seconds", "How long the first of them has waited.", state.oldest_age_s),
-            ("queue_estimated_wait_seconds", "How long a new job would wait.", state.estimated_wait_s),
-            ("queue_work_seconds", "Estimated seconds of queued work for each place.", state.queued_s),
+            ("queue_oldest_age_seconds", "Seconds that the oldest waiting job has waited.", state.oldest_age_s),
+            (
+                "queue_estimated_wait_seconds",
+                "Estimated seconds that a new job would wait, running jobs included.",
+                state.estimated_wait_s,
+            ),
+            ("queue_work_seconds", "Estimated seconds of queued work for each worker thread.", state.queued_s),
             (
                 "queue_limit_seconds",
-                "The estimated seconds of queued work above which jobs are refused.",
+                "Limit on queue_work_seconds, above which new jobs are refused.",
                 self._queue_limit_s,
             ),
-            ("running_items", "Jobs that workers have.", state.running_items),
-            ("held_bytes", "Bytes held of bodies and answers, or reserved for them.", self._budget.held_bytes),
-            ("held_limit_bytes", "Bytes that may be held at most.", self._budget.max_bytes),
-            ("ready", "Whether /readyz says yes.", state.is_ready and not is_draining),
-            ("draining", "Whether the service is about to stop.", is_draining),
+            ("running_items", "Jobs that workers are running.", state.running_items),
+            ("held_bytes", "Bytes of request bodies and answers that are held or reserved.", self._budget.held_bytes),
+            ("held_limit_bytes", "Limit on held_bytes.", self._budget.max_bytes),
+            ("ready", "1 if /readyz answers 200, else 0.", state.is_ready and not is_draining),
+            ("draining", "1 while the service is shutting down, else 0.", is_draining),
         ):
             yield GaugeMetricFamily(f"vcodec_{name}", meaning, float(value))
         for name, meaning, total in (
-            ("retries", "Jobs done again, alone, for the worker they were in had died.", state.retries),
+            ("retries", "Jobs that were run again, alone, because their worker died.", state.retries),
             ("quarantined_inputs", "Inputs refused because they killed workers.", state.quarantined),
         ):
             yield CounterMetricFamily(f"vcodec_{name}", meaning, float(total))
-        yield _labelled_counter("requests_cancelled", "Jobs whose caller left.", "where", state.cancelled)
+        yield _labelled_counter(
+            "requests_cancelled",
+            "Requests whose caller disconnected, by the place of the job.",
+            "where",
+            state.cancelled,
+        )
         yield from runner_metrics(state.counts)
         yield _labelled_counter("worker_restarts", "Workers that ended.", "reason", state.restarts)
         yield from self._worker_metrics(state)
@@ -71,9 +80,11 @@ class StateCollector(Collector):
 
     def _worker_metrics(self, state: PoolState) -> Iterator[Metric]:
         labels = ["worker", "device"]
-        up = GaugeMetricFamily("vcodec_worker_up", "Whether a worker is warm.", labels=labels)
-        jobs = GaugeMetricFamily("vcodec_worker_jobs", "Jobs that a worker has.", labels=labels)
-        places = GaugeMetricFamily("vcodec_worker_places", "Jobs that a worker can do at a time.", labels=labels)
+        up = GaugeMetricFamily("vcodec_worker_up", "1 if the worker is warm, else 0.", labels=labels)
+        jobs = GaugeMetricFamily("vcodec_worker_jobs", "Jobs that the worker is running.", labels=labels)
+        places = GaugeMetricFamily(
+            "vcodec_worker_places", "Jobs that the worker runs at most at the same time.", labels=labels
+        )
         for worker in state.workers:
             up.add_metric([worker.name, worker.device], float(worker.is_ready))
             jobs.add_metric([worker.name, worker.device], worker.jobs)
@@ -85,7 +96,7 @@ class StateCollector(Collector):
         info = InfoMetricFamily(
             "vcodec_model", "The models in the store; state is active, loading, draining or stored.", labels=["model"]
         )
-        jobs = GaugeMetricFamily("vcodec_model_jobs", "Jobs that have been promised a model.", labels=["model"])
+        jobs = GaugeMetricFamily("vcodec_model_jobs", "Admitted jobs that use the model.", labels=["model"])
         for model in catalogue.models():
             state = catalogue.state_of(model)
             info.add_metric([model.id], {"name": model.name, "created": model.created, "state": state})
@@ -95,7 +106,7 @@ class StateCollector(Collector):
         yield _labelled_counter("model_swaps", "Attempts to make another model the default.", "result", catalogue.swaps)
         yield GaugeMetricFamily(
             "vcodec_model_load_duration_seconds",
-            "How long the last model to become the default took to load.",
+            "Seconds that the model took to load that became the default last.",
             catalogue.load_seconds,
         )
 

@@ -79,7 +79,7 @@ def create_service(
     pool = pool or _open_pool(settings, limits, store)
     catalogue = Catalogue(store, pool)
     drain = drain or Drain()
-    budget = ByteBudget.holding(
+    budget = ByteBudget.at_least(
         settings.max_pending_bytes, settings.max_body_bytes + largest_answer_bytes(settings.max_pixels)
     )
     metrics = Metrics(catalogue, pool.state, lambda: drain.has_begun, settings.queue_limit_s, budget)
