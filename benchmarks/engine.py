@@ -255,8 +255,8 @@ def write_table(figures: dict[str, Any], page: Path) -> None:
     busy = max((part.get("load_average_before", 0) for part in figures.values()), default=0)
     if busy > (os.cpu_count() or 1):
         table += (
-            f"\n\nOthers were at work on the machine (load average up to {busy:g} on {os.cpu_count()} cores), so "
-            "shares and times say little here; counts of lost requests hold."
+            f"\n\nThe machine did other work (load average up to {busy:g} on {os.cpu_count()} cores). Shares and times "
+            "are therefore unreliable, the counts of lost requests are not."
         )
     text = page.read_text()
     start, end = (text.index(mark) for mark in SECTION_MARKS)

@@ -112,7 +112,7 @@ def _psnr_and_ssim(picture: Grey, restored: Grey) -> tuple[float, float]:
 
 def _report(rows: Sequence[Row], model: str) -> str:
     lines = [
-        "# Beside published figures",
+        "# Comparison with published figures",
         "",
         "This page sets the default model, and the networks of the paper as trained here, beside figures that others",
         "published for the same pictures.",

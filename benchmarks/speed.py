@@ -201,13 +201,15 @@ def _report(rows: Sequence[Row], count: int, name: str) -> str:
     sizes = list(rows[0].encode_s)
     table = "\n".join(f"| {_line(row)} |" for row in rows)
     low, high = RATES_BPP
-    return f"""# What a second buys
+    return f"""# Processor time and bytes saved
 
-Processor seconds a megapixel to encode / decode pictures of {", ".join(sizes)} megapixels, and BD-rate in percent
-against ordinary JPEGs at {low:g} to {high:g} bits a pixel: for choosing an `effort`, and between this codec and AVIF.
-One thread, one run; {count} pictures (the middle 768 x 512 pixels of some of `{name}`; those above 0.4 megapixels are
-one picture made of them), our quality {QUALITY}, the others at about those bytes. Processors differ, and the cores of
-this one did other work meanwhile: compare rows, not seconds.
+This page helps to choose an `effort`, and between this codec and AVIF. It shows processor seconds a megapixel to
+encode / decode pictures of {", ".join(sizes)} megapixels, in one thread and one run. The BD-rates are in percent
+against ordinary JPEGs, at {low:g} to {high:g} bits a pixel; negative values save bytes.
+
+The {count} pictures are the middle 768 x 512 pixels of some of `{name}`. Larger sizes are one picture joined from them.
+The times are those of quality {QUALITY}, and for other codecs of streams with about the same bytes. Processors differ,
+and this one did other work meanwhile, so compare rows, not seconds.
 
 ![processor time and bytes saved](speed.svg)
 
@@ -219,8 +221,8 @@ Made by `python -m benchmarks.speed FOLDER --report docs/speed.md`.
 
 ## What to conclude
 
-In the plot, what lies higher and farther left is better. Our streams are plain JPEGs, which every viewer opens; where
-all readers have AVIF, compare the rows.
+In the plot, a point that lies higher and farther left is better. The streams of virtual-codec are plain JPEGs, which
+every viewer opens. If all readers can open AVIF, compare the rows.
 """
 
 

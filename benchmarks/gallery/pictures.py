@@ -86,7 +86,7 @@ PICTURES = (
     ),
     Picture(
         name="chart",
-        title="Chart, which is no photograph",
+        title="Chart (not a photograph)",
         source="drawn by the command itself with Matplotlib; 420x280",
         read=_chart,
         top=0,

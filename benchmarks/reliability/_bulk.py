@@ -89,13 +89,13 @@ def bulk_section(it: Mapping[str, Any]) -> list[str]:
         "## Bulk runs that are killed",
         "",
         (
-            f"`vcodec bulk compress` of {it['images']} pictures of {it['side']}x{it['side']} pixels was killed by "
-            f"SIGKILL with its workers {it['kills']} times, after {kills} outputs, and continued by the same command. "
-            f"Beside a run without kills ({it['seconds_without']} s) {it['missing']} outputs are missing, "
-            f"{it['differing']} have other bytes, {it['others']} files are too many, {it['torn_at_kills']} outputs "
-            f"were torn at a kill, {it['parts_left']} unfinished files are left, {it['recorded_twice']} outputs are "
-            f"recorded as done twice; {it['written_again']} that were written but not yet recorded at a kill were "
-            "written again."
+            f"`vcodec bulk compress` of {it['images']} pictures of {it['side']}x{it['side']} pixels was killed "
+            f"{it['kills']} times by SIGKILL, with its workers, after {kills} outputs. The same command continued it. "
+            f"Compared with a run without kills ({it['seconds_without']} s), {it['missing']} outputs are missing, "
+            f"{it['differing']} have other bytes, and {it['others']} files are additional. {it['torn_at_kills']} "
+            f"outputs were incomplete at a kill, {it['parts_left']} unfinished files are left, and "
+            f"{it['recorded_twice']} outputs are recorded twice. {it['written_again']} outputs that were written but "
+            "not yet recorded at a kill were written again."
         ),
         "",
     ]

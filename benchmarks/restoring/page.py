@@ -35,15 +35,15 @@ def page(figures: Figures) -> str:
     """Page of all figures in Markdown."""
     height, width = figures.size
     parts = [
-        f"""# Cheaper restoring
+        f"""# Processor time of restoring
 
-Time of restoring by layer, and what other ways of computing would give: for deciding what to build next. A network at
-{width} x {height} pixels, one thread, processor time, medians of runs in turns. The engine computes in
-{figures.precision} on this processor ({torch.backends.cpu.get_cpu_capability()}). Others may have used the machine:
-compare columns, not seconds.""",
+This page shows the time of restoring by layer, and the gain of other ways of computing. All times are processor time of
+one network at {width} x {height} pixels in one thread, medians of runs in turns. The engine computes in
+{figures.precision} on this processor ({torch.backends.cpu.get_cpu_capability()}). The machine may have done other work,
+so compare columns, not seconds.""",
         *(_layers(scale, figures) for scale in figures.layers),
         _LAYER_NOTES,
-        "## Other forms of the same network\n\nSeconds of a picture.",
+        "## Other implementations of the same network\n\nSeconds of a picture.",
         _forms(figures.forms),
         _VARIANT_NOTES,
         _variants(figures.variants),
@@ -113,9 +113,10 @@ def _flat(figures: Figures) -> str:
 
 {figures.pictures} photographs (the middle 512 x 384 pixels of some of `{figures.folder}`), effort 2, cut into tiles.
 *Equal* is the share of tiles that the plain filter restores within {EQUAL_DB:g} dB of the network. A decoder cannot
-know those; it can know the standard deviation of a tile's decoded samples. For each limit: the share of tiles below it,
-and the decibels that a picture loses with the plain filter there, on average and at worst. *Work left* is the
-network's work on the other tiles with their halo of {figures.halo} pixels, against the whole picture at once.
+measure this share, because it lacks the original. It can measure the standard deviation of a tile's decoded samples.
+For each limit on this deviation, the table has the share of tiles below it, and the loss of a picture in dB, on average
+and at worst, if the plain filter restores these tiles. *Work left* is the network's work on the other tiles with their
+halo of {figures.halo} pixels, relative to the whole picture at once.
 
 {_table(head, rows)}"""
 
@@ -128,34 +129,35 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 _LAYER_NOTES: Final = """*engine* is a convolution as it runs now. In float32 on x86-64 with AVX2, those of the
 trunks are computed by Winograd's minimal filtering F(4x4, 3x3), with the sum that follows. GMAC are those of the plain
 convolution. *PyTorch* is PyTorch's convolution, channels last; *planes* the same with each channel in a plane of its
-own. A processor without instructions for bfloat16 emulates it. *int8* takes and gives bytes: what converting costs
-comes on top, that of sums of bytes with different steps too. *fbgemm* and *onednn* are what `torch.ao.nn.quantized`
-calls, which PyTorch calls deprecated."""
+own. A processor without instructions for bfloat16 emulates it. *int8* has bytes as input and output. The conversion to
+bytes, and sums of bytes with different steps, take additional time. *fbgemm* and *onednn* are the kernels behind
+`torch.ao.nn.quantized`, which PyTorch has deprecated."""
 
 _VARIANT_NOTES: Final = """## Width, depth, resolution
 
-Untrained networks at scale 1: time does not depend on the weights. kMAC are thousand multiplications and additions for
-a pixel of the restored image."""
+The networks are untrained and of scale 1; their time does not depend on the weights. A kMAC is a thousand
+multiplications and additions for a pixel of the restored image."""
 
 _CONCLUSION: Final = """Made by `python -m benchmarks.restoring PHOTOS --report docs/restoring.md`.
 
 ## What to conclude
 
 - **8-bit integers** with oneDNN's kernels take three quarters of the time of minimal filtering in float32, even on an
-  AVX2 processor, which has no instruction for sums of products of bytes (VNNI). They are not built in: they cost 0.05
-  to 0.08 dB without training for it (by earlier measurements with OpenVINO). A stream also keeps its promise for what
-  was restored while compressing, so a decoder on every machine would have to compute in the same integers. They would
-  be another model, trained for it, not a setting of the engine; and the library's interface to them is about to go.
-- **Minimal filtering** makes a network 1.5 times as fast as PyTorch's convolutions on this processor: the same
-  network, with a quarter of the multiplications in its 3x3 convolutions. A test allows differences of 1e-4 of a
+  AVX2 processor, which has no instruction for sums of products of bytes (VNNI). The engine does not use them: in
+  earlier measurements with OpenVINO they cost 0.05 to 0.08 dB without training for them. The promise of a stream
+  holds for the image that was restored while compressing, so decoders on every machine would have to compute in the
+  same integers. 8-bit integers therefore need another model that is trained for them. The library's interface to them
+  is deprecated.
+- **Minimal filtering** makes a network 1.5 times as fast as PyTorch's convolutions on this processor. It computes the
+  same network with a quarter of the multiplications in its 3x3 convolutions. A test allows differences of 1e-4 of a
   sample's range. The engine uses it in float32 with AVX2, for trunks of at least 40 channels.
-- **Convolutions** are nearly all of the time. What surrounds them has little left to give: ReLU and sums inside
-  oneDNN's convolutions gain nothing, nor do two tiles at a time.
-- **Show as decoded**: a stream with that flag runs no network; the plain filter is all. Nothing is left to save there.
-- **Flat tiles**: photographs have none. Hardly a tile is restored as well by the plain filter, and around each of the
-  others lies the halo, so that work by small tiles is several times that of the whole.
+- **Convolutions** are nearly all of the time. Changes around them gain little: ReLU and sums inside oneDNN's
+  convolutions gain nothing, nor do two tiles at a time.
+- **Show as decoded**: for a stream with this flag no network runs, only the plain filter. No time can be saved there.
+- **Flat tiles**: photographs have hardly any tile that the plain filter restores as well as the network. Each other
+  tile needs a halo, so restoring by small tiles takes several times the work of the whole picture.
 - **Width and resolution**: minimal filtering favours wide layers. Trunks of 24 and 32 channels, which run without it,
   take 1.6 times the time of 48 channels for the same multiplications. At a quarter of the resolution, 96 channels
-  take 0.8 of the time of 48 channels at half of it. A next network has fewer blocks at half resolution and more at a
-  quarter.
+  take 0.8 of the time of 48 channels at half of it. A faster network would have fewer blocks at half resolution and
+  more at a quarter.
 """

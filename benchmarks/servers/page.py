@@ -16,10 +16,11 @@ _HEAD = """\
 
 This page compares this service with LitServe, Ray Serve and plain FastAPI at one job: restoring one picture in each
 request. All servers call the same `VirtualCodec` with the same model, and get the same pictures in the same multipart
-form; only the server around the codec differs. The same generator sends the load on the same machine
+form. Only the server around the codec differs. The same generator sends the load on the same machine
 ([how to read such figures](benchmarking.md)).
-LitServe, Ray Serve and FastAPI run in the better of two configurations (*shapes*): one process for each core with one
-torch thread, or one process with all cores. This service runs with its default settings (*as it comes*).
+LitServe, Ray Serve and FastAPI run in the better of two configurations, called *shapes*. The first is one process for
+each core with one torch thread, the second one process with all cores. This service runs with its default settings
+(*as it comes*).
 
 Made by `python -m benchmarks.serving_comparison` ([how to repeat it](../benchmarks/README.md)); every figure is in
 [results/serving.json](results/serving.json).
@@ -51,9 +52,9 @@ def _conditions(results: dict[str, Any]) -> str:
     hardware = f"{machine.get('cores')} cores ({machine.get('processor')}), no GPU"
     return (
         f"{hardware}, Python {machine.get('python')}; {versions}.\n"
-        "The generator runs on the same cores. In the tables of /decompress and /compress all were up at the same\n"
-        "time and measured in turn. Compare ratios within a table, not absolute figures, and not tables of different\n"
-        "parts.\n\n" + _measured_parts(results)
+        "The generator runs on the same cores. In the tables of /decompress and /compress, all servers ran at the\n"
+        "same time and were measured in turn. Compare ratios within a table, not absolute figures, and not tables of\n"
+        "different parts.\n\n" + _measured_parts(results)
     )
 
 
@@ -84,7 +85,9 @@ def _ratios_section(rows: Sequence[dict[str, Any]]) -> str:
         lines.append(f"| median latency of one client over one call in-process, 512x512 | {ratio:.2f} | |")
     for rival in _RIVALS:
         for theirs, ours in zip(_rows_of(rows, "overload", rival), _rows_of(rows, "overload", OURS), strict=False):
-            lines.append(f"| goodput over {rival}, four times too much | {_ratio(ours, theirs, 'goodput_per_s')} | |")
+            lines.append(
+                f"| goodput over {rival}, at four times the capacity | {_ratio(ours, theirs, 'goodput_per_s')} | |"
+            )
     return "\n".join([*lines, ""]) if len(lines) > 4 else ""
 
 
@@ -125,11 +128,12 @@ def _overload_section(rows: Sequence[dict[str, Any]]) -> str:
     if not found:
         return ""
     lines = [
-        "## Four times too much",
+        "## Overload: four times the capacity",
         "",
-        "Requests arrive at four times the capacity measured just before, as those of independent callers. Goodput is",
-        f"what was answered within {LIMIT_S:g} s of when it was due. LitServe and Ray Serve have time-outs of",
-        f"{LIMIT_S:g} s, Ray Serve a queue of that length; to this service callers say `Request-Timeout-Ms`.",
+        "Requests arrive at random, at four times the capacity measured just before. Goodput counts the images that",
+        f"were answered within {LIMIT_S:g} s of the time at which their requests were due. LitServe and Ray Serve have",
+        f"timeouts of {LIMIT_S:g} s, and Ray Serve has a queue of that length. To this service callers send",
+        "`Request-Timeout-Ms`.",
         "",
         "| system | capacity images/s | goodput images/s | of capacity | refusal p50 ms | p99 ms | answers |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -155,9 +159,10 @@ def _poison_section(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "## An input that cannot be decoded",
         "",
-        "One request in six, 8 clients. Its answer should tell the caller that it is at fault, and the others be done.",
+        "One request in six, 8 clients. It should get a status that means an error of the caller (4xx). The other",
+        "requests should succeed.",
         "",
-        "| system | shape | others failed | the bad ones were answered |",
+        "| system | shape | other requests failed | answers to the invalid input |",
         "| --- | --- | --- | --- |",
     ]
     for row in found:
@@ -175,8 +180,8 @@ def _kill_section(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "## kill -9 of a worker under load",
         "",
-        "The busiest process that does jobs is killed every 10 s, 8 clients; a request without an answer for 30 s",
-        "counts as lost (`TimeoutError`).",
+        "The busiest worker process is killed every 10 s, with 8 clients. A request without an answer for 30 s counts",
+        "as lost (`TimeoutError`).",
         "",
         "| system | kills | requests | lost | answers | images/s | slowest ms | a request afterwards |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -199,9 +204,9 @@ def _variants_section(rows: Sequence[dict[str, Any]]) -> str:
     if not found:
         return ""
     lines = [
-        "## The shapes that were tried",
+        "## Configurations (shapes) that were tried",
         "",
-        "Processes x torch threads in each; 512x512, 16 clients.",
+        "A shape is the number of processes x torch threads in each. Pictures of 512x512, 16 clients.",
         "",
         "| system | shape | images/s | p99 ms |",
         "| --- | --- | --- | --- |",

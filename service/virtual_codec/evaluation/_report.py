@@ -129,7 +129,7 @@ def _foreign_section(summary: Summary) -> str:
         for row in summary.foreign
     ]
     head = ["set", "JPEG", "quality", "as it is", "restored", "gain", "gain Y", "worst image", "made worse"]
-    return "\n\n".join(["## Other people's JPEGs, restored", "Mean PSNR in dB.", _table(head, rows)])
+    return "\n\n".join(["## JPEGs of other encoders, restored", "Mean PSNR in dB.", _table(head, rows)])
 
 
 def _times_section(summary: Summary) -> str:
