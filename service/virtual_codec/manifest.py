@@ -78,11 +78,11 @@ class Manifest:
 
     `networks` has a key `<role>-<scale>` for each: `description-2`, `postprocess-1`, `postprocess-2`. `id` is
     `model_id(networks)`. `tables` are numbers measured when the model was made, `metrics` its results. Without
-    `encoder` the encoder's defaults apply. `alternatives` are the ids of models that may restore descriptions of this
-    one, of which the encoder chooses (`virtual_codec.codec.restorer_choice`). `devices` are the kinds of devices for
-    which the model is meant, such as "cuda"; none means any. The model runs on all devices, only slower. `licence` is
-    the licence of the weights, `data_licences` those of the training pictures, the most frequent first; "" and [] mean
-    that nothing is stated.
+    `encoder` the encoder's defaults apply. `alternatives` are the ids of other models that may restore descriptions of
+    this one; the encoder chooses (`virtual_codec.codec.restorer_choice`). `devices` are the kinds of devices for which
+    the model is meant, such as "cuda"; none means any. The model runs on all devices, only slower. `licence` is the
+    licence of the weights, `data_licences` those of the training pictures, the most frequent first; "" and [] mean that
+    nothing is stated.
     """
 
     format: int = field(default=_FORMAT, init=False)

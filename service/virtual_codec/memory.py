@@ -1,4 +1,4 @@
-"""Settings of the C library for freed memory: kept for the next tile, or returned after each request."""
+"""Settings of the C library for freed memory: keep it for the next tile, or return it after each request."""
 
 from __future__ import annotations
 

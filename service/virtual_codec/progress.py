@@ -20,7 +20,7 @@ def progress_scope(listener: Listener) -> Iterator[None]:
 
 
 def report_progress(done: int, total: int) -> None:
-    """Say that `done` of the `total` tiles of a pass have gone through a network."""
+    """Report that a network has processed `done` of the `total` tiles of a pass."""
     if (listener := _LISTENER.get()) is not None:
         listener(done, total)
 

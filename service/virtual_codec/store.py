@@ -7,7 +7,7 @@
         ├── *.safetensors        one file a network
         └── MODEL_CARD.md
 
-A retired model keeps its manifest and post-processing weights, so that its streams decode for ever. Folders
+A retired model keeps its manifest and post-processing weights, so that its streams always decode. Folders
 whose name begins with a dot are ignored: write a new model into one, then rename it.
 """
 
@@ -54,7 +54,7 @@ def check_compresses(model: Manifest, codec: str, scale: int | None = None) -> N
 
 @final
 class ModelStore:
-    """Models in a folder, read and checked once, when the store is opened.
+    """Models in a folder. Their manifests are read and checked once, when the store is opened.
 
     `default` is a name or id that stands in place of CURRENT. Raises `BadModel` when the folder, its CURRENT or any
     model in it is damaged; weights are checked when read. A `tolerant` store, for services that must

@@ -69,7 +69,7 @@ def plan(
             Task(source=source, target=Path(output) / _renamed(source.relative_to(base), suffixes[0], keep_suffix))
             for source, base in found
         ]
-    _check_apart(tasks, suffixes[0], force=force, sources={_identity(task.source) for task in tasks})
+    _check_collisions(tasks, suffixes[0], force=force, sources={_identity(task.source) for task in tasks})
     return Plan(tasks=tasks, unreadable=expander.unreadable)
 
 
@@ -93,7 +93,7 @@ def copy_of(task: Task) -> Task:
 def check_copies(tasks: Sequence[Task], *, force: bool) -> None:
     """Check the outputs of `copy_of` as `plan` checks its own. Raises `Misuse`."""
     copies = [copy for task in tasks if not is_itself(copy := copy_of(task))]
-    _check_apart(copies, "", force=force, sources={_identity(task.source) for task in tasks})
+    _check_collisions(copies, "", force=force, sources={_identity(task.source) for task in tasks})
 
 
 def _plan_streams(inputs: Sequence[str], output: str, suffixes: Sequence[str]) -> list[Task]:
@@ -116,7 +116,7 @@ def _check_suffix(output: str, suffixes: Sequence[str]) -> None:
         raise Misuse(f"{output} ends in {suffix}, but the output format is {suffixes[0]}; name it {right}")
 
 
-def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool, sources: set[str]) -> None:
+def _check_collisions(tasks: Sequence[Task], suffix: str, *, force: bool, sources: set[str]) -> None:
     """Check that no two tasks write the same file and, with `force`, that none writes a source. Raises `Misuse`."""
     writers: dict[str, Path] = {}
     for task in tasks:
@@ -124,7 +124,7 @@ def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool, sources: se
         if target in writers and not is_device(task.target):
             raise Misuse(
                 f"{writers[target]} and {task.source} would both become {task.target}; "
-                + _way_out(writers[target].name, task.source.name, suffix)
+                + _collision_advice(writers[target].name, task.source.name, suffix)
             )
         writers[target] = task.source
         if force and target in sources:
@@ -132,7 +132,7 @@ def _check_apart(tasks: Sequence[Task], suffix: str, *, force: bool, sources: se
             raise Misuse(f"{task.source} would replace {task.target}, which is {reason}; choose another output")
 
 
-def _way_out(one: str, other: str, suffix: str) -> str:
+def _collision_advice(one: str, other: str, suffix: str) -> str:
     if one == other:
         return "convert them in separate runs, to different folders"
     return f"--keep-suffix names them {one}{suffix} and {other}{suffix}"

@@ -15,7 +15,7 @@ DRIFT_WEIGHT: Final = 4.0  # took a tenth off the blurred colour error at no cos
 
 
 def postprocess_1() -> TrainConfig:
-    """Post-processing at full size: removes the artefacts of our streams and of other encoders' JPEGs."""
+    """Post-processing at full size: removes the artefacts of this project's streams and of other JPEGs."""
     return TrainConfig(name="postprocess-1", target="postprocess", scale=1, channels=48, blocks=6, steps=8800)
 
 
@@ -56,7 +56,7 @@ def joint_2() -> TrainConfig:
 
 
 def softer_1() -> TrainConfig:
-    """Post-processing of `postprocess-1` trained on soft pictures too, by log error; start it from `postprocess-1`."""
+    """Post-processing at full size, also for soft (enlarged) pictures, by log error; start it from `postprocess-1`."""
     return replace(
         postprocess_1(),
         name="softer-1",
@@ -69,7 +69,7 @@ def softer_1() -> TrainConfig:
 
 
 def softer_2() -> TrainConfig:
-    """Post-processing of `joint-2` trained on soft pictures too, behind its description; start it from `joint-2`."""
+    """Post-processing at scale 2, also for soft pictures, behind `joint-2`'s description; start it from `joint-2`."""
     return replace(
         joint_2(),
         name="softer-2",
@@ -86,7 +86,7 @@ def softer_2() -> TrainConfig:
 def joint_1() -> TrainConfig:
     """Description and post-processing at full size together; start it from a finished `softer-1`.
 
-    Every fourth batch holds plain descriptions and foreign JPEGs, so that they are restored as well as before.
+    Every fourth batch has plain descriptions and foreign JPEGs, so that these are restored as well as before.
     """
     return TrainConfig(
         name="joint-1",
@@ -111,7 +111,7 @@ def joint_1() -> TrainConfig:
 
 
 def drawings_1() -> TrainConfig:
-    """Post-processing at full size that learns text, screens and drawings too; start it from `standard-3`."""
+    """Post-processing at full size for text, screenshots and drawings too; start it from `standard-3`."""
     return replace(
         joint_1(),
         name="drawings-1",
@@ -129,7 +129,7 @@ def drawings_1() -> TrainConfig:
 
 
 def drawings_2() -> TrainConfig:
-    """Post-processing at scale 2 that learns text, screens and drawings too; start it from `standard-3`."""
+    """Post-processing at scale 2 for text, screenshots and drawings too; start it from `standard-3`."""
     return replace(
         drawings_1(),
         name="drawings-2",
@@ -166,7 +166,7 @@ def drawings_4() -> TrainConfig:
 
 
 def wider_2() -> TrainConfig:
-    """Networks of `joint-2` with a wider description, a weaker pull, soft pictures too; start it from `softer-2`."""
+    """Networks of `joint-2` with a wider description and a weaker pull, and soft pictures; start it from `softer-2`."""
     return replace(
         joint_2(),
         name="wider-2",
@@ -180,7 +180,7 @@ def wider_2() -> TrainConfig:
 
 
 def lanczos_2() -> TrainConfig:
-    """Post-processing behind plain Lanczos, to compare a learned description with; start it from `wider-2`."""
+    """Post-processing behind Lanczos downscaling, as a baseline for learned descriptions; start it from `wider-2`."""
     return replace(
         postprocess_2(),
         name="lanczos-2",
@@ -193,7 +193,7 @@ def lanczos_2() -> TrainConfig:
 
 
 def virtual_2() -> TrainConfig:
-    """Description and post-processing at scale 2 together, the gradient through a virtual codec; start as `joint-2`."""
+    """Description and post-processing at scale 2, with the gradient of a virtual codec; start from `postprocess-2`."""
     virtual_codec, joint = Phase(kind="virtual_codec", steps=2), Phase(kind="joint", steps=1)
     return TrainConfig(
         name="virtual-2",
@@ -213,7 +213,7 @@ def virtual_2() -> TrainConfig:
 
 
 def smoke() -> TrainConfig:
-    """Test run of some seconds, to see that training works on a machine."""
+    """Run of some seconds that shows whether training works on a machine. Its network is too small to be useful."""
     return TrainConfig(
         name="smoke",
         target="postprocess",
