@@ -95,7 +95,7 @@ def test_the_sample_is_shown_beside_ordinary_codecs_of_its_size(tab: Tab, addres
 
 
 def test_a_codec_that_cannot_be_so_small_says_its_least_size(tab: Tab) -> None:
-    tab.run("$('target').value = 'max_bytes'; retarget(); $('value').value = 32; label(); $('sample').click()")
+    tab.run("$('target').value = 'max_bytes'; updateSlider(); $('value').value = 32; updateLabels(); $('sample').click()")
     tab.wait_for("!$('facts').hidden")
     assert tab.run("state.result.bytes") < 1600
     tab.run("document.querySelector('[name=other][value=webp]').click()")
