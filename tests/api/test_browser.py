@@ -62,7 +62,9 @@ def test_a_picture_goes_through_the_playground(server: ServerProcess, tab: Tab) 
     tab.open(server.url)
     assert tab.complaints == []
     image = base64.b64encode(picture(size=(8, 8))).decode()
-    tab.run(f"take(new File([Uint8Array.from(atob('{image}'), c => c.charCodeAt(0))], 'a.png', {{type: 'image/png'}}))")
+    tab.run(
+        f"openFile(new File([Uint8Array.from(atob('{image}'), c => c.charCodeAt(0))], 'a.png', {{type: 'image/png'}}))"
+    )
     # This server's codec only pretends to compress, so the second request of the page is refused by its probe.
     tab.wait_for("!document.getElementById('wrong').hidden || !document.getElementById('facts').hidden")
     assert not any("Content Security Policy" in text for text in tab.complaints)

@@ -64,7 +64,7 @@ def tab(opened: Tab, address: str) -> Tab:
 def compress(tab: Tab, picture: bytes = saved(PICTURE)) -> None:
     """Put a picture in, and wait until it is restored."""
     text = base64.b64encode(picture).decode()
-    tab.run(f"take(new File([Uint8Array.from(atob('{text}'), c => c.charCodeAt(0))], 'a.png'))")
+    tab.run(f"openFile(new File([Uint8Array.from(atob('{text}'), c => c.charCodeAt(0))], 'a.png'))")
     tab.wait_for("!$('facts').hidden && !$('stage').classList.contains('busy')")
 
 
@@ -95,7 +95,9 @@ def test_the_sample_is_shown_beside_ordinary_codecs_of_its_size(tab: Tab, addres
 
 
 def test_a_codec_that_cannot_be_so_small_says_its_least_size(tab: Tab) -> None:
-    tab.run("$('target').value = 'max_bytes'; updateSlider(); $('value').value = 32; updateLabels(); $('sample').click()")
+    tab.run(
+        "$('target').value = 'max_bytes'; updateSlider(); $('value').value = 32; updateLabels(); $('sample').click()"
+    )
     tab.wait_for("!$('facts').hidden")
     assert tab.run("state.result.bytes") < 1600
     tab.run("document.querySelector('[name=other][value=webp]').click()")
