@@ -22,7 +22,7 @@ def test_the_package_itself_loads_nothing() -> None:
     assert not {name for name in loaded_by("import virtual_codec") if name.startswith("virtual_codec.")}
 
 
-def test_what_the_api_process_uses_loads_nothing_heavy() -> None:
+def test_packages_of_the_api_process_load_nothing_heavy() -> None:
     rooms = ("errors", "jobs", "settings", "store", "bitstream", "images", "serving")
     loaded = loaded_by("import " + ", ".join(f"virtual_codec.{room}" for room in rooms))
     assert not loaded & {*HEAVY, "fastapi"}

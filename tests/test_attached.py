@@ -40,7 +40,7 @@ def test_the_wire_values_are_frozen() -> None:
 
 @pytest.mark.parametrize("codec", CODEC_NAMES)
 @pytest.mark.parametrize("flags", [{}, {"grey_as_colour": True}, {"colour_as_grey": True}])
-def test_what_is_attached_is_found_and_other_readers_pass_over_it(codec: CodecName, flags: dict[str, bool]) -> None:
+def test_an_attached_header_is_found_and_skipped_by_other_decoders(codec: CodecName, flags: dict[str, bool]) -> None:
     file = file_of(codec)
     header = StreamHeader(model="4f6c3978", scale=1, width_remainder=1, height_remainder=1, **flags)
     stream = bitstream.attach(file, header, codec)
@@ -80,7 +80,7 @@ def test_two_headers_are_one_too_many(codec: CodecName) -> None:
         bitstream.find_attached(twice, codec)
 
 
-def test_what_is_no_webp_gets_no_header() -> None:
+def test_a_file_that_is_no_webp_gets_no_header() -> None:
     with pytest.raises(UndecodableImage, match="WebP"):
         bitstream.attach(b"RIFF\4\0\0\0WEBP", HEADER, "webp")
 

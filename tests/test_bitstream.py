@@ -82,7 +82,7 @@ def test_a_segment_of_version_1_is_these_bytes_for_ever(header: StreamHeader, go
 
 
 @given(headers())
-def test_what_is_packed_is_found(header: StreamHeader) -> None:
+def test_a_packed_header_is_found(header: StreamHeader) -> None:
     stream = jpeg()
     ours = bitstream.insert(stream, header)
     assert len(ours) == len(stream) + 15
@@ -187,7 +187,7 @@ def test_a_segment_inside_another_or_after_the_first_scan_is_not_ours() -> None:
 
 
 @pytest.mark.parametrize("stream", [b"", b"\xff", b"\x89PNG\r\n\x1a\n", b"<html>", b"\xff\xd9\xff\xd8"])
-def test_what_is_not_a_jpeg_is_undecodable(stream: bytes) -> None:
+def test_a_file_that_is_no_jpeg_is_undecodable(stream: bytes) -> None:
     for read in (bitstream.find, bitstream.strip, bitstream.layout):
         with pytest.raises(UndecodableImage, match="not a JPEG"):
             read(stream)

@@ -23,7 +23,7 @@ def places(folder: Path, count: int, cores: int) -> list[CorePlace]:
     return [CorePlace(path=folder / "cores", place=index, cores=cores) for index in range(count)]
 
 
-def test_who_works_alone_has_all_cores_and_who_does_not_has_a_share_by_jobs(tmp_path: Path) -> None:
+def test_cores_are_shared_in_proportion_to_running_jobs(tmp_path: Path) -> None:
     one, two, _ = (CoreShares(place) for place in places(tmp_path, 3, 8))
     assert one.usable == 8
     with one.job():
@@ -35,7 +35,7 @@ def test_who_works_alone_has_all_cores_and_who_does_not_has_a_share_by_jobs(tmp_
         assert one.usable == 8
 
 
-def test_nobody_has_less_than_a_core(tmp_path: Path) -> None:
+def test_every_process_has_at_least_one_core(tmp_path: Path) -> None:
     shares = [CoreShares(place) for place in places(tmp_path, 5, 2)]
     with shares[0].job(), shares[1].job(), shares[2].job(), shares[3].job():
         assert [share.usable for share in shares] == [1, 1, 1, 1, 1]

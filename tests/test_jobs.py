@@ -33,7 +33,7 @@ def across_a_pipe(value: T) -> T:
     return received
 
 
-def test_what_is_not_said_is_the_default() -> None:
+def test_missing_values_are_the_defaults() -> None:
     options = CompressOptions.parse({})
     assert options == CompressOptions()
     assert (options.quality, options.target, options.effort, options.scale) == (None, None, 4, None)

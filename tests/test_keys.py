@@ -40,7 +40,7 @@ def test_a_new_key_is_long_known_by_its_digest_and_never_kept() -> None:
 
 
 @pytest.mark.parametrize("wish", ["a b", "", "-a", "a:b", "a\n", "a" * 65])
-def test_what_is_no_id_is_told_what_one_is(wish: str) -> None:
+def test_a_malformed_id_is_refused_with_the_right_form(wish: str) -> None:
     with pytest.raises(ValueError, match="an ID is 1 to 64 letters, digits"):
         new_key(wish)
 
@@ -60,7 +60,7 @@ def test_what_is_no_id_is_told_what_one_is(wish: str) -> None:
         f"a:sha256:{DIGEST} megapixels=5/fortnight",
     ],
 )
-def test_what_is_no_entry_is_refused_and_not_repeated(entry: str) -> None:
+def test_a_malformed_entry_is_refused_without_repeating_its_digest(entry: str) -> None:
     with pytest.raises(ValueError, match=r"key is|after the digest|is a rate") as caught:
         parse_entry(entry)
     assert DIGEST not in str(caught.value)

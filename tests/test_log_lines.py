@@ -69,7 +69,7 @@ def test_a_request_is_one_line_with_all_there_is_to_know(server: Server) -> None
     assert {"ms", "bpp", "queue_ms", "decode_ms"} <= line.keys()
 
 
-def test_what_a_worker_says_bears_the_request_it_was_about(server: Server) -> None:
+def test_log_lines_of_a_worker_have_the_fields_of_their_request(server: Server) -> None:
     headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
     assert server.post("/compress", "inside", content=PICTURE, headers=headers).status_code == 200
     wait_for(lambda: any(it["event"] == "working" for it in server.about("inside")))
@@ -78,7 +78,7 @@ def test_what_a_worker_says_bears_the_request_it_was_about(server: Server) -> No
     assert line["logger"] == "virtual_codec.talkative"
 
 
-def test_what_fails_says_where_and_as_what(server: Server) -> None:
+def test_log_lines_of_failed_requests_have_status_and_code(server: Server) -> None:
     slow = server.post("/compress", "slow", content=saved(scene(20, 31)), headers={"Request-Timeout-Ms": "1"})
     assert slow.status_code == 504
     wait_for(lambda: any(it["event"] == "request" for it in server.about("slow")))
@@ -90,7 +90,7 @@ def test_what_fails_says_where_and_as_what(server: Server) -> None:
     assert (refused["level"], refused["code"], refused["worker"]) == ("info", "undecodable_image", "cpu/0")
 
 
-def test_a_setting_that_nobody_reads_is_told_by_name_only(server: Server) -> None:
+def test_an_unknown_setting_is_reported_by_name_only(server: Server) -> None:
     [line] = [it for it in server.records if it.get("variable") == "VCODEC_PROT"]
     assert (line["event"], line["did_you_mean"]) == ("unknown_setting", "VCODEC_PORT")
 

@@ -62,13 +62,13 @@ def test_plain_messages_and_exceptions_are_lines_too(capsys: pytest.CaptureFixtu
     assert "UnsupportedOperation" in json.loads(capsys.readouterr().err)["exception"]
 
 
-def test_who_does_not_look_at_a_terminal_gets_json(
+def test_log_lines_are_json_if_stderr_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert json.loads(written(capsys, "auto", "hello"))["message"] == "hello"
 
 
-def test_who_does_gets_text() -> None:
+def test_log_lines_are_text_if_stderr_is_a_terminal() -> None:
     ours, theirs = os.openpty()
     code = "import logging; from virtual_codec.logs import configure; configure('info', 'auto'); "
     code += "logging.getLogger('virtual_codec').info('hello')"

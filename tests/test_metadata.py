@@ -181,7 +181,7 @@ def test_damaged_xmp_data_is_refused(xmp: bytes) -> None:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_what_a_choice_leaves_out_is_known(form: str) -> None:
+def test_the_parts_that_a_choice_leaves_out_are_listed(form: str) -> None:
     image = tagged(form)
     assert images.left_out(image, "none") == ("exif", "xmp")
     assert images.left_out(image, "exif") == ("xmp", "location", "maker-notes")

@@ -37,7 +37,7 @@ def av1(bits: str) -> bytes:
 
 @needs_avif
 @pytest.mark.parametrize(("quality", "index"), [(5, 240), (20, 200), (40, 152), (60, 100), (80, 52), (95, 12)])
-def test_an_avif_tells_its_quantiser(quality: int, index: int) -> None:
+def test_the_quantiser_of_an_avif_is_read(quality: int, index: int) -> None:
     """With libaom tuned for PSNR, libavif's qualities stand for fixed base_q_idx."""
     file = saved(PICTURE, "AVIF", quality=quality, speed=9, subsampling="4:4:4", advanced={"tune": "psnr"})
     found = bitstream.quantisation(file, "avif")
@@ -49,7 +49,7 @@ def test_an_avif_tells_its_quantiser(quality: int, index: int) -> None:
 @needs_avif
 @pytest.mark.parametrize(("subsampling", "is_subsampled"), [("4:2:0", True), ("4:2:2", True), ("4:4:4", False)])
 @pytest.mark.parametrize("tiles", [0, 1])
-def test_an_avif_tells_its_chroma_whatever_its_tiles(subsampling: str, is_subsampled: bool, tiles: int) -> None:
+def test_the_chroma_of_an_avif_is_read_for_any_tiles(subsampling: str, is_subsampled: bool, tiles: int) -> None:
     picture = scene(280, 300)
     file = saved(picture, "AVIF", quality=50, speed=10, subsampling=subsampling, tile_rows=tiles, tile_cols=tiles)
     found = bitstream.quantisation(file, "avif")
@@ -81,7 +81,7 @@ def test_the_steps_of_av1_are_those_of_its_tables() -> None:
 
 @pytest.mark.parametrize("quality", [0, 5, 30, 60, 90, 100])
 @pytest.mark.parametrize("method", [0, 4])
-def test_a_webp_tells_its_quantiser_and_filter(quality: int, method: int) -> None:
+def test_the_quantiser_and_filter_of_a_webp_are_read(quality: int, method: int) -> None:
     found = bitstream.quantisation(saved(PICTURE, "WEBP", quality=quality, method=method), "webp")
     assert found is not None
     assert (found.index == 127) is (quality == 0)

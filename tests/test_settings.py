@@ -42,7 +42,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     assert Settings.load().port == 8000
 
 
-def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_values_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VCODEC_PORT", "9000")
     assert Settings.load(port=9001).port == 9001
 
@@ -135,7 +135,7 @@ def test_settings_that_contradict_each_other_are_named_at_once(monkeypatch: pyte
         Settings.load()
 
 
-def test_a_variable_that_nobody_reads_is_told_with_the_one_that_may_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_reported_with_the_most_similar_one(monkeypatch: pytest.MonkeyPatch) -> None:
     before = unknown_variables()
     monkeypatch.setenv("VCODEC_PROT", "9000")
     monkeypatch.setenv("VCODEC_API_KEY", "hunter2")

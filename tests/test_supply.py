@@ -43,7 +43,7 @@ def test_no_lock_names_a_place(lock: str) -> None:
     assert not re.search(r"https?:|file:|--(extra-)?index|--find-links|@ ", text)
 
 
-def test_what_the_project_asks_for_is_pinned_within_its_bounds() -> None:
+def test_dependencies_are_pinned_within_their_bounds() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = re.findall(r"--extra (\w+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
     assert extras == ["bulk", "otel", "redis"]

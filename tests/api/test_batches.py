@@ -10,7 +10,7 @@ from virtual_codec.api._batches import runner_metrics
 from virtual_codec.counts import RunnerCounts
 
 
-def test_batches_are_shown_as_prometheus_wants_them() -> None:
+def test_metrics_of_batches_are_valid_for_prometheus() -> None:
     counts = RunnerCounts(items=RunnerCounts().items.with_value(1).with_value(3), out_of_memory=2, budget_pixels=9)
     registry = CollectorRegistry()
 

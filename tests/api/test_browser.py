@@ -78,7 +78,7 @@ def test_the_page_of_a_problem_is_styled(server: ServerProcess, tab: Tab) -> Non
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/problems/bad_option"])
 @pytest.mark.parametrize("smuggled", SMUGGLED.values(), ids=list(SMUGGLED))
-def test_what_is_smuggled_into_a_page_does_nothing(server: ServerProcess, tab: Tab, path: str, smuggled: str) -> None:
+def test_an_injected_script_does_not_run(server: ServerProcess, tab: Tab, path: str, smuggled: str) -> None:
     tab.open(server.url + path)
     tab.run(f"(() => {{ try {{ {smuggled} }} catch (error) {{}} }})()")
     tab.run("new Promise(done => setTimeout(done, 300))")

@@ -143,9 +143,7 @@ async def test_the_servers_maximum_of_effort_is_kept(connect: Connect) -> None:
         assert (await client.post("/compress?effort=5", content=picture())).status_code == 200
 
 
-async def test_who_asks_for_no_effort_gets_no_more_than_the_servers_maximum(
-    connect: Connect, pool: PretendPool
-) -> None:
+async def test_the_default_effort_is_at_most_the_servers_maximum(connect: Connect, pool: PretendPool) -> None:
     async with connect(max_effort=2) as client:
         assert (await client.post("/compress", content=picture())).status_code == 200
     assert pool.jobs[-1][0].options == CompressOptions(effort=2, model=SMALL)
@@ -254,7 +252,9 @@ async def test_urlencoded_and_encoded_bodies_are_refused(client: httpx2.AsyncCli
         problem(response, 415, "unsupported_encoding")
 
 
-async def test_what_is_no_image_is_refused_without_a_worker(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+async def test_an_input_that_is_no_image_is_refused_without_a_worker(
+    client: httpx2.AsyncClient, pool: PretendPool
+) -> None:
     problem(await client.post("/compress", content=b"GIF87 it is not"), 415, "unsupported_format")
     problem(await client.post("/compress", content=picture()[:40]), 422, "undecodable_image")
     assert pool.jobs == []
@@ -306,7 +306,7 @@ async def test_a_slow_body_is_refused(connect: Connect) -> None:
         problem(response, 504, "deadline_exceeded")
 
 
-async def test_bytes_that_were_only_promised_hold_nobody_up(connect: Connect) -> None:
+async def test_announced_bytes_do_not_block_other_requests(connect: Connect) -> None:
     image, may_send = picture("BMP", (300, 300)), asyncio.Event()
     size = len(image)
 
@@ -338,7 +338,7 @@ async def test_the_callers_time_is_kept_up_to_the_servers_maximum(connect: Conne
             assert (body.get("limit"), body.get("actual")) == (None if actual is None else 1, actual)
 
 
-async def test_what_the_pool_raises_is_what_the_caller_gets(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+async def test_errors_of_the_pool_become_problems(client: httpx2.AsyncClient, pool: PretendPool) -> None:
     pool.error = UnreachableTarget("no stream is below 500 bytes; 612 can be had", limit=500, actual=612)
     body = problem(await client.post("/compress?max_bytes=500", content=picture()), 422, "unreachable_target")
     assert (body["limit"], body["actual"]) == (500, 612)
@@ -406,7 +406,7 @@ async def _leave_after_sending(client: httpx2.AsyncClient, pool: PretendPool) ->
         ("/decompress?quality=50", 422, "bad_option"),
     ],
 )
-async def test_what_the_query_gets_wrong_is_said_before_the_body_is_read(
+async def test_a_wrong_query_is_refused_before_the_body_is_read(
     client: httpx2.AsyncClient, pool: PretendPool, path: str, status: int, code: str
 ) -> None:
     pool.refusal = Overloaded("even while the service is full")

@@ -52,7 +52,7 @@ async def test_both_headers_that_vary_are_named(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("origin", [THEIRS, "null", f"{OURS}.evil.example", OURS.upper()])
-async def test_a_stranger_gets_what_it_would_get_without(connect: Connect, origin: str) -> None:
+async def test_an_unlisted_origin_gets_the_answer_without_cors_headers(connect: Connect, origin: str) -> None:
     async with connect(cors_origins=OURS) as client:
         preflight = await client.options("/compress", headers={"Origin": origin, **PREFLIGHT})
         problem(preflight, 405, "method_not_allowed")
@@ -83,7 +83,7 @@ async def test_a_star_is_everybody(connect: Connect) -> None:
 @pytest.mark.parametrize(
     "origin", ["app.example", "https://app.example/", "https://app.example/x", "HTTPS://A", "null"]
 )
-async def test_what_is_no_origin_is_refused_at_the_start(connect: Connect, origin: str) -> None:
+async def test_a_malformed_origin_is_refused_at_the_start(connect: Connect, origin: str) -> None:
     with pytest.raises(ValueError, match="VCODEC_CORS_ORIGINS"):
         async with connect(cors_origins=origin):
             pass

@@ -62,7 +62,7 @@ async def test_accept_decides_and_png_on_ties(client: httpx2.AsyncClient, accept
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/jpeg", "image/*;q=0", "*/*;q=0"])
-async def test_what_cannot_be_accepted_is_refused_with_what_could(
+async def test_an_unacceptable_type_is_refused_with_the_acceptable_ones(
     client: httpx2.AsyncClient, pool: PretendPool, accept: str
 ) -> None:
     response = await client.post("/decompress", content=picture("JPEG"), headers={"Accept": accept})
@@ -84,14 +84,14 @@ async def test_a_damaged_segment_of_ours_is_refused(client: httpx2.AsyncClient, 
     assert pool.jobs == []
 
 
-async def test_what_would_be_too_large_once_restored_is_refused(connect: Connect) -> None:
+async def test_a_stream_whose_restored_image_is_too_large_is_refused(connect: Connect) -> None:
     async with connect(max_pixels=2000) as client:
         assert (await client.post("/decompress", content=picture("JPEG"))).status_code == 200
         body = problem(await client.post("/decompress", content=stream()), 413, "too_many_pixels")
         assert body["limit"] == 2000
 
 
-async def test_what_is_no_jpeg_is_refused(client: httpx2.AsyncClient, pool: PretendPool) -> None:
+async def test_other_formats_cannot_be_restored(client: httpx2.AsyncClient, pool: PretendPool) -> None:
     problem(await client.post("/decompress", content=picture("PNG")), 415, "unsupported_format")
     problem(await client.post("/decompress", content=b"nothing"), 415, "unsupported_format")
     assert pool.jobs == []

@@ -104,7 +104,7 @@ async def test_a_strange_request_id_is_replaced(client: httpx2.AsyncClient, stra
     problem(response, 404, "not_found")
 
 
-async def test_a_crash_is_a_problem_that_tells_nothing(
+async def test_a_crash_is_a_problem_without_details(
     client: httpx2.AsyncClient, pool: PretendPool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pool.error = RuntimeError("secret")
@@ -139,7 +139,7 @@ async def test_a_request_is_one_log_line(client: httpx2.AsyncClient, caplog: pyt
     assert caplog.records == []
 
 
-async def test_nobody_guesses_types(client: httpx2.AsyncClient) -> None:
+async def test_every_answer_forbids_guessing_of_types(client: httpx2.AsyncClient) -> None:
     for path in ("/", "/healthz", "/nothing"):
         assert (await client.get(path)).headers["x-content-type-options"] == "nosniff"
 

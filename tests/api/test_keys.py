@@ -35,7 +35,7 @@ async def test_keys_are_wanted_where_there_are_any(connect: Connect, pool: Prete
             assert (await client.get(path)).status_code == 200
 
 
-async def test_a_file_without_keys_lets_nobody_in(connect: Connect, tmp_path: Path) -> None:
+async def test_a_file_without_keys_allows_no_request(connect: Connect, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("# none yet\n")
     async with connect(api_keys_file=tmp_path / "keys") as client:
         problem(await client.post("/compress", content=picture()), 401, "unauthorized")
@@ -106,7 +106,7 @@ async def test_an_image_larger_than_the_whole_quota_takes_all_of_it(connect: Con
         problem(response, 429, "quota_exceeded")
 
 
-async def test_what_the_service_itself_refuses_is_nobodys_quota(connect: Connect, pool: PretendPool) -> None:
+async def test_requests_refused_by_the_service_use_no_quota(connect: Connect, pool: PretendPool) -> None:
     async with connect(api_keys="secret", key_requests="1/hour") as client:
         pool.refusal = Overloaded("full", retry_after_s=1)
         for _ in range(3):

@@ -124,7 +124,7 @@ async def test_a_trickle_buys_no_time(connection: Connection) -> None:
     trickling.cancel()
 
 
-async def test_who_says_nothing_is_hung_up_on(connection: Connection) -> None:
+async def test_a_connection_without_a_request_is_closed(connection: Connection) -> None:
     assert await said(connection) == b""
 
 
@@ -156,7 +156,7 @@ async def test_a_long_head_in_pieces_is_refused(connection: Connection) -> None:
         b"\r\n\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_refused(connection: Connection, nonsense: bytes) -> None:
+async def test_malformed_http_is_refused(connection: Connection, nonsense: bytes) -> None:
     _, writer = connection
     writer.write(nonsense)
     problem = refusal(await said(connection), 400, "bad_input")
@@ -169,7 +169,7 @@ async def test_the_reason_is_told_in_short(connection: Connection) -> None:
     assert "multiple Host" in refusal(await said(connection), 400, "bad_input")["detail"]
 
 
-async def test_a_long_line_is_not_told_again(connection: Connection) -> None:
+async def test_an_error_does_not_repeat_a_long_line(connection: Connection) -> None:
     _, writer = connection
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"n" * 900 + b"\r\n\r\n")
     assert len(refusal(await said(connection), 400, "bad_input")["detail"]) < 300
@@ -202,7 +202,7 @@ async def test_the_rest_of_a_refused_body_is_not_waited_for(connection: Connecti
     assert await said(connection) == b""
 
 
-async def test_who_sends_the_rest_keeps_the_connection(connection: Connection) -> None:
+async def test_a_caller_that_sends_the_rest_of_the_body_keeps_the_connection(connection: Connection) -> None:
     reader, writer = connection
     writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
@@ -213,7 +213,7 @@ async def test_who_sends_the_rest_keeps_the_connection(connection: Connection) -
     assert (await reader.readuntil(b"xxx")).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_who_does_not_fetch_the_answer_is_hung_up_on(hurried: Connection) -> None:
+async def test_a_connection_whose_answer_is_not_read_is_closed(hurried: Connection) -> None:
     reader, writer = hurried
     writer.write(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % LARGE)
     await reader.readexactly(10)
@@ -232,7 +232,7 @@ async def test_an_answer_read_in_small_pieces_is_cut_off(hurried: Connection) ->
     assert received < 40 * 2**20
 
 
-async def test_who_fetches_it_slowly_gets_it(connection: Connection) -> None:
+async def test_an_answer_that_is_read_slowly_arrives(connection: Connection) -> None:
     reader, writer = connection
     writer.write(b"GET /1000000 HTTP/1.1\r\nHost: x\r\n\r\n")
     await reader.readuntil(b"\r\n\r\n")
@@ -241,7 +241,7 @@ async def test_who_fetches_it_slowly_gets_it(connection: Connection) -> None:
         await reader.readexactly(100_000)
 
 
-async def test_who_wants_no_more_than_this_answer_may_fetch_it_slowly_too(connection: Connection) -> None:
+async def test_an_answer_that_closes_the_connection_may_be_read_slowly(connection: Connection) -> None:
     reader, writer = connection
     writer.write(b"GET /%d?whole HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % LARGE)
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")

@@ -105,7 +105,7 @@ def test_ctrl_c_stops_without_the_delay(model_store: Path) -> None:
         assert server.process.wait(10) == 0
 
 
-def test_what_is_no_http_gets_a_problem_too(server: ServerProcess) -> None:
+def test_malformed_http_gets_a_problem(server: ServerProcess) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(b"GET / nonsense\r\n\r\n")
@@ -119,7 +119,7 @@ def test_what_is_no_http_gets_a_problem_too(server: ServerProcess) -> None:
     assert f"x-request-id: {problem['request_id']}".encode() in head
 
 
-def test_who_hangs_up_is_not_worked_for(server: ServerProcess) -> None:
+def test_the_job_of_a_disconnected_caller_is_cancelled(server: ServerProcess) -> None:
     with pytest.raises(httpx2.ReadTimeout):
         httpx2.post(f"{server.url}/compress", content=SECONDS, timeout=0.3)
     line = 'vcodec_requests_cancelled_total{where="worker"} 1.0'
@@ -167,7 +167,7 @@ def test_an_address_in_use_is_the_first_thing_said(model_store: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
-def test_answers_that_nobody_reads_are_bounded_and_others_are_served(model_store: Path) -> None:
+def test_unread_answers_are_bounded_and_other_requests_are_served(model_store: Path) -> None:
     image = jpeg_of(7000)  # 50 million pixels: a BMP of 147 MB
     head = f"POST /decompress HTTP/1.1\r\nHost: x\r\nAccept: image/bmp\r\nContent-Length: {len(image)}\r\n\r\n"
     with serving(model_store, codec=LARGE) as server, contextlib.ExitStack() as stack:

@@ -65,11 +65,11 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
         f"00-{TRACE}-{PARENT}-01\nforged",
     ],
 )
-def test_what_is_no_traceparent_is_passed_over(value: str) -> None:
+def test_a_malformed_traceparent_is_ignored(value: str) -> None:
     assert parsed(value) is None
 
 
-def test_two_of_them_are_as_good_as_none() -> None:
+def test_two_traceparent_headers_are_ignored() -> None:
     assert parsed(GIVEN, GIVEN) is None
 
 
@@ -87,7 +87,9 @@ async def test_a_trace_goes_through_log_job_and_answer(
     assert pool.jobs[0][0].trace_id == TRACE
 
 
-async def test_who_brings_no_trace_gets_none(client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_request_without_a_trace_gets_none(
+    client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "virtual_codec.api"):
         response = await client.post("/compress", content=picture(), headers={"traceparent": "nonsense"})
     assert "traceresponse" not in response.headers

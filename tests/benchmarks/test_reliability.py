@@ -152,7 +152,7 @@ def test_a_scenario_whose_fault_did_not_happen_fails() -> None:
         assert len(wrong_with(name, **absent.get(name, {}))) == 1, name
 
 
-def test_what_is_left_behind_is_wrong() -> None:
+def test_leaked_resources_are_reported() -> None:
     assert wrong_with("full_disk") == []
     assert len(wrong_with("full_disk", lost_afterwards=1)) == 1
     assert len(wrong_with("full_disk", after={"descriptors": {"server": 99, "workers": 12}})) == 1

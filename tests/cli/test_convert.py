@@ -107,7 +107,7 @@ def test_a_missing_file_fails_by_itself(codec: PrefixCodec, capsys: pytest.Captu
     assert Path("out/a.jpg").exists()
 
 
-def test_what_cannot_be_written_is_named(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written_is_named(codec: PrefixCodec, capsys: pytest.CaptureFixture[str]) -> None:
     make(a_png="one", b_png="two")
     assert run(codec, "compress a.png -o b.png/c.jpg") == 1
     assert capsys.readouterr().err == "vcodec: a.png: cannot write b.png/c.jpg: b.png is not a folder\n"

@@ -51,7 +51,7 @@ def test_the_far_end_is_taken_where_even_that_is_good_enough() -> None:
 
 
 @pytest.mark.parametrize("first", [0.0, 2.0, 5.5])
-def test_what_cannot_be_had_says_the_nearest(first: float) -> None:
+def test_an_unreachable_target_returns_the_nearest_value(first: float) -> None:
     assert solved(lambda x: 30 - x, 31.0, first=first)[0] == (None, 30.0)
 
 

@@ -181,7 +181,7 @@ def test_metadata_travels_in_every_codec(codecs: VirtualCodec) -> None:
         assert b"xmpmeta" not in codecs.compress(image, CompressOptions(codec=codec, effort=0)).stream
 
 
-def test_what_does_not_go_together_is_refused(codecs: VirtualCodec, tmp_path: Path) -> None:
+def test_options_that_contradict_the_codec_are_refused(codecs: VirtualCodec, tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="codec avif works at scale 1 only, got 2"):
         compress(codecs, codec="avif", scale=2)
     with pytest.raises(BadOption, match="codec must be one of avif, jpeg, jpeg2000, webp, got 'heic'"):

@@ -106,7 +106,7 @@ def test_higher_quality_is_nearer_and_longer(codec: VirtualCodec) -> None:
     assert found == sorted(found)
 
 
-def test_what_is_measured_is_what_is_restored(codec: VirtualCodec) -> None:
+def test_the_reported_measures_are_those_of_the_restored_image(codec: VirtualCodec) -> None:
     picture = scene(180, 170)
     for options in (CompressOptions(min_psnr=28), CompressOptions(min_ms_ssim=0.95), CompressOptions(max_bytes=6000)):
         result = codec.compress(saved(picture), options)
@@ -165,7 +165,7 @@ def test_a_network_that_harms_is_not_used(tmp_path: Path) -> None:
         assert (opened(harmful.restore(result.stream).image) == plain).all()
 
 
-def test_what_is_restored_is_never_further_off_than_the_plain_filter(codec: VirtualCodec) -> None:
+def test_a_restored_image_is_never_worse_than_the_plain_filter(codec: VirtualCodec) -> None:
     for seed in range(3):
         picture = scene(60, 84, seed=seed)
         for quality in (5, 50, 95):

@@ -94,7 +94,7 @@ def test_the_correction_lies_as_the_picture_does(orientation: int) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(30, 60), (50, 80), (75, 90)])
-def test_what_is_shown_is_no_further_from_what_was_compressed(shipped: VirtualCodec, first: int, second: int) -> None:
+def test_a_recompressed_jpeg_is_restored_near_to_its_first_jpeg(shipped: VirtualCodec, first: int, second: int) -> None:
     picture = photograph()
     earlier = opened(saved(picture, "JPEG", quality=first))
     stream = saved(earlier, "JPEG", quality=second)

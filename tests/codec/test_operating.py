@@ -21,7 +21,7 @@ def test_a_scale_leaves_its_own_modes() -> None:
     assert [point.mode.scale for point in TABLE.points(TABLE.multiplier(50), scale=2)] == [2]
 
 
-def test_where_nothing_suits_nothing_is_left() -> None:
+def test_a_scale_below_the_least_scale_has_no_points() -> None:
     assert {point.mode.scale for point in TABLE.points(TABLE.multiplier(90), least_scale=2)} == {2}
     assert TABLE.points(TABLE.multiplier(90), scale=1, least_scale=2) == []
 

@@ -59,7 +59,7 @@ def test_a_size_below_the_smallest_file_is_refused_with_that_size() -> None:
     assert refusal.value.actual == smallest
 
 
-def test_what_would_take_minutes_is_refused() -> None:
+def test_an_image_that_would_take_minutes_is_refused() -> None:
     wide = np.zeros((1, MAX_PIXELS + 1, 3), np.uint8)
     with pytest.raises(TooManyPixels):
         encode_ordinary(wide, OrdinaryOptions(quality=50))

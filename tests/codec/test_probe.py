@@ -137,7 +137,7 @@ def test_low_efforts_measure_where_that_is_needed(
 
 
 @pytest.mark.parametrize("size", [(2, 8), (480, 960)])
-def test_what_is_restored_exactly_ends_the_search(model: ModelNetworks, size: tuple[int, int]) -> None:
+def test_an_exactly_restored_image_ends_the_search(model: ModelNetworks, size: tuple[int, int]) -> None:
     black = np.zeros((*size, 3), np.uint8)
     assert trial_at_quality(trials_of(model, black), model.operating, CompressOptions(quality=60)).squared_error == 0
 

@@ -87,7 +87,7 @@ def test_another_model_is_warmed_beside_the_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["weights", "missing", "unknown", "ruinous"])
-def test_what_cannot_be_loaded_changes_nothing(tmp_path: Path, damage: str) -> None:
+def test_a_model_that_cannot_be_loaded_changes_nothing(tmp_path: Path, damage: str) -> None:
     first = make_store(tmp_path, name="first").default
     codec = open_codec(tmp_path)
     make_store(tmp_path, name="second", seed=1, strength=0.5 if damage == "ruinous" else 0.02)

@@ -24,7 +24,7 @@ def trials(store: ModelStore) -> Trials:
 
 
 @pytest.mark.parametrize("quality", [8, 30, 55, 80, 92])
-def test_what_an_ordinary_jpeg_reaches_leads_to_its_quality(trials: Trials, quality: int) -> None:
+def test_a_target_that_an_ordinary_jpeg_meets_gives_its_quality(trials: Trials, quality: int) -> None:
     _, shown = reference_picture(trials, quality, subsampling=0)
     for options in (
         CompressOptions(min_psnr=psnr(shown, PICTURE)),
@@ -41,7 +41,7 @@ def test_as_does_what_is_promised_of_its_bytes(trials: Trials, quality: int, sha
     assert starting_quality(trials, CompressOptions(max_bpp=bits)) == pytest.approx(quality, abs=4)
 
 
-def test_what_no_jpeg_reaches_leads_to_the_ends(trials: Trials) -> None:
+def test_a_target_beyond_all_jpegs_gives_the_lowest_or_highest_quality(trials: Trials) -> None:
     assert starting_quality(trials, CompressOptions(max_bytes=1)) == 1
     assert starting_quality(trials, CompressOptions(min_psnr=5)) == 1
     assert starting_quality(trials, CompressOptions(min_psnr=90)) == 99

@@ -344,7 +344,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0), (4, 4, 4), (4,), (65_501, 1)])
-def test_what_is_not_a_picture_is_refused(shape: tuple[int, ...]) -> None:
+def test_an_array_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="must be"):
         encode(np.zeros(shape, np.uint8), JpegSettings(step=9))
 

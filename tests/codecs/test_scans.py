@@ -109,8 +109,8 @@ def test_a_lossless_one_that_was_cut_is_refused(components: int) -> None:
             check_scans_complete(lossless(components, size))
 
 
-def test_what_follows_a_cut_does_not_hide_it() -> None:
-    """Libraries tell of the first oddity only, and bytes too many are one."""
+def test_data_after_a_cut_does_not_hide_it() -> None:
+    """Some decoders report only the first error, and surplus bytes count as one."""
     jpeg = written(face(), progressive=True)
     scans = [place for place in range(len(jpeg)) if jpeg[place : place + 2] == b"\xff\xda"]
     second = jpeg.index(b"\xff", scans[0] + 2)  # where its data ends

@@ -157,7 +157,7 @@ def problem(port: int, request: str) -> tuple[dict[str, Any], dict[str, str]]:
     ],
     ids=lambda text: text[:24],
 )
-def test_what_is_no_request_is_a_problem(port: int, request_text: str) -> None:
+def test_a_malformed_request_gets_a_problem(port: int, request_text: str) -> None:
     found, _ = problem(port, request_text)
     assert found["code"] == "bad_input"
 

@@ -44,7 +44,7 @@ def test_the_configuration_is_one_that_prometheus_takes(stack: Stack) -> None:
     assert seen.returncode == 0, seen.stdout + seen.stderr
 
 
-def test_the_metrics_are_named_as_prometheus_wants_them(stack: Stack) -> None:
+def test_metric_names_follow_the_rules_of_prometheus(stack: Stack) -> None:
     read = "import urllib.request as it; print(it.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
     text = stack.run("docker", "exec", stack.containers()[0], "python", "-c", read)
     assert "vcodec_images_total{" in text

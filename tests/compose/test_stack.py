@@ -121,7 +121,7 @@ def test_a_stopped_replica_ends_by_itself_and_in_order(stack: Stack) -> None:
     assert not lines  # the log is on stderr; stdout stays empty
 
 
-def test_what_the_load_balancer_refuses_is_told_as_the_service_tells_it(stack: Stack) -> None:
+def test_refusals_of_the_load_balancer_are_problems_as_those_of_the_service(stack: Stack) -> None:
     limit = 8 * 2**20
     too_large = httpx2.post(f"{stack.url}/compress?quality=3", content=bytes(limit + 1), headers={"X-Request-ID": "me"})
     body = _problem(too_large, 413, "body_too_large")

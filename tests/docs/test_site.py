@@ -21,7 +21,7 @@ WRITTEN = sorted(
 )
 
 
-def test_the_site_builds_and_asks_no_other_host(tmp_path: Path) -> None:
+def test_the_site_builds_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
     pytest.importorskip("material")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     built = subprocess.run(

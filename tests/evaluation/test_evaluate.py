@@ -328,7 +328,9 @@ def test_the_cache_can_be_filled_without_a_codec(config: EvaluateConfig, tmp_pat
         ({"workers": 0}, "at least 1"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(config: EvaluateConfig, changes: dict[str, object], message: str) -> None:
+def test_a_measurement_with_wrong_settings_is_refused(
+    config: EvaluateConfig, changes: dict[str, object], message: str
+) -> None:
     with pytest.raises(BadOption, match=message):
         replace(config, **changes)  # type: ignore[arg-type]  # wrong on purpose
 

@@ -30,7 +30,7 @@ def test_a_seed_is_sound(name: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_is_broken_raises_nothing_unexpected(target: str) -> None:
+def test_mutated_files_raise_no_unexpected_exception(target: str) -> None:
     random = Random(f"short {target}")
     for _ in range(300):
         data = mutate(random.choice(sorted(seeds().values())), random)
@@ -38,7 +38,7 @@ def test_what_is_broken_raises_nothing_unexpected(target: str) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FOUND.glob("*.bin")), ids=lambda file: file.name)
-def test_what_was_found_stays_mended(file: Path) -> None:
+def test_fixed_findings_stay_fixed(file: Path) -> None:
     target = file.name.partition("-")[0]
     assert check(target, file.read_bytes()) is None
 

@@ -309,7 +309,7 @@ def test_a_tiff_with_its_thumbnail_is_one_picture() -> None:
     assert np.array_equal(decode(file.getvalue()), noise())
 
 
-def test_what_follows_the_picture_is_ignored() -> None:
+def test_bytes_after_the_picture_are_ignored() -> None:
     for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"):
         file = written(noise(), form)
         assert np.array_equal(decode(file + b"\0" * 100), decode(file))

@@ -76,7 +76,7 @@ def test_webp_says_what_it_cannot_hold() -> None:
     "pixels",
     [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.float32), np.zeros(4, np.uint8), np.zeros((0, 2), np.uint8)],
 )
-def test_what_are_no_pixels_is_refused(pixels: Pixels) -> None:
+def test_an_array_that_is_no_picture_is_refused(pixels: Pixels) -> None:
     with pytest.raises(ValueError, match="pixels must be"):
         encode(pixels, "png")
 

@@ -56,7 +56,7 @@ def tiff_of_tags(count: int) -> bytes:
 
 @pytest.mark.parametrize("make", [jpeg_of_segments, webp_of_chunks, png_of_chunks, gif_of_blocks, tiff_of_tags])
 @pytest.mark.parametrize("limit", [50, 300])
-def test_so_many_pieces_and_no_more(make: object, limit: int) -> None:
+def test_a_file_may_have_as_many_pieces_as_the_limit_and_no_more(make: object, limit: int) -> None:
     assert callable(make)
     limits = ImageLimits(max_segments=limit, max_chunks=limit, max_blocks=limit)
     assert probe(make(limit), limits=limits) == decode(make(limit), limits=limits).shape[1::-1]
@@ -106,7 +106,7 @@ def test_one_frame_and_no_more(form: str) -> None:
     assert (caught.value.limit, caught.value.actual) == (1, 2)
 
 
-def test_so_many_scans_and_no_more() -> None:
+def test_a_jpeg_may_have_as_many_scans_as_the_limit_and_no_more() -> None:
     file = written(noise(), "JPEG", progressive=True)
     assert decode(file, limits=ImageLimits(max_scans=10)).shape == (24, 40, 3)
     with pytest.raises(TooManyScans) as caught:

@@ -88,7 +88,7 @@ def test_a_client_that_is_turned_away_waits_a_little() -> None:
     assert report.refusal_ms(99) == pytest.approx(150)
 
 
-def test_what_a_sender_raises_is_not_swallowed() -> None:
+def test_exceptions_of_a_sender_are_not_swallowed() -> None:
     @final
     class Broken:
         def send(self, request: Request) -> Answer:

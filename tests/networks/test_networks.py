@@ -94,7 +94,7 @@ def test_every_parameter_gets_a_gradient(network: Any) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_what_lies_beyond_the_radius_changes_nothing(network: Any) -> None:
+def test_pixels_beyond_the_radius_change_nothing(network: Any) -> None:
     torch.manual_seed(1)
     with torch.no_grad():
         network.tail.weight.normal_(std=0.1)

@@ -116,7 +116,7 @@ async def test_a_cancelled_call_is_given_up_by_its_replica() -> None:
         assert await direct.run(CALL) == done(CALL)  # on the same connection
 
 
-async def test_a_replica_that_ray_has_let_go_gets_no_further_call_and_finishes_those_it_has() -> None:
+async def test_a_replica_without_a_snapshot_gets_no_new_calls_and_finishes_its_own() -> None:
     async with connected(2) as (direct, replicas, inner):
         calls = [asyncio.create_task(direct.run(CALL)) for _ in range(2)]
         await until(lambda: all(len(it.calls) == 1 for it in replicas))

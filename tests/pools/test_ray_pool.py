@@ -194,7 +194,7 @@ async def test_callers_are_not_told_the_text_of_an_unexpected_error() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed by Linux alone")
-def test_what_a_failed_start_leaves_is_killed(tmp_path: Path) -> None:
+def test_processes_of_a_failed_start_are_killed(tmp_path: Path) -> None:
     wait = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen([*wait, f"--log_dir={tmp_path}/logs"]) as left, subprocess.Popen(wait) as other:
         _ray_cluster._kill_children(tmp_path)

@@ -54,7 +54,7 @@ def test_it_agrees_with_the_processor(store: ModelStore, name: str) -> None:
     assert np.abs(gradients[0] - gradients[1]).max() < 0.05 * np.abs(gradients[0]).max()
 
 
-def test_a_network_that_nobody_uses_any_more_is_not_kept(store: ModelStore) -> None:
+def test_an_unused_network_is_freed(store: ModelStore) -> None:
     device = Accelerator("cpu")
     network = device.prepare(store, store.default, "postprocess-1")
     task = Task(network=network, pixels=scene(16, 16), condition=VECTOR)

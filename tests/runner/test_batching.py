@@ -107,7 +107,7 @@ def test_a_lost_device_fails_all_at_once_instead_of_being_asked_again() -> None:
         assert len(device.batches) == 2
 
 
-def test_what_does_not_fit_into_memory_is_done_in_parts_and_nothing_is_lost() -> None:
+def test_a_batch_that_does_not_fit_into_memory_is_run_in_parts() -> None:
     device = ObedientDevice(max_items=8, memory_pixels=40)
     with opened(device) as runner, ThreadPoolExecutor(8) as pool:
         jobs = submit_behind_a_batch(pool, runner, device, [tile(value) for value in range(7)])
@@ -148,7 +148,7 @@ def test_a_job_whose_time_is_over_leaves_and_its_tiles_never_run() -> None:
     assert device.batches == [[1]]
 
 
-def test_a_job_nobody_waits_for_leaves() -> None:
+def test_a_job_without_a_caller_is_removed() -> None:
     device = ObedientDevice(max_items=1)
     gone = threading.Event()
     with opened(device) as runner:

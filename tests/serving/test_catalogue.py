@@ -122,7 +122,7 @@ async def test_what_workers_refuse_changes_nothing(
     assert 'event=model_refused reason="its golden picture is restored with 3.0 dB" goes_on_with=first' in caplog.text
 
 
-async def test_what_nobody_expected_is_a_bad_model_too(catalogue: Catalogue, pool: PretendPool) -> None:
+async def test_an_unexpected_error_is_a_bad_model(catalogue: Catalogue, pool: PretendPool) -> None:
     pool.bad_model = ZeroDivisionError("as told")
     with pytest.raises(BadModel, match="ZeroDivisionError"):
         await catalogue.activate("second")
@@ -159,7 +159,7 @@ def test_memory_for_a_released_model_is_not_underrated(name: str) -> None:
         assert taken + 2 * file <= _MODEL_COPIES * RELEASED.size_bytes(model)
 
 
-async def test_a_retired_model_serves_nobody_new(catalogue: Catalogue) -> None:
+async def test_a_retired_model_makes_no_new_streams(catalogue: Catalogue) -> None:
     with pytest.raises(ModelNotFound, match="retired"):
         await catalogue.activate("old")
 

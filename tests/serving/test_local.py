@@ -120,7 +120,7 @@ async def test_ready_means_warm_and_says_what_was_replaced(tmp_path: Path) -> No
         assert isinstance(await early, CompressResult)
 
 
-async def test_errors_cross_with_their_limits_and_harm_nobody_else(tmp_path: Path) -> None:
+async def test_errors_keep_their_limits_and_affect_no_other_job(tmp_path: Path) -> None:
     async with running(tmp_path, threads=3) as pool:
         others = [asyncio.create_task(pool.submit(job("sleep 0.1", str(n)), pixels=SMALL)) for n in range(2)]
         with pytest.raises(UndecodableImage, match="as told") as caught:
@@ -220,7 +220,7 @@ async def test_an_input_sent_many_times_kills_no_more_workers_than_one_sent_once
         assert sum(pool.state().restarts.values()) == 3
 
 
-async def test_who_waited_behind_a_job_that_must_be_alone_is_called_when_that_leaves(tmp_path: Path) -> None:
+async def test_jobs_behind_a_job_that_must_be_alone_start_when_it_leaves(tmp_path: Path) -> None:
     async with running(tmp_path, threads=2) as pool:
         await all_ready(pool)
         long = asyncio.create_task(pool.submit(job("sleep 3"), pixels=SMALL))
@@ -254,7 +254,7 @@ async def test_a_warm_spare_takes_over_at_once(tmp_path: Path, traces: Traces) -
         assert traces.runs("echo")[0][0] not in pids, "the spare is spare again"
 
 
-async def test_a_hung_worker_is_killed_past_the_deadline_and_its_caller_is_told_at_it(
+async def test_a_hung_worker_is_killed_after_the_deadline_at_which_its_caller_gets_an_error(
     tmp_path: Path, traces: Traces
 ) -> None:
     async with running(tmp_path, threads=2, hang_grace_s=2.0) as pool:
@@ -490,7 +490,7 @@ async def test_a_job_that_would_wait_until_its_deadline_is_refused_before_its_bo
         await asyncio.gather(*busy)
 
 
-async def test_what_runners_counted_survives_their_workers(tmp_path: Path) -> None:
+async def test_counters_of_runners_survive_their_workers(tmp_path: Path) -> None:
     async with running(tmp_path) as pool:
         await pool.submit(job("echo"), pixels=SMALL)
         assert pool.state().counts["cpu"].bisections == 7

@@ -56,7 +56,7 @@ def test_jpegs_are_reduced_by_what_their_tables_tell(quality: int, factor: float
     assert reduction_of(saved(scene(32, 32), "JPEG", quality=quality)) == factor
 
 
-def test_what_lost_nothing_is_left_as_it_is() -> None:
+def test_lossless_sources_are_not_reduced() -> None:
     picture = scene(32, 32)
     assert reduction_of(saved(picture)) == 1
     assert reduction_of(saved(picture, "WEBP", lossless=True)) == 1

@@ -21,7 +21,7 @@ from virtual_codec.training.recipes import RECIPES
 
 
 @pytest.mark.slow
-def test_what_is_exported_can_be_served(photographs: Path, tmp_path: Path) -> None:
+def test_an_exported_model_can_be_served(photographs: Path, tmp_path: Path) -> None:
     runs = (tmp_path / "one", tmp_path / "two")
     for run, recipe in zip(runs, ("postprocess-1", "postprocess-2"), strict=True):
         options = RunOptions(out=run, show_progress=False)
@@ -161,7 +161,7 @@ def test_a_card_gives_each_recipe_a_paragraph(tmp_path: Path) -> None:
     assert "start it from a finished `softer-1`. Every fourth batch" in recipes[0]
 
 
-def test_what_was_not_trained_leaves_no_folder(photographs: Path, tmp_path: Path) -> None:
+def test_an_export_without_a_checkpoint_leaves_no_folder(photographs: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     with pytest.raises(BadModel, match="not a checkpoint"):
         export(ExportRequest(runs=(tmp_path,), data=photographs, store=store, name="first", show_progress=False))

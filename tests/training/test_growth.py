@@ -52,7 +52,7 @@ def test_a_narrower_u_shape_takes_no_convolution() -> None:
     assert all(torch.equal(state[name], value) for name, value in before.items() if value.ndim == 4)
 
 
-def test_what_was_added_learns() -> None:
+def test_added_layers_get_gradients() -> None:
     torch.manual_seed(0)
     small = taught(DescriptionNet(channels=8, blocks=1))
     large = DescriptionNet(channels=12, blocks=2)

@@ -38,7 +38,7 @@ def test_a_log_has_a_row_a_validation(tmp_path: Path) -> None:
     assert lines(tmp_path) == ["step,seconds,loss,gain", "10,1.5,0.250000,1.0000", "20,3.0,0.200000,1.5000"]
 
 
-def test_what_a_killed_sitting_logged_after_its_checkpoint_is_dropped(tmp_path: Path) -> None:
+def test_rows_logged_after_the_last_checkpoint_are_dropped_on_resume(tmp_path: Path) -> None:
     run_log = RunLog(tmp_path)
     for step in (10, 20, 30):
         run_log.add_validation(step, float(step), 0.1, {"gain": 1.0})

@@ -73,7 +73,7 @@ def test_a_damaged_header_is_an_error(host: StaticHost, tab: Tab, codec_name: Co
 
 
 @pytest.mark.parametrize("form", ["WEBP", "AVIF"])
-def test_what_browsers_cannot_restore_as_the_service_does_is_refused(host: StaticHost, tab: Tab, form: str) -> None:
+def test_transparent_and_animated_files_are_refused(host: StaticHost, tab: Tab, form: str) -> None:
     pixels = photograph(40, 60)
     file = io.BytesIO()
     Image.fromarray(np.dstack([pixels, pixels[..., 0]])).save(file, form, quality=30)

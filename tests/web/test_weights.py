@@ -138,7 +138,7 @@ def test_a_u_shaped_trunk_is_packed_in_bytes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["another network", "odd channels", "wrong scale", "no weights"])
-def test_what_no_browser_runs_is_refused(kind: str) -> None:
+def test_a_network_that_the_kernels_do_not_support_is_refused(kind: str) -> None:
     match kind:
         case "another network":
             data = save({"layers.0.weight": np.zeros((8, 8, 3, 3), np.float32)})
