@@ -142,11 +142,11 @@ def drawings_2() -> TrainConfig:
 
 
 def drawings_3() -> TrainConfig:
-    """Post-processing at full size for drawings, with few photographs; start it from `standard-3-drawings`."""
+    """Post-processing at full size for drawings, with few photographs; start it from `drawings-1`."""
     return replace(
         drawings_1(),
         name="drawings-3",
-        starts_from="standard-3-drawings",
+        starts_from="drawings-1",
         foreign_share=0.2,  # the encoder names this model; foreign JPEGs are restored by the default one
         grey_share=0.1,
         drawings_share=0.85,
@@ -155,11 +155,11 @@ def drawings_3() -> TrainConfig:
 
 
 def drawings_4() -> TrainConfig:
-    """Post-processing at scale 2 for drawings, with few photographs; start it from `standard-3-drawings`."""
+    """Post-processing at scale 2 for drawings, with few photographs; start it from `drawings-2`."""
     return replace(
         drawings_2(),
         name="drawings-4",
-        starts_from="standard-3-drawings",
+        starts_from="drawings-2",
         grey_share=0.1,
         drawings_share=0.85,
     )
