@@ -10,7 +10,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -22,12 +21,11 @@ from virtual_codec.jobs import DEFAULT_EFFORT, CompressOptions
 
 QUALITIES = (8, 25, 50, 75)
 RATES_BPP = (0.05, 2.0)
-_SIZE: Final = (512, 768)  # height and width; above the size at which efforts 0 and 1 restore tiles alone
 
 DESCRIPTIONS = (
-    "the most likely mode, quantised once; of an image above 0.28 megapixels only sample tiles are restored, once",
-    "the step corrected on the tiles, two passes of the quantiser, scans optimised",
-    "and the whole image restored and measured",
+    "the most likely mode for the image, quantised once",
+    "a second pass of the quantiser",
+    "and its scans optimised",
     "the other scale too if the prediction is uncertain, and 4:4:4 if halving chroma loses much",
     "the same",
     "and one round of gradient descent on the description",
@@ -49,7 +47,7 @@ class Row:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of pictures, of which the middle 768 x 512 pixels are used")
+    parser.add_argument("folder", type=Path, help="folder of pictures, of which the middle 512 x 384 pixels are used")
     parser.add_argument("--model-store", type=Path, default=Path("model_store"))
     parser.add_argument(
         "--pictures", type=int, default=6, help="number of pictures, evenly spread over the folder (default 6)"
@@ -58,7 +56,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path, help="Markdown file to write (default: stdout)")
     given = parser.parse_args()
     codec = open_codec(given.model_store)
-    subjects = list(pictures(given.folder, given.pictures, _SIZE))
+    subjects = list(pictures(given.folder, given.pictures))
     anchor, anchor_s = _curves(codec, subjects, DEFAULT_EFFORT)
     rows = []
     for effort in given.efforts:
@@ -102,7 +100,7 @@ def _report(rows: list[Row], count: int, name: str) -> str:
     return f"""# Gain and cost of each effort
 
 BD-rate in percent against default effort (4), and CPU time of compressing as a multiple of its time: the mean
-of {count} pictures (the middle 768 x 512 pixels of some of `{name}`) at qualities {", ".join(map(str, QUALITIES))}, \
+of {count} pictures (the middle 512 x 384 pixels of some of `{name}`) at qualities {", ".join(map(str, QUALITIES))}, \
 `scale=auto`, with the default
 model. All were measured in one run.
 
@@ -114,12 +112,6 @@ round codes and restores a real stream, and a round that raises the cost is undo
 quantisation step, coarser than that of effort 4, because coefficients move towards its multiples. The trellis's
 multiplier keeps the PSNR near that of effort 4. The result is kept only if its stream is smaller and restored no
 worse.
-
-At efforts 0 and 1 the restored image is not measured, unless `measure` is set or the options have a target. The PSNR is
-estimated: post-processing is assumed to leave the same share of the decoded picture's squared error in the image as in
-the tiles. If that share is above 0.95, the whole image is restored. The response has no `Vcodec-Psnr`.
-
-Efforts 3 and 4 are the same; the difference of their times is the noise of the machine.
 
 | effort | what it does | {" | ".join(METRICS)} | time |
 |--:|---|{"--:|" * (len(METRICS) + 1)}

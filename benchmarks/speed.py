@@ -30,7 +30,7 @@ from virtual_codec.jobs import CompressOptions
 
 MEGAPIXELS: Final = (0.4, 3.0, 12.0)
 QUALITY: Final = 30  # of the timed streams; the ordinary codecs are timed at the setting nearest to their size
-EFFORTS: Final = (0, 1, 2, 4, 5, 7)
+EFFORTS: Final = (0, 2, 4, 5, 7)
 RATES_BPP: Final = (0.1, 1.0)
 _SIZE: Final = (512, 768)  # height and width of the pictures
 _ANCHORS: Final = (3, 6, 10, 15, 25, 40, 60, 80)

@@ -152,8 +152,7 @@ class CompressResult:
     """Result of compression: the stream and its measures. For an ordinary file, `model` is "".
 
     `quality` is the quality that was used, or for a target the one that was found. `psnr_db` and `ms_ssim` are measured
-    on the restored image: `psnr_db` except for a large image at effort 0 or 1 without a target or `measure`, `ms_ssim`
-    only with `min_ms_ssim` or `measure`. `left_out` lists the kinds of
+    on the restored image; `ms_ssim` only if `min_ms_ssim` or `measure` asks for it. `left_out` lists the kinds of
     metadata that the stream does not keep, and `transparency` if pixels were flattened. `stages_s` has seconds by
     stage: decode, queue, device, encode. `worker` is the worker's name, if known.
     """

@@ -52,7 +52,7 @@ class Stream:
 
     @property
     def psnr_db(self) -> float | None:
-        """PSNR of the restored image (RGB, dB) as the encoder measured it; None if it did not."""
+        """PSNR of the restored image (RGB, dB) as the encoder measured it; None if a server did not say."""
         return self._result.psnr_db
 
     @property

@@ -7,19 +7,18 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.pictures import scene
-from virtual_codec.codec.coded_image import Trial
 from virtual_codec.codec.estimate import Estimator, outcome_of
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.probe import probe_of
 from virtual_codec.codec.promise import promise_of
-from virtual_codec.codec.search import image_at_quality, trial_at_quality
+from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.stopwatch import Stopwatch
-from virtual_codec.codec.trial import Trials
+from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.jobs import CompressOptions
 from virtual_codec.runner import DirectRunner
-from virtual_codec.store import ModelStore, default_model_store
+from virtual_codec.store import ModelStore
 
 LARGE = scene(576, 768)
 
@@ -80,60 +79,19 @@ def test_it_lets_expect_what_the_image_gives(model: ModelNetworks, mode: Mode) -
     assert math.log(expected.size_bytes / found.size_bytes) == pytest.approx(0, abs=0.15)
 
 
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sizes of the pictures that are restored to measure them."""
-    sizes = []
+def test_the_image_itself_is_restored_seldom(model: ModelNetworks, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
     measure = Trials.measure
 
     def counted(self: Trials, mode: Mode, settings: JpegSettings, coded: bytes | None = None) -> Trial:
-        sizes.append(self.pixels.size)
+        measured.append(self.pixels.size)
         return measure(self, mode, settings, coded)
 
     monkeypatch.setattr(Trials, "measure", counted)
-    return sizes
-
-
-def test_the_image_itself_is_restored_seldom(model: ModelNetworks, measured: list[int]) -> None:
     for quality in (10, 30, 60):
         trial_at_quality(trials_of(model, LARGE), model.operating, CompressOptions(quality=quality, scale=1))
     assert measured.count(LARGE.size) == 3
     assert len(measured) > 3
-
-
-@pytest.fixture(scope="module")
-def released() -> ModelNetworks:
-    store = ModelStore(default_model_store())
-    return ModelNetworks(store, store.default, DirectRunner())
-
-
-@pytest.mark.parametrize("effort", [0, 1])
-@pytest.mark.parametrize(("quality", "scale"), [(20, None), (70, None), (20, 2)])
-def test_low_efforts_restore_only_the_probe_and_keep_the_promise(
-    released: ModelNetworks, measured: list[int], effort: int, quality: int, scale: int | None
-) -> None:
-    trials = trials_of(released, LARGE)
-    options = CompressOptions(quality=quality, scale=scale, effort=effort)
-    image = image_at_quality(trials, released.operating, options)
-    assert set(measured) == {trials.probe.pixels.size}
-    assert len(measured) == 1 or effort
-    found = trials.measure(image.mode, image.settings)
-    assert (image.coded, image.header) == (found.coded, found.header)
-    assert image.plain_squared_error == found.plain_squared_error > found.squared_error
-    promise = promise_of(trials, quality)
-    assert promise is not None
-    assert found.psnr_db > promise.psnr_db - 0.3 or scale
-
-
-@pytest.mark.parametrize("why", ["measure", "small", "hardly-improved"])
-def test_low_efforts_measure_where_that_is_needed(
-    model: ModelNetworks, monkeypatch: pytest.MonkeyPatch, why: str
-) -> None:
-    if why == "hardly-improved":
-        monkeypatch.setattr("virtual_codec.codec.search._MAX_REMAINING_ERROR", 0.0)
-    trials = trials_of(model, LARGE[:96, :96] if why == "small" else LARGE)
-    options = CompressOptions(quality=40, effort=0, measure=why == "measure")
-    assert isinstance(image_at_quality(trials, model.operating, options), Trial)
 
 
 @pytest.mark.parametrize("size", [(2, 8), (480, 960)])

@@ -13,7 +13,7 @@ from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import DB_PER_LOG_STEP, LOG_BYTES_PER_LOG_STEP
 from virtual_codec.codec.promise import LOWEST_PROMISED, Promise, Slopes, promise_of
 from virtual_codec.codec.reference import reference_jpeg
-from virtual_codec.codec.search import _corrected
+from virtual_codec.codec.search import _corrected_trial
 from virtual_codec.codec.stopwatch import Stopwatch
 from virtual_codec.codec.trial import Trials
 from virtual_codec.codecs import CODECS, JpegSettings
@@ -143,6 +143,6 @@ def test_corrections_reach_the_psnr_of_images_unlike_photographs_with_few_bytes_
     image = LinearImage(db=db * DB_PER_LOG_STEP, log_bytes=log_bytes * LOG_BYTES_PER_LOG_STEP)
     wanted = Promise(psnr_db=32 + missing_db, most_bytes=60_000, jpeg_bytes=80_000)
     trial = LinearTrial(mode=None, settings=JpegSettings(step=10))
-    found: Any = _corrected(image.measure, wanted, trial, image.outcome)  # type: ignore[type-var]
+    found: Any = _corrected_trial(image, wanted, trial, image.outcome)  # type: ignore[arg-type]
     assert wanted.is_kept(image.outcome(found))
     assert image.trials <= 3

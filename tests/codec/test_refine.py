@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from skimage import data
 
 from tests.pictures import scene
-from virtual_codec.codec.coded_image import Trial
 from virtual_codec.codec.effort import EFFORTS, Effort
 from virtual_codec.codec.model import ModelNetworks
 from virtual_codec.codec.operating import MODES, Mode
 from virtual_codec.codec.refine import damped, descent_trials, gradient_descent, neighbours
 from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.stopwatch import Stopwatch
-from virtual_codec.codec.trial import Trials
+from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import CODECS, JpegSettings
 from virtual_codec.errors import DeadlineExceeded
 from virtual_codec.jobs import CompressOptions, deadline_scope

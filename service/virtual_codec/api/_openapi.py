@@ -106,8 +106,7 @@ _COMMON_HEADERS: Final[dict[str, str]] = {
 }
 _COMPRESS_HEADERS: Final[dict[str, str]] = {
     "Vcodec-Quality": "The quality that was used.",
-    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB). Efforts 0 and 1 do not measure it above 0.28 megapixels, "
-    "unless the request has a target or `measure=true`.",
+    "Vcodec-Psnr": "PSNR of the restored image (RGB, dB).",
     "Vcodec-Ms-Ssim": "MS-SSIM of the restored image, if the request has `min_ms_ssim` or `measure`.",
     "Vcodec-Left-Out": "Comma-separated parts of the image that the stream does not keep: exif, xmp, location, "
     "maker-notes (see `metadata`), transparency (see `background`). Absent if there are none.",

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from virtual_codec import bitstream, images
-from virtual_codec.codec.coded_image import Trial
 from virtual_codec.codec.compress_by_quality import compress_by_quality
 from virtual_codec.codec.effort import EFFORTS
 from virtual_codec.codec.loaded_models import LoadedModels
@@ -24,7 +23,7 @@ from virtual_codec.codec.model import ModelNetworks, is_neutral
 from virtual_codec.codec.ordinary import encode_ordinary
 from virtual_codec.codec.restorer_choice import warm_alternatives, with_best_restorer
 from virtual_codec.codec.restoring import find_header, restored_foreign, restored_own, restored_upright
-from virtual_codec.codec.search import image_at_quality
+from virtual_codec.codec.search import trial_at_quality
 from virtual_codec.codec.self_check import check_model
 from virtual_codec.codec.stopwatch import Stopwatch
 from virtual_codec.codec.targets import trial_at_target
@@ -148,9 +147,8 @@ class VirtualCodec:
         effort = EFFORTS[options.effort]
         trials = Trials(pixels, model, codec, stopwatch=stopwatch, passes=effort.passes)
         trials = with_best_restorer(trials, self._models.alternatives_of(model), model.operating, options)
-        find = trial_at_target if options.target else image_at_quality
+        find = trial_at_target if options.target else trial_at_quality
         best = find(trials, model.operating, without_metadata(options, len(metadata), height * width))
-        measured = best if isinstance(best, Trial) else None
         with stopwatch.stage("encode"):
             # A size target counts the final bytes.
             is_final = options.max_bytes is not None or options.max_bpp is not None
@@ -170,8 +168,8 @@ class VirtualCodec:
             width=width,
             height=height,
             quality=model.operating.nearest_quality(best.mode, best.step) if options.target else quality,
-            psnr_db=measured.psnr_db if measured else None,
-            ms_ssim=ms_ssim(measured.restored, pixels) if measured and wants_ms_ssim else None,
+            psnr_db=best.psnr_db,
+            ms_ssim=ms_ssim(best.restored, pixels) if wants_ms_ssim else None,
             stages_s=stopwatch.stages_s,
         )
 

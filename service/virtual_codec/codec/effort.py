@@ -12,16 +12,14 @@ class Effort:
 
     `modes` are the candidates of the mode decision: the predicted best mode of the image, the plausible modes, or all.
     Both scales are plausible if the image is within `margin` of the threshold between them, a difference of logarithms
-    of squared error. `measured` is the picture that is restored and measured: the image, only its probe, or its probe
-    once. `optimises_scans` is true if the scans are optimised. `passes` is the number of runs of the quantiser.
-    `neighbours` is true if other encoder settings are tried around the best. `rounds` is the number of steps of
-    gradient descent on the description. A step changes samples by `stride` levels on average, and by half of it after a
-    step was undone.
+    of squared error. `optimises_scans` is true if the scans are optimised. `passes` is the number of runs of the
+    quantiser. `neighbours` is true if other encoder settings are tried around the best. `rounds` is the number of steps
+    of gradient descent on the description. A step changes samples by `stride` levels on average, and by half of it after
+    a step was undone.
     """
 
     modes: Literal["predicted", "plausible", "all"]
     margin: float = 0.0
-    measured: Literal["image", "probe", "probe-once"] = "image"
     optimises_scans: bool
     passes: int
     neighbours: bool = False
@@ -30,8 +28,8 @@ class Effort:
 
 
 EFFORTS: Final = (
-    Effort(modes="predicted", measured="probe-once", optimises_scans=False, passes=1),
-    Effort(modes="predicted", measured="probe", optimises_scans=True, passes=2),
+    Effort(modes="predicted", optimises_scans=False, passes=1),
+    Effort(modes="predicted", optimises_scans=False, passes=2),
     Effort(modes="predicted", optimises_scans=True, passes=2),
     Effort(modes="plausible", margin=1.5, optimises_scans=True, passes=2),
     Effort(modes="plausible", margin=1.5, optimises_scans=True, passes=2),

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final, final
 
-from virtual_codec.codec.coded_image import CodedImage, Trial
 from virtual_codec.codec.reference import reference_jpeg
-from virtual_codec.codec.trial import Trials
+from virtual_codec.codec.trial import Trial, Trials
 
 # Share of the squared error of halving by the plain filters that remains in an image restored from half size.
 _REMAINING_HALVING_ERROR: Final = 0.5
@@ -66,28 +65,6 @@ class Estimator:
         outcome = self.outcome(on_probe)
         cost = outcome.squared_error * self._pixels + multiplier * 8 * outcome.size_bytes
         return cost * on_probe.mode.cost_factor if with_factor else cost
-
-
-@dataclass(frozen=True, kw_only=True)
-class RestorationEstimate:
-    """Estimate of what restoring an image gives, from a restored trial of its probe.
-
-    Post-processing is assumed to leave the same share of the plain filter's squared error, `remaining_error`, in the
-    image as in the probe. The plain filter's error is measured on the image itself.
-    """
-
-    remaining_error: float
-
-    @staticmethod
-    def of(on_probe: Trial) -> RestorationEstimate:
-        """Estimate from a trial of the probe; the share is 1 if it is shown as decoded."""
-        if on_probe.plain_squared_error == 0:
-            return RestorationEstimate(remaining_error=1.0)
-        return RestorationEstimate(remaining_error=on_probe.squared_error / on_probe.plain_squared_error)
-
-    def outcome(self, image: CodedImage) -> Outcome:
-        """Expected outcome for a stream of the image at about the settings of the probe's trial."""
-        return Outcome(size_bytes=image.size_bytes, squared_error=self.remaining_error * image.plain_squared_error)
 
 
 def outcome_of(trial: Trial) -> Outcome:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import images
-from virtual_codec.codec.coded_image import ReferenceJpeg
-from virtual_codec.codec.trial import Trials
+from virtual_codec.codec.trial import ReferenceJpeg, Trials
 
 
 def reference_jpeg(trials: Trials, quality: int) -> ReferenceJpeg:

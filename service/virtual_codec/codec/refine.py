@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from virtual_codec.codec.coded_image import Trial
 from virtual_codec.codec.effort import Effort
 from virtual_codec.codec.model import as_colour
 from virtual_codec.codec.operating import OperatingTable, bounded_step
-from virtual_codec.codec.trial import Trials
+from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import DEFAULT_TRELLIS, JpegSettings, quantisation_tables
 from virtual_codec.networks.differentiable import smooth_jpeg
 

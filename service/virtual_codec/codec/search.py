@@ -1,7 +1,7 @@
 """Search for the stream of a quality: mode decision by Lagrangian cost, promise of the quality, refinement.
 
 Candidates are compared on the image's probe. The whole image is coded and restored once, and again only if its stream
-misses the promise. At the lowest efforts the whole image is coded, but not restored.
+misses the promise.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
-from virtual_codec.codec.coded_image import CodedImage, Trial
 from virtual_codec.codec.effort import EFFORTS, Effort
-from virtual_codec.codec.estimate import Estimator, Outcome, RestorationEstimate, outcome_of
+from virtual_codec.codec.estimate import Estimator, Outcome, outcome_of
 from virtual_codec.codec.mode_decision import candidate_points
 from virtual_codec.codec.operating import (
     DB_PER_LOG_STEP,
@@ -23,7 +22,7 @@ from virtual_codec.codec.operating import (
 )
 from virtual_codec.codec.promise import Promise, Slopes, promise_of
 from virtual_codec.codec.refine import damped, descent_trials, neighbours
-from virtual_codec.codec.trial import Trials
+from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings
 from virtual_codec.jobs import DEFAULT_QUALITY, CompressOptions
 
@@ -32,19 +31,8 @@ _MAX_PROBE_ERROR_DB: Final = 0.5  # largest difference in PSNR between an image 
 _PROBE_UNCERTAINTY: Final = 0.05  # uncertainty of a shortfall that was estimated on the probe, in log bytes
 _PSNR_MARGIN_DB: Final = 0.01  # margin above a PSNR that must be reached
 _MAX_CORRECTIONS: Final = 3  # most corrections of a stream's step in one mode
-# Share of the plain filter's squared error that may remain after post-processing of the probe, if the image itself is
-# not restored: its stream must not be one that is better shown as decoded.
-_MAX_REMAINING_ERROR: Final = 0.95
 
 Choice = tuple[Mode, JpegSettings]
-Image = TypeVar("Image", bound=CodedImage)
-
-
-def image_at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> CodedImage:
-    """Stream for the quality of `options`: `trial_at_quality`, or at the lowest efforts one that is not measured."""
-    is_measured = EFFORTS[options.effort].measured == "image" or options.measure or trials.probe is trials
-    unmeasured = None if is_measured else _unmeasured_image(trials, table, options)
-    return unmeasured or trial_at_quality(trials, table, options)
 
 
 def trial_at_quality(trials: Trials, table: OperatingTable, options: CompressOptions) -> Trial:
@@ -53,47 +41,18 @@ def trial_at_quality(trials: Trials, table: OperatingTable, options: CompressOpt
     Unless the options name a scale, the search goes on until the promise of the quality is kept or all corrections are
     used up. Higher efforts then look for a smaller stream whose restored image has the same PSNR.
     """
-    on_probe, promise = _cheapest_trial_and_promise(trials, table, options)
+    quality = options.quality or DEFAULT_QUALITY
+    effort = EFFORTS[options.effort]
+    estimator = Estimator(trials, quality)
+    promise = promise_of(trials, quality) if options.scale is None else None
+    on_probe = _cheapest_trial(trials.probe, table, options, table.multiplier(quality), estimator)
     if promise is None:
         best = _whole_image_trial(trials, on_probe)
     else:
+        if effort.optimises_scans:
+            promise = promise.before_optimisation(trials.probe.optimised_share(on_probe.coded))
         best = _trial_within_promise(trials, table, options, promise, on_probe)
-    return _refined_trial(trials, table, best, EFFORTS[options.effort])
-
-
-def _unmeasured_image(trials: Trials, table: OperatingTable, options: CompressOptions) -> CodedImage | None:
-    """Stream of the image that is expected to keep the promise. It is coded and decoded, but not restored.
-
-    None if post-processing hardly improves the probe: only restoring the image shows then whether its stream is better
-    shown as decoded.
-    """
-    on_probe, promise = _cheapest_trial_and_promise(trials, table, options)
-    settings = on_probe.settings
-    if promise is not None:
-        estimator = Estimator(trials, options.quality or DEFAULT_QUALITY)
-        if EFFORTS[options.effort].measured == "probe-once":
-            settings = _with_moved_step(settings, promise.log_step_correction(estimator.outcome(on_probe)))
-        else:
-            on_probe = _probe_trials(trials.probe, table, options, promise, estimator, on_probe)[0]
-            settings = on_probe.settings
-    estimate = RestorationEstimate.of(on_probe)
-    if estimate.remaining_error > _MAX_REMAINING_ERROR:
-        return None
-    image = trials.code(on_probe.mode, settings)
-    return image if promise is None else _corrected(trials.code, promise, image, estimate.outcome)
-
-
-def _cheapest_trial_and_promise(
-    trials: Trials, table: OperatingTable, options: CompressOptions
-) -> tuple[Trial, Promise | None]:
-    """Cheapest trial of the probe, and the promise of the quality in bytes before `optimise_scans`."""
-    quality = options.quality or DEFAULT_QUALITY
-    estimator = Estimator(trials, quality)
-    promise = promise_of(trials, quality) if options.scale is None else None
-    cheapest = _cheapest_trial(trials.probe, table, options, table.multiplier(quality), estimator)
-    if promise is not None and EFFORTS[options.effort].optimises_scans:
-        promise = promise.before_optimisation(trials.probe.optimised_share(cheapest.coded))
-    return cheapest, promise
+    return _refined_trial(trials, table, best, effort)
 
 
 def _trial_within_promise(
@@ -114,12 +73,12 @@ def _trial_within_promise(
         trials.probe = trials
         cheapest = _cheapest_trial(trials, table, options, table.multiplier(quality), Estimator(trials, quality))
         return _trial_within_promise(trials, table, options, promise, cheapest)
-    best = _corrected(trials.measure, promise, best, outcome_of)
+    best = _corrected_trial(trials, promise, best, outcome_of)
     for choice in others:
         if promise.is_kept(outcome_of(best)):
             break
         if promise.shortfall(estimator.outcome(choice)) < promise.shortfall(outcome_of(best)) + _PROBE_UNCERTAINTY:
-            other = _corrected(trials.measure, promise, _whole_image_trial(trials, choice), outcome_of)
+            other = _corrected_trial(trials, promise, _whole_image_trial(trials, choice), outcome_of)
             best = min(best, other, key=lambda each: promise.shortfall(outcome_of(each)))
     return best
 
@@ -142,36 +101,34 @@ def _probe_trials(
     if abs(correction) > _MAX_SAME_MODE_CORRECTION:  # another mode may be best at that step
         multiplier *= math.exp(2 * correction)  # squared error goes with the square of the step
         best = _cheapest_trial(probe, table, options, multiplier, estimator)
-    best = _corrected(probe.measure, promise, best, estimator.outcome)
+    best = _corrected_trial(probe, promise, best, estimator.outcome)
     if promise.is_kept(estimator.outcome(best)):
         return [best]
     others = [
-        _corrected(probe.measure, promise, probe.measure(mode, settings), estimator.outcome)
+        _corrected_trial(probe, promise, probe.measure(mode, settings), estimator.outcome)
         for mode, settings in _candidate_settings(probe, table, options, multiplier, all_modes=True)
         if mode != best.mode
     ]
     return sorted((best, *others), key=lambda each: promise.shortfall(estimator.outcome(each)))
 
 
-def _corrected(
-    code: Callable[[Mode, JpegSettings], Image], promise: Promise, image: Image, outcome: Callable[[Image], Outcome]
-) -> Image:
-    """Image nearest to the promise: `image`, or one of up to three that `code` makes at corrected steps of its mode.
+def _corrected_trial(trials: Trials, promise: Promise, trial: Trial, outcome: Callable[[Trial], Outcome]) -> Trial:
+    """Trial nearest to the promise of `trial` and up to three at corrected steps, in the same mode.
 
     The first correction uses the slopes of photographs, later ones those measured between the image's last two trials.
     """
-    best, move = image, 0.0
+    best, move = trial, 0.0
     slopes: Slopes | None = None
     for _ in range(_MAX_CORRECTIONS):
-        before = outcome(image)
+        before = outcome(trial)
         move = damped(promise.log_step_correction(before, slopes), move)
-        settings = _with_moved_step(image.settings, move)
-        if settings == image.settings:
+        settings = _with_moved_step(trial.settings, move)
+        if settings == trial.settings:
             break
-        log_step = math.log(settings.step / image.settings.step)
-        image = code(image.mode, settings)
-        slopes = Slopes.between(before, outcome(image), log_step)
-        best = min(best, image, key=lambda each: promise.shortfall(outcome(each)))
+        log_step = math.log(settings.step / trial.settings.step)
+        trial = trials.measure(trial.mode, settings)
+        slopes = Slopes.between(before, outcome(trial), log_step)
+        best = min(best, trial, key=lambda each: promise.shortfall(outcome(each)))
     return best
 
 

@@ -8,7 +8,6 @@ from typing import Final
 
 from virtual_codec.bitstream import SEGMENT_BYTES
 from virtual_codec.codec.bracketing import solve_by_false_position
-from virtual_codec.codec.coded_image import Trial
 from virtual_codec.codec.effort import EFFORTS
 from virtual_codec.codec.estimate import Estimator
 from virtual_codec.codec.mode_decision import candidate_points
@@ -23,7 +22,7 @@ from virtual_codec.codec.operating import (
 )
 from virtual_codec.codec.refine import descent_trials
 from virtual_codec.codec.starting_quality import starting_quality
-from virtual_codec.codec.trial import Trials
+from virtual_codec.codec.trial import Trial, Trials
 from virtual_codec.codecs import JpegSettings, quantisation_tables
 from virtual_codec.errors import UnreachableTarget
 from virtual_codec.jobs import CompressOptions

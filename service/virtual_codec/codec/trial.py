@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, final
 
@@ -12,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from virtual_codec import bitstream
-from virtual_codec.codec.coded_image import CodedImage, ReferenceJpeg, Trial
 from virtual_codec.codec.model import ModelNetworks, condition_of, lanczos_reduced, plain_restore
 from virtual_codec.codec.operating import Mode
 from virtual_codec.codec.probe import Probe, probe_of
@@ -31,6 +32,55 @@ _FINEST_DESCRIPTION_STEP: Final = 3.2
 _MAX_DESCRIPTION_CHANGE: Final = 0.02
 
 _MAX_KEPT_SAMPLES: Final = 1_500_000  # largest image or probe whose trials are kept: a search makes some 20 of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Stream of an image, and the distance of its restored image from the original.
+
+    `coded` is the stream without this project's segment, `header` the content of the segment. `squared_error` is the
+    mean over all samples; `restored` is the image that this project's decoder will show.
+    """
+
+    coded: bytes = field(repr=False)
+    header: bitstream.StreamHeader
+    mode: Mode
+    settings: JpegSettings
+    squared_error: float
+    restored: NDArray[np.uint8] = field(repr=False)
+
+    @property
+    def step(self) -> float:
+        """Mean of the luma quantisation table."""
+        return self.settings.step
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the whole stream in bytes."""
+        return len(self.coded) + bitstream.SEGMENT_BYTES
+
+    @property
+    def psnr_db(self) -> float:
+        """Peak signal-to-noise ratio over all samples; 100 for identical images."""
+        return 100.0 if self.squared_error == 0 else 10 * math.log10(255**2 / self.squared_error)
+
+    def cost(self, multiplier: float) -> float:
+        """Lagrangian cost: squared error over all pixels plus `multiplier` times bits, times the mode's cost factor."""
+        pixels: int = self.restored.shape[0] * self.restored.shape[1]
+        return self.mode.cost_factor * (self.squared_error * pixels + multiplier * 8 * self.size_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceJpeg:
+    """Measures of an image as an ordinary JPEG: bytes of the file, and mean squared error over all samples."""
+
+    size_bytes: int
+    squared_error: float
+
+    @property
+    def psnr_db(self) -> float:
+        """Peak signal-to-noise ratio over all samples."""
+        return 10 * math.log10(255**2 / self.squared_error)
 
 
 @final
@@ -175,18 +225,6 @@ class Trials:
             self._measured[mode, settings] = trial
         return trial
 
-    def code(self, mode: Mode, settings: JpegSettings) -> CodedImage:
-        """Stream of the image at a mode and settings. It is not restored; its header does not have `show_decoded`."""
-        coded = self.encode(mode, settings)
-        decoded = self.decode(coded)
-        return CodedImage(
-            coded=coded,
-            header=self._header(mode, decoded, show_decoded=False),
-            mode=mode,
-            settings=settings,
-            plain_squared_error=self.squared_error(self._cropped(plain_restore(decoded, mode.scale))),
-        )
-
     def _measure(self, mode: Mode, settings: JpegSettings, coded: bytes) -> Trial:
         decoded = self.decode(coded)
         with self.stage("device"):
@@ -195,23 +233,20 @@ class Trials:
         plain = self._cropped(plain_restore(decoded, mode.scale))
         error, plain_error = (self.squared_error(shown) for shown in (restored, plain))
         show_decoded = plain_error <= error
-        return Trial(
-            coded=coded,
-            header=self._header(mode, decoded, show_decoded=show_decoded),
-            mode=mode,
-            settings=settings,
-            plain_squared_error=plain_error,
-            squared_error=plain_error if show_decoded else error,
-            restored=plain if show_decoded else restored,
-        )
-
-    def _header(self, mode: Mode, decoded: NDArray[np.uint8], *, show_decoded: bool) -> bitstream.StreamHeader:
-        return bitstream.StreamHeader(
+        header = bitstream.StreamHeader(
             model=self._restorer.manifest.id,
             scale=mode.scale,
             width_remainder=self.pixels.shape[1] - mode.scale * (decoded.shape[1] - 1),
             height_remainder=self.pixels.shape[0] - mode.scale * (decoded.shape[0] - 1),
             show_decoded=show_decoded,
+        )
+        return Trial(
+            coded=coded,
+            header=header,
+            mode=mode,
+            settings=settings,
+            squared_error=plain_error if show_decoded else error,
+            restored=plain if show_decoded else restored,
         )
 
     def squared_error(self, picture: NDArray[np.uint8]) -> float:
