@@ -89,6 +89,7 @@ def test_options_take_what_their_messages_say(codec: vc.Codec) -> None:
         ({"qualty": 3}, "unknown option 'qualty'"),
         ({"quality": "x"}, "quality must be a whole number from 1 to 100, got 'x'"),
         ({"quality": 30.5}, "quality must be a whole number from 1 to 100, got 30.5"),
+        ({"quality": 10**400}, "quality must be a whole number from 1 to 100, got inf"),
         ({"codec": 3}, "codec must be a name, got 3"),
         ({"metadata": 3}, "metadata must be one of none, exif, xmp, all, got 3"),
     ):

@@ -30,7 +30,10 @@ class Range:
         """Check the value of the option `name`. Raises `BadOption`, with the bound that a number has passed."""
         if not isinstance(value, Real):
             raise BadOption(f"{name} must be {self}, got {value!r:.40}")
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an integer above the largest float
+            number = -math.inf if value < 0 else math.inf
         if not self.holds(number):
             limit = self._passed_bound(number)
             actual = None if limit is None else number

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,10 +48,23 @@ def warm_codec(root: Path) -> VirtualCodec:
     return codec
 
 
-def in_memory() -> set[str]:
-    """Names of the models that anything in this process holds."""
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> weakref.WeakSet[ModelNetworks]:
+    """Models that the test made and something still holds."""
+    models: weakref.WeakSet[ModelNetworks] = weakref.WeakSet()
+    initialise = ModelNetworks.__init__
+
+    def initialise_and_note(model: ModelNetworks, *args: Any, **kwargs: Any) -> None:
+        initialise(model, *args, **kwargs)
+        models.add(model)
+
+    monkeypatch.setattr(ModelNetworks, "__init__", initialise_and_note)
+    return models
+
+
+def names_of(models: weakref.WeakSet[ModelNetworks]) -> set[str]:
     gc.collect()
-    return {it.manifest.name for it in gc.get_objects() if type(it) is ModelNetworks}
+    return {model.manifest.name for model in models}
 
 
 def test_the_first_drawing_loads_nothing(tmp_path: Path, prepared: list[tuple[str, str]]) -> None:
@@ -104,32 +119,36 @@ def test_an_alternative_with_one_damaged_network_restores_at_no_scale(
     assert made == [ModelStore(tmp_path).get(name).id for name in ("drawings", "first")]
 
 
-def test_alternatives_are_freed_with_the_model_that_they_restore_for(tmp_path: Path) -> None:
+def test_alternatives_are_freed_with_the_model_that_they_restore_for(
+    tmp_path: Path, made: weakref.WeakSet[ModelNetworks]
+) -> None:
     make_store(tmp_path, name="plain", full_size=True, seed=9)
     make_models(tmp_path, "first")
     codec = warm_codec(tmp_path)
-    assert in_memory() == {"first", "drawings"}
+    assert names_of(made) == {"first", "drawings"}
     codec.warm_model("plain")
     codec.forget_model(ModelStore(tmp_path).get("first").id)
-    assert in_memory() == {"plain"}
+    assert names_of(made) == {"plain"}
 
 
 @pytest.mark.parametrize("default", ["second", "drawings"])
-def test_alternatives_stay_while_a_default_needs_them(tmp_path: Path, default: str) -> None:
+def test_alternatives_stay_while_a_default_needs_them(
+    tmp_path: Path, made: weakref.WeakSet[ModelNetworks], default: str
+) -> None:
     make_models(tmp_path, "second", "first")
     codec = warm_codec(tmp_path)
     codec.warm_model(default)
     codec.forget_model(ModelStore(tmp_path).get("first").id)
-    assert in_memory() == {default, "drawings"}
+    assert names_of(made) == {default, "drawings"}
 
 
-def test_a_model_stays_while_it_restores_for_the_default(tmp_path: Path) -> None:
+def test_a_model_stays_while_it_restores_for_the_default(tmp_path: Path, made: weakref.WeakSet[ModelNetworks]) -> None:
     make_models(tmp_path, "first")
     drawings = ModelStore(tmp_path).get("drawings").id
     (tmp_path / "CURRENT").write_text("drawings\n")
     codec = warm_codec(tmp_path)
     codec.warm_model("first")
     codec.forget_model(drawings)
-    assert in_memory() == {"first", "drawings"}
+    assert names_of(made) == {"first", "drawings"}
     codec.forget_model(ModelStore(tmp_path).get("first").id)
-    assert in_memory() == set()
+    assert names_of(made) == set()

@@ -70,10 +70,20 @@ def test_a_transfer_function_of_16_bits_applies_before_they_are_narrowed(mode: s
         {WHITE: (0.3457, 0.3585)},
         {WHITE: (0.3127, 0.329), PRIMARIES: (0.0, 0.0) * 3},
         {WHITE: (0.3127, 0.329), PRIMARIES: P3[PRIMARIES][:4]},
+        P3 | {WHITE: (4e9, 0.3)},
         {TRANSFER: LINEAR[:-1]},
         {TRANSFER: LINEAR[::-1]},
     ],
-    ids=["sRGB", "no white point", "no primaries", "no colours", "too few primaries", "too short", "falling"],
+    ids=[
+        "sRGB",
+        "no white point",
+        "no primaries",
+        "no colours",
+        "too few primaries",
+        "white point above 1",
+        "too short",
+        "falling",
+    ],
 )
 def test_srgb_in_other_words_and_damaged_tags_change_nothing(tags: dict[int, Any]) -> None:
     assert np.array_equal(decode(tagged(tags)), smooth())

@@ -14,8 +14,8 @@ class Effort:
     Both scales are plausible if the image is within `margin` of the threshold between them, a difference of logarithms
     of squared error. `optimises_scans` is true if the scans are optimised. `passes` is the number of runs of the
     quantiser. `neighbours` is true if other encoder settings are tried around the best. `rounds` is the number of steps
-    of gradient descent on the description. A step changes samples by `stride` levels on average, and by half of it after
-    a step was undone.
+    of gradient descent on the description. A step changes samples by `stride` levels on average, and by half of it
+    after a step was undone.
     """
 
     modes: Literal["predicted", "plausible", "all"]

@@ -74,6 +74,8 @@ def _points(reader: TiffReader, entries: dict[int, Entry], tag: int, count: int)
     if not numbers[:, 1].all():
         return []
     values = (numbers[:, 0] / numbers[:, 1]).tolist()
+    if max(values, default=0) > 1:  # x, y and z of a chromaticity add up to 1
+        return []
     return [*zip(values[::2], values[1::2], strict=True)]
 
 
