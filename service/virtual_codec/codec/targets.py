@@ -147,9 +147,7 @@ def _smallest_trial_reaching(
             tolerance=_TOLERANCE_DB,
             key=lambda log_step: _tables_key(trials.settings(mode, math.exp(log_step))),
         )
-        nearest = max(
-            nearest, values[-1]
-        )  # a search for too much ends at the finest step, so this value can be reached
+        nearest = max(nearest, values[-1])  # that of the finest step if the target is out of reach
         return found
 
     best = _best_of_modes(trials, table, options, search_mode, lambda trial: trial.size_bytes)

@@ -40,9 +40,8 @@ def load(image: Image.Image, title: str, *, is_complete: bool = True) -> None:
     try:
         image.load()
     except Exception as error:
-        np.empty(
-            (*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8
-        )  # raises MemoryError if it cannot be allocated; its pages are never used
+        # Raises MemoryError if it cannot be allocated. Its pages are never used.
+        np.empty((*image.size, _DECODER_BYTES_PER_PIXEL), np.uint8)
         if not is_complete:
             raise UndecodableImage(f"the {title} is truncated") from error
         raise

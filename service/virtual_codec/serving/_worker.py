@@ -2,7 +2,7 @@
 
     parent ──(number, job)──► job threads ──► JobHandler.run ────(Done | Failed | ...)──► parent
     parent ──WarmModel──► one thread ───────► JobHandler.warm_model ─────ModelWarmed────► parent
-    parent ──Cancel──► the job ends at its next stage or tile ───────────────Cancelled───────► parent
+    parent ──Cancel──► the job ends at its next stage or tile ───────────Cancelled──────► parent
 
 The worker runs until the parent closes its end of the pipe. Log lines go to the parent, which writes them.
 """

@@ -38,10 +38,11 @@ class PostprocessValidation:
         self._device = device
         self._bfloat16 = bfloat16
         self._batches: dict[float, Batch] = {}
+        crops = validation_crops(pictures, config, most=48)
         for step in VALIDATION_STEPS:
             samples = []
-            for image in validation_crops(pictures, config, most=48):
-                settings = default_settings(step, config)
+            settings = default_settings(step, config)
+            for image in crops:
                 decoded, vector, _ = through_codec(shrink_pixels(image, config.scale), settings)
                 samples.append((decoded, image, vector))
             self._batches[step] = collate(samples)
